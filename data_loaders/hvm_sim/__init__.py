@@ -1,0 +1,10 @@
+"""SIMULATED: `hvm-sim`, V4 and IT sites with known truth, built from a recipe in under a minute and opened lazily.
+
+folder()          NEUROFIT_HOME/recordings/hvm-sim/<hash of the recipe>
+load_or_build()   builds it there if it is absent, then opens it
+"""
+
+from neurofit.data_loaders.hvm_sim.recipe import Recipe, recipe_hash
+from neurofit.data_loaders.hvm_sim.storage import build, folder, load, load_or_build, load_teacher
+
+__all__ = ["Recipe", "build", "folder", "load", "load_or_build", "load_teacher", "recipe_hash"]

@@ -1,0 +1,274 @@
+"""Shaded solids on natural backgrounds: orthographic rays against ellipsoids, boxes and cones, each an affine image of a unit solid.
+
+A ray p(s) = (x, y, 0) - s z meets part A q + c where q(s) = A^-1 (p(s) - c) enters the unit solid; the colour there is
+albedo (ambient + diffuse max(0, n . l)) + specular max(0, n . h)^20.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+Cut = tuple[tuple[float, float, float], float]
+"""A half-space n . q <= offset, in the unit coordinates of its part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One convex solid: a unit solid under the affine map q -> frame q + centre, less what its cuts remove.
+
+    Parameters
+    ----------
+    solid
+        "ball" (|q| <= 1), "box" (|q_i| <= 1) or "tube" (|q_z| <= 1, radius 1 at q_z = -1 and `taper` at q_z = 1).
+    frame, centre
+        Arrays (3, 3) and (3): the axes as columns, and the middle; x to the right, y up, z towards the viewer.
+    albedo
+        Red, green, blue in [0, 1].
+    taper
+        Radius of a tube at its far end: 1 is a cylinder, 0 a cone.
+    cuts
+        Half-spaces the solid is cut to.
+    gloss
+        Strength of the highlight.
+    pattern
+        Amplitude and spatial frequency of spots in the albedo.
+    """
+
+    solid: Literal["ball", "box", "tube"]
+    frame: np.ndarray
+    centre: np.ndarray
+    albedo: tuple[float, float, float]
+    taper: float = 1.0
+    cuts: tuple[Cut, ...] = ()
+    gloss: float = 0.15
+    pattern: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """Where an object is: angles in degrees, position and radius in half widths of the picture, and the light's direction."""
+
+    yaw: float
+    pitch: float
+    roll: float
+    x: float
+    y: float
+    radius: float
+    light: tuple[float, float, float]
+
+
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """Draw a pose: seen from the front half, from a little below to well above, anywhere the object mostly fits."""
+    yaw, pitch, roll = rng.uniform((-65, -10, -25), (65, 45, 25))
+    radius = rng.uniform(0.6, 1.1)
+    reach = 1.1 - 0.75 * radius
+    x, y = rng.uniform(-reach, reach, 2)
+    light = rng.normal((-0.2, 0.7, 1.0), (0.5, 0.3, 0.2))
+    light /= np.linalg.norm(light)
+    return Pose(yaw=yaw, pitch=pitch, roll=roll, x=x, y=y, radius=radius, light=(light[0], light[1], light[2]))
+
+
+def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a crop of one of the photographs of scikit-learn, mirrored or not, at some contrast.
+
+    Returns
+    -------
+    Array (height width channel) in [0, 1], height = width = `size`.
+    """
+    photograph = _photographs()[rng.integers(2)]
+    height, width, _ = photograph.shape
+    side = int(rng.integers(96, 320))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    crop = photograph[top : top + side, left : left + side]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    if rng.random() < 0.25:
+        crop = crop[::-1]
+    resized = Image.fromarray(np.ascontiguousarray(crop)).resize((size, size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(resized, dtype=np.float64) / 255
+    contrast, level = rng.uniform(0.45, 0.9), rng.uniform(0.38, 0.58)
+    return np.asarray(np.clip(level + contrast * (pixels - pixels.mean()), 0, 1))
+
+
+def render(parts: Sequence[Part], pose: Pose, background: np.ndarray, *, supersample: int = 2) -> np.ndarray:
+    """Draw an object at a pose on a background.
+
+    Parameters
+    ----------
+    parts
+        The object, in its own coordinates, inside the unit ball.
+    pose
+        Where it stands and where the light comes from.
+    background
+        Array (height width channel) in [0, 1].
+    supersample
+        Rays per pixel along each side.
+
+    Returns
+    -------
+    uint8 array (height width channel).
+    """
+    size = len(background)
+    canvas = _Canvas(size * supersample)
+    turn = pose.radius * _rotation(pose)
+    shift = np.array([pose.x, pose.y, 0.0])
+    for part in parts:
+        canvas.cast(replace(part, frame=turn @ part.frame, centre=turn @ part.centre + shift))
+    colour, covered = canvas.shade(np.array(pose.light))
+    shape = (size, supersample, size, supersample)
+    coverage = covered.reshape(shape).mean(axis=(1, 3))
+    mixed = colour.reshape(*shape, 3).mean(axis=(1, 3)) + (1 - coverage[..., None]) * background
+    return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
+
+
+def to_gray(picture: np.ndarray) -> np.ndarray:
+    """Return a uint8 picture (height width channel) without colour: luma of ITU-R BT.601 in each channel."""
+    luma = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@functools.cache
+def _photographs() -> list[np.ndarray]:
+    return list(load_sample_images().images)
+
+
+def _rotation(pose: Pose) -> np.ndarray:
+    (cy, cp, cr), (sy, sp, sr) = (f(np.deg2rad([pose.yaw, pose.pitch, pose.roll])) for f in (np.cos, np.sin))
+    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(roll @ pitch @ yaw)
+
+
+class _Canvas:
+    """For each ray the nearest surface so far: its distance, normal, albedo and gloss."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.middles = (np.arange(size) + 0.5) * 2 / size - 1
+        self.distance = np.full((size, size), np.inf)
+        self.normal = np.zeros((size, size, 3))
+        self.albedo = np.zeros((size, size, 3))
+        self.gloss = np.zeros((size, size))
+
+    def cast(self, part: Part) -> None:
+        """Meet one part with the rays of its bounding rectangle."""
+        rows, columns = self._window(part)
+        x, y = np.meshgrid(self.middles[columns], -self.middles[rows])
+        inverse = np.linalg.inv(part.frame)
+        origins = inverse[:, :1] * (x.ravel() - part.centre[0]) + inverse[:, 1:2] * (y.ravel() - part.centre[1])
+        origins -= inverse[:, 2:] * part.centre[2]
+        direction = -inverse[:, 2]
+        entry, normal = _enter(part, origins, direction)
+        seen = np.flatnonzero(entry < self.distance[rows, columns].ravel())
+        if len(seen) == 0:
+            return
+        world_normal = (inverse.T @ normal(seen)).T
+        world_normal /= np.linalg.norm(world_normal, axis=1, keepdims=True)
+        points = origins[:, seen] + entry[seen] * direction[:, None]
+        amplitude, frequency = part.pattern
+        spots = 1 + amplitude * np.prod(np.sin(frequency * points + 0.7), axis=0)
+        at = (seen // x.shape[1] + rows.start, seen % x.shape[1] + columns.start)
+        self.distance[at] = entry[seen]
+        self.normal[at] = world_normal
+        self.albedo[at] = np.array(part.albedo) * spots[:, None]
+        self.gloss[at] = part.gloss
+
+    def shade(self, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return colours (height width channel), 0 where nothing is, and whether something is (height width)."""
+        covered = np.isfinite(self.distance)
+        normal = self.normal[covered]
+        half = light + np.array([0.0, 0.0, 1.0])
+        half /= np.linalg.norm(half)
+        sky = 0.24 + 0.1 * normal[:, 1]
+        lit = sky + 0.85 * np.clip(normal @ light, 0, None)
+        highlight = self.gloss[covered] * np.clip(normal @ half, 0, None) ** 20
+        colour = np.zeros((self.size, self.size, 3))
+        colour[covered] = np.clip(self.albedo[covered] * lit[:, None] + highlight[:, None], 0, 1)
+        return colour, covered
+
+    def _window(self, part: Part) -> tuple[slice, slice]:
+        extent = np.linalg.norm(part.frame, axis=1) if part.solid == "ball" else np.abs(part.frame).sum(axis=1)
+        (left, right), (top, bottom) = (
+            np.clip([np.floor((m - e + 1) * self.size / 2), np.ceil((m + e + 1) * self.size / 2)], 0, self.size).astype(int)
+            for m, e in ((part.centre[0], extent[0]), (-part.centre[1], extent[1]))
+        )
+        return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+class _Normals:
+    """Outward normals, in unit coordinates, where rays enter: of the curved surface, or of the plane they cross last."""
+
+    def __init__(
+        self, part: Part, origins: np.ndarray, direction: np.ndarray, entry: np.ndarray, plane: np.ndarray, planes: np.ndarray
+    ) -> None:
+        self._given = part, origins, direction, entry, plane, planes
+
+    def __call__(self, rays: np.ndarray) -> np.ndarray:
+        part, origins, direction, entry, plane, planes = self._given
+        normal = origins[:, rays] + entry[rays] * direction[:, None]
+        if part.solid == "tube":
+            slope = (part.taper - 1) / 2
+            normal[2] = -slope * ((1 + part.taper) / 2 + slope * normal[2])
+        flat = plane[rays] >= 0
+        normal[:, flat] = planes[plane[rays][flat]].T
+        return np.asarray(normal)
+
+
+def _enter(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, _Normals]:
+    """Distances (ray) at which rays enter a part, infinite where they miss it, and the normals there."""
+    near, far = _curved(part, origins, direction)
+    cuts = (*_FACES[part.solid], *part.cuts)
+    plane = np.full(near.shape, -1)
+    for index, (normal, offset) in enumerate(cuts):
+        towards = float(np.dot(normal, direction))
+        room = offset - np.array(normal) @ origins
+        if towards > 1e-12:
+            far = np.minimum(far, room / towards)
+        elif towards < -1e-12:
+            crossing = room / towards
+            later = crossing > near
+            near = np.where(later, crossing, near)
+            plane[later] = index
+        else:
+            far = np.where(room < 0, -np.inf, far)
+    entry = np.where(near < far, near, np.inf)
+    return entry, _Normals(part, origins, direction, entry, plane, np.array([normal for normal, _ in cuts]).reshape(-1, 3))
+
+
+def _curved(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays are inside the curved surface: the interval of s with a s^2 + 2 b s + c <= 0; everywhere for a box."""
+    if part.solid == "box":
+        return np.full(origins.shape[1], -np.inf), np.full(origins.shape[1], np.inf)
+    weight = np.ones(3)
+    offset = 1.0
+    slope = (part.taper - 1) / 2
+    if part.solid == "tube":  # x^2 + y^2 - (m + k z)^2, a double cone of which the end planes leave the right half
+        weight[2] = -(slope**2)
+        offset = (1 + part.taper) / 2
+    shifted = slope * offset if part.solid == "tube" else 0.0
+    a = float(weight @ direction**2)
+    a = a if abs(a) > 1e-9 else 1e-9
+    b = weight @ (origins * direction[:, None]) - shifted * direction[2]
+    c = weight @ origins**2 - 2 * shifted * origins[2] - offset**2
+    discriminant = b**2 - a * c
+    root = np.sqrt(np.clip(discriminant, 0, None)) / abs(a)
+    low, high = -b / a - root, -b / a + root
+    if a > 0:
+        return np.where(discriminant > 0, low, np.inf), np.where(discriminant > 0, high, -np.inf)
+    forever = np.full(low.shape, np.inf)
+    return (high, forever) if slope * direction[2] > 0 else (-forever, low)
+
+
+_FACES: dict[str, tuple[Cut, ...]] = {
+    "ball": (),
+    "box": (((1, 0, 0), 1), ((-1, 0, 0), 1), ((0, 1, 0), 1), ((0, -1, 0), 1), ((0, 0, 1), 1), ((0, 0, -1), 1)),
+    "tube": (((0, 0, 1), 1), ((0, 0, -1), 1)),
+}

@@ -1,0 +1,157 @@
+"""Simulated sites: sparse non-negative readouts of the teacher, softplus rates, and Poisson trials with a slow gain.
+
+    z = (w . x(t) - mean) / sd        over stimuli and image-driven bins: one mean and sd per site, the same at every bin
+    rate = peak softplus(depth slope z + bias)                  expected spikes in 10 ms: the truth
+    count ~ Poisson(gain rate),   log gain = AR(1) over the presentation order, shared within an area, E[gain] = 1
+
+`depth` is one number per area, set so that the median split-half consistency after onset, V / (V + N) with
+V = variance of the rate over stimuli and N = (mean rate + var(gain) mean rate^2) / repetitions, is that of the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neurofit.data_loaders.hvm_sim.recipe import Recipe, generator
+from neurofit.data_loaders.hvm_sim.teacher import Teacher
+
+_READOUTS, _SITES, _ORDER, _GAINS, _COUNTS = 10, 11, 12, 13, 14
+_WINDOW = 3
+"""V4 sites read a window of 3 x 3 positions; IT layers are read whole."""
+_GRID = 2.0**-12
+"""Rates are rounded to this, so that the last bits of one machine's arithmetic do not reach the trials."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """The order of the showings: stimulus row and running repetition of each, int arrays (presentation)."""
+
+    stimulus: np.ndarray
+    repetition: np.ndarray
+
+
+def make_teacher(calibration: np.ndarray, recipe: Recipe) -> Teacher:
+    """Build the teacher, centred on the calibration images, uint8 (image height width channel)."""
+    return Teacher(_as_batch(calibration, recipe.teacher.input_size), config=recipe.teacher)
+
+
+def simulate_truth(
+    pictures: np.ndarray, teacher: Teacher, recipe: Recipe, *, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """Compute the noise-free responses.
+
+    Parameters
+    ----------
+    pictures
+        uint8 (stimulus height width channel).
+    teacher
+        The network that is read.
+    recipe
+        Numbers of sites, of units per site, and the reliability to reach.
+    progress
+        Called with (pictures done, pictures in all).
+
+    Returns
+    -------
+    float32 array (stimulus neuroid time_bin): expected counts in 10 ms, areas one after the other.
+    """
+    readouts = {region: _draw_readouts(teacher, region, recipe) for region in recipe.n_sites}
+    drives = {region: torch.empty((len(pictures), n, recipe.n_time_bins), dtype=torch.float64) for region, n in recipe.n_sites.items()}
+    layer_of = {region: teacher.region_layers[region][0] for region in recipe.n_sites}
+    for start in range(0, len(pictures), 32):
+        batch = _as_batch(pictures[start : start + 32], teacher.input_size)
+        with torch.no_grad():
+            for timestep, activations in teacher.unroll(batch, layers=list(layer_of.values())):
+                for region, layer in layer_of.items():
+                    drives[region][start : start + 32, :, timestep] = F.linear(activations[layer].flatten(1), readouts[region])
+        if progress is not None:
+            progress(min(start + 32, len(pictures)), len(pictures))
+    rates = [
+        _rates(drive.numpy(), onset=teacher.first_timestep[layer_of[region]], recipe=recipe, area=index)
+        for index, (region, drive) in enumerate(drives.items())
+    ]
+    truth = np.concatenate(rates, axis=1)
+    return (np.round(truth / _GRID) * _GRID).astype(np.float32)
+
+
+def draw_trials(recipe: Recipe, n_stimuli: int) -> Trials:
+    """Draw how often each stimulus is shown, and in which order."""
+    rng = generator(recipe, _ORDER)
+    times = rng.integers(recipe.min_repetitions, recipe.max_repetitions + 1, n_stimuli)
+    stimulus = rng.permutation(np.repeat(np.arange(n_stimuli), times))
+    order = np.argsort(stimulus, kind="stable")
+    repetition = np.empty(len(stimulus), dtype=np.int64)
+    repetition[order] = np.concatenate([np.arange(n) for n in times])
+    return Trials(stimulus=stimulus, repetition=repetition)
+
+
+def draw_gains(recipe: Recipe, n_presentations: int) -> np.ndarray:
+    """Draw the slow gain of each area in each trial: array (presentation area), log-normal, mean 1."""
+    shocks = generator(recipe, _GAINS).standard_normal((n_presentations, len(recipe.n_sites)))
+    slow = np.empty_like(shocks)
+    slow[0] = shocks[0]
+    for trial in range(1, n_presentations):
+        slow[trial] = recipe.gain_memory * slow[trial - 1] + np.sqrt(1 - recipe.gain_memory**2) * shocks[trial]
+    return np.asarray(np.exp(recipe.gain_sd * slow - recipe.gain_sd**2 / 2))
+
+
+def draw_counts(truth: np.ndarray, time_bin: int, trials: Trials, gains: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Draw the spike counts of one time bin: uint8 array (presentation neuroid)."""
+    area_of_site = np.repeat(np.arange(len(recipe.n_sites)), list(recipe.n_sites.values()))
+    expected = truth[trials.stimulus, :, time_bin].astype(np.float64)
+    expected *= gains[:, area_of_site]
+    counts = generator(recipe, _COUNTS, time_bin).poisson(expected)
+    return np.minimum(counts, 255).astype(np.uint8)
+
+
+def _as_batch(pictures: np.ndarray, size: int) -> Tensor:
+    """Return pictures as a float tensor (batch channel height width) in [0, 1], at the teacher's size."""
+    batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+    if batch.shape[-1] == size:
+        return batch
+    return F.interpolate(batch, size=(size, size), mode="bilinear", antialias=True)
+
+
+def _draw_readouts(teacher: Teacher, region: str, recipe: Recipe) -> Tensor:
+    """Draw the weights (neuroid unit) of an area's sites: exponential on a few units, zero elsewhere, one norm each."""
+    shape = teacher.shape_of(teacher.region_layers[region][0])
+    channels, height, width = shape
+    area = list(recipe.n_sites).index(region)
+    rng = generator(recipe, _READOUTS, area)
+    low, high = recipe.readout_units[region]
+    weights = np.zeros((recipe.n_sites[region], *shape), dtype=np.float32)
+    for site in weights:
+        window = site
+        if region == "V4":
+            top, left = rng.integers(0, (height - _WINDOW + 1, width - _WINDOW + 1))
+            window = site[:, top : top + _WINDOW, left : left + _WINDOW]
+        units = rng.choice(window.size, size=int(rng.integers(low, high + 1)), replace=False)
+        window[np.unravel_index(units, window.shape)] = rng.exponential(size=len(units))
+    return torch.from_numpy(weights.reshape(len(weights), channels * height * width))
+
+
+def _rates(drive: np.ndarray, *, onset: int, recipe: Recipe, area: int) -> np.ndarray:
+    """Compute the expected counts (stimulus neuroid time_bin) of an area, as deeply modulated as the recipe's reliability asks."""
+    driven = drive[:, :, onset:]
+    z = (drive - driven.mean(axis=(0, 2))[:, None]) / driven.std(axis=(0, 2))[:, None]
+    rng = generator(recipe, _SITES, area)
+    n_sites = z.shape[1]
+    slope, peak = np.exp(rng.normal(0, (0.3, 0.35), (n_sites, 2))).T[:, :, None]
+    bias = rng.uniform(-0.3, 0.7, (n_sites, 1))
+    repetitions = (recipe.min_repetitions + recipe.max_repetitions) / 2
+    low, high = 0.02, 5.0
+    for _ in range(20):
+        depth = float(np.sqrt(low * high))
+        rates = np.asarray(recipe.mean_count * peak / np.log(2) * np.log1p(np.exp(depth * slope * z + bias)))
+        after = rates[:, :, onset:]
+        mean = after.mean(axis=0)
+        noise = (mean + recipe.gain_sd**2 * mean**2) / repetitions
+        reached = float(np.median(after.var(axis=0) / (after.var(axis=0) + noise)))
+        low, high = (depth, high) if reached < recipe.reliability else (low, depth)
+    return rates

@@ -1,0 +1,96 @@
+"""The models: recurrent networks that unfold in time. Table of contents, `create_model` and `list_models`."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from pathlib import Path
+from typing import Any
+
+from neurofit.errors import NeurofitError, check_option
+from neurofit.models import shallow, tiny  # noqa: F401 - registers their models
+from neurofit.models.catalogue import INFO, MODELS, ModelInfo, register_model
+from neurofit.models.cells import CELLS, Cell, CellShapes, register_cell
+from neurofit.models.convrnn import ConvRNN
+from neurofit.models.layer import Conv, Layer
+from neurofit.models.weight_files import load_weights, save_weights
+from neurofit.protocol import weights_sha256
+
+if __name__ != "neurofit.models":
+    raise ImportError(f"This folder is imported as neurofit.models, not as {__name__}: write `import neurofit.models`.")
+
+__all__ = [
+    "CELLS",
+    "MODELS",
+    "Cell",
+    "CellShapes",
+    "Conv",
+    "ConvRNN",
+    "Layer",
+    "ModelInfo",
+    "create_model",
+    "list_models",
+    "load_weights",
+    "model_info",
+    "register_cell",
+    "register_model",
+    "save_weights",
+    "weights_sha256",
+]
+
+
+def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int = 0, **overrides: Any) -> ConvRNN:
+    """Build a registered model.
+
+    Parameters
+    ----------
+    name
+        See `list_models`.
+    pretrained
+        False for random weights of this seed, True for those that come with neurofit, or the path of a .safetensors file.
+    seed
+        Of the random weights: name of the model and seed fix them.
+    **overrides
+        Options of the model, such as `input_size` in pixels and `n_classes`.
+
+    Returns
+    -------
+    ConvRNN
+        In float32 on the CPU.
+
+    Raises
+    ------
+    NeurofitError
+        If the name, an option or the seed is wrong, or there are no such weights.
+    """
+    build = MODELS[name]
+    options = [option for option in inspect.signature(build).parameters if option != "seed"]
+    for option in overrides:
+        check_option(f"option of {name}", option, options)
+    if pretrained is False:
+        return build(seed=seed, **overrides)
+    path = INFO[name].weights if pretrained is True else Path(pretrained)
+    if pretrained is True and not path.is_file():
+        raise NeurofitError(
+            f"No weights of {name} come with neurofit. Give pretrained=PATH of a .safetensors file, "
+            "or pretrained=False for seeded random weights."
+        )
+    model = build(seed=None, **overrides)
+    load_weights(model, path)
+    return model
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """Return the registered names, sorted; with a pattern such as "rgc*" or "*_tiny", those that match."""
+    return [name for name in MODELS if pattern is None or fnmatch.fnmatchcase(name, pattern)]
+
+
+def model_info(name: str) -> ModelInfo:
+    """Return a model's metadata without building it.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such model.
+    """
+    return INFO[check_option("model", name, MODELS)]

@@ -1,0 +1,36 @@
+"""The plain layer: output = x."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
+from neurofit.models.initialisers import Initialiser
+
+
+@register_cell("memoryless")
+class Memoryless(Cell):
+    """No recurrence: the output is the input.
+
+    Notes
+    -----
+    Source: zoo_facts 4. The reference keeps a leaky integrator with a fixed decay of 0 in such layers, which is the same.
+    """
+
+    def __init__(self, shapes: CellShapes) -> None:
+        super().__init__(shapes)
+        self.need_channels_of_x()
+
+    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return `x` as it is."""
+        return x, state
+
+    def initial_state(self, x: Tensor) -> State:
+        """Return the empty state."""
+        return ()
+
+    def initialisers(self) -> Mapping[str, Initialiser]:
+        """Return nothing: there are no parameters."""
+        return {}

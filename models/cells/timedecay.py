@@ -1,0 +1,48 @@
+"""The leaky integrator: s(t) = d s(t-1) + x(t)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
+from neurofit.models.initialisers import Constant, Initialiser
+
+
+@register_cell("timedecay")
+class TimeDecay(Cell):
+    """A leaky integrator with one trained decay d for the whole layer, output = s(t).
+
+    Parameters
+    ----------
+    shapes
+        See `CellShapes`; the output has the channels of `x`.
+    initial_decay
+        Where d starts, per step. The reference starts at 0, where an untrained layer has no memory.
+
+    Notes
+    -----
+    Source: zoo_facts 4 and 8.1. The decay is not squashed: training keeps it below 1, or not.
+    """
+
+    def __init__(self, shapes: CellShapes, *, initial_decay: float = 0.0) -> None:
+        super().__init__(shapes)
+        self.need_channels_of_x()
+        self.initial_decay = initial_decay
+        self.decay = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return s(t) as output and state."""
+        (s,) = state
+        s = self.decay * s + x
+        return s, (s,)
+
+    def initial_state(self, x: Tensor) -> State:
+        """Return s = 0."""
+        return (self.zeros(x),)
+
+    def initialisers(self) -> Mapping[str, Initialiser]:
+        """Return the decay's."""
+        return {"decay": Constant(self.initial_decay)}

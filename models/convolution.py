@@ -1,0 +1,64 @@
+"""Convolution with TensorFlow's padding: out = ceil(n / s), pad = max((out - 1) s + k - n, 0), the odd one at the bottom and right."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Padding = Literal["same", "valid"]
+
+
+class Convolution(nn.Conv2d):
+    """A dense square convolution whose parameters are zero until `neurofit.models.initialisers.initialise` fills them.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Channels of input and output.
+    kernel
+        Height and width of the kernel, in pixels.
+    stride
+        Step of the kernel, in pixels.
+    padding
+        "same" (TensorFlow's rule above) or "valid" (none).
+    bias
+        Whether there is a bias per output channel.
+
+    Notes
+    -----
+    Source: zoo_facts 2.2. Torch's `padding="same"` refuses strides and pads even kernels alike only at stride 1.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, padding: Padding = "same", bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride=stride, bias=bias)
+        self.same = padding == "same"
+
+    def reset_parameters(self) -> None:
+        """Set the parameters to zero: torch's own draw would use, and depend on, its global generator."""
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (batch channel height width) maps."""
+        height, width = input.shape[2:]
+        top, bottom = self._pads(height)
+        left, right = self._pads(width)
+        if (top, left) == (bottom, right):  # symmetric: the kernel pads by itself, without a copy
+            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left))
+        return F.conv2d(F.pad(input, (left, right, top, bottom)), self.weight, self.bias, self.stride)
+
+    def size_after(self, size: int) -> int:
+        """Return the height (or width) of the output for one of the input, in pixels; below 1 the kernel does not fit."""
+        return (size + sum(self._pads(size)) - self.kernel_size[0]) // self.stride[0] + 1
+
+    def _pads(self, size: int) -> tuple[int, int]:
+        if not self.same:
+            return 0, 0
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2

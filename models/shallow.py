@@ -1,0 +1,103 @@
+"""The shallow ConvRNNs: five convolutions, the last three recurrent, and a readout; 224 pixels, 16 steps (zoo_facts 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neurofit.models.catalogue import assemble, register_model
+from neurofit.models.convrnn import ConvRNN
+from neurofit.models.initialisers import Normal, VarianceScaling
+from neurofit.models.layer import Conv, Layer, Op
+
+_FAMILY: dict[str, Any] = {
+    "family": "shallow",
+    # conv3 is suggested for V4, conv4 for posterior and conv5 for central and anterior IT (zoo_facts 9).
+    "region_layers": {"V4": ("conv3",), "IT": ("conv4", "conv5")},
+    "input_size": 224,
+    "n_classes": 1000,
+    "reference": "Nayebi et al. 2022, Recurrent connections in the primate ventral visual stream mediate a trade-off between task "
+    "performance and network size during core object recognition, Neural Computation 34(8)",
+}
+
+
+@register_model(cell="timedecay", top1=50.06, top5=72.97, **_FAMILY)
+def timedecay_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+    """Leaky integrators in conv3 to conv5, which have no nonlinearity but their max pooling."""
+    return assemble("timedecay_shallow", _layers("timedecay", n_classes), input_size=input_size, seed=seed)
+
+
+@register_model(cell="simplernn", top1=61.11, top5=83.15, **_FAMILY)
+def simplernn_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+    """SimpleRNN cells with layer norm."""
+    specs = _layers("simplernn", n_classes, cell_channels=(128, 256, 256))
+    return assemble("simplernn_shallow", specs, input_size=input_size, seed=seed)
+
+
+@register_model(cell="lstm", top1=63.43, top5=84.89, **_FAMILY)
+def lstm_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+    """LSTMs with layer norm, each with searched numbers of its own; peepholes in conv4 tie the weights to the input size."""
+    specs = _layers("lstm", n_classes, cell_channels=(128, 256, 256), cell_options=_LSTM)
+    return assemble("lstm_shallow", specs, input_size=input_size, seed=seed)
+
+
+@register_model(cell="rgc", top1=66.97, top5=87.02, **_FAMILY)
+def rgc_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+    """Reciprocal gated cells (RGC-S)."""
+    return assemble("rgc_shallow", _layers("rgc", n_classes, before_cell=("elu",)), input_size=input_size, seed=seed)
+
+
+# The result of a hyperparameter search, from the npz beside the reference's configurations (zoo_facts 8.4 and 11).
+_LSTM: tuple[Mapping[str, Any], ...] = (
+    {
+        "norm": True,
+        "kernel": 2,
+        "forget_bias": 1.3561755203084322,
+        "weight": VarianceScaling(0.7008842622125534),
+        "gate_bias": 1.6427688907776656,
+    },
+    {
+        "norm": True,
+        "kernel": 3,
+        "forget_bias": 0.977962918535079,
+        "weight": VarianceScaling(1.8314561102978617),
+        "gate_bias": -1.166018906771675,
+        "peepholes": True,
+    },
+    {
+        "norm": True,
+        "kernel": 4,
+        "forget_bias": 0.9249280259963113,
+        "weight": VarianceScaling(0.8937636886958731),
+        "gate_bias": -1.3495015766804237,
+    },
+)
+
+
+def _layers(
+    cell: str,
+    n_classes: int,
+    *,
+    before_cell: tuple[Op, ...] = (),
+    cell_channels: tuple[int | None, ...] = (None, None, None),
+    cell_options: tuple[Mapping[str, Any], ...] = ({}, {}, {}),
+) -> tuple[Layer, ...]:
+    """Return the table of zoo_facts 3.1 for one cell."""
+    recurrent = [
+        Layer(
+            f"conv{number}",
+            Conv(channels, 3),
+            before_cell=before_cell,
+            cell=cell,
+            cell_channels=hidden,
+            cell_options=options,
+            after_cell=("max_pool",),
+        )
+        for number, channels, hidden, options in zip((3, 4, 5), (256, 256, 512), cell_channels, cell_options, strict=True)
+    ]
+    return (
+        Layer("conv1", Conv(64, 7, stride=2), before_cell=("elu",), after_cell=("max_pool",)),
+        Layer("conv2", Conv(128, 3), before_cell=("elu",), after_cell=("max_pool",)),
+        *recurrent,
+        Layer("imnetds", Conv(n_classes, 2, padding="valid", weight=Normal(0.01)), after_cell=("mean",)),
+    )

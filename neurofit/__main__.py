@@ -1,0 +1,6 @@
+"""`python -m neurofit`: the same as the command `neurofit`."""
+
+from neurofit.cli import main
+
+if __name__ == "__main__":
+    main()

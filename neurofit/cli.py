@@ -1,0 +1,405 @@
+"""The command `neurofit`: turns names into objects, prints, and says errors in one or two lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from neurofit.errors import NeurofitError, check_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+
+    from neurofit.assemblies import Recording
+    from neurofit.presets import ScoreConfig
+    from neurofit.protocol import Model
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+app = typer.Typer(
+    name="neurofit",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Does a recurrent vision model unfold in time as V4 and IT do? One noise-corrected predictivity curve per area.",
+)
+data = typer.Typer(no_args_is_help=True, help="Bring a recording's files to this machine.")
+app.add_typer(data, name="data")
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+LISTED = ("models", "recordings", "cells", "presets")
+
+
+@app.callback()
+def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    os.environ["NEUROFIT_DEBUG"] = "1" if debug else os.environ.get("NEUROFIT_DEBUG", "")
+
+
+@app.command(epilog="Example: neurofit score --model rgc_tiny --region IT")
+def score(
+    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+    region: Annotated[str, typer.Option(help="Area: V4 or IT.")],
+    recording: Annotated[str, typer.Option(help="Registered recording (neurofit list recordings).")] = "hvm-sim",
+    layer: Annotated[str, typer.Option(help="auto, or layer names joined by commas.")] = "auto",
+    mapping: Annotated[str, typer.Option(help="pls or ridge.")] = "pls",
+    time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
+    preset: Annotated[str, typer.Option(help="How to split, correct, average (neurofit list presets).")] = "nayebi2022",
+    window: Annotated[str, typer.Option(help="Only bins inside START:END ms.", metavar="START:END")] = "",
+    weights: Annotated[str, typer.Option(help="auto (shipped, else random), random, or a FILE.safetensors.")] = "auto",
+    presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "neural",
+    seed: Annotated[int, typer.Option(help="Seed of random weights and of --shuffle-stimuli.")] = 0,
+    shuffle_stimuli: Annotated[bool, typer.Option("--shuffle-stimuli", help="Control: pair responses with wrong images.")] = False,
+    folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the result.", show_default="neurofit-results/...")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
+) -> None:
+    """Score how well a model predicts an area in time."""
+    from neurofit.assemblies import validate_recording
+    from neurofit.extract import count_units, extract
+    from neurofit.plot import plot_curve
+    from neurofit.presets import make_config
+    from neurofit.protocol import find_presentation
+    from neurofit.result import save_result, summarise
+    from neurofit.score import estimate, layers_to_fit, make_mapping
+    from neurofit.score import score as compute
+
+    _set_offline(offline)
+    config = make_config(
+        preset,
+        region=region,
+        mapping=mapping,
+        time_mode=time,
+        layers="auto" if layer == "auto" else tuple(layer.split(",")),
+        window=_parse_window(window),
+    )
+    make_mapping(config)
+    network, origin = _make_model(model, weights=weights, seed=seed)
+    shown = find_presentation(network, presentation)
+    layers = layers_to_fit(network.name, network.layers, network.region_layers, config)
+    device = _find_device(device)
+    with _progress() as report:
+        responses = _load(recording, report).select(region=config.region, window=config.window)
+        target = _writable(Path(folder or f"neurofit-results/{model}_{region}_{recording}"))
+        validate_recording(responses)
+        units = count_units(network, layers)
+        if not as_json:
+            plan = estimate(units, responses, config)
+            _say_plan(network, origin, responses, config, units, n_fits=plan.n_fits, n_bytes=plan.n_bytes, device=device)
+        features = extract(
+            network,
+            responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli,
+            layers=layers,
+            time_bins=responses.time_bins,
+            presentation=shown,
+            device=device,
+            progress=report("images through the model"),
+        )
+        result = compute(features, responses, config, progress=report("time bins fitted" if time == "per-bin" else "time bins together"))
+    result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli)}
+    summary = summarise(result)
+    save_result(result, target / "result.nc")
+    plot_curve(result, target / "curve.png")
+    _write_json(summary, target / "summary.json")
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        _say_result(result, target)
+
+
+@app.command(name="list", epilog="Example: neurofit list models")
+def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells or presets.")]) -> None:
+    """List what is registered."""
+    check_option("list", kind, LISTED)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    if kind == "models":
+        from neurofit.models import list_models, model_info
+
+        for column in ("model", "cell", "areas", "input", "weights"):
+            table.add_column(column)
+        for name in list_models():
+            info = model_info(name)
+            areas = ", ".join(f"{region} {'/'.join(layers)}" for region, layers in info.region_layers.items())
+            table.add_row(name, info.cell, areas, f"{info.input_size} px", "shipped" if info.has_weights else "random only")
+    elif kind == "recordings":
+        from neurofit.data_loaders import describe_recording, list_recordings
+
+        for column in ("recording", "areas", "what it is"):
+            table.add_column(column)
+        for name in list_recordings():
+            recording = describe_recording(name)
+            table.add_row(name, ", ".join(recording.regions), recording.summary)
+    elif kind == "cells":
+        from neurofit.models.cells import CELLS
+
+        table.add_column("cell")
+        table.add_column("what it is")
+        for name in CELLS:
+            table.add_row(name, _first_line(CELLS[name]))
+    else:
+        from neurofit.presets import PRESETS
+
+        table.add_column("preset")
+        table.add_column("what it is")
+        for name in PRESETS:
+            table.add_row(name, _first_line(PRESETS[name]))
+    out.print(table)
+    from neurofit.home import home
+
+    err.print(f"[dim]Files are kept in {home()} (NEUROFIT_HOME).[/dim]", soft_wrap=True)
+
+
+@app.command(epilog="Example: neurofit describe rgc_tiny")
+def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")]) -> None:
+    """Describe a model or a recording."""
+    from neurofit.data_loaders import describe_recording, list_recordings
+    from neurofit.models import create_model, list_models, model_info
+
+    check_option("model or recording", name, [*list_models(), *list_recordings()])
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    if name in list_recordings():
+        recording = describe_recording(name)
+        rows = {
+            "recording": name + (" (SIMULATED)" if recording.simulated else ""),
+            "what it is": recording.summary,
+            "areas": ", ".join(recording.regions),
+            "published": recording.citation,
+            "files": "here" if _is_here(name) else f"not here yet: neurofit data get {name}",
+        }
+    else:
+        info = model_info(name)
+        network = create_model(name)
+        rows = {
+            "model": name,
+            "what it is": info.summary,
+            "cell": info.cell,
+            "areas": "; ".join(f"{region}: {', '.join(layers)}" for region, layers in network.region_layers.items()),
+            "layers": ", ".join(f"{layer} (from {network.first_timestep[layer] * network.ms_per_timestep} ms)" for layer in network.layers),
+            "step": f"{network.ms_per_timestep} ms",
+            "input": f"{network.input_size} x {network.input_size} px, {network.visual_degrees:g} degrees",
+            "presentations": "; ".join(
+                f"{key}: {shown.n_timesteps} steps, image " + (f"for {shown.image_off}" if shown.image_off else "throughout")
+                for key, shown in network.presentations.items()
+            ),
+            "parameters": f"{sum(p.numel() for p in network.parameters() if p.requires_grad):,}",
+            "weights": "shipped" if info.has_weights else "random only (seeded)",
+            "published": info.reference,
+        }
+    for key, value in rows.items():
+        table.add_row(key, value)
+    out.print(table)
+
+
+@data.command(epilog="Example: neurofit data get hvm-sim")
+def get(
+    name: Annotated[str, typer.Argument(help="Registered recording.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing: a mirror (NEUROFIT_MIRROR) only.")] = False,
+) -> None:
+    """Build or download a recording, once."""
+    from neurofit.assemblies import validate_recording
+    from neurofit.home import home
+
+    _set_offline(offline)
+    with _progress() as report:
+        recording = _load(name, report)
+        validate_recording(recording)
+    shape = recording.responses.sizes
+    out.print(
+        f"{_recording_name(recording)}: {len(recording.stimuli)} stimuli, {shape['presentation']:,} presentations, "
+        f"{shape['neuroid']} neuroids in {', '.join(recording.regions)}, {shape['time_bin']} time bins. Kept in {home()}.",
+        soft_wrap=True,
+    )
+
+
+def main() -> None:
+    """Run the command; wrong use exits with 2, the machine's faults with 1, in one or two lines."""
+    try:
+        app(standalone_mode=False)
+    except NeurofitError as error:
+        _fail(error, str(error), error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Interrupted; nothing half-written was kept.")
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.startswith("click") or hasattr(error, "format_message"):
+            message = error.format_message()  # type: ignore[attr-defined]
+            _fail(error, f"{message} See neurofit --help." if message else "See neurofit --help.", 2)
+        _fail(error, f"{type(error).__name__}: {error}\nThis is a fault of neurofit; neurofit --debug COMMAND shows where.", 1)
+
+
+def _fail(error: Exception, message: str, code: int) -> None:
+    if os.environ.get("NEUROFIT_DEBUG"):
+        err.print_exception()
+    err.print(message, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _set_offline(offline: bool) -> None:
+    if offline:
+        os.environ["NEUROFIT_OFFLINE"] = "1"
+
+
+def _parse_window(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    try:
+        start, end = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise NeurofitError(f"--window takes START:END in ms, as 70:260; got {text!r}.") from None
+    return start, end
+
+
+def _make_model(name: str, *, weights: str, seed: int) -> tuple[Model, str]:
+    """Return a model and where its weights come from."""
+    from neurofit.models import create_model, model_info
+
+    if weights == "random" or (weights == "auto" and not model_info(name).has_weights):
+        return create_model(name, seed=seed), f"random weights, seed {seed}"
+    if weights == "auto":
+        return create_model(name, pretrained=True), "trained weights"
+    return create_model(name, pretrained=weights), f"weights of {weights}"
+
+
+def _find_device(device: str) -> str:
+    import torch
+
+    check_option("device", device.split(":")[0], ("auto", "cpu", "cuda"))
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise NeurofitError(f"There is no CUDA device for --device {device}; existing: cpu.")
+    return device
+
+
+def _writable(folder: Path) -> Path:
+    """Return the folder, made if need be, after trying to write to it: hours of work should not fail at the end."""
+    from neurofit.home import atomic_file
+
+    new = [part for part in (folder, *folder.parents) if not part.exists()]
+    with atomic_file(folder / ".writable"):
+        pass
+    (folder / ".writable").unlink()
+    for part in new:
+        part.rmdir()
+    return folder
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
+    from neurofit.home import atomic_file
+
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+Report = Callable[[str], Callable[[int, int], None]]
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Yield a function that opens a progress bar with remaining time, on stderr."""
+    columns = (TextColumn("{task.description:<26}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as bars:
+
+        def report(label: str) -> Callable[[int, int], None]:
+            task = bars.add_task(label, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield report
+
+
+def _load(name: str, report: Report) -> Recording:
+    from neurofit.data_loaders import load_recording
+
+    bars: dict[str, Callable[[int, int], None]] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in bars:
+            bars[what] = report(what)
+        bars[what](done, total)
+
+    return load_recording(name, progress=show)
+
+
+def _is_here(name: str) -> bool:
+    from neurofit.home import home
+
+    return any((home() / "recordings" / name).glob("*"))
+
+
+def _say_plan(
+    model: Model, origin: str, recording: Recording, config: ScoreConfig, units: dict[str, int], *, n_fits: int, n_bytes: int, device: str
+) -> None:
+    bins = recording.time_bins
+    sizes = recording.responses.sizes
+    out.print(f"[bold]{model.name}[/bold] ({origin}) against [bold]{config.region}[/bold] of {_recording_name(recording)}")
+    out.print(
+        f"  {len(recording.stimuli)} images, {sizes['presentation']:,} presentations, {sizes['neuroid']} neuroids, "
+        f"{len(bins)} time bin{'s' * (len(bins) > 1)} in {bins[0][0]}-{bins[-1][1]} ms"
+    )
+    out.print(f"  layers {', '.join(f'{layer} ({count:,} units)' for layer, count in units.items())} on {device}")
+    out.print(
+        f"  {config.mapping}, {config.time_mode}, {config.preset}: {config.n_splits} splits x {config.n_halves} trial halves, "
+        f"{n_fits:,} fits, {max(n_bytes / 1e9, 0.1):.1f} GB"
+    )
+
+
+def _say_result(result: xr.Dataset, target: Path) -> None:
+    from neurofit.result import bin_groups
+
+    attrs = result.attrs
+    control = "  CONTROL: stimuli shuffled" if attrs["shuffled_stimuli"] else ""
+    for i, layer in enumerate(result.layer.values):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("ms", justify="right")
+        for column in ("score", "interval", "r", "expl. var.", "ceiling", "neuroids"):
+            table.add_column(column, justify="right")
+        for start, end, row in bin_groups(result, i):
+            table.add_row(
+                f"{start}-{end}",
+                _number(row["curve"]),
+                f"{_number(row['curve_low'])} to {_number(row['curve_high'])}" if row["curve"] == row["curve"] else "",
+                _number(row["curve_r_xy"]),
+                _number(row["curve_explained_variance"]),
+                _number(row["ceiling"]),
+                f"{row['n_neuroids']:.0f}" if row["n_neuroids"] else "none reliable",
+            )
+        out.print()
+        out.print(f"[bold]{attrs['model']} {layer}[/bold] against {attrs['region']}{control}")
+        out.print(table)
+        out.print(f"{_terminal_curve(result.curve.values[i])}  0 to 1, one mark per bin; . no score")
+    out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median.[/dim]")
+    out.print(f"Written: {target}/result.nc, curve.png, summary.json", soft_wrap=True)
+
+
+def _recording_name(recording: Recording) -> str:
+    return f"{recording.name} (SIMULATED)" if recording.simulated else recording.name
+
+
+def _terminal_curve(values: Any) -> str:
+    return "".join("." if v != v else BLOCKS[min(8, max(0, round(8 * float(v))))] for v in values)
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.2f}"
+
+
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,97 @@
+"""Files of published data sets: from a local mirror or over plain HTTPS, pinned by sha256, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.home import atomic_file, home, sha256_of
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a data set at a pinned address.
+
+    Parameters
+    ----------
+    name
+        File name, the same in a mirror.
+    url
+        Plain HTTPS address.
+    sha256
+        Hash of the content.
+    """
+
+    name: str
+    url: str
+    sha256: str
+
+
+def offline() -> bool:
+    """Return whether NEUROFIT_OFFLINE forbids downloads."""
+    return os.environ.get("NEUROFIT_OFFLINE", "") not in ("", "0")
+
+
+def fetch_file(file: RemoteFile, *, dataset: str) -> Path:
+    """Return the path of a file's verified copy in NEUROFIT_HOME, bringing it there if need be.
+
+    The mirror (NEUROFIT_MIRROR=DIR, laid out DIR/dataset/name) comes first, then the address. An interrupted download goes on
+    where it stopped.
+
+    Raises
+    ------
+    NeurofitError
+        If the file is neither here nor in the mirror and downloads are off, or a content does not have its sha256.
+    MachineError
+        If the download fails or the disk is full.
+    """
+    target = home() / "recordings" / dataset / file.name
+    if target.is_file():
+        if sha256_of(target) == file.sha256:
+            return target
+        raise NeurofitError(f"{target} is not the published {file.name} (its sha256 differs). Delete it and run the command again.")
+    mirror = os.environ.get("NEUROFIT_MIRROR")
+    source = Path(mirror).expanduser() / dataset / file.name if mirror else None
+    with atomic_file(target) as temporary:
+        if source is not None and source.is_file():
+            shutil.copyfile(source, temporary)
+            origin = str(source)
+        elif offline():
+            looked = f" nor at {source}" if source else ""
+            raise NeurofitError(
+                f"{file.name} of {dataset} is not at {target}{looked}, and downloads are off.\n"
+                "Allow them (drop --offline), or set NEUROFIT_MIRROR to a folder that holds "
+                f"{dataset}/{file.name}."
+            )
+        else:
+            _download(file, target.with_name(f"{file.name}.part"), temporary)
+            origin = file.url
+        if sha256_of(temporary) != file.sha256:
+            raise NeurofitError(f"{origin} is not the published {file.name}: its sha256 differs. Nothing was kept.")
+    return target
+
+
+def _download(file: RemoteFile, part: Path, destination: Path) -> None:
+    """Download into `destination`; what an interruption leaves stays in `part` and is continued (pooch cannot continue)."""
+    import requests
+
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
+    try:
+        with requests.get(file.url, headers=headers, stream=True, timeout=30) as response:
+            if response.status_code != requests.codes.requested_range_not_satisfiable:  # that one: the part is whole already
+                response.raise_for_status()
+                continues = response.status_code == requests.codes.partial_content
+                with open(part, "ab" if continues else "wb") as growing:
+                    for chunk in response.iter_content(2**16):
+                        growing.write(chunk)
+    except requests.RequestException as error:
+        kept = part.stat().st_size if part.exists() else 0
+        raise MachineError(
+            f"Cannot download {file.url} ({type(error).__name__}); {kept / 1e6:.1f} MB are kept and the next run goes on from there.\n"
+            "NEUROFIT_MIRROR=DIR reads a local copy instead."
+        ) from error
+    part.replace(destination)

@@ -1,0 +1,41 @@
+"""What neurofit raises: the rule, what was given, what exists and the nearest name, in one or two lines."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NeurofitError(Exception):
+    """A wrong use of neurofit: a name, file or value that breaks a stated rule (exit code 2)."""
+
+    exit_code = 2
+
+
+class MachineError(NeurofitError):
+    """A fault of the machine rather than of the request: a full disk, a broken download (exit code 1)."""
+
+    exit_code = 1
+
+
+def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitError:
+    """Describe a name that does not exist, with those that do and the nearest of them."""
+    names = sorted(existing)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
+    listed = ", ".join(names) if names else "none"
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return NeurofitError(f"Unknown {kind} {given!r}.{hint}\nExisting: {listed}.")
+
+
+def check_option(kind: str, given: str, existing: Iterable[str]) -> str:
+    """Return `given` if it is one of `existing`.
+
+    Raises
+    ------
+    NeurofitError
+        If it is not; the message names the nearest one.
+    """
+    names = list(existing)
+    if given not in names:
+        raise unknown_name(kind, given, names)
+    return given

@@ -1,0 +1,81 @@
+"""Predictivity corrected for the noise of the recording, and of the map that was fitted to it.
+
+    noise_corrected_r  = r_xy / sqrt(r_xx r_yy)                 two-sided, per neuroid and time bin
+    explained_variance = median(r_xy)^2 / median(r_yy)          Brain-Score's, per time bin
+
+r_xy: prediction of the map fitted on all trials against the mean response, test stimuli. r_xx, r_yy: Spearman-Brown corrected
+consistency of the maps fitted on two trial halves, and of the two half means. Nayebi et al. (2018, 2022); Schrimpf et al. (2018).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+NOISE_CORRECTED_R = "r_xy / sqrt(r_xx * r_yy)"
+EXPLAINED_VARIANCE = "median(r_xy)^2 / median(r_yy)"
+
+
+def noise_corrected_r(
+    r_xy: Float[np.ndarray, "*#any"], r_xx: Float[np.ndarray, "*#any"], r_yy: Float[np.ndarray, "*#any"]
+) -> Float[np.ndarray, "*#any"]:
+    """Return r_xy / sqrt(r_xx r_yy); NaN where the product is not positive. Not clipped: noise can carry it over 1."""
+    product = np.asarray(r_xx * r_yy)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(r_xy / np.sqrt(np.where(product > 0, product, np.nan)))
+
+
+def explained_variance(
+    r_xy: Float[np.ndarray, "split neuroid time_bin"], r_yy: Float[np.ndarray, "neuroid time_bin"]
+) -> Float[np.ndarray, " time_bin"]:
+    """Return Brain-Score's score per bin: the mean over splits of the median r over neuroids, squared, over the median ceiling.
+
+    NaN where the ceiling is not positive.
+    """
+    raw, ceiling = nanmedian(r_xy, axis=1).mean(axis=0), nanmedian(r_yy, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(ceiling > 0, raw**2 / ceiling, np.nan))
+
+
+def bootstrap_neuroids(
+    statistic: Callable[[Int[np.ndarray, " draw"]], Float[np.ndarray, " time_bin"]],
+    n_neuroids: int,
+    *,
+    n_bootstraps: int,
+    interval: float,
+    seed: int,
+) -> tuple[Float[np.ndarray, " time_bin"], Float[np.ndarray, " time_bin"]]:
+    """Return the percentile bootstrap interval of a statistic over neuroids; the same draws serve all bins.
+
+    Parameters
+    ----------
+    statistic
+        From the positions of the drawn neuroids to a value per bin.
+    n_neuroids
+        Neuroids to draw from, with replacement.
+    n_bootstraps, interval, seed
+        Number of draws, coverage, seed.
+    """
+    draws = np.random.default_rng(seed).integers(n_neuroids, size=(n_bootstraps, n_neuroids))
+    values = np.stack([statistic(draw) for draw in draws])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        low, high = np.nanquantile(values, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+    return low, high
+
+
+def nanmedian(values: np.ndarray, *, axis: int) -> np.ndarray:
+    """Median over what is there; NaN, without a warning, where nothing is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        return np.asarray(np.nanmedian(values, axis=axis))
+
+
+def nanmean(values: np.ndarray, *, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Mean over what is there; NaN, without a warning, where nothing is."""
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(there, values, 0.0).sum(axis=axis) / there.sum(axis=axis))

@@ -1,0 +1,142 @@
+"""How to score: one dataclass, and the named presets of the field, which are functions that return it.
+
+Five dialects say "noise-corrected" and mean different numbers; each output prints its formula. Two are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from neurofit.errors import NeurofitError, check_option
+from neurofit.registry import Registry
+
+OPTIONS = {
+    "time_mode": ("per-bin", "fixed"),
+    "halves_by": ("stimulus", "repetition"),
+    "ceiling_stimuli": ("test", "all"),
+    "formula": ("noise_corrected_r", "explained_variance"),
+    "average": ("correlations", "terms", "ratios"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """Everything that decides the numbers of a score.
+
+    Parameters
+    ----------
+    region
+        Area to score ("V4", "IT").
+    mapping
+        "pls" or "ridge".
+    n_components
+        Components of PLS.
+    time_mode
+        "per-bin": an own map for each time bin. "fixed": one map shared by all bins, so that dynamics must come from the model.
+    layers
+        Layers to score, each on its own; "auto" chooses among the region's layers, per split, on held-out training stimuli.
+    window
+        (start, end) in ms: only bins inside it. None: all bins.
+    n_splits, train_size, stratified
+        Random train/test splits of the stimuli; stratified by `strata` where the stimulus set has that column.
+    strata
+        Column of the stimulus table to stratify by.
+    n_halves, halves_by
+        Random halvings of the trials, and whether per stimulus or by the repetition's number.
+    ceiling_stimuli
+        r_yy over the "test" stimuli of each split, or over "all".
+    formula
+        What the curve shows: "noise_corrected_r" or "explained_variance". Both are always computed.
+    average
+        Where the mean over splits and halves stands. "terms": r_xy and the Spearman-Brown corrected r_xx, r_yy are averaged, then
+        divided. "correlations": averaged before the correction. "ratios": averaged after the division.
+    reliability_floor, false_discovery_rate
+        A neuroid counts in a bin if its r_yy (and the r_xx of its map) exceeds the floor and r_yy is significantly above zero.
+        A floor of None keeps every neuroid.
+    min_neuroids
+        A bin with fewer reliable neuroids (or fewer than all) has no score.
+    n_bootstraps, interval
+        Bootstrap over neuroids, and the coverage of the interval.
+    seed
+        Of splits, halves and bootstraps.
+    preset
+        Name of the preset the values come from.
+    """
+
+    region: str
+    mapping: str = "pls"
+    n_components: int = 25
+    time_mode: str = "per-bin"
+    layers: str | tuple[str, ...] = "auto"
+    window: tuple[int, int] | None = None
+    n_splits: int = 10
+    train_size: float = 0.75
+    stratified: bool = True
+    strata: str = "category"
+    n_halves: int = 10
+    halves_by: str = "stimulus"
+    ceiling_stimuli: str = "test"
+    formula: str = "noise_corrected_r"
+    average: str = "terms"
+    reliability_floor: float | None = 0.1
+    false_discovery_rate: float = 0.01
+    min_neuroids: int = 3
+    n_bootstraps: int = 1000
+    interval: float = 0.95
+    seed: int = 0
+    preset: str = "nayebi2022"
+
+    def __post_init__(self) -> None:
+        for name, existing in OPTIONS.items():
+            check_option(name, getattr(self, name), existing)
+        if isinstance(self.layers, str) and self.layers != "auto":
+            raise NeurofitError(f'layers is "auto" or a tuple of names; got {self.layers!r}.')
+        for name in ("n_components", "n_splits", "n_halves", "n_bootstraps", "min_neuroids"):
+            if getattr(self, name) < 1:
+                raise NeurofitError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        for name in ("train_size", "interval"):
+            if not 0 < getattr(self, name) < 1:
+                raise NeurofitError(f"{name} must lie between 0 and 1; got {getattr(self, name)}.")
+
+    def as_attrs(self) -> dict[str, Any]:
+        """Return the fields as values that JSON and netCDF attributes take."""
+        return {name: "none" if value is None else value for name, value in asdict(self).items()}
+
+
+PRESETS: Registry[Callable[[str], ScoreConfig]] = Registry("preset")
+
+
+def make_config(preset: str, *, region: str, **changes: Any) -> ScoreConfig:
+    """Return a preset's configuration for an area, with changes.
+
+    Raises
+    ------
+    NeurofitError
+        For an unknown preset; the nearest is named.
+    """
+    return replace(PRESETS[preset](region), **changes)
+
+
+@PRESETS.register()
+def nayebi2022(region: str) -> ScoreConfig:
+    """10 random 75/25 splits x 10 trial halves; terms averaged first, then r_xy / sqrt(r_xx r_yy); median over neuroids."""
+    return ScoreConfig(region=region)
+
+
+@PRESETS.register()
+def brainscore(region: str) -> ScoreConfig:
+    """Brain-Score's 10 stratified 90/10 splits (seed 1); median(r)^2 / ceiling; every neuroid counts; halves for the ceiling only."""
+    return ScoreConfig(
+        region=region,
+        train_size=0.9,
+        strata="object_name",
+        halves_by="repetition",
+        ceiling_stimuli="all",
+        formula="explained_variance",
+        reliability_floor=None,
+        min_neuroids=1,
+        seed=1,
+        preset="brainscore",
+    )

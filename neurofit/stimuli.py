@@ -1,0 +1,150 @@
+"""The images of a recording: a table with one row per stimulus, and where each picture comes from."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from neurofit.errors import NeurofitError
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Anything that gives picture number i as uint8 (height width channel), channel = 3."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
+class StimulusSet:
+    """The stimuli of a recording.
+
+    Parameters
+    ----------
+    name
+        Name of the set, the same in every recording that used it.
+    table
+        One row per stimulus, in the order of `images`: `stimulus_id` (unique), and optionally `object_name` and
+        `category` (used to stratify splits) and whatever else is known.
+    images
+        The pictures: uint8 (height width channel), one per row.
+    visual_degrees
+        Width of a picture in degrees of visual angle.
+    duration_ms
+        How long each picture was shown, in ms.
+
+    Raises
+    ------
+    NeurofitError
+        If ids are missing or repeated, or there are not as many images as rows.
+    """
+
+    name: str
+    table: pd.DataFrame
+    images: ImageSource
+    visual_degrees: float
+    duration_ms: float
+
+    def __post_init__(self) -> None:
+        if "stimulus_id" not in self.table:
+            raise NeurofitError(
+                f"Stimulus set {self.name}: the table needs a column stimulus_id; it has {', '.join(map(str, self.table)) or 'none'}."
+            )
+        unnamed = np.flatnonzero(self.table.stimulus_id.isna())
+        if len(unnamed):
+            raise NeurofitError(f"Stimulus set {self.name}: every row needs a stimulus_id; row {unnamed[0]} has none.")
+        repeated = self.table.stimulus_id[self.table.stimulus_id.duplicated()]
+        if len(repeated):
+            raise NeurofitError(f"Stimulus set {self.name}: stimulus_id must be unique; {repeated.iloc[0]!r} occurs more than once.")
+        if len(self.table) != len(self.images):
+            raise NeurofitError(f"Stimulus set {self.name}: {len(self.table)} rows but {len(self.images)} images.")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The stimulus ids, in the order of the images: array (stimulus)."""
+        return np.asarray(self.table.stimulus_id.to_numpy())
+
+    def shuffled(self, seed: int) -> StimulusSet:
+        """Return the set with its pictures dealt to the wrong rows at random: a control whose true score is 0."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        return replace(self, name=f"{self.name}, shuffled with seed {seed}", images=_Reordered(self.images, order))
+
+
+@dataclass(frozen=True)
+class _Reordered:
+    images: ImageSource
+    order: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.images[int(self.order[index])]
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Pictures as files in a folder, decoded when asked for."""
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        path = self.paths[index]
+        if not path.is_file():
+            raise NeurofitError(f"Stimulus image {path} does not exist.")
+        return decode_image(path.read_bytes(), name=str(path))
+
+
+@dataclass(frozen=True)
+class ImageZip:
+    """Pictures inside a zip archive, decoded when asked for, never unpacked."""
+
+    path: Path
+    names: Sequence[str]
+    _archive: list[zipfile.ZipFile] = field(default_factory=list, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        try:
+            if not self._archive:
+                self._archive.append(zipfile.ZipFile(self.path))
+            content = self._archive[0].read(self.names[index])
+        except KeyError:
+            raise NeurofitError(f"Stimulus image {self.names[index]} is not in {self.path}.") from None
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise NeurofitError(f"Cannot read {self.path} as a zip archive of stimuli: {error}.") from error
+        return decode_image(content, name=f"{self.names[index]} in {self.path}")
+
+
+def decode_image(content: bytes, *, name: str) -> np.ndarray:
+    """Decode a picture (any format Pillow reads) to uint8 (height width channel), RGB; gray is repeated.
+
+    Raises
+    ------
+    NeurofitError
+        If the bytes are not a whole picture; `name` says which.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
+        raise NeurofitError(f"Stimulus image {name} is not a readable picture: {error}.") from error

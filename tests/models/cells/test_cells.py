@@ -1,0 +1,138 @@
+"""Every registered cell is one step that keeps to the contract."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from neurofit.errors import NeurofitError
+from neurofit.models.cells import CELLS, Cell, CellShapes, State
+from neurofit.models.initialisers import initialise
+
+OPTIONS: list[tuple[str, dict[str, object]]] = [("lstm", {"norm": True, "peepholes": True, "kernel": 2}), ("simplernn", {"norm": False})]
+VARIANTS = [*((name, {}) for name in CELLS), *OPTIONS]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join([variant[0], *variant[1]]))
+def cell(request: pytest.FixtureRequest) -> Cell:
+    name, options = request.param
+    return build(name, **options)
+
+
+def build(name: str, *, channels: int = 3, **options: object) -> Cell:
+    fb = (2, 4, 5) if CELLS[name].takes_feedback else None
+    made = CELLS[name](CellShapes(x=(3, 4, 5), u=(2, 4, 5), fb=fb, channels=channels), **options)
+    initialise(made, 0)
+    return made.double()
+
+
+def inputs(cell: Cell, *, seed: int = 0) -> tuple[Tensor, Tensor, Tensor | None, State]:
+    """Return x, u, fb and a state that is not zero."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(2, *shape, dtype=torch.float64, generator=generator)
+
+    x, u = draw(*cell.shapes.x), draw(*cell.shapes.u)
+    fb = draw(*cell.shapes.fb) if cell.shapes.fb else None
+    return x, u, fb, tuple(draw(*part.shape[1:]) for part in cell.initial_state(x))
+
+
+def test_a_step_gives_the_promised_shape_and_a_state_like_the_old_one(cell: Cell) -> None:
+    x, u, fb, state = inputs(cell)
+    output, new = cell(x, u, fb, state)
+    assert output.shape == (2, cell.shapes.channels, 4, 5)
+    assert [part.shape for part in new] == [part.shape for part in state]
+    assert output.dtype == torch.float64
+
+
+def test_the_initial_state_is_zero_and_follows_its_input(cell: Cell) -> None:
+    for x in (torch.ones(1, 3, 4, 5), torch.ones(3, 3, 4, 5, dtype=torch.float64)):
+        for part in cell.initial_state(x):
+            assert not part.any()
+            assert len(part) == len(x)
+            assert part.dtype == x.dtype
+
+
+def test_a_step_changes_nothing_in_place_and_remembers_only_its_state(cell: Cell) -> None:
+    x, u, fb, state = inputs(cell)
+    before = [x.clone(), u.clone(), *(part.clone() for part in state)]
+    first, _ = cell(x, u, fb, state)
+    second, _ = cell(x, u, fb, state)
+    assert torch.equal(first, second)
+    assert all(torch.equal(a, b) for a, b in zip(before, [x, u, *state], strict=True))
+
+
+def test_the_gradient_is_right_through_two_steps(cell: Cell) -> None:
+    x, u, fb, state = inputs(cell)
+    tensors = [t.requires_grad_() for t in (x, u, *([] if fb is None else [fb]), *state)]
+
+    def two_steps(x: Tensor, u: Tensor, *rest: Tensor) -> Tensor:
+        fed, old = (rest[0], rest[1:]) if fb is not None else (None, rest)
+        _, new = cell(x, u, fed, old)
+        return cell(x, u, fed, new)[0].sum(dim=(2, 3))  # type: ignore[no-any-return]
+
+    assert torch.autograd.gradcheck(two_steps, tensors, fast_mode=True)
+
+
+def test_every_parameter_gets_a_gradient(cell: Cell) -> None:
+    x, u, fb, state = inputs(cell)
+    output, new = cell(x.requires_grad_(), u, fb, state)
+    torch.cat([part.flatten() for part in (output, *new)]).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    for name, parameter in cell.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+def test_images_of_a_batch_do_not_touch_each_other(cell: Cell) -> None:
+    x, u, fb, state = inputs(cell)
+    together, _ = cell(x, u, fb, state)
+    alone, _ = cell(x[:1], u[:1], None if fb is None else fb[:1], tuple(part[:1] for part in state))
+    torch.testing.assert_close(together[:1], alone)
+
+
+def test_feedback_is_refused_where_it_would_be_lost() -> None:
+    with pytest.raises(NeurofitError, match=r"TimeDecay does not take feedback; got some of shape \(2, 4, 5\)"):
+        CELLS["timedecay"](CellShapes(x=(3, 4, 5), u=(2, 4, 5), fb=(2, 4, 5), channels=3))
+
+
+@pytest.mark.parametrize("name", ["memoryless", "rgc", "timedecay"])
+def test_channels_that_cannot_be_kept_are_refused(name: str) -> None:
+    with pytest.raises(NeurofitError, match="keeps the channels of its input, 3; got 5"):
+        build(name, channels=5)
+
+
+def test_rgc_refuses_a_convolution_with_a_stride() -> None:
+    with pytest.raises(NeurofitError, match="keeps the map's size"):
+        CELLS["rgc"](CellShapes(x=(3, 2, 2), u=(3, 4, 4), channels=3))
+
+
+def test_timedecay_is_a_running_sum_with_decay() -> None:
+    cell = CELLS["timedecay"](CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1), initial_decay=0.5)  # type: ignore[call-arg]
+    initialise(cell, 0)
+    x, state = torch.ones(1, 1, 1, 1), cell.initial_state(torch.ones(1, 1, 1, 1))
+    outputs = []
+    for _ in range(3):
+        output, state = cell(x, x, None, state)
+        outputs.append(output.item())
+    assert outputs == [1.0, 1.5, 1.75]
+
+
+def test_the_lstm_forgets_with_its_constant_bias() -> None:
+    # Zero kernels: i = j = f = o = 0, so c' = c sigmoid(phi) and h' = tanh(c') / 2.
+    cell = CELLS["lstm"](CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1), forget_bias=2.0)  # type: ignore[call-arg]
+    x, c = torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 3.0)
+    output, (c_new, _) = cell(x, x, None, (c, c))
+    torch.testing.assert_close(c_new, 3 * torch.sigmoid(torch.tensor([[[[2.0]]]])))
+    torch.testing.assert_close(output, torch.tanh(c_new) / 2)
+
+
+def test_rgc_with_closed_kernels_leaks_by_half_and_takes_half_of_its_input() -> None:
+    cell = CELLS["rgc"](CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1))
+    x, c, o = (torch.full((1, 1, 1, 1), value) for value in (1.0, -4.0, 2.0))
+    output, (c_new, _) = cell(x, x, None, (c, o))
+    torch.testing.assert_close(c_new, F.elu(c / 2))
+    torch.testing.assert_close(output, (o + x) / 2)

@@ -1,0 +1,91 @@
+"""What the tests of the models share: images, and weights and images by the recipe of the golden files."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from neurofit.models import ConvRNN, create_model
+from neurofit.models.tensorflow import state_dict
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class RandomImages(Protocol):
+    def __call__(self, n: int, size: int, *, seed: int = 0) -> Tensor: ...
+
+
+@pytest.fixture(scope="session")
+def random_images() -> RandomImages:
+    """Make images (batch channel height width) in [0, 1]."""
+
+    def make(n: int, size: int, *, seed: int = 0) -> Tensor:
+        return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def golden_images() -> Tensor:
+    """Return the two images of the golden files."""
+    images = np.random.Generator(np.random.PCG64(0)).random((2, 224, 224, 3), dtype=np.float32)
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+class GoldenModel(Protocol):
+    def __call__(self, name: str, golden: Arrays) -> ConvRNN: ...
+
+
+@pytest.fixture(scope="session")
+def golden_model() -> GoldenModel:
+    """Build a model with the weights of its golden file."""
+
+    def build(name: str, golden: Arrays) -> ConvRNN:
+        model = create_model(name)
+        model.load_state_dict(state_dict(name, golden_variables(golden)))
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def embedded(repository: Path) -> Path:
+    """Return the folder of the golden files that come with the tests."""
+    return repository / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def rgc_variables(embedded: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the TensorFlow variables of rgc_shallow's golden file."""
+    with np.load(embedded / "rgc_shallow.npz") as golden:
+        return golden_variables(golden)
+
+
+def golden_variables(golden: Arrays) -> dict[str, npt.NDArray[np.float32]]:
+    """Return name -> values of the TensorFlow variables that a golden file was made with."""
+    names, shapes = golden["var_names"].tolist(), golden["var_shapes"].tolist()
+    found = {}
+    for name, shape, trainable in zip(names, shapes, golden["var_trainable"].tolist(), strict=True):
+        size = tuple(int(n) for n in shape.strip("(),").split(",") if n.strip())
+        z = np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), 0])).standard_normal(size).astype(np.float32)
+        found[name] = _golden_values(name.rsplit("/", 1)[1], z, trainable=trainable).astype(np.float32)
+    return found
+
+
+def _golden_values(role: str, z: npt.NDArray[np.float32], *, trainable: bool) -> npt.NDArray[Any]:
+    if not trainable:
+        assert role == "memory_decay"
+        return np.zeros_like(z)
+    if role == "gamma":
+        return 1 + 0.1 * z
+    if role == "memory_decay":
+        return 1 / (1 + np.exp(-z))
+    return z * np.sqrt(1.0 / np.prod(z.shape[:-1])) if z.ndim >= 2 else 0.1 * z

@@ -1,0 +1,262 @@
+"""What a person types and sees: the command's output, its files, and one or two lines for everything that is wrong."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from neurofit.assemblies import Recording
+from neurofit.cli import main
+from neurofit.data_loaders import register_recording
+from neurofit.data_loaders.recordings import RECORDINGS
+
+Make = Callable[..., Recording]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def neurofit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in an empty folder, 80 columns wide; return exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NEUROFIT_DEBUG", "")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neurofit", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def registered(make_recording: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[Recording], None]:
+    """Register a recording as "small" for this test only."""
+    monkeypatch.setattr(RECORDINGS, "_entries", dict(RECORDINGS._entries))
+
+    def register(recording: Recording) -> None:
+        RECORDINGS._entries.pop("small", None)
+
+        def load(progress: Any = None) -> Recording:
+            """A recording of the tests."""  # noqa: D401
+            return recording
+
+        register_recording(name="small", regions=("V4", "IT"), simulated=True, citation="")(load)
+
+    register(evoked(make_recording))
+    return register
+
+
+def evoked(make_recording: Make) -> Recording:
+    """Return a recording of 60 noise images whose sites see the brightness of a place, in 10 ms bins from 70 to 110 ms."""
+    recording = make_recording(n_stimuli=60, n_repetitions=8, n_neuroids=6, n_bins=4)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    seen = images[:, :, :, 0].reshape(60, -1)[:, :: 4096 // 12][:, :12].astype(float)
+    rates = np.repeat(seen[recording.stimulus_rows][:, :, None] / 64.0, 4, axis=2)
+    responses = recording.responses.copy(data=np.random.default_rng(1).poisson(rates).astype(np.float32))
+    return replace(recording, responses=responses, stimuli=replace(recording.stimuli, images=images))
+
+
+SCORE = ("score", "--model", "timedecay_tiny", "--recording", "small", "--mapping", "ridge", "--region")
+
+
+def test_score_says_what_it_does_and_writes_three_files(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    code, out, err = neurofit(*SCORE, "IT", "--out", "here")
+    assert code == 0, err
+    assert "timedecay_tiny (random weights, seed 0) against IT of small (SIMULATED)" in out
+    assert "noise_corrected_r = r_xy / sqrt(r_xx * r_yy)" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["curve.png", "result.nc", "summary.json"]
+    assert (tmp_path / "here" / "curve.png").read_bytes().startswith(PNG)
+    summary = json.loads((tmp_path / "here" / "summary.json").read_text())
+    wanted = "model region recording simulated preset formula time_mode layer time_bins curve ceiling n_neuroids seed versions"
+    assert set(wanted.split()) <= set(summary)
+    assert summary["simulated"] is True
+    assert summary["time_bins"] == [[70, 80], [80, 90], [90, 100], [100, 110]]
+    result = xr.load_dataset(tmp_path / "here" / "result.nc", engine="h5netcdf")
+    np.testing.assert_allclose(np.array(summary["curve"], float), result.curve.values[0])
+    assert result.attrs["weights"] == "random weights, seed 0"
+    assert len(result.attrs["splits_sha256"]) == 64
+
+
+def test_json_prints_the_summary_and_nothing_else(neurofit: Any, registered: Any) -> None:
+    code, out, _ = neurofit(*SCORE, "V4", "--json", "--layer", "conv2,conv3", "--time", "fixed", "--preset", "brainscore")
+    assert code == 0
+    summary = json.loads(out)
+    assert summary["layer"] == ["conv2", "conv3"]
+    assert set(summary["curve"]) == {"conv2", "conv3"}
+    assert summary["formula"].startswith("explained_variance")
+    assert summary["time_mode"] == "fixed"
+
+
+def test_the_default_folder_is_named_by_what_was_scored(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    assert neurofit(*SCORE, "V4")[0] == 0
+    assert (tmp_path / "neurofit-results" / "timedecay_tiny_V4_small" / "summary.json").is_file()
+
+
+def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered: Any) -> None:
+    code, out, _ = neurofit(*SCORE, "V4", "--shuffle-stimuli", "--out", "here")
+    assert code == 0
+    assert "CONTROL: stimuli shuffled" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("score", "--model", "rgc_tinny", "--region", "V4"), "Unknown model 'rgc_tinny'. Did you mean 'rgc_tiny'?"),
+        ((*SCORE, "V5"), "Unknown region"),
+        ((*SCORE, "V4", "--layer", "conv33"), "Did you mean 'conv3'?"),
+        ((*SCORE, "V4", "--preset", "nayebi22"), "Unknown preset 'nayebi22'. Did you mean 'nayebi2022'?"),
+        ((*SCORE, "V4", "--mapping", "rigde"), "Did you mean 'ridge'?"),
+        ((*SCORE, "V4", "--time", "perbin"), "Did you mean 'per-bin'?"),
+        ((*SCORE, "V4", "--window", "70-260"), "--window takes START:END in ms"),
+        ((*SCORE, "V4", "--window", "500:600"), "No time bin of small lies inside 500-600 ms; it has 70-110 ms."),
+        ((*SCORE, "V4", "--presentation", "neurl"), "Did you mean 'neural'?"),
+        ((*SCORE, "V4", "--weights", "none.safetensors"), "none.safetensors"),
+        ((*SCORE, "V4", "--device", "tpu"), "Unknown device 'tpu'"),
+        (("score", "--model", "rgc_tiny", "--region", "V4", "--recording", "cowley"), "Did you mean 'cowley2023'?"),
+        (("list", "modles"), "Did you mean 'models'?"),
+        (("describe", "hvmsim"), "Did you mean 'hvm-sim'?"),
+        (("data", "get", "cowly2023"), "Did you mean 'cowley2023'?"),
+        (("score", "--region", "V4"), "--model"),
+        (("scroe",), "scroe"),
+    ],
+)
+def test_wrong_use_exits_with_2_in_one_or_two_lines(
+    neurofit: Any, registered: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = neurofit(*arguments)
+    lines = [line for line in err.splitlines() if line.strip() and "━" not in line]
+    assert code == 2, err
+    assert message in err
+    assert len(lines) <= 2, err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+def faulty(recording: Recording, **changes: Any) -> Recording:
+    return replace(recording, **changes)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda r: {"responses": r.responses.isel(time_bin=[0, 0, 2, 3])}, "occurs twice"),
+        (lambda r: {"responses": r.responses.isel(time_bin=[1, 0, 2, 3])}, "comes after"),
+        (lambda r: {"responses": r.responses.assign_coords(time_bin_end=("time_bin", [60, 90, 100, 110]))}, "no positive width"),
+        (lambda r: {"responses": r.responses.assign_coords(stimulus_id=("presentation", np.full(480, "s99")))}, "not in the stimulus set"),
+        (lambda r: {"responses": r.responses.isel(presentation=slice(0, 60))}, "one repetition only"),
+        (lambda r: {"responses": r.responses.where(r.responses.neuroid_id != "V4-1")}, "NaN in every trial"),
+        (lambda r: {"responses": r.responses.where(r.responses < 9, np.inf)}, "infinite"),
+        (lambda r: {"responses": r.responses.rename(neuroid="site")}, "dims must be presentation, neuroid, time_bin"),
+    ],
+)  # fmt: skip
+def test_a_faulty_recording_is_refused_with_position_and_repair(
+    neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path, break_it: Any, message: str
+) -> None:
+    recording = evoked(make_recording)
+    registered(replace(recording, **break_it(recording)))
+    code, _, err = neurofit(*SCORE, "V4", "--out", "here")
+    lines = [line for line in err.splitlines() if line.strip() and "━" not in line]
+    assert code == 2, err
+    assert message in err
+    assert len(lines) <= 3, err
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_missing_and_a_corrupt_image_are_named(neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from neurofit.stimuli import ImageFiles
+
+    recording = evoked(make_recording)
+    paths = [tmp_path.parent / f"{tmp_path.name}-{i}.png" for i in range(60)]
+    for i, path in enumerate(paths):
+        Image.fromarray(recording.stimuli.images[i]).save(path)
+    registered(replace(recording, stimuli=replace(recording.stimuli, images=ImageFiles(paths))))
+    paths[40].write_bytes(paths[40].read_bytes()[:60])
+    code, _, err = neurofit(*SCORE, "V4", "--out", "here")
+    assert (code, paths[40].name in err) == (2, True)
+    paths[40].unlink()
+    code, _, err = neurofit(*SCORE, "V4", "--out", "here")
+    assert (code, "does not exist" in err) == (2, True)
+    assert not list(tmp_path.glob("here/*"))
+
+
+def test_an_unwritable_folder_is_refused_before_the_work(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = neurofit(*SCORE, "V4", "--out", "file/here")
+    assert code == 2
+    assert "Cannot write" in err
+    assert "images through the model" not in err
+
+
+def test_a_full_disk_exits_with_1_and_leaves_nothing_half_written(
+    neurofit: Any, registered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: xr.Dataset, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    code, _, err = neurofit(*SCORE, "V4", "--out", "here")
+    assert code == 1
+    assert "No space left on the disk" in err
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["models", "recordings", "cells", "presets"])
+def test_lists_are_complete_and_80_columns_wide(neurofit: Any, kind: str) -> None:
+    code, out, _ = neurofit("list", kind)
+    assert code == 0
+    known = {"models": "rgc_shallow", "recordings": "hvm-sim", "cells": "lstm", "presets": "brainscore"}
+    assert known[kind] in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(("name", "said"), [("rgc_tiny", "662,250"), ("hvm-sim", "SIMULATED"), ("cowley2023", "V4")])
+def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
+    code, out, _ = neurofit("describe", name)
+    assert code == 0
+    assert said in out
+
+
+def test_every_command_has_help_with_an_example(neurofit: Any) -> None:
+    for command in (("score",), ("list",), ("describe",), ("data", "get")):
+        code, out, _ = neurofit(*command, "--help")
+        assert code == 0
+        assert "Example: neurofit" in out
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = """
+import sys
+from neurofit.cli import main
+sys.argv = ["neurofit", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env={**os.environ, "COLUMNS": "80"})
+
+
+def test_debug_shows_the_traceback(neurofit: Any) -> None:
+    code, _, err = neurofit("--debug", "describe", "nothing")
+    assert code == 2
+    assert "Traceback" in err

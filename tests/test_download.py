@@ -1,0 +1,113 @@
+"""Published files: mirror first, then the pinned address; whole, verified, and continued after an interruption."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from neurofit.download import RemoteFile, fetch_file
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.home import home
+
+CONTENT = bytes(range(256)) * 4000
+
+
+class Server(ThreadingHTTPServer):
+    break_after: int | None = None
+    ranges: list[str | None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        end = self.server.break_after or len(CONTENT)
+        self.wfile.write(CONTENT[start:end])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as running:
+        running.ranges = []
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture
+def file(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteFile:
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("NEUROFIT_MIRROR", raising=False)
+    monkeypatch.delenv("NEUROFIT_OFFLINE", raising=False)
+    return RemoteFile(name="a.bin", url=f"http://127.0.0.1:{server.server_port}/a.bin", sha256=hashlib.sha256(CONTENT).hexdigest())
+
+
+def kept() -> list[str]:
+    return sorted(p.name for p in (home() / "recordings" / "set").glob("*"))
+
+
+def test_a_file_is_downloaded_once(server: Server, file: RemoteFile) -> None:
+    for _ in range(2):
+        assert fetch_file(file, dataset="set").read_bytes() == CONTENT
+    assert server.ranges == [None]
+    assert kept() == ["a.bin"]
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, file: RemoteFile) -> None:
+    server.break_after = 300_000
+    with pytest.raises(MachineError, match=r"Cannot download .* 0\.3 MB are kept and the next run goes on") as caught:
+        fetch_file(file, dataset="set")
+    assert len(str(caught.value).splitlines()) <= 2
+    assert kept() == ["a.bin.part"], "nothing under the file's own name"
+    server.break_after = None
+    assert fetch_file(file, dataset="set").read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={300_000 // 2**16 * 2**16}-"]
+    assert kept() == ["a.bin"]
+
+
+def test_a_content_that_is_not_the_published_one_is_not_kept(file: RemoteFile) -> None:
+    with pytest.raises(NeurofitError, match="its sha256 differs"):
+        fetch_file(RemoteFile(file.name, file.url, "0" * 64), dataset="set")
+    assert kept() == []
+
+
+def test_a_damaged_copy_is_found(file: RemoteFile) -> None:
+    path = fetch_file(file, dataset="set")
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(NeurofitError, match="Delete it and run the command again"):
+        fetch_file(file, dataset="set")
+
+
+def test_the_mirror_comes_first(server: Server, file: RemoteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mirror" / "set").mkdir(parents=True)
+    (tmp_path / "mirror" / "set" / "a.bin").write_bytes(CONTENT)
+    monkeypatch.setenv("NEUROFIT_MIRROR", str(tmp_path / "mirror"))
+    assert fetch_file(file, dataset="set").read_bytes() == CONTENT
+    assert server.ranges == []
+
+
+def test_offline_downloads_nothing_and_says_where_it_looked(server: Server, file: RemoteFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEUROFIT_OFFLINE", "1")
+    with pytest.raises(NeurofitError, match="downloads are off") as caught:
+        fetch_file(file, dataset="set")
+    assert len(str(caught.value).splitlines()) <= 2
+    assert server.ranges == []
+    assert kept() == []
+
+
+def test_a_server_that_is_not_there_is_a_fault_of_the_machine(file: RemoteFile) -> None:
+    with pytest.raises(MachineError, match="Cannot download"):
+        fetch_file(RemoteFile(file.name, "http://127.0.0.1:9/a.bin", file.sha256), dataset="set")
+    assert kept() == []

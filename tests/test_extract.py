@@ -1,0 +1,128 @@
+"""Activations are those of the unroll, block by block, and a picture keeps its visual degrees in the model's field."""
+
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from neurofit.assemblies import Recording
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.extract import GRAY, count_units, extract, load_images
+from neurofit.home import home
+from neurofit.models import create_model
+from neurofit.presentation import NEURAL
+from neurofit.stimuli import StimulusSet
+
+Make = Callable[..., Recording]
+
+
+@pytest.fixture
+def stimuli(make_recording: Make) -> StimulusSet:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    return replace(make_recording().stimuli, images=noise)
+
+
+def test_blocks_are_the_unrolled_activations_whatever_the_batch(stimuli: StimulusSet) -> None:
+    model = create_model("rgc_tiny", seed=3).eval()
+    activations = extract(model, stimuli, layers=["conv3", "conv5"], batch_size=4)
+    assert activations.layers == ("conv3", "conv5")
+    assert len(activations.blocks) == 2 * 26
+    images = load_images(stimuli, range(6), size=64, field_degrees=8.0)
+    with torch.inference_mode():
+        for timestep, layers in model.unroll(images, NEURAL):
+            for layer in ("conv3", "conv5"):
+                np.testing.assert_allclose(activations.blocks[layer, timestep], layers[layer].flatten(1).numpy(), atol=1e-5)
+
+
+def test_only_the_timesteps_that_the_bins_need_are_kept(stimuli: StimulusSet) -> None:
+    activations = extract(create_model("timedecay_tiny"), stimuli, layers=["conv3"], time_bins=[(50, 60), (60, 75)])
+    assert sorted(step for _, step in activations.blocks) == [5, 6, 7]
+
+
+def test_a_wide_bin_sees_the_mean_of_its_timesteps(stimuli: StimulusSet) -> None:
+    activations = extract(create_model("timedecay_tiny"), stimuli, layers=["conv3"])
+    blocks = activations.blocks
+    np.testing.assert_allclose(
+        activations.features("conv3", (50, 75)), (blocks["conv3", 5] + blocks["conv3", 6] + 0.5 * blocks["conv3", 7]) / 2.5, rtol=1e-5
+    )
+    assert activations.covered("conv3", [(0, 10), (10, 30), (20, 30), (250, 260), (250, 270)]).tolist() == [False, False, True, True, False]
+
+
+def test_files_lie_in_the_home_and_vanish_with_the_activations(stimuli: StimulusSet) -> None:
+    before = set((home() / "activations").glob("*")) if (home() / "activations").exists() else set()
+    activations = extract(create_model("timedecay_tiny"), stimuli, layers=["conv3"], time_bins=[(50, 60)])
+    folders = set((home() / "activations").glob("*")) - before
+    assert len(folders) == 1
+    assert isinstance(activations.blocks["conv3", 5], np.memmap)
+    del activations
+    gc.collect()
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(stimuli: StimulusSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path))
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(MachineError, match=r"No room for activations: .* MB"):
+        extract(create_model("timedecay_tiny"), stimuli, layers=["conv3"])
+    gc.collect()
+    assert list((tmp_path / "activations").iterdir()) == []
+
+
+def test_provenance_tells_weights_apart(stimuli: StimulusSet) -> None:
+    hashes = {
+        extract(create_model("timedecay_tiny", seed=seed), stimuli, layers=["conv3"], time_bins=[(50, 60)]).provenance["weights_sha256"]
+        for seed in (0, 0, 1)
+    }
+    assert len(hashes) == 2
+
+
+def test_units_are_counted_without_extracting() -> None:
+    assert count_units(create_model("rgc_tiny"), ["conv3", "conv5"]) == {"conv3": 48 * 8 * 8, "conv5": 64 * 4 * 4}
+
+
+@pytest.mark.parametrize("degrees", [4.0, 8.0, 16.0])
+def test_a_picture_keeps_its_visual_degrees(stimuli: StimulusSet, degrees: float) -> None:
+    white = replace(stimuli, images=np.full((6, 40, 40, 3), 255, np.uint8), visual_degrees=degrees)
+    image = load_images(white, [0], size=32, field_degrees=8.0)[0]
+    assert image.shape == (3, 32, 32)
+    bright = (image > 0.99).float().mean()
+    assert float(bright) == pytest.approx(min(1.0, degrees / 8.0) ** 2)
+    if degrees < 8:
+        assert float(image[0, 0, 0]) == pytest.approx(GRAY)
+
+
+def test_a_larger_picture_shows_its_centre(stimuli: StimulusSet) -> None:
+    pixels = np.zeros((6, 32, 32, 3), np.uint8)
+    pixels[:, 8:24, 8:24] = 255
+    image = load_images(replace(stimuli, images=pixels, visual_degrees=16.0), [0], size=16, field_degrees=8.0)[0]
+    np.testing.assert_allclose(image.numpy(), 1.0, atol=1e-6)
+
+
+def test_a_picture_that_is_not_square_is_refused(stimuli: StimulusSet) -> None:
+    with pytest.raises(NeurofitError, match=r"square RGB pictures .* got \(4, 6, 3\)"):
+        load_images(replace(stimuli, images=np.zeros((6, 4, 6, 3), np.uint8)), [0], size=8, field_degrees=8.0)
+
+
+def test_an_unknown_layer_and_presentation_are_refused_with_the_nearest(stimuli: StimulusSet) -> None:
+    model = create_model("timedecay_tiny")
+    with pytest.raises(NeurofitError, match="Did you mean 'conv3'"):
+        extract(model, stimuli, layers=["convv3"])
+    with pytest.raises(NeurofitError, match="Did you mean 'neural'"):
+        extract(model, stimuli, presentation="neurl")
+
+
+def test_activations_that_are_not_finite_are_refused_by_name(stimuli: StimulusSet) -> None:
+    model = create_model("timedecay_tiny")
+    with torch.no_grad():
+        next(model.net["conv3"].parameters()).fill_(float("nan"))
+    with pytest.raises(NeurofitError, match="timedecay_tiny, layer conv3, timestep 0: activations are not finite"):
+        extract(model, stimuli, layers=["conv3"])

@@ -1,0 +1,151 @@
+"""Pictures: decoded to one form, and a broken one is named."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from neurofit.errors import NeurofitError
+from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, StimulusSet, decode_image
+
+PICTURE = np.random.default_rng(0).integers(0, 256, size=(6, 9, 3), dtype=np.uint8)
+
+
+def encode(picture: np.ndarray, *, form: str = "PNG") -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, format=form)
+    return content.getvalue()
+
+
+def stimulus_set(ids: list[object], images: ImageSource) -> StimulusSet:
+    return StimulusSet(name="set", table=pd.DataFrame({"stimulus_id": ids}), images=images, visual_degrees=8.0, duration_ms=100.0)
+
+
+def one_line(error: pytest.ExceptionInfo[NeurofitError]) -> str:
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_colours_come_back_as_height_width_channel() -> None:
+    np.testing.assert_array_equal(decode_image(encode(PICTURE), name="a"), PICTURE)
+
+
+def test_gray_is_repeated() -> None:
+    gray = PICTURE[..., 0]
+    np.testing.assert_array_equal(decode_image(encode(gray), name="a"), np.repeat(gray[..., None], 3, axis=2))
+
+
+def test_transparency_is_dropped() -> None:
+    rgba = np.concatenate([PICTURE, np.full((6, 9, 1), 100, np.uint8)], axis=2)
+    np.testing.assert_array_equal(decode_image(encode(rgba), name="a"), PICTURE)
+
+
+def test_palette_and_jpeg_are_read() -> None:
+    assert decode_image(encode(PICTURE, form="GIF"), name="a").shape == PICTURE.shape
+    assert decode_image(encode(PICTURE, form="JPEG"), name="a").dtype == np.uint8
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")  # it warns of broken TIFFs before it fails
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
+@given(kept=st.floats(0, 0.5))
+def test_a_truncated_picture_is_named(form: str, kept: float) -> None:
+    content = encode(np.tile(PICTURE, (8, 8, 1)), form=form)
+    with pytest.raises(NeurofitError, match=r"face\.png is not a readable picture"):
+        decode_image(content[: int(kept * len(content))], name="face.png")
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")  # it warns of broken TIFFs before it fails
+@given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\x00", b"BM"]))
+def test_rubbish_is_never_anything_but_our_error(content: bytes, start: bytes) -> None:
+    try:
+        decoded = decode_image(start + content, name="x")
+    except NeurofitError as error:
+        assert str(error).startswith("Stimulus image x is not a readable picture")  # noqa: PT017
+    else:
+        assert decoded.shape[2] == 3
+
+
+def test_files_are_decoded_when_asked_for_and_missing_ones_named(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(encode(PICTURE))
+    (tmp_path / "1.png").write_bytes(encode(PICTURE)[:50])
+    files = ImageFiles([tmp_path / f"{i}.png" for i in range(3)])
+    assert len(files) == 3
+    np.testing.assert_array_equal(files[0], PICTURE)
+    with pytest.raises(NeurofitError, match=r"1\.png is not a readable picture") as caught:
+        files[1]
+    one_line(caught)
+    with pytest.raises(NeurofitError, match=r"2\.png does not exist") as caught:
+        files[2]
+    one_line(caught)
+
+
+def test_a_zip_is_read_where_it_lies(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("a/0.png", encode(PICTURE))
+        archive.writestr("a/1.png", b"no picture")
+    images = ImageZip(tmp_path / "images.zip", ["a/0.png", "a/1.png", "a/2.png"])
+    assert len(images) == 3
+    np.testing.assert_array_equal(images[0], PICTURE)
+    with pytest.raises(NeurofitError, match=r"a/1\.png in .*images\.zip is not a readable picture"):
+        images[1]
+    with pytest.raises(NeurofitError, match=r"a/2\.png is not in .*images\.zip"):
+        images[2]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["images.zip"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_flipped_byte_in_a_zip_is_found(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("0.bmp", encode(np.tile(PICTURE, (8, 8, 1)), form="BMP"))
+    whole = path.read_bytes()
+    for position in range(40, 300, 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        with pytest.raises(NeurofitError, match=r"images\.zip"):
+            ImageZip(path, ["0.bmp"])[0]
+
+
+def test_a_zip_that_is_missing_or_cut_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    for name in ("cut.zip", "missing.zip"):
+        with pytest.raises(NeurofitError, match=f"Cannot read .*{name} as a zip archive") as caught:
+            ImageZip(tmp_path / name, ["0.png"])[0]
+        one_line(caught)
+
+
+def test_a_set_knows_its_ids_in_the_order_of_its_images() -> None:
+    stimuli = stimulus_set(["b", "a"], [PICTURE, PICTURE])
+    assert len(stimuli) == 2
+    assert stimuli.ids.tolist() == ["b", "a"]
+
+
+def test_repeated_ids_are_refused() -> None:
+    with pytest.raises(NeurofitError, match="'a' occurs more than once") as caught:
+        stimulus_set(["a", "b", "a"], [PICTURE] * 3)
+    one_line(caught)
+
+
+def test_missing_ids_are_refused() -> None:
+    with pytest.raises(NeurofitError, match="row 1 has none") as caught:
+        stimulus_set(["a", None], [PICTURE] * 2)
+    one_line(caught)
+
+
+def test_a_wrong_number_of_images_is_refused() -> None:
+    with pytest.raises(NeurofitError, match="2 rows but 1 images") as caught:
+        stimulus_set(["a", "b"], [PICTURE])
+    one_line(caught)
+
+
+def test_a_table_without_ids_is_refused() -> None:
+    with pytest.raises(NeurofitError, match="needs a column stimulus_id; it has image_id, 0") as caught:
+        StimulusSet(name="set", table=pd.DataFrame(columns=["image_id", 0]), images=[], visual_degrees=8.0, duration_ms=100.0)
+    one_line(caught)
