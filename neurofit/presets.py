@@ -53,10 +53,10 @@ class ScoreConfig:
         Where the mean over splits and halves stands. "terms": r_xy and the Spearman-Brown corrected r_xx, r_yy are averaged, then
         divided. "correlations": averaged before the correction. "ratios": averaged after the division.
     reliability_floor, false_discovery_rate
-        A neuroid counts in a bin if its r_yy (and the r_xx of its map) exceeds the floor and r_yy is significantly above zero.
-        A floor of None keeps every neuroid.
+        A bin counts if at least `min_neuroids` are reliable significantly, at this false discovery rate; in it, a neuroid counts
+        if its r_yy, and the r_xx of its map, exceed the floor. A floor of None keeps every neuroid of such a bin.
     min_neuroids
-        A bin with fewer reliable neuroids (or fewer than all) has no score.
+        A bin with fewer neuroids that count (or fewer than all, where there are fewer) has no score.
     n_bootstraps, interval
         Bootstrap over neuroids, and the coverage of the interval.
     seed
@@ -136,7 +136,6 @@ def brainscore(region: str) -> ScoreConfig:
         ceiling_stimuli="all",
         formula="explained_variance",
         reliability_floor=None,
-        min_neuroids=1,
         seed=1,
         preset="brainscore",
     )

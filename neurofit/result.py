@@ -158,8 +158,7 @@ def _reasons(statistics: Statistics, mean_xx: np.ndarray, mean_yy: np.ndarray, *
     no_prediction = np.isnan(statistics.r_xy).all(axis=1)
     untouched = no_prediction.all(axis=1, keepdims=True)  # a bin the layer does not reach
     reason = np.where(no_prediction & (untouched | ~statistics.missing), 1, np.where(statistics.missing, 2, 0))
-    if config.reliability_floor is None:
-        return np.asarray(reason)
+    floor = -np.inf if config.reliability_floor is None else config.reliability_floor
     n_test = int((~train[0]).sum())
     share = n_test / train.shape[1]
     if config.ceiling_stimuli == "all":
@@ -167,13 +166,15 @@ def _reasons(statistics: Statistics, mean_xx: np.ndarray, mean_yy: np.ndarray, *
     null_sd = null_reliability_sd(n_test=n_test, n_splits=config.n_splits, n_halves=config.n_halves, test_share=share)
     good = reliable(
         mean_yy,
-        floor=config.reliability_floor,
+        floor=floor,
         false_discovery_rate=config.false_discovery_rate,
         null_sd=null_sd,
         min_neuroids=config.min_neuroids,
     )
     reason = np.where((reason == 0) & ~good, 3, reason)
-    return np.where((reason == 0) & ~(mean_xx > config.reliability_floor), 4, reason)
+    if config.reliability_floor is not None:
+        reason = np.where((reason == 0) & ~(mean_xx > floor), 4, reason)
+    return np.asarray(reason)
 
 
 def _curves(corrected: np.ndarray, r_xy: np.ndarray, r_yy: np.ndarray, keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:

@@ -49,7 +49,7 @@ class Recipe:
         Constants of the network that is read.
     """
 
-    version: int = 1
+    version: int = 2
     seed: int = 640
     objects_per_category: int = 8
     images_per_object: int = 10

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-Cut = tuple[tuple[float, float, float], float]
+Cut = tuple[Sequence[int | float], int | float]
 """A half-space n . q <= offset, in the unit coordinates of its part."""
 
 

@@ -10,7 +10,9 @@ V = variance of the rate over stimuli and N = (mean rate + var(gain) mean rate^2
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,8 @@ from neurofit.data_loaders.hvm_sim.recipe import Recipe, generator
 from neurofit.data_loaders.hvm_sim.teacher import Teacher
 
 _READOUTS, _SITES, _ORDER, _GAINS, _COUNTS = 10, 11, 12, 13, 14
+_BATCH = 32
+_THREADS = 2
 _WINDOW = 3
 """V4 sites read a window of 3 x 3 positions; IT layers are read whole."""
 _GRID = 2.0**-12
@@ -38,7 +42,8 @@ class Trials:
 
 def make_teacher(calibration: np.ndarray, recipe: Recipe) -> Teacher:
     """Build the teacher, centred on the calibration images, uint8 (image height width channel)."""
-    return Teacher(_as_batch(calibration, recipe.teacher.input_size), config=recipe.teacher)
+    with _one_thread_per_operation():
+        return Teacher(_as_batch(calibration, recipe.teacher.input_size), config=recipe.teacher)
 
 
 def simulate_truth(
@@ -64,17 +69,22 @@ def simulate_truth(
     readouts = {region: _draw_readouts(teacher, region, recipe) for region in recipe.n_sites}
     drives = {region: torch.empty((len(pictures), n, recipe.n_time_bins), dtype=torch.float64) for region, n in recipe.n_sites.items()}
     layer_of = {region: teacher.region_layers[region][0] for region in recipe.n_sites}
-    for start in range(0, len(pictures), 32):
-        batch = _as_batch(pictures[start : start + 32], teacher.input_size)
+
+    def drive(start: int) -> int:
+        rows = slice(start, start + _BATCH)
         with torch.no_grad():
-            for timestep, activations in teacher.unroll(batch, layers=list(layer_of.values())):
+            for timestep, activations in teacher.unroll(_as_batch(pictures[rows], teacher.input_size), layers=list(layer_of.values())):
                 for region, layer in layer_of.items():
-                    drives[region][start : start + 32, :, timestep] = F.linear(activations[layer].flatten(1), readouts[region])
-        if progress is not None:
-            progress(min(start + 32, len(pictures)), len(pictures))
+                    drives[region][rows, :, timestep] = F.linear(activations[layer].flatten(1), readouts[region])
+        return min(start + _BATCH, len(pictures))
+
+    with _one_thread_per_operation(), ThreadPoolExecutor(_THREADS) as pool:
+        for done in pool.map(drive, range(0, len(pictures), _BATCH)):
+            if progress is not None:
+                progress(done, len(pictures))
     rates = [
-        _rates(drive.numpy(), onset=teacher.first_timestep[layer_of[region]], recipe=recipe, area=index)
-        for index, (region, drive) in enumerate(drives.items())
+        _rates(values.numpy(), onset=teacher.first_timestep[layer_of[region]], recipe=recipe, area=index)
+        for index, (region, values) in enumerate(drives.items())
     ]
     truth = np.concatenate(rates, axis=1)
     return (np.round(truth / _GRID) * _GRID).astype(np.float32)
@@ -108,6 +118,17 @@ def draw_counts(truth: np.ndarray, time_bin: int, trials: Trials, gains: np.ndar
     expected *= gains[:, area_of_site]
     counts = generator(recipe, _COUNTS, time_bin).poisson(expected)
     return np.minimum(counts, 255).astype(np.uint8)
+
+
+@contextmanager
+def _one_thread_per_operation() -> Iterator[None]:
+    """Let torch compute each operation in one thread: the same sums on every machine, and no waiting on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _as_batch(pictures: np.ndarray, size: int) -> Tensor:

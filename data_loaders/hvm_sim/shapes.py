@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.data_loaders.hvm_sim.renderer import Part
+from neurofit.data_loaders.hvm_sim.renderer import Cut, Part
 from neurofit.errors import check_option
 
 Colour = tuple[float, float, float]
-Point = tuple[float, float, float]
+Point = Sequence[int | float]
 
 
 def make_object(category: str, rng: np.random.Generator, *, variant: int = 0) -> list[Part]:
@@ -85,7 +85,7 @@ def _animal(rng: np.random.Generator, variant: int) -> list[Part]:
 def _boat(rng: np.random.Generator, variant: int) -> list[Part]:
     paint, stripe = _paint(rng), _paint(rng)
     depth, beam = rng.uniform((0.3, 0.24), (0.42, 0.36))
-    deck: tuple[tuple[Point, float], ...] = (((0, 1, 0), 0.0),)
+    deck: tuple[Cut, ...] = (((0, 1, 0), 0.0),)
     parts = [
         _ball((0, 0, 0), (1, depth, beam), paint, cuts=deck, gloss=0.3),
         _ball((0, 0.03, 0), (1.03, 0.1, beam + 0.03), stripe, cuts=(((0, 1, 0), 0.2), ((0, -1, 0), 0.5))),
@@ -94,8 +94,8 @@ def _boat(rng: np.random.Generator, variant: int) -> list[Part]:
     if variant % 2 == 0:  # under sail: triangles are boxes cut along the diagonal
         height = rng.uniform(1.0, 1.35)
         cloth: Colour = (0.95, 0.94, 0.9) if variant % 4 else stripe
-        main: tuple[tuple[Point, float], ...] = (((-1, 1, 0), 0.0),)
-        jib: tuple[tuple[Point, float], ...] = (((1, 1, 0), 0.0),)
+        main: tuple[Cut, ...] = (((-1, 1, 0), 0.0),)
+        jib: tuple[Cut, ...] = (((1, 1, 0), 0.0),)
         parts += [
             _tube((0.1, 0, 0), (0.1, height + 0.1, 0), 0.035, 0.02, (0.45, 0.3, 0.18)),
             _box((-0.33, 0.12 + height / 2, 0), (0.4, height / 2, 0.012), cloth, cuts=main, gloss=0.02),
@@ -118,7 +118,7 @@ def _car(rng: np.random.Generator, variant: int) -> list[Part]:
     width, roof, wheel = rng.uniform((0.36, 0.2, 0.17), (0.44, 0.3, 0.22))
     back, slant = [(-0.35, 0.35), (-0.55, 0.15), (-0.2, 0.5), (-0.45, 0.3)][variant % 4]
     glass: Colour = (0.1, 0.14, 0.2)
-    windows: tuple[tuple[Point, float], ...] = (((1, 0.5, 0), 0.75), ((-1, slant, 0), 0.8))
+    windows: tuple[Cut, ...] = (((1, 0.5, 0), 0.75), ((-1, slant, 0), 0.8))
     cabin_x = (back + 0.3) / 2 + 0.05
     length = 0.5 + (0.15 if variant % 4 == 1 else 0)
     parts = [
@@ -173,7 +173,7 @@ def _face(rng: np.random.Generator, variant: int) -> list[Part]:
     hair: Colour = [(0.12, 0.08, 0.06), (0.45, 0.26, 0.12), (0.85, 0.7, 0.35), (0.06, 0.06, 0.07), (0.6, 0.6, 0.6)][variant % 5]
     width, jaw, eyes, nose, mouth = rng.uniform((0.66, 0.5, 0.25, 0.1, 0.2), (0.8, 0.66, 0.33, 0.15, 0.3))
     length = rng.uniform(0.0, 0.9) if variant % 2 else 0.0
-    fringe: tuple[tuple[Point, float], ...] = (((0, -1, 0.55), -0.12),)
+    fringe: tuple[Cut, ...] = (((0, -1, 0.55), -0.12),)
     parts = [
         _ball((0, 0.1, 0), (width, 0.9, 0.78), skin, gloss=0.1),
         _ball((0, -0.45, 0.12), (jaw, 0.5, 0.55), skin, gloss=0.1),
@@ -307,18 +307,18 @@ def _table(rng: np.random.Generator, variant: int) -> list[Part]:
     return parts
 
 
-def _ball(centre: Point, radii: Sequence[float], albedo: Colour, **options: Any) -> Part:
+def _ball(centre: Point, radii: Point, albedo: Colour, **options: Any) -> Part:
     return Part(solid="ball", frame=np.diag(np.array(radii, dtype=float)), centre=np.array(centre), albedo=albedo, **options)
 
 
-def _box(centre: Point, half: Sequence[float], albedo: Colour, *, turn: float = 0.0, **options: Any) -> Part:
+def _box(centre: Point, half: Point, albedo: Colour, *, turn: float = 0.0, **options: Any) -> Part:
     """Make a box of given half sides, turned about z by `turn` degrees."""
     c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     frame = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag(np.array(half, dtype=float))
     return Part(solid="box", frame=frame, centre=np.array(centre), albedo=albedo, **options)
 
 
-def _sheared(centre: Point, half: Sequence[float], albedo: Colour, shear: tuple[float, int], **options: Any) -> Part:
+def _sheared(centre: Point, half: Point, albedo: Colour, shear: tuple[float, int], **options: Any) -> Part:
     """Make a box of given half sides whose x moves by `shear[0]` per unit along axis `shear[1]`: a swept wing."""
     frame = np.diag(np.array(half, dtype=float))
     frame[0, shear[1]] = shear[0] * half[shear[1]]

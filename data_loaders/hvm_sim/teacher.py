@@ -65,7 +65,7 @@ class TeacherConfig:
     semi: float = 0.5
     fast: float = 4.0
     slow: float = 12.0
-    smooth: float = 0.2
+    smooth: float = 0.28
 
 
 class Teacher(nn.Module):
