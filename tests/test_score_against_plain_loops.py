@@ -1,0 +1,146 @@
+"""A whole score, recomputed from the trials by plain loops over scikit-learn and scipy: every correlation and the curve agree."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.stats import pearsonr
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
+from neurofit.assemblies import Recording
+from neurofit.extract import Activations
+from neurofit.mapping.ridge import RELATIVE_ALPHAS
+from neurofit.metrics import split_halves
+from neurofit.presets import ScoreConfig, make_config
+from neurofit.score import score
+from neurofit.stimuli import StimulusSet
+
+N_STIMULI, N_UNITS, N_BINS, N_COMPONENTS = 60, 30, 3, 4
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[Activations, Recording]:
+    """Return a recording in which nothing is in order: ids, presentations, repetitions, areas of the neuroids."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((N_BINS, N_STIMULI, N_UNITS)) + 3.0
+    ids = np.array([f"image{i}" for i in rng.permutation(1000)[:N_STIMULI]])
+    objects = np.repeat(["cat", "dog", "owl"], N_STIMULI // 3)
+    times = rng.integers(4, 9, N_STIMULI)
+    stimulus = np.repeat(np.arange(N_STIMULI), times)
+    repetition = np.concatenate([np.arange(n) for n in times])
+    order = rng.permutation(len(stimulus))
+    region = np.array(["V4", "IT", "V4", "IT", "IT", "V4", "IT", "IT"])
+    rates = np.einsum("bsu,un->bsn", features, rng.standard_normal((N_UNITS, len(region))) / 5)
+    trials = rates[:, stimulus] + rng.standard_normal((N_BINS, len(stimulus), len(region)))
+    responses = xr.DataArray(
+        trials.transpose(1, 2, 0)[order].astype(np.float32),
+        dims=("presentation", "neuroid", "time_bin"),
+        coords={
+            "stimulus_id": ("presentation", ids[stimulus][order]),
+            "repetition": ("presentation", repetition[order]),
+            "neuroid_id": ("neuroid", [f"n{i}" for i in range(len(region))]),
+            "region": ("neuroid", region),
+            "time_bin_start": ("time_bin", 10 * np.arange(N_BINS)),
+            "time_bin_end": ("time_bin", 10 * np.arange(N_BINS) + 10),
+        },
+    )
+    stimuli = StimulusSet(
+        name="s",
+        table=pd.DataFrame({"stimulus_id": ids, "object_name": objects, "category": objects}),
+        images=np.zeros((N_STIMULI, 2, 2, 3), np.uint8),
+        visual_degrees=8.0,
+        duration_ms=100.0,
+    )
+    activations = Activations(
+        model="planted",
+        stimulus_ids=ids,
+        blocks={("layer", step): features[step].astype(np.float32) for step in range(N_BINS)},
+        first_timestep={"layer": 0},
+        ms_per_timestep=10,
+        n_timesteps=N_BINS,
+        region_layers={"IT": ("layer",)},
+    )
+    return activations, Recording(name="planted", responses=responses, stimuli=stimuli, simulated=True)
+
+
+def mean_of(trials: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
+    return np.stack([trials[stimulus == i].mean(axis=0) for i in range(N_STIMULI)])
+
+
+def fit_predict(mapping: str, x: np.ndarray, whole: np.ndarray, y: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Fit y on the training rows with scikit-learn; ridge takes the penalties that `whole` chooses."""
+    if mapping == "pls":
+        return np.asarray(PLSRegression(N_COMPONENTS, scale=False).fit(x[train], y[train]).predict(x[~train]))
+    centred = x[train] - x[train].mean(axis=0)
+    alphas = np.array(RELATIVE_ALPHAS) * (centred**2).sum() / train.sum()
+    chosen = RidgeCV(alphas, alpha_per_target=True).fit(x[train], whole[train]).alpha_
+    return np.asarray(Ridge(chosen).fit(x[train], y[train]).predict(x[~train]))
+
+
+def plain_correlations(activations: Activations, recording: Recording, config: ScoreConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return r_xy (split neuroid bin), r_xx and r_yy (split half neuroid bin), by loops."""
+    area = recording.responses.values[:, recording.responses.region.values == config.region].astype(float)
+    row_of = {name: row for row, name in enumerate(recording.stimuli.ids)}
+    stimulus = np.array([row_of[name] for name in recording.responses.stimulus_id.values])
+    strata = recording.stimuli.table[config.strata]
+    splitter = (StratifiedShuffleSplit if config.stratified else ShuffleSplit)(
+        config.n_splits, train_size=config.train_size, random_state=config.seed
+    )
+    halves = split_halves(
+        stimulus,
+        n_halves=config.n_halves,
+        seed=config.seed,
+        by=config.halves_by,
+        repetition=recording.responses.repetition.values,
+    )
+    n = area.shape[1]
+    r_xy = np.empty((config.n_splits, n, N_BINS))
+    r_xx, r_yy = np.empty((2, config.n_splits, config.n_halves, n, N_BINS))
+    groups = [[b] for b in range(N_BINS)] if config.time_mode == "per-bin" else [list(range(N_BINS))]
+    for k, (rows, _) in enumerate(splitter.split(np.zeros(N_STIMULI), strata)):
+        train = np.isin(np.arange(N_STIMULI), rows)
+        for group in groups:
+            x = np.concatenate([activations.blocks["layer", b].astype(float) for b in group])
+            stacked = np.tile(train, len(group))
+            whole = np.concatenate([mean_of(area[:, :, b], stimulus) for b in group])
+            predicted = np.split(fit_predict(config.mapping, x, whole, whole, stacked), len(group))
+            for i, b in enumerate(group):
+                truth = mean_of(area[:, :, b], stimulus)[~train]
+                r_xy[k, :, b] = [pearsonr(predicted[i][:, s], truth[:, s]).statistic for s in range(n)]
+            for h, half in enumerate(halves):
+                means = [np.concatenate([mean_of(area[side][:, :, b], stimulus[side]) for b in group]) for side in (half, ~half)]
+                maps = [np.split(fit_predict(config.mapping, x, whole, y, stacked), len(group)) for y in means]
+                for i, b in enumerate(group):
+                    one, two = (np.split(y, len(group))[i] for y in means)
+                    over = slice(None) if config.ceiling_stimuli == "all" else ~train
+                    r_yy[k, h, :, b] = [pearsonr(one[over][:, s], two[over][:, s]).statistic for s in range(n)]
+                    r_xx[k, h, :, b] = [pearsonr(maps[0][i][:, s], maps[1][i][:, s]).statistic for s in range(n)]
+    return r_xy, r_xx, r_yy
+
+
+@pytest.mark.parametrize("preset", ["nayebi2022", "brainscore"])
+@pytest.mark.parametrize("mapping", ["pls", "ridge"])
+@pytest.mark.parametrize("time_mode", ["per-bin", "fixed"])
+def test_every_number_equals_that_of_plain_loops(planted: tuple[Activations, Recording], preset: str, mapping: str, time_mode: str) -> None:
+    activations, recording = planted
+    config = make_config(
+        preset, region="IT", mapping=mapping, time_mode=time_mode, n_components=N_COMPONENTS, n_splits=3, n_halves=2, n_bootstraps=10
+    )
+    result = score(activations, recording, config)
+    r_xy, r_xx, r_yy = plain_correlations(activations, recording, config)
+    np.testing.assert_allclose(result.r_xy.values[0], r_xy, atol=1e-6)
+    np.testing.assert_allclose(result.r_xx.values[0], r_xx, atol=1e-6)
+    np.testing.assert_allclose(result.r_yy.values, r_yy, atol=1e-10)
+
+    corrected_xx, corrected_yy = (2 * r / (1 + r) for r in (r_xx, r_yy))
+    mean_yy = corrected_yy.mean(axis=(0, 1))
+    product = corrected_xx.mean(axis=(0, 1)) * mean_yy
+    by_terms = r_xy.mean(axis=0) / np.sqrt(np.where(product > 0, product, np.nan))
+    assert (result.reason.values == 0).all(), "the planted neuroids are all reliable"
+    np.testing.assert_allclose(result.curve_noise_corrected_r.values[0], np.nanmedian(by_terms, axis=0), atol=1e-6)
+    explained = np.median(r_xy, axis=1).mean(axis=0) ** 2 / np.median(mean_yy, axis=0)
+    np.testing.assert_allclose(result.curve_explained_variance.values[0], explained, atol=1e-6)
+    shown = {"nayebi2022": result.curve_noise_corrected_r, "brainscore": result.curve_explained_variance}
+    np.testing.assert_array_equal(result.curve.values, shown[preset].values)
