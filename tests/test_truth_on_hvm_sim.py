@@ -11,7 +11,7 @@ from neurofit.data_loaders.hvm_sim import Recipe, folder, load_or_build, load_te
 from neurofit.extract import Activations, extract
 from neurofit.presets import make_config
 
-SMALL = Recipe(objects_per_category=4, images_per_object=8, n_sites={"V4": 24, "IT": 24})
+SMALL = Recipe(objects_per_category=4, images_per_object=6, n_sites={"V4": 24, "IT": 24})
 WINDOW = {"V4": (60, 160), "IT": (100, 200)}
 
 

@@ -1,0 +1,47 @@
+"""Presets are complete configurations by name; a wrong value is refused where it is given."""
+
+import json
+from typing import Any
+
+import pytest
+
+from neurofit.errors import NeurofitError
+from neurofit.presets import PRESETS, ScoreConfig, make_config
+
+
+def test_the_default_is_nayebi2022() -> None:
+    config = ScoreConfig(region="IT")
+    assert config == make_config("nayebi2022", region="IT")
+    assert (config.n_splits, config.train_size, config.n_halves, config.n_components) == (10, 0.75, 10, 25)
+    assert (config.formula, config.average) == ("noise_corrected_r", "terms")
+
+
+def test_brainscore_is_ten_stratified_splits_of_nine_tenths_with_seed_1() -> None:
+    config = make_config("brainscore", region="V4")
+    assert (config.n_splits, config.train_size, config.strata, config.seed) == (10, 0.9, "object_name", 1)
+    assert (config.formula, config.reliability_floor) == ("explained_variance", None)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_says_its_own_name_and_fits_into_attributes(name: str) -> None:
+    config = make_config(name, region="IT")
+    assert config.preset == name
+    assert json.loads(json.dumps(config.as_attrs()))["preset"] == name
+    assert PRESETS[name].__doc__
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"formula": "explained_varianc"}, "Unknown formula 'explained_varianc'. Did you mean 'explained_variance'"),
+        ({"average": "term"}, "Did you mean 'terms'"),
+        ({"halves_by": "stimuli"}, "Did you mean 'stimulus'"),
+        ({"layers": "conv3"}, 'layers is "auto" or a tuple of names'),
+        ({"interval": 1.0}, "interval must lie between 0 and 1"),
+        ({"n_halves": 0}, "n_halves must be at least 1"),
+    ],
+)
+def test_wrong_values_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(NeurofitError) as caught:
+        make_config("nayebi2022", region="IT", **changes)
+    assert message in str(caught.value)
