@@ -65,9 +65,10 @@ def choose_alphas(
 ) -> Float[np.ndarray, " neuroid"]:
     """Return, per neuroid, the penalty with the smallest mean squared leave-one-out error; targets are train-centred."""
     correlations = scores.T @ targets
+    shrinkage = 1 / (eigenvalues[:, None] + alphas)  # (rank alpha)
+    leverage = 1 / len(scores) + scores**2 @ shrinkage  # (train alpha)
     errors = np.empty((len(alphas), targets.shape[1]))
-    for position, alpha in enumerate(alphas):
-        shrunk = scores / (eigenvalues + alpha)
-        leverage = 1 / len(scores) + np.einsum("tk,tk->t", shrunk, scores)
-        errors[position] = (((targets - shrunk @ correlations) / (1 - leverage)[:, None]) ** 2).mean(axis=0)
+    for position, shrink in enumerate(shrinkage.T):
+        residual = targets - scores @ (shrink[:, None] * correlations)
+        errors[position] = ((residual / (1 - leverage[:, position, None])) ** 2).mean(axis=0)
     return np.asarray(alphas[errors.argmin(axis=0)])
