@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from neurofit.assemblies import Recording, structure_faults
-from neurofit.errors import NeurofitError
+from neurofit.assemblies import Recording, validate_structure
 from neurofit.registry import Registry
 
 Progress = Callable[[str, int, int], None]
@@ -87,7 +86,5 @@ def load_recording(
         A download that fails, a full disk.
     """
     recording = RECORDINGS[name].load(progress)
-    faults = structure_faults(recording.responses, stimulus_ids=recording.stimuli.ids)
-    if faults:
-        raise NeurofitError(f"Recording {name}: {faults[0]}")
+    validate_structure(recording)
     return recording.select(region=region, window=window)

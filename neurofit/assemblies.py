@@ -118,11 +118,16 @@ def validate_recording(recording: Recording) -> None:
     NeurofitError
         With one line for every fault, up to `MAX_FAULTS`: what is wrong, where, and how to repair it.
     """
-    _raise_faults(recording.name, structure_faults(recording.responses, stimulus_ids=recording.stimuli.ids))
+    validate_structure(recording)
     _raise_faults(recording.name, _value_faults(recording))
 
 
-def structure_faults(responses: xr.DataArray, *, stimulus_ids: Sequence[object] | np.ndarray) -> list[str]:
+def validate_structure(recording: Recording) -> None:
+    """Check what can be seen of a recording without reading its responses; raises as `validate_recording`."""
+    _raise_faults(recording.name, _structure_faults(recording.responses, stimulus_ids=recording.stimuli.ids))
+
+
+def _structure_faults(responses: xr.DataArray, *, stimulus_ids: Sequence[object] | np.ndarray) -> list[str]:
     """Return the faults that can be seen without reading the responses, each with its position and repair."""
     if set(responses.dims) != set(DIMS) or len(responses.dims) != 3:
         return [f"dims must be {', '.join(DIMS)}; got {', '.join(map(str, responses.dims))}. Rename or transpose them."]

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from neurofit.assemblies import Recording
+from neurofit.assemblies import Recording, validate_structure
 from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
 from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, train_splits
@@ -54,8 +54,10 @@ def score(
     Raises
     ------
     NeurofitError
-        Unknown region, layer or mapping; stimuli that do not match; too few stimuli or repetitions; no bin that can be predicted.
+        Faults of the recording; unknown region, layer or mapping; stimuli that do not match; too few stimuli or repetitions; no bin
+        that can be predicted.
     """
+    validate_structure(recording)
     recording = recording.select(region=config.region, window=config.window)
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
         raise NeurofitError(f"The activations of {activations.model} are not of the stimuli of {recording.name}, in their order.")
