@@ -48,10 +48,12 @@ class Statistics:
     r_yy: np.ndarray  # (split half neuroid time_bin): two half means, not yet corrected
     held_out: np.ndarray  # (layer split neuroid time_bin): r_xy on training stimuli held out to choose the layer
     missing: np.ndarray  # (neuroid time_bin): no trial of some stimulus in some half
+    covered: np.ndarray  # (layer time_bin): whether the image-driven timesteps of the layer cover the bin
 
     @classmethod
-    def empty(cls, n_layers: int, n_splits: int, n_halves: int, n_neuroids: int, n_bins: int) -> Statistics:
-        """Return statistics of that size, all undefined."""
+    def empty(cls, covered: np.ndarray, *, n_splits: int, n_halves: int, n_neuroids: int) -> Statistics:
+        """Return statistics for bins that layers cover or not (layer time_bin), all undefined."""
+        n_layers, n_bins = covered.shape
         per_layer = (n_layers, n_splits, n_neuroids, n_bins)
         return cls(
             r_xy=np.full(per_layer, np.nan),
@@ -59,18 +61,29 @@ class Statistics:
             r_yy=np.full((n_splits, n_halves, n_neuroids, n_bins), np.nan),
             held_out=np.full(per_layer, np.nan),
             missing=np.zeros((n_neuroids, n_bins), dtype=bool),
+            covered=covered,
         )
 
     def best_layer(self) -> np.ndarray:
-        """Return each split's best layer on held-out training stimuli, in the bins that all layers predict: array (split)."""
+        """Return each split's best layer on held-out training stimuli: array (split).
+
+        Layers are compared in the bins that all of them predict; one that predicts nothing does not take part.
+        """
         per_bin = nanmedian(self.held_out, axis=2)  # (layer split time_bin)
-        common = ~np.isnan(per_bin).any(axis=(0, 1))
-        return np.asarray(np.nan_to_num(per_bin[..., common].mean(axis=-1), nan=-np.inf).argmax(axis=0))
+        takes_part = ~np.isnan(per_bin).all(axis=(1, 2))
+        common = ~np.isnan(per_bin[takes_part]).any(axis=(0, 1))
+        shown = common if common.any() else np.ones_like(common)
+        return np.asarray(np.nan_to_num(nanmean(per_bin[..., shown], axis=-1), nan=-np.inf).argmax(axis=0))
 
     def choose(self, layer_of_split: np.ndarray) -> Statistics:
         """Return the statistics of one layer per split, as those of a single layer."""
         splits = np.arange(len(layer_of_split))
-        return replace(self, r_xy=self.r_xy[layer_of_split, splits][None], r_xx=self.r_xx[layer_of_split, splits][None])
+        return replace(
+            self,
+            r_xy=self.r_xy[layer_of_split, splits][None],
+            r_xx=self.r_xx[layer_of_split, splits][None],
+            covered=self.covered[layer_of_split].any(axis=0)[None],
+        )
 
 
 def make_result(
@@ -156,8 +169,7 @@ def make_result(
 def _reasons(statistics: Statistics, mean_xx: np.ndarray, mean_yy: np.ndarray, *, train: np.ndarray, config: ScoreConfig) -> np.ndarray:
     """Say why each (layer neuroid time_bin) counts or does not: position in `REASONS`; the first reason that applies."""
     no_prediction = np.isnan(statistics.r_xy).all(axis=1)
-    untouched = no_prediction.all(axis=1, keepdims=True)  # a bin the layer does not reach
-    reason = np.where(no_prediction & (untouched | ~statistics.missing), 1, np.where(statistics.missing, 2, 0))
+    reason = np.where(~statistics.covered[:, None], 1, np.where(statistics.missing, 2, np.where(no_prediction, 1, 0)))
     floor = -np.inf if config.reliability_floor is None else config.reliability_floor
     n_test = int((~train[0]).sum())
     share = n_test / train.shape[1]

@@ -140,9 +140,13 @@ class _Fitting:
     config: ScoreConfig
 
     def __post_init__(self) -> None:
-        n_neuroids, n_bins = self.recording.responses.sizes["neuroid"], len(self.recording.time_bins)
-        self.statistics = Statistics.empty(len(self.layers), len(self.train), self.trials.n_halves, n_neuroids, n_bins)
         self.covered = np.array([self.activations.covered(layer, self.recording.time_bins) for layer in self.layers])
+        self.statistics = Statistics.empty(
+            self.covered,
+            n_splits=len(self.train),
+            n_halves=self.trials.n_halves,
+            n_neuroids=self.recording.responses.sizes["neuroid"],
+        )
 
     def check_time(self) -> None:
         """Refuse a recording that lies outside the unroll."""
@@ -193,7 +197,9 @@ class _Fitting:
     def _predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield each split's predictions and truth (set row neuroid) for its `test` stimuli in every bin."""
         times = targets.shape[1] // train.shape[1]
-        for fitted, held, predicted in zip(train, test, self.mapping.cross_predict(gram, targets, np.tile(train, times)), strict=True):
+        for fitted, held, predicted in zip(
+            train, test, self.mapping.cross_predict(gram, targets, np.tile(train, times), times=times), strict=True
+        ):
             yield predicted[:, np.tile(held[~fitted], times)], targets[:, np.tile(held, times)]
 
 

@@ -230,6 +230,15 @@ def test_auto_chooses_the_better_layer_on_training_stimuli_only() -> None:
     np.testing.assert_array_equal(result.r_xy.values, alone.r_xy.values)
 
 
+def test_a_layer_that_predicts_nothing_does_not_decide_the_choice() -> None:
+    blocks, recording = plant(noise=2.0, n_stimuli=120)
+    noise = np.random.default_rng(9).standard_normal((N_BINS, 120, 12)).astype(np.float32)
+    others = {("noise", step): noise[step] for step in range(N_BINS)} | {
+        ("still", step): np.ones((120, 3), np.float32) for step in range(N_BINS)
+    }
+    assert run({**others, **blocks}, recording, n_splits=2, n_halves=1).layer.values.tolist() == ["latent"]
+
+
 def test_the_choice_of_layer_does_not_see_test_stimuli(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks, recording = plant(noise=2.0, n_stimuli=120)
     both = {**blocks, **{("copy", step): blocks["latent", step].copy() for step in range(N_BINS)}}

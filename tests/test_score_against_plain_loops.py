@@ -75,7 +75,17 @@ def fit_predict(mapping: str, x: np.ndarray, whole: np.ndarray, y: np.ndarray, t
         return np.asarray(PLSRegression(N_COMPONENTS, scale=False).fit(x[train], y[train]).predict(x[~train]))
     centred = x[train] - x[train].mean(axis=0)
     alphas = np.array(RELATIVE_ALPHAS) * (centred**2).sum() / train.sum()
-    chosen = RidgeCV(alphas, alpha_per_target=True).fit(x[train], whole[train]).alpha_
+    stimulus = np.tile(np.arange(N_STIMULI), len(x) // N_STIMULI)[train]
+    if len(x) == N_STIMULI:
+        chosen = RidgeCV(alphas, alpha_per_target=True).fit(x[train], whole[train]).alpha_
+    else:  # a stimulus is left out with all its time bins
+        errors = np.zeros((len(alphas), whole.shape[1]))
+        for i in np.unique(stimulus):
+            inside, out = stimulus != i, stimulus == i
+            for a, alpha in enumerate(alphas):
+                predicted = Ridge(alpha).fit(x[train][inside], whole[train][inside]).predict(x[train][out])
+                errors[a] += ((predicted - whole[train][out]) ** 2).sum(axis=0)
+        chosen = alphas[errors.argmin(axis=0)]
     return np.asarray(Ridge(chosen).fit(x[train], y[train]).predict(x[~train]))
 
 

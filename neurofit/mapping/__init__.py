@@ -1,4 +1,4 @@
-"""Mappings from features to responses: one file each, all with `cross_predict(gram, targets, train)`."""
+"""Mappings from features to responses: one file each, all with `cross_predict(gram, targets, train, times=1)`."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -21,8 +21,11 @@ class Mapping(Protocol):
         """Registered name."""
         ...
 
-    def cross_predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray) -> list[np.ndarray]:
-        """Predict each split's test rows, for every target set: list over splits of (set test neuroid)."""
+    def cross_predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int = 1) -> list[np.ndarray]:
+        """Predict each split's test rows, for every target set: list over splits of (set test neuroid).
+
+        The rows are `times` time bins of the same stimuli, bin after bin.
+        """
         ...
 
 

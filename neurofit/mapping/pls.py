@@ -49,7 +49,7 @@ class PLSMapping:
     name: str = "pls"
 
     def cross_predict(
-        self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"]
+        self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"], *, times: int = 1
     ) -> list[Float[np.ndarray, "set test neuroid"]]:
         """Fit every target set on every split's training rows and predict its test rows.
 
@@ -61,6 +61,8 @@ class PLSMapping:
             Target sets (mean over trials, half means), finite.
         train
             True for training rows.
+        times
+            The rows are so many time bins of the same stimuli, bin after bin; it makes no difference to PLS.
 
         Returns
         -------

@@ -35,7 +35,7 @@ def explained_variance(
 
     NaN where the ceiling is not positive.
     """
-    raw, ceiling = nanmedian(r_xy, axis=1).mean(axis=0), nanmedian(r_yy, axis=0)
+    raw, ceiling = nanmean(nanmedian(r_xy, axis=1), axis=0), nanmedian(r_yy, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(ceiling > 0, raw**2 / ceiling, np.nan))
 
