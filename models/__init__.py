@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from neurofit.errors import NeurofitError, check_option
-from neurofit.models import shallow, tiny  # noqa: F401 - registers their models
-from neurofit.models.catalogue import INFO, MODELS, ModelInfo, register_model
+from neurofit.models import controls, intermediate, shallow, tiny  # noqa: F401 - registers their models
+from neurofit.models.catalogue import INFO, MODELS, ModelInfo, ModelOptions, register_model
 from neurofit.models.cells import CELLS, Cell, CellShapes, register_cell
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.layer import Conv, Layer
@@ -47,7 +48,8 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int 
     name
         See `list_models`.
     pretrained
-        False for random weights of this seed, True for those that come with neurofit, or the path of a .safetensors file.
+        False for random weights of this seed, True for trained ones (those that come with neurofit, else the published ones from
+        `neurofit weights get`), or the path of a .safetensors file.
     seed
         Of the random weights: name of the model and seed fix them.
     **overrides
@@ -64,15 +66,16 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int 
         If the name, an option or the seed is wrong, or there are no such weights.
     """
     build = MODELS[name]
-    options = [option for option in inspect.signature(build).parameters if option != "seed"]
+    options = _options(build)
     for option in overrides:
         check_option(f"option of {name}", option, options)
     if pretrained is False:
         return build(seed=seed, **overrides)
     path = INFO[name].weights if pretrained is True else Path(pretrained)
     if pretrained is True and not path.is_file():
+        advice = f"`neurofit weights get {name}` brings the published ones. Or give" if INFO[name].is_published else "Give"
         raise NeurofitError(
-            f"No weights of {name} come with neurofit. Give pretrained=PATH of a .safetensors file, "
+            f"No weights of {name} come with neurofit. {advice} pretrained=PATH of a .safetensors file, "
             "or pretrained=False for seeded random weights."
         )
     model = build(seed=None, **overrides)
@@ -94,3 +97,11 @@ def model_info(name: str) -> ModelInfo:
         If there is no such model.
     """
     return INFO[check_option("model", name, MODELS)]
+
+
+def _options(build: Callable[..., Any]) -> list[str]:
+    """Return the options of a registered function but its seed: those it names, and those of all ConvRNNs if it takes them."""
+    parameters = inspect.signature(build).parameters.values()
+    named = [each.name for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    common = ModelOptions.__annotations__ if len(named) < len(parameters) else ()
+    return [option for option in (*named, *common) if option != "seed"]

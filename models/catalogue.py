@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
+from neurofit.home import home
 from neurofit.models.convrnn import IMAGENET_MEAN, IMAGENET_STD, SIX_LAYER_PRESENTATIONS, ConvRNN
+from neurofit.models.layer import Layer
 from neurofit.presentation import Presentation
 from neurofit.registry import Registry
 
@@ -28,7 +30,7 @@ class ModelInfo:
     summary
         What it is, in a line.
     family
-        The depth: "shallow", "tiny".
+        The depth: "shallow", "intermediate", "tiny".
     cell
         Registered name of the cell in its recurrent layers.
     region_layers
@@ -43,6 +45,8 @@ class ModelInfo:
         Name -> how images are shown.
     mean, std
         Per channel, of images in [0, 1].
+    decoder
+        Name of the decoder that gives its logits.
     reference
         The paper that the model comes from.
     top1, top5
@@ -60,19 +64,26 @@ class ModelInfo:
     presentations: Mapping[str, Presentation]
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    decoder: str = "last"
     reference: str
     top1: float | None = None
     top5: float | None = None
 
     @property
     def weights(self) -> Path:
-        """Where its weights lie, if they come with neurofit."""
-        return WEIGHTS / f"{self.name}.safetensors"
+        """Where its weights lie: those that come with neurofit, else those that `neurofit weights get` leaves in NEUROFIT_HOME."""
+        shipped = WEIGHTS / f"{self.name}.safetensors"
+        return shipped if shipped.is_file() else home() / "weights" / shipped.name
 
     @property
     def has_weights(self) -> bool:
-        """Whether weights for it come with neurofit."""
+        """Whether weights for it are on this machine."""
         return self.weights.is_file()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the authors of its paper have published weights for it."""
+        return self.top1 is not None
 
 
 MODELS: Registry[Build] = Registry("model")
@@ -104,18 +115,47 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     return decorate
 
 
-def assemble(name: str, specs: Any, *, input_size: int, seed: int | None, **options: Any) -> ConvRNN:
-    """Return the model of these layers with the registered metadata of `name`."""
+class ModelOptions(TypedDict, total=False):
+    """Options that every ConvRNN of the catalogue takes.
+
+    Attributes
+    ----------
+    seed
+        Of random weights; None leaves them at zero, for weights that are loaded right after.
+    input_size
+        Height and width of its images, in pixels.
+    n_classes
+        Length of its logits.
+    unroll
+        "biological" or "feedforward-per-step", see `neurofit.models.convrnn`.
+    """
+
+    seed: int | None
+    input_size: int
+    n_classes: int
+    unroll: str
+
+
+def assemble(
+    name: str,
+    table: Callable[[int], Sequence[Layer]],
+    *,
+    feedback: Iterable[tuple[str, str]] = (),
+    **options: Unpack[ModelOptions],
+) -> ConvRNN:
+    """Return the model of a table of layers, a function of the number of classes, with the registered metadata of `name`."""
     info = INFO[name]
     return ConvRNN(
         name,
-        specs,
+        table(options.get("n_classes", info.n_classes)),
+        feedback=feedback,
         region_layers=info.region_layers,
-        input_size=input_size,
+        input_size=options.get("input_size", info.input_size),
         visual_degrees=info.visual_degrees,
         presentations=info.presentations,
         mean=info.mean,
         std=info.std,
-        seed=seed,
-        **options,
+        decoder=info.decoder,
+        unroll=options.get("unroll", "biological"),
+        seed=options.get("seed", 0),
     )

@@ -25,6 +25,8 @@ class Convolution(nn.Conv2d):
         "same" (TensorFlow's rule above) or "valid" (none).
     bias
         Whether there is a bias per output channel.
+    groups
+        In how many separate groups of channels; as many as input channels makes it depthwise.
 
     Notes
     -----
@@ -32,9 +34,17 @@ class Convolution(nn.Conv2d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, padding: Padding = "same", bias: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        padding: Padding = "same",
+        bias: bool = True,
+        groups: int = 1,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride=stride, bias=bias)
+        super().__init__(in_channels, out_channels, kernel, stride=stride, bias=bias, groups=groups)
         self.same = padding == "same"
 
     def reset_parameters(self) -> None:
@@ -49,8 +59,8 @@ class Convolution(nn.Conv2d):
         top, bottom = self._pads(height)
         left, right = self._pads(width)
         if (top, left) == (bottom, right):  # symmetric: the kernel pads by itself, without a copy
-            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left))
-        return F.conv2d(F.pad(input, (left, right, top, bottom)), self.weight, self.bias, self.stride)
+            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
+        return F.conv2d(F.pad(input, (left, right, top, bottom)), self.weight, self.bias, self.stride, groups=self.groups)
 
     def size_after(self, size: int) -> int:
         """Return the height (or width) of the output for one of the input, in pixels; below 1 the kernel does not fit."""
@@ -62,3 +72,30 @@ class Convolution(nn.Conv2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         return total // 2, total - total // 2
+
+
+class SeparableConvolution(nn.Module):
+    """A depthwise convolution (one square kernel per channel, no bias), then a pointwise one (1 x 1) with bias; nothing between.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Channels of input and output.
+    kernel
+        Height and width of the depthwise kernels, in pixels; padding is "same".
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel: int) -> None:
+        super().__init__()
+        self.depthwise = Convolution(in_channels, in_channels, kernel=kernel, bias=False, groups=in_channels)
+        self.pointwise = Convolution(in_channels, out_channels, kernel=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve (batch channel height width) maps."""
+        maps: Tensor = self.pointwise(self.depthwise(input))
+        return maps
+
+
+def shortcut(in_channels: int, out_channels: int) -> nn.Module:
+    """Return what carries maps past other layers: nothing but themselves, or a 1 x 1 convolution without bias if channels differ."""
+    return nn.Identity() if in_channels == out_channels else Convolution(in_channels, out_channels, kernel=1, bias=False)

@@ -1,6 +1,11 @@
 """Layers, cells and feedback unrolled in time: (out_n(t), s_n(t)) = layer_n(out_p(t-1) for its predecessors p, s_n(t-1)).
 
 One edge is one step: only the first layer sees image(t), every other input is an output of t-1, zero before the first step.
+
+Three things make the loop fast and leave its numbers as they are. Only layers on a way to an asked one are computed, and only at
+steps that still reach it. What a layer computes from its feedforward input alone (its drive) is kept while that input stays the
+same: above an image that is on, and a blank, layers without memory are computed once. Where all images of a batch are alike
+(before the image has arrived, and the blank) one is computed for all.
 """
 
 from __future__ import annotations
@@ -16,19 +21,32 @@ from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import Shape, State
 from neurofit.models.decoders import DECODERS
 from neurofit.models.initialisers import Initialiser, initialise, prefixed
-from neurofit.models.layer import BuiltLayer, Layer
+from neurofit.models.layer import BuiltLayer, Layer, LayerDrive
 from neurofit.presentation import NEURAL, Presentation
 from neurofit.protocol import find_layers, find_presentation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-SIX_LAYER_PRESENTATIONS: Mapping[str, Presentation] = {
-    "default": Presentation(n_timesteps=16, image_off=12),
-    "neural": NEURAL,
-    "constant": Presentation(n_timesteps=16),
-}
-"""How the models of six layers are shown images (zoo_facts 9)."""
+UNROLLS = ("biological", "feedforward-per-step")
+"""Whether an edge takes a step, or an image passes through all layers at each step and only feedback and states take one."""
+
+
+def presentations(n_layers: int, default: Presentation) -> Mapping[str, Presentation]:
+    """Return how a ConvRNN of so many layers is shown images (zoo_facts 9).
+
+    "default" as in its training, "neural" as in the recordings, "constant" for as long as by default with the image always on, and
+    "minimal": just until the image has reached the readout, the control that uses its recurrence least.
+    """
+    return {
+        "default": default,
+        "neural": NEURAL,
+        "constant": Presentation(n_timesteps=default.n_timesteps),
+        "minimal": Presentation(n_timesteps=n_layers),
+    }
+
+
+SIX_LAYER_PRESENTATIONS = presentations(6, Presentation(n_timesteps=16, image_off=12))
 
 _ROUNDING = 1e-4  # how far out of [0, 1] a resized image may be
 
@@ -48,7 +66,10 @@ class ConvRNN(nn.Module):
     region_layers, input_size, visual_degrees, presentations, mean, std, ms_per_timestep
         See `neurofit.protocol.Model`.
     decoder
-        Name of the function in `neurofit.models.decoders` that gives the logits.
+        Name of the decoder in `neurofit.models.decoders` that gives the logits.
+    unroll
+        "biological", or "feedforward-per-step": at every step the image passes through all layers, and only feedback and states
+        are of t-1 (the reference's TensorFlow-style unrolling). Then every layer is image-driven from timestep 0 on.
     seed
         Of the weights; None leaves them at zero, for weights that are loaded right after.
 
@@ -59,7 +80,7 @@ class ConvRNN(nn.Module):
 
     Notes
     -----
-    Source: zoo_facts 2; Nayebi et al. 2018 and 2022, "biological" unrolling.
+    Source: zoo_facts 2; Nayebi et al. 2018 and 2022.
     """
 
     def __init__(
@@ -76,6 +97,7 @@ class ConvRNN(nn.Module):
         std: tuple[float, float, float] = IMAGENET_STD,
         ms_per_timestep: int = 10,
         decoder: str = "last",
+        unroll: str = "biological",
         seed: int | None = 0,
     ) -> None:
         super().__init__()
@@ -90,7 +112,8 @@ class ConvRNN(nn.Module):
         self.mean = mean
         self.std = std
         self.ms_per_timestep = ms_per_timestep
-        self.decoder = check_option("decoder", decoder, DECODERS)
+        self.unrolling = check_option("unroll", unroll, UNROLLS)
+        self.decoder = DECODERS[check_option("decoder", decoder, DECODERS)]()
         # Not persistent: they belong to the model's definition, not to its weights.
         self.image_mean: Tensor
         self.image_std: Tensor
@@ -108,18 +131,25 @@ class ConvRNN(nn.Module):
             self.net[spec.name] = built
             u = self.shapes[spec.name] = built.shape
 
-        self.predecessors = {
-            layer: (*self.layers[max(index - 1, 0) : index], *self.feedback[layer]) for index, layer in enumerate(self.layers)
+        self.below = dict(zip(self.layers[1:], self.layers, strict=False))
+        forward_steps = 1 if unroll == "biological" else 0
+        self.edges = {(source, target): 1 for target, sources in self.feedback.items() for source in sources} | {
+            (source, target): forward_steps for target, source in self.below.items()
         }
-        self.first_timestep: Mapping[str, int] = _distances((self.layers[0],), _reversed(self.predecessors))
+        # As in the reference, one step after the readout's first image-driven one.
+        self.decoded_from = len(self.layers) if unroll == "biological" else 0
+        self.first_timestep: Mapping[str, int] = _delays(self.layers[:1], self.edges)
         if seed is not None:
             initialise(self, seed)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the decoder's logits (batch class) for images (batch channel height width) in [0, 1], shown as in "default"."""
+    def forward(self, images: Tensor, presentation: str | Presentation = "default") -> Tensor:
+        """Return the decoder's logits (batch class) for images (batch channel height width) in [0, 1]."""
         readout = self.layers[-1]
-        steps = self.unroll(images, layers=(readout,))
-        return DECODERS[self.decoder]((timestep, activations[readout].flatten(1)) for timestep, activations in steps)
+        shown = find_presentation(self, presentation)
+        start = min(self.decoded_from, shown.n_timesteps - 1)
+        steps = self.unroll(images, shown, layers=(readout,))
+        logits: Tensor = self.decoder(activations[readout].flatten(1) for timestep, activations in steps if timestep >= start)
+        return logits
 
     def unroll(
         self, images: Tensor, presentation: str | Presentation = "default", *, layers: Sequence[str] | None = None
@@ -152,8 +182,8 @@ class ConvRNN(nn.Module):
         return self._steps(images, shown, asked)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return those of all layers."""
-        found: dict[str, Initialiser] = {}
+        """Return those of all layers and of the decoder."""
+        found = prefixed("decoder", self.decoder.initialisers())
         for layer in self.layers:
             found |= prefixed(f"net.{layer}", self._built(layer).initialisers())
         return found
@@ -161,35 +191,38 @@ class ConvRNN(nn.Module):
     def _steps(self, images: Tensor, shown: Presentation, asked: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Tensor]]]:
         normalized = (images - self.image_mean) / self.image_std
         blank = self._blank(normalized, shown)
-        # A layer k edges before the nearest asked one is not needed in the last k steps.
-        distance = _distances(asked, self.predecessors)
-        outputs = {layer: images.new_zeros(len(images), *self.shapes[layer]) for layer in distance}
+        # What a layer gives at a timestep reaches the nearest asked one so many steps later; after the end it is not needed.
+        delays = _delays(asked, {(target, source): steps for (source, target), steps in self.edges.items()})
+        before = {layer: images.new_zeros(1, *self.shapes[layer]) for layer in delays}
         done: dict[str, _Step] = {}
         for timestep in range(shown.n_timesteps):
             seen = normalized if shown.shows_image(timestep) else blank
-            needed = [layer for layer in distance if timestep + distance[layer] < shown.n_timesteps]
-            for layer in needed:
-                done[layer] = self._step(layer, seen, outputs, done.get(layer))
-            outputs |= {layer: done[layer].output for layer in needed}
-            yield timestep, {layer: outputs[layer] for layer in asked}
+            now = dict(before)
+            forward = before if self.unrolling == "biological" else now
+            for layer in self.layers:
+                if layer in delays and timestep + delays[layer] < shown.n_timesteps:
+                    u = seen if layer == self.layers[0] else forward[self.below[layer]]
+                    fb = _join([before[source] for source in self.feedback[layer]], u)
+                    done[layer] = self._step(layer, u, fb, done.get(layer))
+                    now[layer] = done[layer].output
+            before = now
+            yield timestep, {layer: _for_all(now[layer], len(images)) for layer in asked}
 
-    def _step(self, layer: str, seen: Tensor, outputs: Mapping[str, Tensor], last: _Step | None) -> _Step:
-        """Advance one layer; whatever has the same input as in the last step (an image that stays) is not computed again."""
+    def _step(self, layer: str, u: Tensor, fb: Tensor | None, last: _Step | None) -> _Step:
+        """Advance one layer; what depends on the same input as in its last step (an image that stays) is not computed again."""
         built = self._built(layer)
-        u = seen if layer == self.layers[0] else outputs[self.predecessors[layer][0]]
-        fb = _join([outputs[source] for source in self.feedback[layer]], u)
         same_u = last is not None and last.u is u
         if last is not None and same_u and fb is None and last.state == ():
             return last
-        x = last.x if last is not None and same_u else built.drive(u)
-        output, state = built(x, u, fb, None if last is None else last.state)
-        return _Step(u, x, output, state)
+        drive = last.drive if last is not None and same_u else built.drive(u)
+        state = built.initial_state(drive) if last is None else last.state
+        return _Step(u, drive, *built.step(*_of_one_batch(drive, fb, state)))
 
     def _blank(self, normalized: Tensor, shown: Presentation) -> Tensor:
         blank = normalized.new_tensor(shown.blank)
         if shown.blank_space == "pixel":
             blank = (blank - self.image_mean) / self.image_std
-        return blank.expand_as(normalized)
+        return blank.expand(1, *normalized.shape[1:])
 
     def _check_images(self, images: Tensor) -> None:
         expected = (len(self.mean), self.input_size, self.input_size)
@@ -201,6 +234,8 @@ class ConvRNN(nn.Module):
                 f"{self.name} has {weight.dtype} weights on {weight.device} and takes images alike, in [0, 1]; "
                 f"got {images.dtype} on {images.device}."
             )
+        if torch.compiler.is_compiling():  # also while exporting, where values are not known
+            return
         low, high = (float(bound) for bound in images.detach().aminmax())
         if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # also catches NaN
             raise NeurofitError(f"{self.name} takes images in [0, 1] and normalises them itself; got values from {low:g} to {high:g}.")
@@ -213,16 +248,34 @@ class _Step(NamedTuple):
     """What a layer had and gave at its last step."""
 
     u: Tensor
-    x: Tensor
+    drive: LayerDrive
     output: Tensor
     state: State
 
 
+def _for_all(maps: Tensor, n_images: int) -> Tensor:
+    """Return the maps of one image for all of a batch, those of a batch as they are (the same tensor)."""
+    return maps if len(maps) == n_images else maps.expand(n_images, *maps.shape[1:])
+
+
+def _of_one_batch(drive: LayerDrive, fb: Tensor | None, state: State) -> tuple[LayerDrive, Tensor | None, State]:
+    """Return a layer's inputs, some of which may be alike for all images and stand for one, as those of one batch."""
+    n = max(len(each) for each in (drive.x, *state, *(() if fb is None else (fb,))))
+    if n == 1:
+        return drive, fb, state
+
+    def spread(maps: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(_for_all(each, n) for each in maps)
+
+    drive = LayerDrive(_for_all(drive.x, n), spread(drive.cell), spread(drive.residual))
+    return drive, None if fb is None else _for_all(fb, n), spread(state)
+
+
 def _join(feedback: list[Tensor], u: Tensor) -> Tensor | None:
     """Resize maps to those of `u`, corners aligned, and concatenate their channels; None if there are none (zoo_facts 2.1)."""
-    size = u.shape[2:]
+    size, n = u.shape[2:], max((len(maps) for maps in feedback), default=0)
     resized = [m if m.shape[2:] == size else F.interpolate(m, size=size, mode="bilinear", align_corners=True) for m in feedback]
-    return torch.cat(resized, dim=1) if resized else None
+    return torch.cat([_for_all(maps, n) for maps in resized], dim=1) if resized else None
 
 
 def _sources(layers: tuple[str, ...], feedback: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -236,17 +289,11 @@ def _sources(layers: tuple[str, ...], feedback: Iterable[tuple[str, str]]) -> di
     return {layer: tuple(sorted(source for source, target in edges if target == layer)) for layer in layers}
 
 
-def _reversed(predecessors: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {layer: tuple(target for target, sources in predecessors.items() if layer in sources) for layer in predecessors}
-
-
-def _distances(start: tuple[str, ...], neighbours: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Return the number of edges from the nearest of `start` to every layer that can be reached."""
-    distance = dict.fromkeys(start, 0)
-    queue = list(start)
-    for layer in queue:
-        for neighbour in neighbours[layer]:
-            if neighbour not in distance:
-                distance[neighbour] = distance[layer] + 1
-                queue.append(neighbour)
-    return distance
+def _delays(start: Iterable[str], edges: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Return the fewest steps from one of `start` to every layer that can be reached; edges are (source, target) -> steps."""
+    delays = dict.fromkeys(start, 0)
+    for _ in edges:  # no way is longer
+        for (source, target), steps in edges.items():
+            if source in delays:
+                delays[target] = min(delays.get(target, delays[source] + steps), delays[source] + steps)
+    return delays

@@ -51,9 +51,17 @@ class VarianceScaling:
 
     The fan-in is the product of all axes but the first. For peepholes (channel height width) that is height x width, which is
     also what TensorFlow takes for [height, width, channel].
+
+    Parameters
+    ----------
+    scale
+        Variance times fan-in.
+    in_channels
+        How many input channels the fan counts, where the kernel is the part of a larger one that reads one of several inputs.
     """
 
     scale: float = 1.0
+    in_channels: int | None = None
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return float64 values of this shape."""
@@ -63,18 +71,48 @@ class VarianceScaling:
         while len(outside):
             flat[outside] = rng.standard_normal(len(outside))
             outside = outside[np.abs(flat[outside]) > 2]
-        values *= math.sqrt(self.scale / math.prod(shape[1:])) / TRUNCATED_STD
+        fan_in = (self.in_channels or shape[1]) * math.prod(shape[2:])
+        values *= math.sqrt(self.scale / fan_in) / TRUNCATED_STD
         return values
 
 
 @dataclass(frozen=True)
 class GlorotUniform:
-    """Uniform in plus or minus sqrt(6 / (fan_in + fan_out)), both fans counting the kernel's positions."""
+    """Uniform in plus or minus sqrt(6 / (fan_in + fan_out)), both fans counting the kernel's positions.
+
+    Parameters
+    ----------
+    in_channels
+        See `VarianceScaling`.
+    """
+
+    in_channels: int | None = None
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return float64 values of this shape."""
-        limit = math.sqrt(6 / ((shape[0] + shape[1]) * math.prod(shape[2:])))
+        limit = math.sqrt(6 / ((shape[0] + (self.in_channels or shape[1])) * math.prod(shape[2:])))
         return rng.uniform(-limit, limit, shape)
+
+
+KernelInitialiser = VarianceScaling | GlorotUniform
+"""Those that depend on the fan, and can be told of a larger one."""
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Several kernels or biases one after the other along the output axis, each drawn on its own.
+
+    Parameters
+    ----------
+    parts
+        (output channels, initialiser) of each.
+    """
+
+    parts: tuple[tuple[int, Initialiser], ...]
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        """Return float64 values of this shape."""
+        return np.concatenate([initialiser(rng, (channels, *shape[1:])) for channels, initialiser in self.parts])
 
 
 def initialise(module: torch.nn.Module, seed: int) -> None:

@@ -1,19 +1,22 @@
-"""One layer, declared and built: x = before_cell(conv(before_conv(u))), (cell's output, state) = cell(x, u, fb, state), then after_cell."""
+"""One layer, declared and built.
+
+x = before_cell(conv(before_conv(u))), (y, state) = cell(x, u, fb, state), output = after_cell(post_conv(y) + R(u)).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
-from neurofit.models.cells import CELLS, CellShapes, Shape, State
-from neurofit.models.convolution import Convolution, Padding
-from neurofit.models.initialisers import Constant, Initialiser, VarianceScaling, prefixed
+from neurofit.models.cells import CELLS, CellShapes, Drive, Shape, State
+from neurofit.models.convolution import Convolution, Padding, shortcut
+from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, VarianceScaling, prefixed
 
 Op = Literal["elu", "max_pool", "mean"]
 """ELU; 2 x 2 max pool of stride 2 that keeps an odd last row; mean over height and width, which stay as axes of length 1."""
@@ -30,7 +33,7 @@ _BIAS = Constant(0.0)
 
 @dataclass(frozen=True)
 class Conv:
-    """A layer's own convolution, with bias.
+    """A convolution of a layer, with bias.
 
     Parameters
     ----------
@@ -64,17 +67,21 @@ class Layer:
     conv
         Its convolution.
     before_conv, before_cell, after_cell
-        Operations at these three places, in order.
+        Operations at these three places, in order; `after_cell` come last, after `post_conv` and the residual.
     cell
         Registered name of its cell.
     cell_channels
-        Channels of the cell's, and so of the layer's, output; None keeps those of the convolution.
+        Channels of the cell's output; None keeps those of the convolution.
     cell_options
         Keyword arguments of the cell.
+    post_conv
+        A convolution of the cell's output, of stride 1.
+    residual
+        Whether the raw input u is added after that: itself, or its 1 x 1 convolution where the channels differ.
 
     Notes
     -----
-    Source: zoo_facts 3 and 15. The residual sums and post-convolutions of the intermediate models will be further fields.
+    Source: zoo_facts 3 and 15.
     """
 
     name: str
@@ -85,12 +92,37 @@ class Layer:
     cell: str = "memoryless"
     cell_channels: int | None = None
     cell_options: Mapping[str, Any] = field(default_factory=dict)
+    post_conv: Conv | None = None
+    residual: bool = False
     after_cell: tuple[Op, ...] = ()
 
     @property
     def channels(self) -> int:
         """Channels of the layer's output."""
+        return self.post_conv.channels if self.post_conv else self.channels_of_cell
+
+    @property
+    def channels_of_cell(self) -> int:
+        """Channels of the cell's output."""
         return self.cell_channels or self.conv.channels
+
+
+class LayerDrive(NamedTuple):
+    """What a layer computes from its feedforward input alone, each (batch channel height width).
+
+    Parameters
+    ----------
+    x
+        Input of the cell.
+    cell
+        What the cell makes of it.
+    residual
+        What is added behind the cell, in a tuple of one, or of none.
+    """
+
+    x: Tensor
+    cell: Drive
+    residual: tuple[Tensor, ...]
 
 
 class BuiltLayer(nn.Module):
@@ -114,31 +146,53 @@ class BuiltLayer(nn.Module):
     def __init__(self, spec: Layer, *, u: Shape, fb: Shape | None) -> None:
         super().__init__()
         self.spec = spec
-        conv = spec.conv
         channels, height, width = _shape_after(spec.before_conv, u)
-        self.conv = Convolution(channels, conv.channels, kernel=conv.kernel, stride=conv.stride, padding=conv.padding)
+        self.conv = _convolution(spec.conv, channels)
         size = self.conv.size_after(height), self.conv.size_after(width)
         if min(size) < 1:
             raise NeurofitError(
-                f"Layer {spec.name}: a kernel of {conv.kernel} x {conv.kernel} pixels does not fit a map of {height} x {width}; "
-                "take larger images."
+                f"Layer {spec.name}: a kernel of {spec.conv.kernel} x {spec.conv.kernel} pixels does not fit a map of "
+                f"{height} x {width}; take larger images."
             )
-        x = _shape_after(spec.before_cell, (conv.channels, *size))
-        self.cell = CELLS[spec.cell](CellShapes(x=x, u=u, fb=fb, channels=spec.channels), **spec.cell_options)
+        x = _shape_after(spec.before_cell, (spec.conv.channels, *size))
+        self.cell = CELLS[spec.cell](CellShapes(x=x, u=u, fb=fb, channels=spec.channels_of_cell), **spec.cell_options)
+        self.post_conv = _convolution(spec.post_conv, spec.channels_of_cell) if spec.post_conv else None
+        self.residual = shortcut(u[0], spec.channels) if spec.residual else None
+        if spec.residual and u[1:] != x[1:]:
+            raise NeurofitError(f"Layer {spec.name}: a residual needs maps of the input's size, {u[1:]}; those of the cell are {x[1:]}.")
         self.shape = _shape_after(spec.after_cell, (spec.channels, *x[1:]))
 
-    def drive(self, u: Tensor) -> Tensor:
-        """Return x, what the raw input gives the cell."""
-        return _apply(self.spec.before_cell, self.conv(_apply(self.spec.before_conv, u)))
-
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, u: Tensor, fb: Tensor | None, state: State | None) -> tuple[Tensor, State]:
         """Return the layer's output and its cell's new state; a state of None is the one before the first step."""
-        output, state = self.cell(x, u, fb, self.cell.initial_state(x) if state is None else state)
-        return _apply(self.spec.after_cell, output), state
+        drive = self.drive(u)
+        return self.step(drive, fb, self.initial_state(drive) if state is None else state)
+
+    def drive(self, u: Tensor) -> LayerDrive:
+        """Return what the raw input gives, whatever the state."""
+        x = _apply(self.spec.before_cell, self.conv(_apply(self.spec.before_conv, u)))
+        return LayerDrive(x, self.cell.drive(x, u), () if self.residual is None else (self.residual(u),))
+
+    def initial_state(self, drive: LayerDrive) -> State:
+        """Return the state before the first step."""
+        return self.cell.initial_state(drive.x)
+
+    def step(self, drive: LayerDrive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return the layer's output and its cell's new state."""
+        maps, state = self.cell.step(drive.cell, fb, state)
+        if self.post_conv is not None:
+            maps = self.post_conv(maps)
+        return _apply(self.spec.after_cell, sum(drive.residual, start=maps)), state
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return those of the convolution and of the cell."""
-        return {"conv.weight": self.spec.conv.weight, "conv.bias": self.spec.conv.bias, **prefixed("cell", self.cell.initialisers())}
+        """Return those of the convolutions and of the cell."""
+        convs = {"conv": self.spec.conv} | ({"post_conv": self.spec.post_conv} if self.spec.post_conv else {})
+        own = {f"{name}.weight": conv.weight for name, conv in convs.items()} | {f"{name}.bias": conv.bias for name, conv in convs.items()}
+        projection = {} if self.residual is None else {f"residual.{name}": GlorotUniform() for name, _ in self.residual.named_parameters()}
+        return own | projection | prefixed("cell", self.cell.initialisers())
+
+
+def _convolution(conv: Conv, in_channels: int) -> Convolution:
+    return Convolution(in_channels, conv.channels, kernel=conv.kernel, stride=conv.stride, padding=conv.padding)
 
 
 def _apply(ops: tuple[Op, ...], maps: Tensor) -> Tensor:

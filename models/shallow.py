@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
-from neurofit.models.catalogue import assemble, register_model
+from neurofit.models.catalogue import ModelOptions, assemble, register_model
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.initialisers import Normal, VarianceScaling
 from neurofit.models.layer import Conv, Layer, Op
 
-_FAMILY: dict[str, Any] = {
+SHALLOW: Mapping[str, Any] = {
     "family": "shallow",
     # conv3 is suggested for V4, conv4 for posterior and conv5 for central and anterior IT (zoo_facts 9).
     "region_layers": {"V4": ("conv3",), "IT": ("conv4", "conv5")},
@@ -19,32 +19,49 @@ _FAMILY: dict[str, Any] = {
     "reference": "Nayebi et al. 2022, Recurrent connections in the primate ventral visual stream mediate a trade-off between task "
     "performance and network size during core object recognition, Neural Computation 34(8)",
 }
+"""Metadata of the family."""
 
 
-@register_model(cell="timedecay", top1=50.06, top5=72.97, **_FAMILY)
-def timedecay_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+@register_model(cell="timedecay", top1=50.06, top5=72.97, **SHALLOW)
+def timedecay_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     """Leaky integrators in conv3 to conv5, which have no nonlinearity but their max pooling."""
-    return assemble("timedecay_shallow", _layers("timedecay", n_classes), input_size=input_size, seed=seed)
+    return assemble("timedecay_shallow", shallow_layers("timedecay"), **options)
 
 
-@register_model(cell="simplernn", top1=61.11, top5=83.15, **_FAMILY)
-def simplernn_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+@register_model(cell="simplernn", top1=61.11, top5=83.15, **SHALLOW)
+def simplernn_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     """SimpleRNN cells with layer norm."""
-    specs = _layers("simplernn", n_classes, cell_channels=(128, 256, 256))
-    return assemble("simplernn_shallow", specs, input_size=input_size, seed=seed)
+    return assemble("simplernn_shallow", shallow_layers("simplernn", cell_channels=(128, 256, 256)), **options)
 
 
-@register_model(cell="lstm", top1=63.43, top5=84.89, **_FAMILY)
-def lstm_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+@register_model(cell="gru", top1=62.16, top5=84.02, **SHALLOW)
+def gru_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """GRUs."""
+    return assemble("gru_shallow", shallow_layers("gru"), **options)
+
+
+@register_model(cell="lstm", top1=63.43, top5=84.89, **SHALLOW)
+def lstm_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     """LSTMs with layer norm, each with searched numbers of its own; peepholes in conv4 tie the weights to the input size."""
-    specs = _layers("lstm", n_classes, cell_channels=(128, 256, 256), cell_options=_LSTM)
-    return assemble("lstm_shallow", specs, input_size=input_size, seed=seed)
+    return assemble("lstm_shallow", shallow_layers("lstm", cell_channels=(128, 256, 256), cell_options=_LSTM), **options)
 
 
-@register_model(cell="rgc", top1=66.97, top5=87.02, **_FAMILY)
-def rgc_shallow(*, seed: int | None = 0, input_size: int = 224, n_classes: int = 1000) -> ConvRNN:
+@register_model(cell="ugrnn", top1=60.82, top5=83.23, **SHALLOW)
+def ugrnn_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """UGRNNs."""
+    return assemble("ugrnn_shallow", shallow_layers("ugrnn"), **options)
+
+
+@register_model(cell="intersectionrnn", top1=65.42, top5=86.02, **SHALLOW)
+def intersectionrnn_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """Intersection RNNs."""
+    return assemble("intersectionrnn_shallow", shallow_layers("intersectionrnn"), **options)
+
+
+@register_model(cell="rgc", top1=66.97, top5=87.02, **SHALLOW)
+def rgc_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     """Reciprocal gated cells (RGC-S)."""
-    return assemble("rgc_shallow", _layers("rgc", n_classes, before_cell=("elu",)), input_size=input_size, seed=seed)
+    return assemble("rgc_shallow", shallow_layers("rgc", before_cell=("elu",)), **options)
 
 
 # The result of a hyperparameter search, from the npz beside the reference's configurations (zoo_facts 8.4 and 11).
@@ -74,15 +91,14 @@ _LSTM: tuple[Mapping[str, Any], ...] = (
 )
 
 
-def _layers(
+def shallow_layers(
     cell: str,
-    n_classes: int,
     *,
     before_cell: tuple[Op, ...] = (),
     cell_channels: tuple[int | None, ...] = (None, None, None),
     cell_options: tuple[Mapping[str, Any], ...] = ({}, {}, {}),
-) -> tuple[Layer, ...]:
-    """Return the table of zoo_facts 3.1 for one cell."""
+) -> Callable[[int], tuple[Layer, ...]]:
+    """Return the table of zoo_facts 3.1 for one cell, as a function of the number of classes."""
     recurrent = [
         Layer(
             f"conv{number}",
@@ -95,7 +111,7 @@ def _layers(
         )
         for number, channels, hidden, options in zip((3, 4, 5), (256, 256, 512), cell_channels, cell_options, strict=True)
     ]
-    return (
+    return lambda n_classes: (
         Layer("conv1", Conv(64, 7, stride=2), before_cell=("elu",), after_cell=("max_pool",)),
         Layer("conv2", Conv(128, 3), before_cell=("elu",), after_cell=("max_pool",)),
         *recurrent,

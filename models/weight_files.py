@@ -64,7 +64,7 @@ def check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor],
     shapes = (f"{name} {tuple(weights[name].shape)}, not {tuple(expected[name].shape)}" for name in sorted(misshapen))
     faults = [
         text
-        for text in (_listed("missing", sorted(missing)), _listed("unexpected", sorted(unexpected)), _listed("of another shape", shapes))
+        for text in (listed("missing", sorted(missing)), listed("unexpected", sorted(unexpected)), listed("of another shape", shapes))
         if text
     ]
     if faults:
@@ -87,7 +87,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return weights, metadata
 
 
-def _listed(fault: str, names: Iterable[str], *, limit: int = 3) -> str:
+def listed(fault: str, names: Iterable[str], *, limit: int = 3) -> str:
+    """Return the number of names with a fault and the first few of them; empty without any."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{len(names)} {fault} ({', '.join(names[:limit])}{more})" if names else ""

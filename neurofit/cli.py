@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from neurofit.assemblies import Recording
+    from neurofit.models import ModelInfo
     from neurofit.presets import ScoreConfig
     from neurofit.protocol import Model
 
@@ -39,8 +40,11 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Bring a recording's files to this machine.")
 app.add_typer(data, name="data")
+weights_of_models = typer.Typer(no_args_is_help=True, help="Bring published weights to this machine, or convert a checkpoint.")
+app.add_typer(weights_of_models, name="weights")
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
+ZERO_FIXED = "Take decays as 0 that the reference fixes at 0, whatever the checkpoint says."
 LISTED = ("models", "recordings", "cells", "presets")
 
 
@@ -59,7 +63,7 @@ def score(
     time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
     preset: Annotated[str, typer.Option(help="How to split, correct, average (neurofit list presets).")] = "nayebi2022",
     window: Annotated[str, typer.Option(help="Only bins inside START:END ms.", metavar="START:END")] = "",
-    weights: Annotated[str, typer.Option(help="auto (shipped, else random), random, or a FILE.safetensors.")] = "auto",
+    weights: Annotated[str, typer.Option(help="auto (shipped, else published and here, else random), random, or a FILE.")] = "auto",
     presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "neural",
     seed: Annotated[int, typer.Option(help="Seed of random weights and of --shuffle-stimuli.")] = 0,
     shuffle_stimuli: Annotated[bool, typer.Option("--shuffle-stimuli", help="Control: pair responses with wrong images.")] = False,
@@ -134,7 +138,7 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells or
         for name in list_models():
             info = model_info(name)
             areas = ", ".join(f"{region} {'/'.join(layers)}" for region, layers in info.region_layers.items())
-            table.add_row(name, info.cell, areas, f"{info.input_size} px", "shipped" if info.has_weights else "random only")
+            table.add_row(name, info.cell, areas, f"{info.input_size} px", _say_weights(info))
     elif kind == "recordings":
         from neurofit.data_loaders import describe_recording, list_recordings
 
@@ -198,7 +202,7 @@ def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")
                 for key, shown in network.presentations.items()
             ),
             "parameters": f"{sum(p.numel() for p in network.parameters() if p.requires_grad):,}",
-            "weights": "shipped" if info.has_weights else "random only (seeded)",
+            "weights": _say_weights(info) + (f": neurofit weights get {name}" if info.is_published and not info.has_weights else ""),
             "published": info.reference,
         }
     for key, value in rows.items():
@@ -225,6 +229,35 @@ def get(
         f"{shape['neuroid']} neuroids in {', '.join(recording.regions)}, {shape['time_bin']} time bins. Kept in {home()}.",
         soft_wrap=True,
     )
+
+
+@weights_of_models.command(name="get", epilog="Example: neurofit weights get rgc_shallow")
+def get_weights(
+    name: Annotated[str, typer.Argument(help="Published model (neurofit list models).")],
+    zero_fixed: Annotated[bool, typer.Option("--zero-fixed-decays", help=ZERO_FIXED)] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing: a mirror (NEUROFIT_MIRROR) only.")] = False,
+) -> None:
+    """Download a model's published weights and convert them, once."""
+    from neurofit.models.published import get_weights as get_published
+
+    _set_offline(offline)
+    path = get_published(name, zero_fixed=zero_fixed)
+    out.print(f"The published weights of {name} are at {path}; --weights auto finds them.", soft_wrap=True)
+
+
+@weights_of_models.command(epilog="Example: neurofit weights convert model.ckpt --model rgc_shallow --out w.safetensors")
+def convert(
+    checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help="TensorFlow V2 checkpoint: the prefix of its files.")],
+    model: Annotated[str, typer.Option(help="Registered model that it belongs to.")],
+    file: Annotated[str, typer.Option("--out", metavar="FILE", help="The .safetensors file to write.")],
+    zero_fixed: Annotated[bool, typer.Option("--zero-fixed-decays", help=ZERO_FIXED)] = False,
+) -> None:
+    """Convert a TensorFlow checkpoint of a model of the zoo."""
+    from neurofit.models.published import convert_checkpoint
+
+    zeroed = convert_checkpoint(checkpoint, file, model=model, zero_fixed=zero_fixed)
+    taken = f" Taken as 0: {', '.join(zeroed)}." if zeroed else ""
+    out.print(f"Written: {file}, the weights of {model} from {checkpoint}.{taken}", soft_wrap=True)
 
 
 def main() -> None:
@@ -276,6 +309,15 @@ def _make_model(name: str, *, weights: str, seed: int) -> tuple[Model, str]:
     if weights == "auto":
         return create_model(name, pretrained=True), "trained weights"
     return create_model(name, pretrained=weights), f"weights of {weights}"
+
+
+def _say_weights(info: ModelInfo) -> str:
+    """Return where a model's weights are, in a word or two."""
+    from neurofit.models.catalogue import WEIGHTS
+
+    if info.has_weights:
+        return "shipped" if info.weights.parent == WEIGHTS else "here"
+    return "published" if info.is_published else "random only"
 
 
 def _find_device(device: str) -> str:

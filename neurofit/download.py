@@ -1,4 +1,4 @@
-"""Files of published data sets: from a local mirror or over plain HTTPS, pinned by sha256, whole or not at all."""
+"""Published files, of data sets and weights: from a local mirror or over plain HTTPS, pinned by sha256, whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neurofit.home import atomic_file, home, sha256_of
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a data set at a pinned address.
+    """A file of a data set, or of a model's weights, at a pinned address.
 
     Parameters
     ----------
@@ -22,12 +22,12 @@ class RemoteFile:
     url
         Plain HTTPS address.
     sha256
-        Hash of the content.
+        Hash of the content; None where its publishers give none and it is not known. Then whoever reads the file has to check it.
     """
 
     name: str
     url: str
-    sha256: str
+    sha256: str | None
 
 
 def offline() -> bool:
@@ -35,11 +35,11 @@ def offline() -> bool:
     return os.environ.get("NEUROFIT_OFFLINE", "") not in ("", "0")
 
 
-def fetch_file(file: RemoteFile, *, dataset: str) -> Path:
-    """Return the path of a file's verified copy in NEUROFIT_HOME, bringing it there if need be.
+def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> Path:
+    """Return the path of a file's verified copy in NEUROFIT_HOME/kind/dataset, bringing it there if need be.
 
     The mirror (NEUROFIT_MIRROR=DIR, laid out DIR/dataset/name) comes first, then the address. An interrupted download goes on
-    where it stopped.
+    where it stopped. A file without a sha256 is whole, but not otherwise checked.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def fetch_file(file: RemoteFile, *, dataset: str) -> Path:
     MachineError
         If the download fails or the disk is full.
     """
-    target = home() / "recordings" / dataset / file.name
+    target = home() / kind / dataset / file.name
     if target.is_file():
-        if sha256_of(target) == file.sha256:
+        if file.sha256 is None or sha256_of(target) == file.sha256:
             return target
         raise NeurofitError(f"{target} is not the published {file.name} (its sha256 differs). Delete it and run the command again.")
     mirror = os.environ.get("NEUROFIT_MIRROR")
@@ -69,7 +69,7 @@ def fetch_file(file: RemoteFile, *, dataset: str) -> Path:
         else:
             _download(file, target.with_name(f"{file.name}.part"), temporary)
             origin = file.url
-        if sha256_of(temporary) != file.sha256:
+        if file.sha256 is not None and sha256_of(temporary) != file.sha256:
             raise NeurofitError(f"{origin} is not the published {file.name}: its sha256 differs. Nothing was kept.")
     return target
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
@@ -112,3 +114,96 @@ def make_recording() -> Callable[..., Recording]:
         )
 
     return make
+
+
+class WriteBundle(Protocol):
+    def __call__(
+        self,
+        prefix: Path,
+        variables: Mapping[str, npt.NDArray[Any]],
+        *,
+        n_shards: int = 1,
+        append: Mapping[str, bytes] | None = None,
+        edit: Callable[[bytes], bytes] = bytes,
+        compression: int = 0,
+    ) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def write_bundle() -> WriteBundle:
+    """Write a TensorFlow V2 checkpoint: the reader's formats, read in the other direction; return the index's path.
+
+    `append` adds bytes to a variable's entry ("": to the header), `edit` changes a block before its checksum.
+    """
+    return _write_bundle
+
+
+def _write_bundle(
+    prefix: Path,
+    variables: Mapping[str, npt.NDArray[Any]],
+    *,
+    n_shards: int = 1,
+    append: Mapping[str, bytes] | None = None,
+    edit: Callable[[bytes], bytes] = bytes,
+    compression: int = 0,
+) -> Path:
+    import google_crc32c
+
+    def masked(content: bytes) -> bytes:
+        crc: int = google_crc32c.value(content)
+        return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+    dtypes = {"float32": 1, "float64": 2, "int32": 3, "int64": 9}
+    shards = [b""] * n_shards
+    entries = {"": b"\x08" + _varint(n_shards)}
+    for i, name in enumerate(sorted(variables)):
+        values = np.asarray(variables[name])
+        content = values.tobytes()
+        shape = b"".join(b"\x12" + _sized(b"\x08" + _varint(n)) for n in values.shape)
+        places = zip((1, 3, 4, 5), (dtypes[values.dtype.name], i % n_shards, len(shards[i % n_shards]), len(content)), strict=True)
+        numbers = b"".join(_varint(field << 3) + _varint(number) for field, number in places)
+        entries[name] = numbers + b"\x12" + _sized(shape) + b"\x35" + masked(content)
+        shards[i % n_shards] += content
+    pairs = [(name.encode(), entry + (append or {}).get(name, b"")) for name, entry in entries.items()]
+
+    table = b""
+
+    def add_block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Append a block to the table and return its handle."""
+        nonlocal table
+        block = edit(_block(entries)) + bytes([compression])
+        handle = _varint(len(table)) + _varint(len(block) - 1)
+        table += block + masked(block)
+        return handle
+
+    index = [(chunk[-1][0], add_block(chunk)) for chunk in (pairs[i : i + 5] for i in range(0, len(pairs), 5))]
+    footer = add_block([]) + add_block(index)
+    table += footer.ljust(40, b"\0") + (0xDB4775248B80FB57).to_bytes(8, "little")
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    for i, content in enumerate(shards):
+        Path(f"{prefix}.data-{i:05d}-of-{n_shards:05d}").write_bytes(content)
+    path = Path(f"{prefix}.index")
+    path.write_bytes(table)
+    return path
+
+
+def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a LevelDB block in which every third key is whole and the others share what they can with the one before."""
+    content, last, restarts = b"", b"", [0]
+    for i, (key, value) in enumerate(entries):
+        different = [a != b for a, b in zip(last, key, strict=False)]
+        shared = [*different, True].index(True) if i % 3 else 0
+        if i and not i % 3:
+            restarts.append(len(content))
+        content += _varint(shared) + _varint(len(key) - shared) + _varint(len(value)) + key[shared:] + value
+        last = key
+    return content + b"".join(n.to_bytes(4, "little") for n in (*restarts, len(restarts)))
+
+
+def _sized(content: bytes) -> bytes:
+    return _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    groups = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])

@@ -132,13 +132,19 @@ def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered
         (("list", "modles"), "Did you mean 'models'?"),
         (("describe", "hvmsim"), "Did you mean 'hvm-sim'?"),
         (("data", "get", "cowly2023"), "Did you mean 'cowley2023'?"),
+        (("weights", "get", "rgc_shalow"), "Did you mean 'rgc_shallow'?"),
+        (("weights", "get", "rgc_tiny"), "No weights of rgc_tiny are published."),
+        (("weights", "get", "rgc_shallow", "--offline"), "downloads are off"),
+        (("weights", "convert", "none", "--model", "rgc_shallow", "--out", "w"), "There is no checkpoint at none: none.index is missing."),
+        (("weights", "convert", "none", "--model", "rgc_shalow", "--out", "w"), "Did you mean 'rgc_shallow'?"),
         (("score", "--region", "V4"), "--model"),
         (("scroe",), "scroe"),
     ],
 )
 def test_wrong_use_exits_with_2_in_one_or_two_lines(
-    neurofit: Any, registered: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+    neurofit: Any, registered: Any, tmp_path: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("NEUROFIT_OFFLINE", "")  # so that what --offline sets is taken back
     code, out, err = neurofit(*arguments)
     lines = [line for line in err.splitlines() if line.strip() and "━" not in line]
     assert code == 2, err
@@ -235,8 +241,56 @@ def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     assert said in out
 
 
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_weights_are_brought_from_the_mirror_once(
+    neurofit: Any, own_home: Path, shared: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROFIT_MIRROR", str(shared("golden/ckpt")))
+    monkeypatch.setenv("NEUROFIT_OFFLINE", "")
+    code, _, err = neurofit("weights", "get", "simplernn_shallow", "--offline")
+    assert code == 2, "this checkpoint has decays that are not 0 where they should"
+    assert "3 not 0 (tnn_model/conv1/memory_decay" in err
+    assert [path for path in own_home.rglob("*") if path.is_file()] == []
+    assert "published" in row(neurofit("list", "models")[1], "simplernn_shallow")
+    assert "published: neurofit weights get simplernn_shallow" in " ".join(neurofit("describe", "simplernn_shallow")[1].split())
+    code, out, err = neurofit("weights", "get", "simplernn_shallow", "--offline", "--zero-fixed-decays")
+    assert (code, err) == (0, "")
+    assert str(own_home / "weights" / "simplernn_shallow.safetensors") in out
+    assert [path.name for path in own_home.rglob("*") if path.is_file()] == ["simplernn_shallow.safetensors"]
+    assert "here" in row(neurofit("list", "models")[1], "simplernn_shallow")
+
+
+def row(table: str, name: str) -> str:
+    return next(line for line in table.splitlines() if line.startswith(f"{name} "))
+
+
+def test_a_checkpoint_is_converted_to_a_file(neurofit: Any, shared: Callable[[str], Path], tmp_path: Path) -> None:
+    command = ("weights", "convert", str(shared("golden/ckpt/simplernn_shallow") / "model.ckpt"), "--out", "w.safetensors", "--model")
+    for model, message in (("simplernn_shallow", "--zero-fixed-decays"), ("lstm_shallow", "not those of lstm_shallow")):
+        code, _, err = neurofit(*command, model)
+        assert (code, message in err, len(err.splitlines()) <= 2) == (2, True, True)
+        assert list(tmp_path.iterdir()) == []
+    code, out, _ = neurofit(*command, "simplernn_shallow", "--zero-fixed-decays")
+    assert code == 0
+    assert "Taken as 0: tnn_model/conv1/memory_decay, tnn_model/conv2/memory_decay, tnn_model/imnetds/memory_decay." in out
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_weights_in_the_home_are_scored_by_default(neurofit: Any, registered: Any, own_home: Path) -> None:
+    from neurofit.models import create_model, save_weights
+
+    save_weights(create_model("timedecay_tiny", seed=3), own_home / "weights" / "timedecay_tiny.safetensors")
+    assert "timedecay_tiny (trained weights)" in neurofit(*SCORE, "V4")[1]
+    assert "timedecay_tiny (random weights, seed 0)" in neurofit(*SCORE, "V4", "--weights", "random")[1]
+
+
 def test_every_command_has_help_with_an_example(neurofit: Any) -> None:
-    for command in (("score",), ("list",), ("describe",), ("data", "get")):
+    for command in (("score",), ("list",), ("describe",), ("data", "get"), ("weights", "get"), ("weights", "convert")):
         code, out, _ = neurofit(*command, "--help")
         assert code == 0
         assert "Example: neurofit" in out

@@ -1,10 +1,31 @@
 """The cells, one file each; `CELLS[name](shapes, **options)` builds one. See models/README.md for adding one."""
 
-from neurofit.models.cells.cell import CELLS, Cell, CellShapes, Shape, State, register_cell
+from neurofit.models.cells.cell import CELLS, Cell, CellShapes, Drive, Shape, State, register_cell
+from neurofit.models.cells.gru import GRU
+from neurofit.models.cells.intersectionrnn import IntersectionRNN
 from neurofit.models.cells.lstm import LSTM
 from neurofit.models.cells.memoryless import Memoryless
 from neurofit.models.cells.rgc import RGC
+from neurofit.models.cells.rgc_median import RGCMedian
 from neurofit.models.cells.simplernn import SimpleRNN
 from neurofit.models.cells.timedecay import TimeDecay
+from neurofit.models.cells.ugrnn import UGRNN
 
-__all__ = ["CELLS", "LSTM", "RGC", "Cell", "CellShapes", "Memoryless", "Shape", "SimpleRNN", "State", "TimeDecay", "register_cell"]
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "RGC",
+    "UGRNN",
+    "Cell",
+    "CellShapes",
+    "Drive",
+    "IntersectionRNN",
+    "Memoryless",
+    "RGCMedian",
+    "Shape",
+    "SimpleRNN",
+    "State",
+    "TimeDecay",
+    "register_cell",
+]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
@@ -18,6 +20,9 @@ Shape = tuple[int, int, int]
 
 State = tuple[Tensor, ...]
 """What a cell remembers, each (batch channel height width); empty for a cell without memory."""
+
+Drive = tuple[Tensor, ...]
+"""What a cell computes from the feedforward input alone, each (batch channel height width)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,9 @@ class CellShapes:
 
 
 class Cell(nn.Module, ABC):
-    """One step of a layer's recurrence.
+    """One step of a layer's recurrence, in two halves: `drive` depends on the feedforward input alone, `step` on the rest too.
+
+    Whoever unrolls the cell calls `drive` once for as long as its input stays the same (an image that is on, a blank).
 
     Parameters
     ----------
@@ -64,9 +71,17 @@ class Cell(nn.Module, ABC):
             raise NeurofitError(f"{type(self).__name__} does not take feedback; got some of shape {shapes.fb}.")
         self.shapes = shapes
 
-    @abstractmethod
     def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Return the output and the new state, from the input, the layer's raw input, its feedback and the old state."""
+        return self.step(self.drive(x, u), fb, state)
+
+    def drive(self, x: Tensor, u: Tensor) -> Drive:
+        """Return what the input and the layer's raw input give, whatever the state; the input itself if a cell does not say."""
+        return (x,)
+
+    @abstractmethod
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return the output and the new state, from the drive, the layer's feedback and the old state."""
 
     @abstractmethod
     def initial_state(self, x: Tensor) -> State:
@@ -76,14 +91,24 @@ class Cell(nn.Module, ABC):
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return an initialiser for every parameter."""
 
-    def zeros(self, x: Tensor) -> Tensor:
-        """Return zeros (batch channel height width) with this cell's channels and the maps of `x`."""
-        return x.new_zeros(len(x), self.shapes.channels, *x.shape[2:])
+    def zeros(self, x: Tensor, channels: int | None = None) -> Tensor:
+        """Return zeros (batch channel height width) with the maps of `x` and so many channels, or else this cell's."""
+        return x.new_zeros(len(x), channels or self.shapes.channels, *x.shape[2:])
 
     def need_channels_of_x(self) -> None:
         """Refuse to be built with output channels that differ from those of `x`."""
         if self.shapes.channels != self.shapes.x[0]:
             raise NeurofitError(f"{type(self).__name__} keeps the channels of its input, {self.shapes.x[0]}; got {self.shapes.channels}.")
+
+
+def gate(drive: Tensor | None, bias: float = 0.0) -> Tensor | float:
+    """Return sigmoid(drive + bias); without a drive, where gating is off, the constant sigmoid(bias) that is left of the gate."""
+    return 1 / (1 + math.exp(-bias)) if drive is None else torch.sigmoid(drive + bias if bias else drive)
+
+
+def closing_gate(drive: Tensor | None) -> Tensor | float:
+    """Return 1 - sigmoid(drive), the more drive the more closed; without a drive, where gating is off, one half."""
+    return 0.5 if drive is None else torch.sigmoid(-drive)
 
 
 CELLS: Registry[type[Cell]] = Registry("cell")

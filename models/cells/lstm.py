@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
+from neurofit.errors import NeurofitError
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.switches import Bypass
 from neurofit.models.convolution import Convolution
-from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser
+from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, KernelInitialiser, prefixed
 from neurofit.models.normalisation import layer_norm
 
-_GATES = ("input", "transform", "forget", "output")  # i, j, f, o: the order of the channels of the one convolution
+_PARTS = ("input", "transform", "forget", "output")  # i, j, f, o: the order of the channels of the one convolution
 _PEEPHOLES = ("forget", "input", "output")
 
 
@@ -23,7 +26,8 @@ class LSTM(Cell):
     c' = LN_state(c sigmoid(f + phi + w_f c) + sigmoid(i + w_i c) tanh(j))
     h' = tanh(c') sigmoid(o + w_o c)
 
-    The output peephole, too, sees the old c. The stored c' is the normalised one.
+    The output peephole, too, sees the old c. The stored c' is the normalised one. With bypassing output = h' + S(x). Without
+    gating i = f = o = 0.
 
     Parameters
     ----------
@@ -41,10 +45,12 @@ class LSTM(Cell):
         How the kernel starts, and the peepholes with it.
     gate_bias
         Where b starts, in all four gates.
+    bypassing, gating
+        The switches of the 2018 ablations; gating alone is on in the published models.
 
     Notes
     -----
-    Source: zoo_facts 8.4, `ConvLSTMCell` of the reference.
+    Source: zoo_facts 8.4, `ConvLSTMCell` of the reference. `input` and `state` are the parts of W that read x and h.
     """
 
     def __init__(
@@ -55,27 +61,38 @@ class LSTM(Cell):
         forget_bias: float = 1.0,
         norm: bool = False,
         peepholes: bool = False,
-        weight: Initialiser | None = None,
+        weight: KernelInitialiser | None = None,
         gate_bias: float = 0.0,
+        bypassing: bool = False,
+        gating: bool = True,
     ) -> None:
         super().__init__(shapes)
+        if peepholes and not gating:
+            raise NeurofitError("Peepholes are part of the LSTM's gates: peepholes=True needs gating=True.")
         self.forget_bias = forget_bias
         self.weight = weight or GlorotUniform()
         self.gate_bias = gate_bias
-        self.gates = Convolution(shapes.x[0] + shapes.channels, 4 * shapes.channels, kernel=kernel)
-        self.norms = nn.ModuleDict({part: layer_norm(shapes.channels) for part in (*_GATES, "state")} if norm else {})
+        self.parts = _PARTS if gating else ("transform",)
+        self.input = Convolution(shapes.x[0], len(self.parts) * shapes.channels, kernel=kernel)
+        self.state = Convolution(shapes.channels, len(self.parts) * shapes.channels, kernel=kernel, bias=False)
+        self.norms = nn.ModuleDict({part: layer_norm(shapes.channels) for part in (*self.parts, "state")} if norm else {})
         maps = (shapes.channels, *shapes.x[1:])
         self.peepholes = nn.ParameterDict({part: nn.Parameter(torch.zeros(maps)) for part in _PEEPHOLES} if peepholes else {})
+        self.bypass = Bypass(shapes.x[0], shapes.channels, on=bypassing)
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return h' and (c', h')."""
-        c, h = state
-        parts = self.gates(torch.cat([x, h], dim=1)).chunk(4, dim=1)
-        i, j, f, o = (self._norm(gate, part) for gate, part in zip(_GATES, parts, strict=True))
-        kept = c * torch.sigmoid(self._peep("forget", f + self.forget_bias, c))
-        c_new = self._norm("state", kept + torch.sigmoid(self._peep("input", i, c)) * torch.tanh(j))
-        h_new = torch.tanh(c_new) * torch.sigmoid(self._peep("output", o, c))
-        return h_new, (c_new, h_new)
+    def drive(self, x: Tensor, u: Tensor) -> Drive:
+        """Return what x gives i, j, f and o, and what bypasses."""
+        return self.input(x), *self.bypass.drive(x)
+
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return h' (and what bypasses) as output, (c', h') as state."""
+        (driven, *carried), (c, h) = drive, state
+        sums = (driven + self.state(h)).chunk(len(self.parts), dim=1)
+        part = {name: self._norm(name, values) for name, values in zip(self.parts, sums, strict=True)}
+        kept = c * gate(self._peep("forget", part, c), bias=self.forget_bias)
+        c_new = self._norm("state", kept + gate(self._peep("input", part, c)) * torch.tanh(part["transform"]))
+        h_new = torch.tanh(c_new) * gate(self._peep("output", part, c))
+        return self.bypass.add(h_new, carried), (c_new, h_new)
 
     def initial_state(self, x: Tensor) -> State:
         """Return c = h = 0."""
@@ -83,14 +100,19 @@ class LSTM(Cell):
 
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return the kernel's and peepholes', the gate bias's, and norms that start as one."""
+        kernel = replace(self.weight, in_channels=self.shapes.x[0] + self.shapes.channels)
         norms = {f"norms.{part}.weight": Constant(1.0) for part in self.norms} | {
             f"norms.{part}.bias": Constant(0.0) for part in self.norms
         }
         peepholes = {f"peepholes.{part}": self.weight for part in self.peepholes}
-        return {"gates.weight": self.weight, "gates.bias": Constant(self.gate_bias), **norms, **peepholes}
+        own: dict[str, Initialiser] = {"input.weight": kernel, "input.bias": Constant(self.gate_bias), "state.weight": kernel}
+        return own | norms | peepholes | prefixed("bypass", self.bypass.initialisers())
 
     def _norm(self, part: str, values: Tensor) -> Tensor:
         return self.norms[part](values) if part in self.norms else values
 
-    def _peep(self, part: str, gate: Tensor, c: Tensor) -> Tensor:
-        return gate + self.peepholes[part] * c if part in self.peepholes else gate
+    def _peep(self, name: str, part: Mapping[str, Tensor], c: Tensor) -> Tensor | None:
+        """Return a gate's drive with what its peephole sees of c; None where gating is off."""
+        if name not in part:
+            return None
+        return part[name] + self.peepholes[name] * c if name in self.peepholes else part[name]

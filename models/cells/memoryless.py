@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_cell
 from neurofit.models.initialisers import Initialiser
 
 
@@ -23,8 +23,9 @@ class Memoryless(Cell):
         super().__init__(shapes)
         self.need_channels_of_x()
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Return `x` as it is."""
+        (x,) = drive
         return x, state
 
     def initial_state(self, x: Tensor) -> State:

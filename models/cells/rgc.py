@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from neurofit.errors import NeurofitError
-from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, closing_gate, register_cell
 from neurofit.models.convolution import Convolution
-from neurofit.models.initialisers import GlorotUniform, Initialiser
+from neurofit.models.initialisers import GlorotUniform, Initialiser, Stacked
 
 
 @register_cell("rgc")
@@ -21,39 +20,55 @@ class RGC(Cell):
     c' = ELU((1 - sigmoid(W_ctau * c)) c + (1 - sigmoid(W_cg * o)) (W_ic * x))
     o' = ELU((1 - sigmoid(W_otau * o)) o + (1 - sigmoid(W_og * c + W_rg * u)) x)
 
-    Both lines use the old c and o; all kernels are 3 x 3 without bias. `u` is the layer's raw input.
+    Both lines use the old c and o; all kernels are 3 x 3 without bias. `u` is the layer's raw input. Without bypassing W_io * x
+    takes the place of x in the second line. Without gating all four gates are one half.
 
     Parameters
     ----------
     shapes
         See `CellShapes`; the channels of c, o and `x` are equal, and `u` has the height and width of `x`.
+    bypassing, gating
+        The switches of the 2018 ablations; both are on in the published model.
 
     Notes
     -----
-    Source: zoo_facts 8.7, `ReciprocalGateCell` of the reference. The reference cuts its kernels to the map where that is
-    smaller than 3 x 3; here they are not cut, so that the weights do not depend on the input size.
+    Source: zoo_facts 8.7, `ReciprocalGateCell` of the reference. Kernels with the same input stand together: `cell_to_gates` is
+    (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg). The reference cuts its kernels to the map where that is smaller than 3 x 3;
+    here they are not cut, so that the weights do not depend on the input size.
     """
 
-    def __init__(self, shapes: CellShapes) -> None:
+    def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:
         super().__init__(shapes)
         self.need_channels_of_x()
         if shapes.u[1:] != shapes.x[1:]:
             raise NeurofitError(f"RGC needs a layer convolution that keeps the map's size; it goes from {shapes.u[1:]} to {shapes.x[1:]}.")
         channels = shapes.channels
         self.input_to_cell = Convolution(channels, channels, kernel=3, bias=False)  # W_ic
-        self.cell_tau = Convolution(channels, channels, kernel=3, bias=False)  # W_ctau
-        self.cell_gate = Convolution(channels, channels, kernel=3, bias=False)  # W_cg
-        self.out_tau = Convolution(channels, channels, kernel=3, bias=False)  # W_otau
-        self.out_gate = Convolution(channels, channels, kernel=3, bias=False)  # W_og
-        self.raw_to_out_gate = Convolution(shapes.u[0], channels, kernel=3, bias=False)  # W_rg
+        self.input_to_out = None if bypassing else Convolution(channels, channels, kernel=3, bias=False)  # W_io
+        self.cell_to_gates = self.out_to_gates = self.raw_to_out_gate = None
+        if gating:
+            self.cell_to_gates = Convolution(channels, 2 * channels, kernel=3, bias=False)  # W_ctau, W_og
+            self.out_to_gates = Convolution(channels, 2 * channels, kernel=3, bias=False)  # W_otau, W_cg
+            self.raw_to_out_gate = Convolution(shapes.u[0], channels, kernel=3, bias=False)  # W_rg
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+    def drive(self, x: Tensor, u: Tensor) -> Drive:
+        """Return what the input gives the cell, what it gives the output, and what the raw input gives the output's gate."""
+        to_out = x if self.input_to_out is None else self.input_to_out(x)
+        return self.input_to_cell(x), to_out, *(() if self.raw_to_out_gate is None else (self.raw_to_out_gate(u),))
+
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Return o' and (c', o')."""
-        c, o = state
-        kept_cell = _closing(self.cell_tau(c)) * c
-        kept_out = _closing(self.out_tau(o)) * o
-        c_new = F.elu(kept_cell + _closing(self.cell_gate(o)) * self.input_to_cell(x))
-        o_new = F.elu(kept_out + _closing(self.out_gate(c) + self.raw_to_out_gate(u)) * x)
+        (to_cell, to_out, *to_gate), (c, o) = drive, state
+        cell_tau: Tensor | None = None
+        cell_gate: Tensor | None = None
+        out_tau: Tensor | None = None
+        out_gate: Tensor | None = None
+        if self.cell_to_gates is not None and self.out_to_gates is not None:
+            cell_tau, out_gate = self.cell_to_gates(c).chunk(2, dim=1)
+            out_tau, cell_gate = self.out_to_gates(o).chunk(2, dim=1)
+            out_gate = out_gate + to_gate[0]
+        c_new = F.elu(closing_gate(cell_tau) * c + closing_gate(cell_gate) * to_cell)
+        o_new = F.elu(closing_gate(out_tau) * o + closing_gate(out_gate) * to_out)
         return o_new, (c_new, o_new)
 
     def initial_state(self, x: Tensor) -> State:
@@ -62,9 +77,5 @@ class RGC(Cell):
 
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return Glorot uniform kernels."""
-        return {name: GlorotUniform() for name, _ in self.named_parameters()}
-
-
-def _closing(drive: Tensor) -> Tensor:
-    """Return 1 - sigmoid(drive): the more drive, the more the gate closes."""
-    return torch.sigmoid(-drive)
+        two = Stacked(((self.shapes.channels, GlorotUniform()),) * 2)
+        return {name: two if "_to_gates" in name else GlorotUniform() for name, _ in self.named_parameters()}

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_cell
+from neurofit.models.cells.switches import Bypass, StateGates
 from neurofit.models.convolution import Convolution
-from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser
+from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, prefixed
 from neurofit.models.normalisation import layer_norm
 
 
@@ -17,29 +18,44 @@ from neurofit.models.normalisation import layer_norm
 class SimpleRNN(Cell):
     """h' = ELU(N(W_i * x + b_i + W_s * h + b_s)), output = h'; `*` is a 3 x 3 convolution.
 
+    With gating h' = ELU(N(q (W_i * x + b_i) + p (W_s * h + b_s))), with bypassing output = h' + S(x): see
+    `neurofit.models.cells.switches`.
+
     Parameters
     ----------
     shapes
         See `CellShapes`; `channels` are the hidden ones.
     norm
-        Whether N is the layer norm (shallow models) or the identity.
+        Whether N is the layer norm (shallow models) or the identity (intermediate ones).
+    bypassing, gating
+        The switches of the 2018 ablations; both are off in the published models.
 
     Notes
     -----
     Source: zoo_facts 8.2, `ConvNormBasicCell` of the reference.
     """
 
-    def __init__(self, shapes: CellShapes, *, norm: bool = True) -> None:
+    def __init__(self, shapes: CellShapes, *, norm: bool = True, bypassing: bool = False, gating: bool = False) -> None:
         super().__init__(shapes)
         self.input = Convolution(shapes.x[0], shapes.channels, kernel=3)
         self.state = Convolution(shapes.channels, shapes.channels, kernel=3)
         self.norm = layer_norm(shapes.channels) if norm else nn.Identity()
+        self.state_gates = StateGates(shapes.channels) if gating else None
+        self.bypass = Bypass(shapes.x[0], shapes.channels, on=bypassing)
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return h' as output and state."""
-        (h,) = state
-        h = F.elu(self.norm(self.input(x) + self.state(h)))
-        return h, (h,)
+    def drive(self, x: Tensor, u: Tensor) -> Drive:
+        """Return W_i * x + b_i, and what bypasses."""
+        return self.input(x), *self.bypass.drive(x)
+
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return h' (and what bypasses) as output, h' as state."""
+        (driven, *carried), (h,) = drive, state
+        kept = self.state(h)
+        if self.state_gates is not None:
+            keep, admit = self.state_gates(h)
+            kept, driven = keep * kept, admit * driven
+        h = F.elu(self.norm(driven + kept))
+        return self.bypass.add(h, carried), (h,)
 
     def initial_state(self, x: Tensor) -> State:
         """Return h = 0."""
@@ -50,4 +66,5 @@ class SimpleRNN(Cell):
         kernels: dict[str, Initialiser] = {f"{part}.weight": GlorotUniform() for part in ("input", "state")}
         biases = {f"{part}.bias": Constant(0.0) for part in ("input", "state")}
         norm = {"norm.weight": Constant(1.0), "norm.bias": Constant(0.0)} if isinstance(self.norm, nn.GroupNorm) else {}
-        return kernels | biases | norm
+        gates = {} if self.state_gates is None else prefixed("state_gates", self.state_gates.initialisers())
+        return kernels | biases | norm | gates | prefixed("bypass", self.bypass.initialisers())

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from neurofit.models.cells.cell import Cell, CellShapes, State, register_cell
-from neurofit.models.initialisers import Constant, Initialiser
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_cell
+from neurofit.models.cells.switches import StateGates
+from neurofit.models.initialisers import Constant, Initialiser, prefixed
 
 
 @register_cell("timedecay")
 class TimeDecay(Cell):
     """A leaky integrator with one trained decay d for the whole layer, output = s(t).
+
+    Its input reaches the output by itself: it cannot be without bypassing.
 
     Parameters
     ----------
@@ -21,22 +24,29 @@ class TimeDecay(Cell):
         See `CellShapes`; the output has the channels of `x`.
     initial_decay
         Where d starts, per step. The reference starts at 0, where an untrained layer has no memory.
+    gating
+        Whether the state gates both terms: s' = p d s + q x, see `neurofit.models.cells.switches.StateGates`.
 
     Notes
     -----
     Source: zoo_facts 4 and 8.1. The decay is not squashed: training keeps it below 1, or not.
     """
 
-    def __init__(self, shapes: CellShapes, *, initial_decay: float = 0.0) -> None:
+    def __init__(self, shapes: CellShapes, *, initial_decay: float = 0.0, gating: bool = False) -> None:
         super().__init__(shapes)
         self.need_channels_of_x()
         self.initial_decay = initial_decay
         self.decay = nn.Parameter(torch.zeros(1))
+        self.state_gates = StateGates(shapes.channels) if gating else None
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Return s(t) as output and state."""
-        (s,) = state
-        s = self.decay * s + x
+        (x,), (s,) = drive, state
+        kept = self.decay * s
+        if self.state_gates is not None:
+            keep, admit = self.state_gates(s)
+            kept, x = keep * kept, admit * x
+        s = kept + x
         return s, (s,)
 
     def initial_state(self, x: Tensor) -> State:
@@ -44,5 +54,6 @@ class TimeDecay(Cell):
         return (self.zeros(x),)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return the decay's."""
-        return {"decay": Constant(self.initial_decay)}
+        """Return the decay's, and the gates'."""
+        gates = {} if self.state_gates is None else prefixed("state_gates", self.state_gates.initialisers())
+        return {"decay": Constant(self.initial_decay), **gates}

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurofit.errors import NeurofitError
-from neurofit.models import Cell, CellShapes, Conv, ConvRNN, Layer, create_model, list_models
+from neurofit.models import Cell, CellShapes, Conv, ConvRNN, Layer, create_model, list_models, model_info
 from neurofit.models import layer as layer_module
-from neurofit.models.cells import CELLS, Memoryless, State
+from neurofit.models.cells import CELLS, Drive, Memoryless, State
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser
 from neurofit.presentation import Presentation
@@ -21,6 +21,8 @@ from neurofit.protocol import validate_model
 from neurofit.registry import Registry
 
 TINY = list_models("*_tiny")
+SMALL = [*TINY, "rgc_intermediate", "gru_intermediate", "intersectionrnn_shallow", "ugrnn_shallow", "feedforward_shallow"]
+SIZES = {"tiny": 32, "intermediate": 48, "shallow": 66}
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(-1, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(-1, 1, 1)
 
@@ -45,8 +47,8 @@ class Additive(Cell):
         super().__init__(shapes)
         self.feedback = Convolution(shapes.fb[0] if shapes.fb else 1, shapes.channels, kernel=1)
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        (h,) = state
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        (x,), (h,) = drive, state
         h = x + h / 2 + (0 if fb is None else self.feedback(fb))
         return h, (h,)
 
@@ -116,6 +118,135 @@ def test_an_edge_that_skips_layers_brings_the_image_earlier(toy: ConvRNN) -> Non
     validate_model(model)
 
 
+def plainly_unrolled(model: ConvRNN, shown: Tensor, presentation: Presentation) -> list[dict[str, Tensor]]:
+    """Return every layer at every step, computed for every image, with nothing kept but outputs and states."""
+    outputs = {layer: shown.new_zeros(len(shown), *model.shapes[layer]) for layer in model.layers}
+    states: dict[str, State | None] = dict.fromkeys(model.layers)
+    steps = []
+    with torch.no_grad():
+        for timestep in range(presentation.n_timesteps):
+            seen = (shown - MEAN) / STD if presentation.shows_image(timestep) else torch.full_like(shown, presentation.blank)
+            before = dict(outputs)
+            for layer in model.layers:
+                forward = before if model.unrolling == "biological" else outputs
+                u = seen if layer == model.layers[0] else forward[model.below[layer]]
+                sources = [F.interpolate(before[s], size=u.shape[2:], mode="bilinear", align_corners=True) for s in model.feedback[layer]]
+                fb = torch.cat(sources, 1) if sources else None
+                outputs[layer], states[layer] = model.net[layer](u, fb, states[layer])
+            steps.append(dict(outputs))
+    return steps
+
+
+# Random rgc_intermediate grows without bound when unrolled by full passes, and its gates amplify rounding: float64 shows equality.
+@pytest.mark.parametrize(
+    ("unroll", "dtype", "tolerance"), [("biological", torch.float32, 1e-5), ("feedforward-per-step", torch.float64, 1e-9)]
+)
+@pytest.mark.parametrize("name", SMALL)
+def test_the_fast_loop_gives_the_numbers_of_the_plain_one(name: str, unroll: str, dtype: torch.dtype, tolerance: float) -> None:
+    size = SIZES[model_info(name).family]
+    model = create_model(name, input_size=size, unroll=unroll).to(dtype)
+    shown = images(3, size).to(dtype)
+    every = unrolled(model, shown, "neural")
+    for timestep, plain in enumerate(plainly_unrolled(model, shown, model.presentations["neural"])):
+        for layer in model.layers:
+            error, scale = float((every[timestep][layer] - plain[layer]).abs().max()), float(plain[layer].abs().max())
+            assert error <= tolerance * scale, f"{layer}, timestep {timestep}: {error:.1e} of {scale:.1e}"
+
+
+@pytest.mark.parametrize("name", ["rgc_intermediate", "ugrnn_shallow"])
+def test_the_fast_loop_gives_the_gradients_of_the_plain_one(name: str) -> None:
+    size = SIZES[model_info(name).family]
+    model = create_model(name, input_size=size).double()
+    shown, presentation = images(2, size).double(), Presentation(n_timesteps=13, image_off=6)
+    last = model.layers[-1]
+
+    def gradients(readout: Tensor) -> list[Tensor]:
+        weights = (torch.arange(readout.numel(), dtype=readout.dtype) / readout.numel()).view_as(readout)
+        return list(torch.autograd.grad((weights * readout).sum(), list(model.parameters())))
+
+    fast = gradients([step[last] for _, step in model.unroll(shown, presentation, layers=[last])][-1])
+    outputs = {layer: torch.zeros(2, *model.shapes[layer]).double() for layer in model.layers}
+    states: dict[str, State | None] = dict.fromkeys(model.layers)
+    for timestep in range(13):
+        seen = (shown - MEAN) / STD if timestep < 6 else torch.full_like(shown, 0.5)
+        before = dict(outputs)
+        for layer in model.layers:
+            u = seen if layer == model.layers[0] else before[model.below[layer]]
+            sources = [F.interpolate(before[s], size=u.shape[2:], mode="bilinear", align_corners=True) for s in model.feedback[layer]]
+            outputs[layer], states[layer] = model.net[layer](u, torch.cat(sources, 1) if sources else None, states[layer])
+    for (name, _), ours, plain in zip(model.named_parameters(), fast, gradients(outputs[last]), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_full_pass_at_each_step_brings_the_image_to_every_layer_at_once(name: str) -> None:
+    model = create_model(name, input_size=32, unroll="feedforward-per-step")
+    assert set(model.first_timestep.values()) == {0}
+    validate_model(model)
+    assert not torch.equal(model(images()), create_model(name, input_size=32)(images()))
+
+
+def test_a_full_pass_of_a_net_without_recurrence_is_its_last_biological_step() -> None:
+    biological = create_model("feedforward_intermediate", input_size=32)
+    full_pass = create_model("feedforward_intermediate", input_size=32, unroll="feedforward-per-step")
+    assert torch.equal(unrolled(full_pass, images(), "minimal")[0]["imnetds"], unrolled(biological, images(), "minimal")[-1]["imnetds"])
+
+
+@pytest.mark.parametrize("name", ["rgc_tiny", "rgc_intermediate_tmaxconf"])
+def test_the_minimal_presentation_ends_when_the_image_reaches_the_readout(name: str) -> None:
+    model = create_model(name, input_size=32)
+    steps = unrolled(model, images(), "minimal")
+    assert len(steps) == len(model.layers) == 1 + model.first_timestep["imnetds"]
+    assert torch.equal(model(images(), "minimal"), steps[-1]["imnetds"].flatten(1))
+
+
+def test_unrolls_have_names() -> None:
+    with pytest.raises(NeurofitError, match=r"Unknown unroll 'biologic'\. Did you mean 'biological'"):
+        create_model("rgc_tiny", unroll="biologic")
+
+
+@pytest.mark.parametrize("name", ["rgc_tiny", "ugrnn_shallow", "rgc_intermediate"])
+def test_what_all_images_share_is_computed_for_one(name: str) -> None:
+    size = SIZES[model_info(name).family]
+    model = create_model(name, input_size=size)
+    batches: dict[str, list[int]] = {}
+    for layer in model.layers:
+        conv = model.get_submodule(f"net.{layer}.conv")
+        conv.register_forward_hook(lambda _, inputs, output, layer=layer: batches.setdefault(layer, []).append(len(output)))
+    unrolled(model, images(3, size), "neural")
+    assert batches["conv1"] == [3, 1]  # the image and the blank
+    assert batches["conv2"] == [1, 3, 1]  # what conv1 gives from nothing is zero; then the image, the blank
+    for layer in model.layers[2:]:
+        driven_by_memory = "memoryless" not in model.get_submodule(f"net.{model.below[layer]}").spec.cell  # type: ignore[operator, union-attr]
+        assert batches[layer].count(1) >= min(model.first_timestep[layer], 2), layer
+        assert batches[layer][-1] == (3 if driven_by_memory else 1), layer
+
+
+@pytest.mark.parametrize("name", ["rgc_tiny", "lstm_tiny"])
+def test_a_model_can_be_exported_and_the_export_compiled(name: str) -> None:
+    model = create_model(name, input_size=32).eval()
+    exported = torch.export.export(model, (images(),)).module()
+    with torch.no_grad():
+        expected = model(images(seed=1))
+        torch.testing.assert_close(exported(images(seed=1)), expected)
+        torch.testing.assert_close(torch.compile(exported, backend="eager", fullgraph=True)(images(seed=1)), expected)
+
+
+@pytest.mark.parametrize("name", ["rgc_tiny", "rgc_intermediate", "gru_intermediate"])
+def test_a_channels_last_or_half_precision_model_unrolls(name: str) -> None:
+    size = SIZES[model_info(name).family]
+    model, shown = create_model(name, input_size=size), images(2, size)
+    with torch.no_grad():
+        expected = model(shown)
+        last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        torch.testing.assert_close(last(shown.contiguous(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-4)
+        maps = unrolled(last, shown.contiguous(memory_format=torch.channels_last), layers=["conv4"])[-1]["conv4"]
+        assert maps.is_contiguous(memory_format=torch.channels_last)
+        half = model.to(torch.bfloat16)(shown.to(torch.bfloat16))
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1 * float(expected.abs().max()))
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_asking_for_a_lower_layer_changes_nothing_in_it(name: str) -> None:
     model = create_model(name, input_size=32)
@@ -129,7 +260,7 @@ def test_asking_for_a_lower_layer_changes_nothing_in_it(name: str) -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_layers_above_the_asked_ones_are_not_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = create_model(name, input_size=32)
-    monkeypatch.setattr(model.get_submodule("net.conv5"), "forward", None)
+    monkeypatch.setattr(model.get_submodule("net.conv5"), "step", None)
     unrolled(model, images(), layers=["conv4"])
     with pytest.raises(TypeError):
         unrolled(model, images())

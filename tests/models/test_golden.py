@@ -1,4 +1,4 @@
-"""The shallow models are those of the TensorFlow reference: every layer at every step."""
+"""The published models are those of the TensorFlow reference: every layer at every step, logits, the decoders' choices."""
 
 from __future__ import annotations
 
@@ -13,20 +13,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurofit.models import ConvRNN, list_models
+from neurofit.models import ConvRNN
+from neurofit.models.decoders import DECODERS, MaxConf, Thresh
 
 UNIT_TOLERANCE = 1e-4  # of the step's largest value
 LOGITS_TOLERANCE = 2e-5
 
+CELLS = ("timedecay", "simplernn", "gru", "lstm", "intersectionrnn", "ugrnn", "rgc")
+PUBLISHED = (
+    *(f"{cell}_{depth}" for depth in ("shallow", "intermediate") for cell in CELLS),
+    *(f"ugrnn_intermediate_{variant}" for variant in ("t30", "t30_dthresh", "t30_tmaxconf")),
+    *(f"rgc_intermediate_{variant}" for variant in ("dthresh", "tmaxconf", "t22_tmaxconf")),
+)
+EMBEDDED = ("gru_shallow", "intersectionrnn_shallow", "lstm_shallow", "rgc_shallow", "rgc_intermediate_t22_tmaxconf")
 
-@pytest.mark.parametrize("name", list_models("*_shallow"))
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_every_layer_at_every_step_is_that_of_the_reference(
     name: str, shared: Callable[[str], Path], golden_images: Tensor, golden_model: Callable[..., ConvRNN]
 ) -> None:
     compare(name, shared(f"golden/{name}__default__seed0.npz"), golden_images, golden_model)
 
 
-@pytest.mark.parametrize("name", ["lstm_shallow", "rgc_shallow"])
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_the_recurrent_layers_are_those_of_the_reference_on_any_machine(
     name: str, embedded: Path, golden_images: Tensor, golden_model: Callable[..., ConvRNN]
 ) -> None:
@@ -35,12 +44,29 @@ def test_the_recurrent_layers_are_those_of_the_reference_on_any_machine(
     compare(name, embedded / f"{name}.npz", golden_images, golden_model)
 
 
-@pytest.mark.parametrize("name", ["lstm_shallow", "rgc_shallow"])
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_the_embedded_numbers_are_those_of_the_whole_files(name: str, shared: Callable[[str], Path], embedded: Path) -> None:
     with np.load(embedded / f"{name}.npz") as small, np.load(shared(f"golden/{name}__default__seed0.npz")) as whole:
-        assert {"logits", "conv3/values", "conv4/values", "conv5/values"} <= set(small)
+        assert "logits" in small
+        assert sum(key.endswith("/values") for key in small) >= 3
         for key in small:
             np.testing.assert_array_equal(small[key], whole[key])
+
+
+def test_the_decoders_choose_as_the_reference_does(shared: Callable[[str], Path]) -> None:
+    with np.load(shared("golden/decoders.npz")) as golden:
+        cases = [key.removesuffix("/kind") for key in golden if key.endswith("/kind")]
+        for case in cases:
+            kind, beta, threshold = (golden[f"{case}/{key}"].item() for key in ("kind", "beta", "threshold"))
+            outputs = torch.from_numpy(golden[f"logits_T{golden[f'{case}/T']}"]).unbind(1)
+            decoder = DECODERS[kind]() if kind == "max_conf" else Thresh(threshold)
+            if isinstance(decoder, MaxConf):
+                decoder.beta.data.fill_(beta)
+            rows = torch.arange(len(outputs[0]))
+            expected = torch.stack(outputs)[torch.from_numpy(golden[f"{case}/time_index"]), rows]
+            assert torch.equal(decoder(outputs), expected), case
+            np.testing.assert_array_equal(decoder(outputs).detach().numpy(), golden[f"{case}/logits_out"])
+    assert len(cases) == 30
 
 
 def compare(name: str, file: Path, images: Tensor, build: Callable[..., ConvRNN]) -> None:
@@ -49,15 +75,15 @@ def compare(name: str, file: Path, images: Tensor, build: Callable[..., ConvRNN]
     model = build(name, golden)
     recorded = [layer for layer in model.layers if f"{layer}/values" in golden]
     assert len(recorded) >= 3
-    logits = torch.empty(0)
+    readouts = []
     with torch.no_grad():
         for timestep, activations in model.unroll(images):
+            readouts.append(activations["imnetds"].flatten(1))
             for layer in recorded:
                 error = relative_error(sampled(layer, activations[layer]), golden[f"{layer}/values"][timestep])
                 assert error < UNIT_TOLERANCE, f"{layer}, timestep {timestep}: {error:.1e}"
-            logits = activations["imnetds"].flatten(1)
-    assert timestep == len(golden["conv3/values"]) - 1
-    assert relative_error(logits.numpy(), golden["logits"]) < LOGITS_TOLERANCE
+        assert timestep == len(golden[f"{recorded[0]}/values"]) - 1
+        assert relative_error(model.decoder(readouts[model.decoded_from :]).numpy(), golden["logits"]) < LOGITS_TOLERANCE
 
 
 def sampled(layer: str, activations: Tensor) -> npt.NDArray[np.float32]:

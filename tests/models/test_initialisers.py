@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from neurofit.errors import NeurofitError
-from neurofit.models import create_model, list_models, weights_sha256
-from neurofit.models.initialisers import Constant, GlorotUniform, Normal, VarianceScaling, initialise
+from neurofit.models import MODELS, create_model, list_models, weights_sha256
+from neurofit.models.initialisers import Constant, GlorotUniform, Normal, Stacked, VarianceScaling, initialise
 
 SHAPE = (64, 32, 3, 3)
 
@@ -54,9 +54,44 @@ def test_building_a_model_does_not_touch_torchs_generator() -> None:
 
 
 def test_a_kernel_follows_from_its_name_alone() -> None:
-    weight = create_model("rgc_tiny", seed=3).get_parameter("net.conv3.cell.out_gate.weight")
-    own = np.random.Generator(np.random.PCG64([zlib.crc32(b"net.conv3.cell.out_gate.weight"), 3]))
+    weight = create_model("rgc_tiny", seed=3).get_parameter("net.conv3.cell.input_to_cell.weight")
+    own = np.random.Generator(np.random.PCG64([zlib.crc32(b"net.conv3.cell.input_to_cell.weight"), 3]))
     np.testing.assert_array_equal(weight.detach().numpy(), GlorotUniform()(own, tuple(weight.shape)).astype(np.float32))
+
+
+def test_a_part_of_a_kernel_has_the_fan_of_the_whole() -> None:
+    part = VarianceScaling(in_channels=96)(rng(), SHAPE)
+    assert part.std() == pytest.approx(np.sqrt(1 / (96 * 9)), rel=0.02)
+    limit = np.sqrt(6 / ((64 + 96) * 9))
+    assert 0.99 * limit < np.abs(GlorotUniform(in_channels=96)(rng(), SHAPE)).max() <= limit
+
+
+def test_stacked_kernels_have_fans_of_their_own() -> None:
+    values = Stacked(((48, GlorotUniform()), (16, Constant(2.0))))(rng(), SHAPE)
+    limit = np.sqrt(6 / ((48 + 32) * 9))
+    assert 0.99 * limit < np.abs(values[:48]).max() <= limit
+    assert (values[48:] == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "std"),
+    [  # zoo_facts 11; of kernels that the reference keeps as one, the parts have the fans of the whole
+        ("gru_shallow", "net.conv3.cell.gates.weight", np.sqrt(2 / ((512 + 512) * 9))),
+        ("gru_shallow", "net.conv3.cell.candidate.weight", np.sqrt(2 / ((512 + 256) * 9))),
+        ("lstm_shallow", "net.conv3.cell.state.weight", np.sqrt(0.7008842622125534 / ((256 + 128) * 4))),
+        ("lstm_shallow", "net.conv4.cell.peepholes.input", np.sqrt(1.8314561102978617 / 14**2)),
+        ("ugrnn_shallow", "net.conv3.cell.input.weight", np.sqrt(2 / ((512 + 512) * 9))),
+        ("rgc_intermediate", "net.conv4.cell.out_tau.depthwise.weight", np.sqrt(0.6393378386273998 / (49 * 128))),
+        ("rgc_intermediate", "net.conv6.cell.input_to_out.weight", np.sqrt(0.6393378386273998 / (9 * 256))),
+        ("rgc_intermediate", "net.conv6.cell.residual.weight", np.sqrt(2 / (128 + 256))),
+        ("rgc_intermediate", "net.imnetds.conv.weight", 0.01),
+    ],
+)
+def test_the_published_models_start_as_the_reference_does(name: str, parameter: str, std: float) -> None:
+    with torch.device("meta"):
+        initialiser = MODELS[name](seed=None).initialisers()[parameter]
+        shape = tuple(MODELS[name](seed=None).get_parameter(parameter).shape)
+    assert initialiser(rng(), shape).std() == pytest.approx(std, rel=0.03)
 
 
 def test_the_weights_of_this_release_stay() -> None:

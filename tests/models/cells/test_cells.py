@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,10 +15,23 @@ from neurofit.models.cells import CELLS, Cell, CellShapes, State
 from neurofit.models.initialisers import initialise
 
 OPTIONS: list[tuple[str, dict[str, object]]] = [("lstm", {"norm": True, "peepholes": True, "kernel": 2}), ("simplernn", {"norm": False})]
-VARIANTS = [*((name, {}) for name in CELLS), *OPTIONS]
+SWITCHES = ("bypassing", "gating")
 
 
-@pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join([variant[0], *variant[1]]))
+def switchable(name: str) -> list[str]:
+    return [switch for switch in SWITCHES if switch in inspect.signature(CELLS[name]).parameters]
+
+
+SWITCHED = [
+    (name, dict(zip(switchable(name), values, strict=True)))
+    for name in CELLS
+    for values in itertools.product((False, True), repeat=len(switchable(name)))
+    if values
+]
+VARIANTS = [*((name, {}) for name in CELLS), *OPTIONS, *SWITCHED]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: "-".join([variant[0], *(f"{key}={value}" for key, value in variant[1].items())]))
 def cell(request: pytest.FixtureRequest) -> Cell:
     name, options = request.param
     return build(name, **options)
@@ -99,7 +115,7 @@ def test_feedback_is_refused_where_it_would_be_lost() -> None:
         CELLS["timedecay"](CellShapes(x=(3, 4, 5), u=(2, 4, 5), fb=(2, 4, 5), channels=3))
 
 
-@pytest.mark.parametrize("name", ["memoryless", "rgc", "timedecay"])
+@pytest.mark.parametrize("name", ["intersectionrnn", "memoryless", "rgc", "rgc_median", "timedecay"])
 def test_channels_that_cannot_be_kept_are_refused(name: str) -> None:
     with pytest.raises(NeurofitError, match="keeps the channels of its input, 3; got 5"):
         build(name, channels=5)
@@ -108,6 +124,62 @@ def test_channels_that_cannot_be_kept_are_refused(name: str) -> None:
 def test_rgc_refuses_a_convolution_with_a_stride() -> None:
     with pytest.raises(NeurofitError, match="keeps the map's size"):
         CELLS["rgc"](CellShapes(x=(3, 2, 2), u=(3, 4, 4), channels=3))
+
+
+def test_every_recurrent_cell_has_the_switches_of_the_2018_ablations() -> None:
+    assert {name: switchable(name) for name in CELLS if switchable(name) != list(SWITCHES)} == {"memoryless": [], "timedecay": ["gating"]}
+
+
+@pytest.mark.parametrize(("name", "options"), [each for each in SWITCHED if "bypassing" in each[1]])
+def test_on_the_first_pass_the_input_reaches_the_output_by_the_bypass_alone(name: str, options: dict[str, bool]) -> None:
+    cell = CELLS[name](CellShapes(x=(3, 4, 5), u=(3, 4, 5), channels=3), **options)  # all kernels are zero
+    x = torch.rand(2, 3, 4, 5)
+    output, _ = cell(x, x, None, cell.initial_state(x))
+    assert bool(output.any()) == options["bypassing"]
+    if options["bypassing"]:
+        ratio = output / x
+        torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "simplernn", "ugrnn"])
+def test_a_bypass_is_projected_where_the_channels_differ(name: str) -> None:
+    cell, plain = build(name, channels=5, bypassing=True), build(name, channels=5)
+    plain.load_state_dict({key: value for key, value in cell.state_dict().items() if "bypass" not in key})
+    x, u, _, state = inputs(cell)
+    carried = F.conv2d(x, cell.get_parameter("bypass.shortcut.weight"))
+    torch.testing.assert_close(cell(x, u, None, state)[0], plain(x, u, None, state)[0] + carried)
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if "gating" in switchable(name)])
+def test_without_gating_no_parameter_of_a_gate_is_left(name: str) -> None:
+    with_gates, without = build(name, gating=True), build(name, gating=False)
+    assert sum(p.numel() for p in without.parameters()) < sum(p.numel() for p in with_gates.parameters())
+    # With zero kernels a learned gate has the value that is left of it without gating.
+    zero = CELLS[name](CellShapes(x=(3, 4, 5), u=(3, 4, 5), channels=3), gating=True)  # type: ignore[call-arg]
+    fixed = CELLS[name](CellShapes(x=(3, 4, 5), u=(3, 4, 5), channels=3), gating=False)  # type: ignore[call-arg]
+    x = torch.rand(1, 3, 4, 5)
+    state = tuple(torch.rand_like(part) for part in fixed.initial_state(x))
+    if name in ("simplernn", "timedecay"):  # they gain gates that start half open; zero kernels leave nothing else in a simplernn
+        state = tuple(torch.zeros_like(part) for part in state)
+        x = torch.zeros_like(x)
+    if name == "gru":
+        torch.nn.init.zeros_(zero.get_parameter("input.bias"))
+    torch.testing.assert_close(zero(x, x, None, state)[0], fixed(x, x, None, state)[0])
+
+
+def test_a_gated_simplernn_lets_in_and_keeps_what_its_state_says() -> None:
+    cell = build("simplernn", gating=True, norm=False)
+    x, u, _, (h,) = inputs(cell)
+    weight = dict(cell.named_parameters())
+    keep, admit = (1 - torch.sigmoid(F.conv2d(h, kernel, padding=1)) for kernel in weight["state_gates.conv.weight"].chunk(2))
+    driven = F.conv2d(x, weight["input.weight"], weight["input.bias"], padding=1)
+    kept = F.conv2d(h, weight["state.weight"], weight["state.bias"], padding=1)
+    torch.testing.assert_close(cell(x, u, None, (h,))[0], F.elu(admit * driven + keep * kept))
+
+
+def test_peepholes_need_gates() -> None:
+    with pytest.raises(NeurofitError, match="peepholes=True needs gating=True"):
+        build("lstm", peepholes=True, gating=False)
 
 
 def test_timedecay_is_a_running_sum_with_decay() -> None:

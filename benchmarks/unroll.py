@@ -1,0 +1,117 @@
+"""How much does the fast unroll save? The plain loop (every layer, image and step) against `ConvRNN.unroll`, in CPU time.
+
+    python benchmarks/unroll.py [--batch-size 16] [--repeats 3]
+
+Both loops run in one process, in turn; medians of CPU time. The plain loop has the same kernels and keeps only outputs and states;
+it runs each cell's own `forward`. Numbers are compared before times are. The GEMM peak is the best of float32 matrix products of
+2048 x 2048 in this process; floating point operations are those of the fast loop's convolutions, counted by torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from neurofit.models import ConvRNN, create_model
+from neurofit.models.cells import State
+from neurofit.presentation import NEURAL, Presentation
+
+CASES = (
+    ("rgc_intermediate", ("conv9", "conv10"), "IT"),
+    ("rgc_intermediate", ("conv5", "conv6"), "V4"),
+    ("ugrnn_shallow", ("conv3",), "V4"),
+    ("ugrnn_shallow", ("conv4", "conv5"), "IT"),
+)
+
+
+def main() -> None:
+    """Print the table of benchmarks/README.md."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    peak = gemm_peak()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, GEMM peak {peak / 1e9:.0f} GFLOP/s of CPU time")
+    print("| model | layers | plain, CPU s | fast, CPU s | ratio | fast: GFLOP | share of GEMM peak | largest difference |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, layers, region in CASES:
+        model = create_model(name).eval()
+        images = torch.rand(options.batch_size, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        difference = largest_difference(plainly(model, images, layers), fast(model, images, layers))
+        with FlopCounterMode(display=False) as counter:
+            fast(model, images, layers)
+        plain_s, fast_s = times([partial(loop, model, images, layers) for loop in (plainly, fast)], options.repeats)
+        flops = counter.get_total_flops()
+        print(
+            f"| {name} | {' '.join(layers)} ({region}) | {plain_s:.1f} | {fast_s:.1f} | {plain_s / fast_s:.1f} | {flops / 1e9:.0f} "
+            f"| {flops / fast_s / peak:.0%} | {difference:.0e} |",
+            flush=True,
+        )
+
+
+@torch.inference_mode()
+def fast(model: ConvRNN, images: Tensor, layers: Sequence[str]) -> list[dict[str, Tensor]]:
+    """Return the asked layers at the 26 steps of the neural presentation."""
+    return [activations for _, activations in model.unroll(images, NEURAL, layers=layers)]
+
+
+@torch.inference_mode()
+def plainly(model: ConvRNN, images: Tensor, layers: Sequence[str], shown: Presentation = NEURAL) -> list[dict[str, Tensor]]:
+    """Return the same, with every layer computed for every image at every step."""
+    normalized = (images - model.image_mean) / model.image_std
+    outputs = {layer: images.new_zeros(len(images), *model.shapes[layer]) for layer in model.layers}
+    states: dict[str, State | None] = dict.fromkeys(model.layers)
+    steps = []
+    for timestep in range(shown.n_timesteps):
+        seen = normalized if shown.shows_image(timestep) else torch.full_like(normalized, shown.blank)
+        before = dict(outputs)
+        for layer in model.layers:
+            u = seen if layer == model.layers[0] else before[model.below[layer]]
+            sources = [F.interpolate(before[s], size=u.shape[2:], mode="bilinear", align_corners=True) for s in model.feedback[layer]]
+            fb = torch.cat(sources, dim=1) if sources else None
+            outputs[layer], states[layer] = model.net[layer](u, fb, states[layer])
+        steps.append({layer: outputs[layer] for layer in layers})
+    return steps
+
+
+def largest_difference(plain: list[dict[str, Tensor]], ours: list[dict[str, Tensor]]) -> float:
+    """Return the largest difference of a step, of the step's largest value; up to 230 ms (zoo_facts 14: float32 ends there)."""
+    return max(
+        float((a[layer] - b[layer]).abs().max() / a[layer].abs().max().clamp(min=1e-30))
+        for a, b in zip(plain[:23], ours[:23], strict=True)
+        for layer in a
+    )
+
+
+def times(runs: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Return the median CPU time of each, run in turn."""
+    measured: list[list[float]] = [[] for _ in runs]
+    for _ in range(repeats):
+        for run, found in zip(runs, measured, strict=True):
+            start = time.process_time()
+            run()
+            found.append(time.process_time() - start)
+    return [statistics.median(found) for found in measured]
+
+
+def gemm_peak() -> float:
+    """Return the floating point operations of a matrix product per second of CPU time, the best of ten."""
+    a, b = torch.rand(2, 2048, 2048)
+    best = 0.0
+    for _ in range(10):
+        start = time.process_time()
+        a @ b
+        best = max(best, 2 * 2048**3 / (time.process_time() - start))
+    return best
+
+
+if __name__ == "__main__":
+    main()

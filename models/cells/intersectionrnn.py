@@ -1,0 +1,68 @@
+"""The convolutional intersection RNN, with an output y beside its state: h' = gh h + (1 - gh) tanh(.), y = gy x + (1 - gy) ReLU(.)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.convolution import Convolution
+from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser
+
+
+@register_cell("intersectionrnn")
+class IntersectionRNN(Cell):
+    """One gate for the state h, one for the output y, which the input bypasses; `*` is a 3 x 3 convolution.
+
+    [gh; h^; gy; y^] = W * [x; h] + b
+    h' = sigmoid(gh + 1) h + (1 - sigmoid(gh + 1)) tanh(h^)
+    output = sigmoid(gy + 1) x + (1 - sigmoid(gy + 1)) ReLU(y^)
+
+    Without bypassing the term in x is dropped from the output. Without gating gh = gy = 0.
+
+    Parameters
+    ----------
+    shapes
+        See `CellShapes`; the output has the channels of `x`.
+    bypassing, gating
+        The switches of the 2018 ablations; both are on in the published models.
+
+    Notes
+    -----
+    Source: zoo_facts 8.6, `ConvIntersectionRNNCell` of the reference; Collins, Sohl-Dickstein and Sussillo 2017. `input` and
+    `state` are the parts of W that read x and h.
+    """
+
+    def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:
+        super().__init__(shapes)
+        self.need_channels_of_x()
+        parts = 4 if gating else 2
+        self.bypassing = bypassing
+        self.gating = gating
+        self.input = Convolution(shapes.x[0], parts * shapes.channels, kernel=3)
+        self.state = Convolution(shapes.channels, parts * shapes.channels, kernel=3, bias=False)
+
+    def drive(self, x: Tensor, u: Tensor) -> Drive:
+        """Return what x gives gates and candidates, and x itself."""
+        return self.input(x), x
+
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return y as output, h' as state."""
+        (driven, x), (h,) = drive, state
+        parts = (driven + self.state(h)).chunk(4 if self.gating else 2, dim=1)
+        to_gh, to_h, to_gy, to_y = parts if self.gating else (None, parts[0], None, parts[1])
+        gh, gy = gate(to_gh, bias=1.0), gate(to_gy, bias=1.0)
+        h = gh * h + (1 - gh) * torch.tanh(to_h)
+        y = (1 - gy) * torch.relu(to_y)
+        return gy * x + y if self.bypassing else y, (h,)
+
+    def initial_state(self, x: Tensor) -> State:
+        """Return h = 0."""
+        return (self.zeros(x),)
+
+    def initialisers(self) -> Mapping[str, Initialiser]:
+        """Return Glorot uniform kernels and zero biases."""
+        kernel = GlorotUniform(in_channels=self.shapes.x[0] + self.shapes.channels)
+        return {"input.weight": kernel, "input.bias": Constant(0.0), "state.weight": kernel}

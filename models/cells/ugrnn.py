@@ -1,0 +1,67 @@
+"""The convolutional UGRNN (update gate RNN): h' = g h + (1 - g) tanh(c)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.switches import Bypass
+from neurofit.models.convolution import Convolution
+from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, prefixed
+
+
+@register_cell("ugrnn")
+class UGRNN(Cell):
+    """One gate, state h', output = h'; `*` is a 3 x 3 convolution.
+
+    [g; c] = W * [x; h] + b
+    h' = sigmoid(g + 1) h + (1 - sigmoid(g + 1)) tanh(c)
+
+    With bypassing output = h' + S(x). Without gating g = 0.
+
+    Parameters
+    ----------
+    shapes
+        See `CellShapes`; `channels` are the hidden ones.
+    bypassing, gating
+        The switches of the 2018 ablations; gating alone is on in the published models.
+
+    Notes
+    -----
+    Source: zoo_facts 8.5, `ConvUGRNNCell` of the reference; Collins, Sohl-Dickstein and Sussillo 2017. `input` and `state` are
+    the parts of W that read x and h.
+    """
+
+    def __init__(self, shapes: CellShapes, *, bypassing: bool = False, gating: bool = True) -> None:
+        super().__init__(shapes)
+        parts = 2 if gating else 1
+        self.gating = gating
+        self.input = Convolution(shapes.x[0], parts * shapes.channels, kernel=3)
+        self.state = Convolution(shapes.channels, parts * shapes.channels, kernel=3, bias=False)
+        self.bypass = Bypass(shapes.x[0], shapes.channels, on=bypassing)
+
+    def drive(self, x: Tensor, u: Tensor) -> Drive:
+        """Return what x gives the gate and the candidate, and what bypasses."""
+        return self.input(x), *self.bypass.drive(x)
+
+    def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
+        """Return h' (and what bypasses) as output, h' as state."""
+        (driven, *carried), (h,) = drive, state
+        total = driven + self.state(h)
+        to_gate, candidate = total.chunk(2, dim=1) if self.gating else (None, total)
+        g = gate(to_gate, bias=1.0)
+        h = g * h + (1 - g) * torch.tanh(candidate)
+        return self.bypass.add(h, carried), (h,)
+
+    def initial_state(self, x: Tensor) -> State:
+        """Return h = 0."""
+        return (self.zeros(x),)
+
+    def initialisers(self) -> Mapping[str, Initialiser]:
+        """Return Glorot uniform kernels and zero biases."""
+        kernel = GlorotUniform(in_channels=self.shapes.x[0] + self.shapes.channels)
+        bypass = prefixed("bypass", self.bypass.initialisers())
+        return {"input.weight": kernel, "input.bias": Constant(0.0), "state.weight": kernel, **bypass}

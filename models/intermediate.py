@@ -1,0 +1,157 @@
+"""The intermediate ConvRNNs: ten convolutions, of which conv4 to conv10 are recurrent, and a readout; 224 pixels (zoo_facts 3.2, 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
+
+from neurofit.models.catalogue import ModelOptions, assemble, register_model
+from neurofit.models.convrnn import ConvRNN, presentations
+from neurofit.models.initialisers import Constant, Normal
+from neurofit.models.layer import Conv, Layer, Op
+from neurofit.models.shallow import SHALLOW
+from neurofit.presentation import Presentation
+
+INTERMEDIATE: Mapping[str, Any] = {
+    **SHALLOW,
+    "family": "intermediate",
+    # conv5 and conv6 are suggested for V4, conv7 and conv8 for posterior, conv9 and conv10 for central and anterior IT (zoo_facts 9).
+    "region_layers": {"V4": ("conv5", "conv6"), "IT": ("conv7", "conv8", "conv9", "conv10")},
+    "presentations": presentations(11, Presentation(n_timesteps=17, image_off=12)),
+}
+"""Metadata of the family."""
+
+_T22: Mapping[str, Any] = {**INTERMEDIATE, "presentations": presentations(11, Presentation(n_timesteps=22))}
+_T30: Mapping[str, Any] = {**INTERMEDIATE, "presentations": presentations(11, Presentation(n_timesteps=30))}
+
+RGC_FEEDBACK = (("conv8", "conv5"), ("conv9", "conv6"), ("conv10", "conv7"), ("conv7", "conv6"), ("conv10", "conv9"))
+"""(source, target) of the median circuit's five feedback connections."""
+
+
+@register_model(cell="timedecay", top1=67.52, top5=87.80, **INTERMEDIATE)
+def timedecay_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """Leaky integrators in conv4 to conv10."""
+    return assemble("timedecay_intermediate", residual_layers("timedecay"), **options)
+
+
+@register_model(cell="simplernn", top1=70.47, top5=89.48, **INTERMEDIATE)
+def simplernn_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """SimpleRNN cells, without layer norm."""
+    return assemble("simplernn_intermediate", residual_layers("simplernn", {"norm": False}), **options)
+
+
+@register_model(cell="gru", top1=69.81, top5=89.25, **INTERMEDIATE)
+def gru_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """GRUs."""
+    return assemble("gru_intermediate", residual_layers("gru"), **options)
+
+
+@register_model(cell="lstm", top1=69.57, top5=89.18, **INTERMEDIATE)
+def lstm_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """LSTMs, without layer norm or peepholes."""
+    return assemble("lstm_intermediate", residual_layers("lstm"), **options)
+
+
+@register_model(cell="intersectionrnn", top1=68.98, top5=88.67, **INTERMEDIATE)
+def intersectionrnn_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """Intersection RNNs."""
+    return assemble("intersectionrnn_intermediate", residual_layers("intersectionrnn"), **options)
+
+
+@register_model(cell="ugrnn", top1=69.78, top5=89.21, **INTERMEDIATE)
+def ugrnn_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """UGRNNs."""
+    return assemble("ugrnn_intermediate", residual_layers("ugrnn"), **options)
+
+
+@register_model(cell="ugrnn", top1=70.09, top5=89.29, **_T30)
+def ugrnn_intermediate_t30(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """UGRNNs, trained with 30 steps of a constant image."""
+    return assemble("ugrnn_intermediate_t30", residual_layers("ugrnn"), **options)
+
+
+@register_model(cell="ugrnn", decoder="thresh", top1=69.30, top5=88.97, **_T30)
+def ugrnn_intermediate_t30_dthresh(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """UGRNNs, 30 steps of a constant image; read out at the first confident step."""
+    return assemble("ugrnn_intermediate_t30_dthresh", residual_layers("ugrnn"), **options)
+
+
+@register_model(cell="ugrnn", decoder="max_conf", top1=70.04, top5=89.29, **_T30)
+def ugrnn_intermediate_t30_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """UGRNNs, trained with 30 steps of a constant image and read out at the most confident step."""
+    return assemble("ugrnn_intermediate_t30_tmaxconf", residual_layers("ugrnn"), **options)
+
+
+@register_model(cell="rgc_median", top1=73.0, top5=91.16, **INTERMEDIATE)
+def rgc_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """Reciprocal gated cells of the median circuit (RGC-M), with five feedback connections."""
+    return assemble("rgc_intermediate", rgc_layers(), feedback=RGC_FEEDBACK, **options)
+
+
+@register_model(cell="rgc_median", decoder="thresh", top1=71.81, top5=90.16, **INTERMEDIATE)
+def rgc_intermediate_dthresh(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """RGC-M with feedback; read out at the first confident step."""
+    return assemble("rgc_intermediate_dthresh", rgc_layers(), feedback=RGC_FEEDBACK, **options)
+
+
+@register_model(cell="rgc_median", decoder="max_conf", top1=72.29, top5=90.52, **INTERMEDIATE)
+def rgc_intermediate_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """RGC-M with feedback, trained to be read out at the most confident step."""
+    return assemble("rgc_intermediate_tmaxconf", rgc_layers(), feedback=RGC_FEEDBACK, **options)
+
+
+@register_model(cell="rgc_median", decoder="max_conf", top1=72.98, top5=90.80, **_T22)
+def rgc_intermediate_t22_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """RGC-M with feedback, trained with 22 steps of a constant image and read out at the most confident step."""
+    return assemble("rgc_intermediate_t22_tmaxconf", rgc_layers(), feedback=RGC_FEEDBACK, **options)
+
+
+def residual_layers(cell: str, cell_options: Mapping[str, Any] | None = None) -> Callable[[int], tuple[Layer, ...]]:
+    """Return the table of zoo_facts 3.2 for one cell, as a function of the number of classes."""
+
+    def block(number: int, channels: int, *, pool: bool = False) -> Layer:
+        recurrent: dict[str, Any] = {"cell": cell, "cell_options": cell_options or {}} if number >= 4 else {}
+        after: tuple[Op, ...] = ("elu", "max_pool") if pool else ("elu",)
+        post_conv = Conv(channels, 3)
+        return Layer(
+            f"conv{number}", Conv(channels, 3), before_cell=("elu",), **recurrent, post_conv=post_conv, residual=True, after_cell=after
+        )
+
+    return lambda n_classes: (
+        Layer("conv1", Conv(64, 7, stride=2), after_cell=("elu", "max_pool")),
+        block(2, 64),
+        block(3, 64),
+        block(4, 128, pool=True),
+        block(5, 128),
+        block(6, 256, pool=True),
+        block(7, 256, pool=True),
+        block(8, 512),
+        block(9, 512),
+        block(10, 512, pool=True),
+        _readout(n_classes),
+    )
+
+
+def rgc_layers() -> Callable[[int], tuple[Layer, ...]]:
+    """Return the table of zoo_facts 3.3, as a function of the number of classes; the cells have the nonlinearity and the residual."""
+
+    def recurrent(number: int, channels: int, *, pool: bool = False) -> Layer:
+        return Layer(f"conv{number}", Conv(channels, 3), cell="rgc_median", after_cell=("max_pool",) if pool else ())
+
+    return lambda n_classes: (
+        Layer("conv1", Conv(64, 7, stride=2), after_cell=("elu", "max_pool")),
+        Layer("conv2", Conv(128, 3), after_cell=("elu",)),
+        Layer("conv3", Conv(128, 3), after_cell=("elu",)),
+        recurrent(4, 128, pool=True),
+        recurrent(5, 128),
+        recurrent(6, 256, pool=True),
+        recurrent(7, 256, pool=True),
+        recurrent(8, 256),
+        recurrent(9, 512),
+        recurrent(10, 512, pool=True),
+        _readout(n_classes),
+    )
+
+
+def _readout(n_classes: int) -> Layer:
+    return Layer("imnetds", Conv(n_classes, 1, weight=Normal(0.01), bias=Constant(1.0)), before_conv=("mean",))

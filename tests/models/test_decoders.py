@@ -1,0 +1,60 @@
+"""The decoders choose a timestep per image, by confidence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from neurofit.errors import NeurofitError
+from neurofit.models.decoders import DECODERS, Last, MaxConf, Thresh, confidence
+
+
+def steps(*confidences: tuple[float, ...]) -> list[Tensor]:
+    """Return logits of two classes, (image class) per timestep, with these confidences (a row per timestep)."""
+    p = torch.tensor(confidences)
+    return list(torch.stack([p.log(), (1 - p).log()], dim=2) + torch.arange(len(p)).view(-1, 1, 1))
+
+
+OUTPUTS = steps((0.6, 0.92, 0.7), (0.8, 0.95, 0.7), (0.7, 0.93, 0.6))
+
+
+def chosen(decoded: Tensor) -> list[int]:
+    return [[torch.equal(decoded[image], step[image]) for step in OUTPUTS].index(True) for image in range(3)]
+
+
+def test_confidence_is_the_largest_probability_of_the_softmax() -> None:
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(confidence(logits, 0.3), torch.softmax(0.3 * logits, 1).amax(1))
+
+
+def test_last_is_the_last() -> None:
+    assert torch.equal(Last()(OUTPUTS), OUTPUTS[-1])
+
+
+def test_max_conf_takes_the_most_confident_step_and_the_first_on_ties() -> None:
+    assert chosen(MaxConf()(OUTPUTS)) == [1, 1, 0]
+    sure = [torch.tensor([[200.0 * k, 0.0]]) for k in (1, 2, 3)]  # all round to a confidence of exactly 1
+    assert torch.equal(MaxConf()(sure), sure[0])
+
+
+def test_thresh_takes_the_first_step_that_is_sure_enough() -> None:
+    assert chosen(Thresh(0.9)(OUTPUTS)) == [1, 0, 0]
+    assert chosen(Thresh(0.99)(OUTPUTS)) == [1, 1, 0]
+    assert chosen(Thresh(0.0)(OUTPUTS)) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_gradients_reach_the_chosen_logits_and_no_others(name: str) -> None:
+    outputs = [step.clone().requires_grad_() for step in OUTPUTS]
+    decoder = DECODERS[name]()
+    decoded = decoder(outputs)
+    decoded.sum().backward()
+    reached = torch.stack([torch.zeros(3) if step.grad is None else step.grad[:, 0] for step in outputs])
+    assert torch.equal(reached.sum(dim=0), torch.ones(3))
+
+
+@pytest.mark.parametrize("name", ["max_conf", "thresh"])
+def test_nothing_to_decode_is_refused(name: str) -> None:
+    with pytest.raises(NeurofitError, match="nothing to decode"):
+        DECODERS[name]()([])
