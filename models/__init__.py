@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.errors import NeurofitError, check_option
-from neurofit.models import controls, intermediate, shallow, tiny  # noqa: F401 - registers their models
+from neurofit.models import controls, intermediate, resnet, shallow, tiny  # noqa: F401 - registers their models
 from neurofit.models.catalogue import INFO, MODELS, ModelInfo, ModelOptions, register_model
 from neurofit.models.cells import CELLS, Cell, CellShapes, register_cell
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.layer import Conv, Layer
 from neurofit.models.weight_files import load_weights, save_weights
+from neurofit.models.wrapped import WrappedModel, wrap
 from neurofit.protocol import weights_sha256
 
 if __name__ != "neurofit.models":
@@ -29,6 +30,7 @@ __all__ = [
     "ConvRNN",
     "Layer",
     "ModelInfo",
+    "WrappedModel",
     "create_model",
     "list_models",
     "load_weights",
@@ -37,10 +39,11 @@ __all__ = [
     "register_model",
     "save_weights",
     "weights_sha256",
+    "wrap",
 ]
 
 
-def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int = 0, **overrides: Any) -> ConvRNN:
+def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int = 0, **overrides: Any) -> Any:
     """Build a registered model.
 
     Parameters
@@ -58,7 +61,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int 
     Returns
     -------
     ConvRNN
-        In float32 on the CPU.
+        In float32 on the CPU; a WrappedModel for the ResNets.
 
     Raises
     ------

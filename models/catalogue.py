@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from neurofit.home import home
-from neurofit.models.convrnn import IMAGENET_MEAN, IMAGENET_STD, SIX_LAYER_PRESENTATIONS, ConvRNN
+from neurofit.models.convrnn import SIX_LAYER_PRESENTATIONS, ConvRNN
+from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD
 from neurofit.models.layer import Layer
 from neurofit.presentation import Presentation
 from neurofit.registry import Registry
@@ -16,7 +17,8 @@ from neurofit.registry import Registry
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 """Where weights that come with neurofit lie, as NAME.safetensors."""
 
-Build = Callable[..., ConvRNN]
+Build = Callable[..., Any]
+"""Builds a model: a ConvRNN, or a WrappedModel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class ModelInfo:
     summary
         What it is, in a line.
     family
-        The depth: "shallow", "intermediate", "tiny".
+        The depth: "shallow", "intermediate", "tiny"; or "resnet".
     cell
         Registered name of the cell in its recurrent layers.
     region_layers
@@ -51,6 +53,8 @@ class ModelInfo:
         The paper that the model comes from.
     top1, top5
         ImageNet accuracies of the published weights in percent, as their authors report them; None without any.
+    weights_url
+        Address of the published weights as a .safetensors file; None where they are a TensorFlow checkpoint of the zoo, or nowhere.
     """
 
     name: str
@@ -68,6 +72,7 @@ class ModelInfo:
     reference: str
     top1: float | None = None
     top5: float | None = None
+    weights_url: str | None = None
 
     @property
     def weights(self) -> Path:
@@ -82,7 +87,7 @@ class ModelInfo:
 
     @property
     def is_published(self) -> bool:
-        """Whether the authors of its paper have published weights for it."""
+        """Whether its authors have published weights for it."""
         return self.top1 is not None
 
 

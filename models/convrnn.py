@@ -11,7 +11,8 @@ same: above an image that is on, and a blank, layers without memory are computed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,11 @@ from torch import Tensor, nn
 from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import Shape, State
 from neurofit.models.decoders import DECODERS
+from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, per_channel
 from neurofit.models.initialisers import Initialiser, initialise, prefixed
 from neurofit.models.layer import BuiltLayer, Layer, LayerDrive
 from neurofit.presentation import NEURAL, Presentation
 from neurofit.protocol import find_layers, find_presentation
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 UNROLLS = ("biological", "feedforward-per-step")
 """Whether an edge takes a step, or an image passes through all layers at each step and only feedback and states take one."""
@@ -47,8 +46,6 @@ def presentations(n_layers: int, default: Presentation) -> Mapping[str, Presenta
 
 
 SIX_LAYER_PRESENTATIONS = presentations(6, Presentation(n_timesteps=16, image_off=12))
-
-_ROUNDING = 1e-4  # how far out of [0, 1] a resized image may be
 
 
 class ConvRNN(nn.Module):
@@ -117,8 +114,8 @@ class ConvRNN(nn.Module):
         # Not persistent: they belong to the model's definition, not to its weights.
         self.image_mean: Tensor
         self.image_std: Tensor
-        self.register_buffer("image_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("image_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.register_buffer("image_mean", per_channel(mean), persistent=False)
+        self.register_buffer("image_std", per_channel(std), persistent=False)
 
         self.feedback = _sources(self.layers, feedback)
         channels = {spec.name: spec.channels for spec in specs}
@@ -178,8 +175,19 @@ class ConvRNN(nn.Module):
         """
         shown = find_presentation(self, presentation)
         asked = find_layers(self, layers)
-        self._check_images(images)
+        check_images(images, model=self.name, n_channels=len(self.mean), size=self.input_size, like=self.image_mean)
         return self._steps(images, shown, asked)
+
+    def compile(self, **options: Any) -> None:
+        """Compile what the layers compute at a step, each with `torch.compile` and its options; the numbers stay to rounding.
+
+        The unroll itself stays a plain loop. It fuses what lies between convolutions, for which it needs a compiler on the
+        machine: for GPUs; on a CPU the convolutions take nearly all the time, and nothing was gained (benchmarks/README.md).
+        """
+        for layer in self.layers:
+            built = self._built(layer)
+            for half in ("drive", "step"):
+                setattr(built, half, torch.compile(_with_its_own_code(getattr(built, half), f"{half}_{layer}"), **options))
 
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return those of all layers and of the decoder."""
@@ -224,24 +232,15 @@ class ConvRNN(nn.Module):
             blank = (blank - self.image_mean) / self.image_std
         return blank.expand(1, *normalized.shape[1:])
 
-    def _check_images(self, images: Tensor) -> None:
-        expected = (len(self.mean), self.input_size, self.input_size)
-        if images.ndim != 4 or tuple(images.shape[1:]) != expected or len(images) < 1:
-            raise NeurofitError(f"{self.name} takes images (batch, {', '.join(map(str, expected))}); got {tuple(images.shape)}.")
-        weight = next(self.parameters())
-        if images.dtype != weight.dtype or images.device != weight.device:
-            raise NeurofitError(
-                f"{self.name} has {weight.dtype} weights on {weight.device} and takes images alike, in [0, 1]; "
-                f"got {images.dtype} on {images.device}."
-            )
-        if torch.compiler.is_compiling():  # also while exporting, where values are not known
-            return
-        low, high = (float(bound) for bound in images.detach().aminmax())
-        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # also catches NaN
-            raise NeurofitError(f"{self.name} takes images in [0, 1] and normalises them itself; got values from {low:g} to {high:g}.")
-
     def _built(self, layer: str) -> BuiltLayer:
         return cast(BuiltLayer, self.net[layer])
+
+
+def _with_its_own_code(method: MethodType, name: str) -> MethodType:
+    """Return a method that torch compiles apart from those of other layers: it keeps few variants of one code object."""
+    function = cast(FunctionType, method.__func__)
+    code = function.__code__.replace(co_name=name)
+    return MethodType(FunctionType(code, function.__globals__, name, function.__defaults__, function.__closure__), method.__self__)
 
 
 class _Step(NamedTuple):

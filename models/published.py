@@ -1,10 +1,14 @@
-"""The published weights of the zoo: download a model's TensorFlow checkpoint, convert it, keep it as safetensors."""
+"""Published weights: download a model's TensorFlow checkpoint or .safetensors file, convert it, keep it as our safetensors."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from torch import nn
 
 from neurofit.download import RemoteFile, fetch_file
 from neurofit.errors import NeurofitError, check_option
@@ -12,7 +16,7 @@ from neurofit.home import home, sha256_of
 from neurofit.models.bundle import bundle_files, find_crc32c, read_bundle
 from neurofit.models.catalogue import INFO, MODELS
 from neurofit.models.tensorflow import nonzero_decays, state_dict
-from neurofit.models.weight_files import save_weights
+from neurofit.models.weight_files import check_weights, read_weights, save_weights
 
 BUCKET = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
 """Where the authors of Nayebi et al. 2022 keep them, as MODEL/FILE (zoo_facts 12)."""
@@ -53,12 +57,17 @@ def get_weights(name: str, *, zero_fixed: bool = False) -> Path:
     path = home() / "weights" / f"{name}.safetensors"
     if path.is_file():
         return path
-    find_crc32c()  # refuse before the download, if it is not installed
-    index, _ = (fetch_file(RemoteFile(file, f"{BUCKET}/{name}/{file}", None), dataset=name, kind="weights") for file in FILES)
-    try:
-        convert_checkpoint(index, path, model=name, zero_fixed=zero_fixed)
-    finally:
-        shutil.rmtree(index.parent)
+    url = INFO[name].weights_url
+    if url is None:
+        find_crc32c()  # refuse before the download, if it is not installed
+        index, _ = (_fetch(name, file, f"{BUCKET}/{name}/{file}") for file in FILES)
+        with _removed(index.parent):
+            convert_checkpoint(index, path, model=name, zero_fixed=zero_fixed)
+    else:
+        network = MODELS[name](seed=None)  # refuses before the download, if torchvision is not installed
+        file = _fetch(name, url.rsplit("/", 1)[1], url)
+        with _removed(file.parent):
+            _adopt(network, file, path)
     return path
 
 
@@ -95,3 +104,28 @@ def convert_checkpoint(checkpoint: str | Path, path: str | Path, *, model: str, 
     metadata = {"model": model, "source_sha256": json.dumps({file.name: sha256_of(file) for file in bundle_files(checkpoint)})}
     save_weights(network, path, metadata=metadata | ({"zeroed": json.dumps(zeroed)} if zeroed else {}))
     return zeroed
+
+
+def _fetch(model: str, file: str, url: str) -> Path:
+    return fetch_file(RemoteFile(file, url, None), dataset=model, kind="weights")
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """Remove a folder of downloads, whether or not they were what they should be."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+
+
+def _adopt(network: nn.Module, file: Path, path: Path) -> None:
+    """Write the weights of a wrapped module's own .safetensors file as ours."""
+    theirs = read_weights(file)[0]
+    ours = network.state_dict()
+    # Batch norm's counters are not used after training, and some files lack them.
+    weights = {name: values for name, values in ours.items() if name.endswith("num_batches_tracked")}
+    weights |= {f"module.{name}": values for name, values in theirs.items()}
+    check_weights(ours, weights, source=f"Weights {file}")
+    network.load_state_dict(weights)
+    save_weights(network, path, metadata={"source_sha256": json.dumps({file.name: sha256_of(file)})})

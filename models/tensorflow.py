@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurofit.errors import NeurofitError
-from neurofit.models.catalogue import MODELS
+from neurofit.errors import NeurofitError, check_option
+from neurofit.models.catalogue import INFO, MODELS
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.decoders import MaxConf, Thresh
 from neurofit.models.layer import BuiltLayer
@@ -176,8 +176,11 @@ def nonzero_decays(model: str, variables: Mapping[str, Values]) -> list[str]:
 
 
 def _empty(model: str) -> ConvRNN:
+    if INFO[check_option("model", model, MODELS)].family not in ("shallow", "intermediate"):
+        raise NeurofitError(f"{model} is not of the TensorFlow reference, whose models are shallow or intermediate.")
     with torch.device("meta"):
-        return MODELS[model](seed=None)
+        network: ConvRNN = MODELS[model](seed=None)
+    return network
 
 
 def _destinations(network: ConvRNN) -> dict[str, tuple[_Part, ...]]:

@@ -44,7 +44,7 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     NeurofitError
         If the file does not exist, is damaged, or does not hold exactly the model's weights.
     """
-    weights, metadata = _read(Path(path))
+    weights, metadata = read_weights(path)
     check_weights(model.state_dict(), weights, source=f"Weights {path}")
     model.load_state_dict(weights)
     return metadata
@@ -71,7 +71,9 @@ def check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor],
         raise NeurofitError(f"{source} do not fit the model: {'; '.join(faults)}.")
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a .safetensors file; raise NeurofitError if there is none, or it is damaged."""
+    path = Path(path)
     if not path.is_file():
         raise NeurofitError(f"There is no file of weights at {path}.")
     try:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from neurofit.extract import extract as extract
     from neurofit.models import create_model as create_model
     from neurofit.models import list_models as list_models
+    from neurofit.models import wrap as wrap
     from neurofit.presentation import Presentation as Presentation
     from neurofit.presets import ScoreConfig as ScoreConfig
     from neurofit.protocol import Model as Model
@@ -43,6 +44,7 @@ _HOME_OF = {
     "score": "neurofit.score",
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",
+    "wrap": "neurofit.models",
 }
 
 

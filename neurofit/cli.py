@@ -133,12 +133,12 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells or
     if kind == "models":
         from neurofit.models import list_models, model_info
 
-        for column in ("model", "cell", "areas", "input", "weights"):
-            table.add_column(column)
+        table.add_column("model", no_wrap=True, min_width=max(map(len, list_models())))  # a name is to be copied whole
+        for column in ("cell", "input", "top-1", "weights"):
+            table.add_column(column, justify="right" if column == "top-1" else "left")
         for name in list_models():
             info = model_info(name)
-            areas = ", ".join(f"{region} {'/'.join(layers)}" for region, layers in info.region_layers.items())
-            table.add_row(name, info.cell, areas, f"{info.input_size} px", _say_weights(info))
+            table.add_row(name, info.cell, f"{info.input_size} px", "" if info.top1 is None else f"{info.top1:.1f}", _say_weights(info))
     elif kind == "recordings":
         from neurofit.data_loaders import describe_recording, list_recordings
 
@@ -171,7 +171,7 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells or
 def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")]) -> None:
     """Describe a model or a recording."""
     from neurofit.data_loaders import describe_recording, list_recordings
-    from neurofit.models import create_model, list_models, model_info
+    from neurofit.models import list_models, model_info
 
     check_option("model or recording", name, [*list_models(), *list_recordings()])
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -188,25 +188,26 @@ def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")
         }
     else:
         info = model_info(name)
-        network = create_model(name)
         rows = {
             "model": name,
             "what it is": info.summary,
             "cell": info.cell,
-            "areas": "; ".join(f"{region}: {', '.join(layers)}" for region, layers in network.region_layers.items()),
-            "layers": ", ".join(f"{layer} (from {network.first_timestep[layer] * network.ms_per_timestep} ms)" for layer in network.layers),
-            "step": f"{network.ms_per_timestep} ms",
-            "input": f"{network.input_size} x {network.input_size} px, {network.visual_degrees:g} degrees",
+            "areas": "; ".join(f"{region}: {', '.join(layers)}" for region, layers in info.region_layers.items()),
+            **_built_rows(name),
+            "input": f"{info.input_size} x {info.input_size} px, {info.visual_degrees:g} degrees",
             "presentations": "; ".join(
-                f"{key}: {shown.n_timesteps} steps, image " + (f"for {shown.image_off}" if shown.image_off else "throughout")
-                for key, shown in network.presentations.items()
+                f"{key}: {shown.n_timesteps} step{'s' * (shown.n_timesteps > 1)}, image "
+                + (f"for {shown.image_off}" if shown.image_off else "throughout")
+                for key, shown in info.presentations.items()
             ),
-            "parameters": f"{sum(p.numel() for p in network.parameters() if p.requires_grad):,}",
+            "decoder": info.decoder,
             "weights": _say_weights(info) + (f": neurofit weights get {name}" if info.is_published and not info.has_weights else ""),
+            "ImageNet": f"top-1 {info.top1:g} %, top-5 {info.top5:g} % (as its authors report)" if info.is_published else "",
             "published": info.reference,
         }
     for key, value in rows.items():
-        table.add_row(key, value)
+        if value:
+            table.add_row(key, value)
     out.print(table)
 
 
@@ -304,7 +305,10 @@ def _make_model(name: str, *, weights: str, seed: int) -> tuple[Model, str]:
     """Return a model and where its weights come from."""
     from neurofit.models import create_model, model_info
 
-    if weights == "random" or (weights == "auto" and not model_info(name).has_weights):
+    info = model_info(name)
+    if weights == "auto" and info.is_published and not info.has_weights:
+        err.print(f"The published weights of {name} are not here, its weights are random. neurofit weights get {name} brings them.")
+    if weights == "random" or (weights == "auto" and not info.has_weights):
         return create_model(name, seed=seed), f"random weights, seed {seed}"
     if weights == "auto":
         return create_model(name, pretrained=True), "trained weights"
@@ -318,6 +322,21 @@ def _say_weights(info: ModelInfo) -> str:
     if info.has_weights:
         return "shipped" if info.weights.parent == WEIGHTS else "here"
     return "published" if info.is_published else "random only"
+
+
+def _built_rows(name: str) -> dict[str, str]:
+    """Return what is known of a model only once it is built; why not, if it cannot be."""
+    from neurofit.models import MODELS
+
+    try:
+        network = MODELS[name](seed=None)
+    except NeurofitError as error:
+        return {"layers": str(error)}
+    return {
+        "layers": ", ".join(f"{layer} (from {network.first_timestep[layer] * network.ms_per_timestep} ms)" for layer in network.layers),
+        "step": f"{network.ms_per_timestep} ms",
+        "parameters": f"{sum(p.numel() for p in network.parameters() if p.requires_grad):,}",
+    }
 
 
 def _find_device(device: str) -> str:

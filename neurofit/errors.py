@@ -18,6 +18,10 @@ class MachineError(NeurofitError):
     exit_code = 1
 
 
+class NeurofitWarning(UserWarning):
+    """Something that is not wrong in itself, but that a number should not be trusted without knowing."""
+
+
 def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitError:
     """Describe a name that does not exist, with those that do and the nearest of them."""
     names = sorted(existing)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neurofit.errors import MachineError, NeurofitError
+from neurofit.errors import MachineError, NeurofitError, check_option
 from neurofit.home import home
 from neurofit.presentation import Presentation
 from neurofit.protocol import Model, find_layers, find_presentation, weights_sha256
@@ -22,6 +24,11 @@ from neurofit.time_bins import TimeBin, covered_bins, timestep_weights
 
 GRAY = 128 / 255
 """What surrounds an image that is smaller than the model's field, in [0, 1]; Brain-Score's gray."""
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+LARGEST_BATCH = (32, 256)
+"""Images per batch at most, on a CPU and on a GPU; larger ones are no faster."""
 
 Progress = Callable[[int, int], None]
 
@@ -74,8 +81,9 @@ class Activations:
         """Return the layer's activations in a recorded bin: the mean of the timesteps it overlaps, array (stimulus unit)."""
         weights = self._weights([time_bin])[0]
         steps = np.flatnonzero(weights)
-        if len(steps) == 1:
-            return self.blocks[layer, int(steps[0])]
+        first = self.blocks[layer, int(steps[0])]
+        if all(self.blocks[layer, int(step)] is first for step in steps):
+            return first
         return sum(np.float32(weights[step]) * self.blocks[layer, int(step)] for step in steps)  # type: ignore[return-value]
 
     def _weights(self, time_bins: Sequence[TimeBin]) -> np.ndarray:
@@ -89,11 +97,13 @@ def extract(
     layers: Sequence[str] | None = None,
     time_bins: Iterable[TimeBin] | None = None,
     presentation: str | Presentation = "neural",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     device: str | torch.device = "cpu",
+    precision: str = "float32",
+    storage: str = "disk",
     progress: Progress | None = None,
 ) -> Activations:
-    """Show every stimulus to a model and keep the activations of some layers, on disk.
+    """Show every stimulus to a model and keep the activations of some layers.
 
     Parameters
     ----------
@@ -108,45 +118,45 @@ def extract(
     presentation
         Name of one of the model's presentations, or an explicit one.
     batch_size
-        Images per batch.
+        Images per batch; None takes as many as the device's free memory allows, see `fitting_batch_size`.
     device
         Where the model runs.
+    precision
+        Of the model's convolutions: "float32", or "bfloat16" (torch's autocast), which is faster where the hardware has it and
+        changes activations by about a percent. They are kept as float32.
+    storage
+        "disk" (in NEUROFIT_HOME), or "memory", which never touches it.
     progress
         Called with (images done, images in all).
 
     Returns
     -------
-    Activations whose files vanish with the object (they lie in NEUROFIT_HOME).
+    Activations
+        Their files vanish with the object. A layer whose activations stay as they are from timestep to timestep is kept once.
 
     Raises
     ------
     NeurofitError
-        Unknown layer or presentation; unreadable image; activations that are not finite.
+        Unknown layer, presentation, precision or storage; unreadable image; activations that are not finite.
     MachineError
         If the disk is full.
     """
     shown = find_presentation(model, presentation)
     names = find_layers(model, layers)
     wanted = _wanted_timesteps(model, shown, time_bins)
-    (home() / "activations").mkdir(parents=True, exist_ok=True)
-    storage = tempfile.TemporaryDirectory(dir=home() / "activations")
-    blocks: dict[tuple[str, int], np.ndarray] = {}
-    network = model.to(device).eval() if isinstance(model, torch.nn.Module) else model
-    with torch.inference_mode():
-        for start in range(0, len(stimuli), batch_size):
-            rows = slice(start, min(start + batch_size, len(stimuli)))
+    dtype = PRECISIONS[check_option("precision", precision, PRECISIONS)]
+    # Channels last: 1.1 to 1.2 times as fast on a CPU, and more on a GPU with tensor cores.
+    network = model.to(device, memory_format=torch.channels_last).eval() if isinstance(model, torch.nn.Module) else model  # type: ignore[call-overload]
+    per_batch = batch_size or fitting_batch_size(network, device=device)
+    blocks = _Blocks(len(stimuli), storage)
+    with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32):
+        for start in range(0, len(stimuli), per_batch):
+            rows = slice(start, min(start + per_batch, len(stimuli)))
             images = load_images(stimuli, range(rows.start, rows.stop), size=model.input_size, field_degrees=model.visual_degrees)
-            for timestep, activations in network.unroll(images.to(device), shown, layers=names):
-                if timestep not in wanted:
-                    continue
-                for layer in names:
-                    values = activations[layer].flatten(1).float().cpu().numpy()
-                    if not np.isfinite(values).all():
-                        raise NeurofitError(f"{model.name}, layer {layer}, timestep {timestep}: activations are not finite.")
-                    if (layer, timestep) not in blocks:
-                        shape = (len(stimuli), values.shape[1])
-                        blocks[layer, timestep] = _allocate(f"{storage.name}/{layer}-{timestep}.npy", shape)
-                    blocks[layer, timestep][rows] = values
+            for timestep, activations in network.unroll(images.to(device, memory_format=torch.channels_last), shown, layers=names):
+                if timestep in wanted:
+                    for layer in names:
+                        blocks.write(layer, timestep, rows, activations[layer], where=f"{model.name}, layer {layer}")
                 if timestep == max(wanted):
                     break
             if progress:
@@ -154,7 +164,7 @@ def extract(
     return Activations(
         model=model.name,
         stimulus_ids=stimuli.ids,
-        blocks={(layer, step): blocks[layer, step] for layer in names for step in sorted(wanted)},
+        blocks={(layer, step): blocks.kept[layer, step] for layer in names for step in sorted(wanted)},
         first_timestep=dict(model.first_timestep),
         ms_per_timestep=model.ms_per_timestep,
         n_timesteps=shown.n_timesteps,
@@ -163,18 +173,82 @@ def extract(
         provenance={
             "weights_sha256": weights_sha256(network) if isinstance(network, torch.nn.Module) else "",
             "device": str(device),
+            "precision": precision,
             "input_size": model.input_size,
             "visual_degrees": model.visual_degrees,
             "stimuli": stimuli.name,
         },
-        _storage=storage,
+        _storage=blocks.folder,
     )
+
+
+class _Blocks:
+    """Arrays (stimulus unit) that fill up batch by batch, in files or in memory.
+
+    Timesteps at which a model yields the same tensor as before share the array of the first of them.
+    """
+
+    def __init__(self, n_stimuli: int, storage: str) -> None:
+        self.n_stimuli = n_stimuli
+        self.kept: dict[tuple[str, int], np.ndarray] = {}
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self._origin: dict[tuple[str, int], int] = {}  # (layer, timestep) -> the timestep whose array it has
+        self._last: dict[str, tuple[Tensor, int]] = {}  # layer -> what it gave last, and the timestep since which it has
+        if check_option("storage", storage, ("disk", "memory")) == "disk":
+            (home() / "activations").mkdir(parents=True, exist_ok=True)
+            self.folder = tempfile.TemporaryDirectory(dir=home() / "activations")
+
+    def write(self, layer: str, timestep: int, rows: slice, maps: Tensor, *, where: str) -> None:
+        """Fill in the rows of a batch; raise NeurofitError if they are not finite."""
+        key = layer, timestep
+        last, since = self._last.get(layer, (None, timestep))
+        since = since if last is maps else timestep
+        if self._origin.setdefault(key, since) == since < timestep:
+            self.kept.setdefault(key, self.kept[layer, since])
+            return
+        self._last[layer] = (maps, timestep)
+        values = maps.flatten(1).float().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise NeurofitError(f"{where}, timestep {timestep}: activations are not finite.")
+        if key not in self.kept or self._origin[key] < timestep:  # new, or unlike the first batch no longer the same as before
+            array = self._allocate(layer, timestep, values.shape[1])
+            if key in self.kept:
+                array[: rows.start] = self.kept[key][: rows.start]
+            self.kept[key], self._origin[key] = array, timestep
+        self.kept[key][rows] = values
+
+    def _allocate(self, layer: str, timestep: int, n_units: int) -> np.ndarray:
+        shape = (self.n_stimuli, n_units)
+        return np.empty(shape, np.float32) if self.folder is None else _allocate(f"{self.folder.name}/{layer}-{timestep}.npy", shape)
+
+
+def fitting_batch_size(model: Model, *, device: str | torch.device = "cpu") -> int:
+    """Return how many images one batch can hold: half of the device's free memory, at least 1, at most `LARGEST_BATCH`.
+
+    An image is taken to need twice what all modules together give for it in one step (a wrapped module: in its whole forward).
+    """
+    largest = LARGEST_BATCH[torch.device(device).type == "cuda"]
+    if not isinstance(model, torch.nn.Module):
+        return largest
+    sizes: list[int] = []
+    hooks = [
+        module.register_forward_hook(lambda module, args, output: sizes.append(_n_bytes(output)))
+        for module in model.modules()
+        if not list(module.children())
+    ]
+    try:
+        count_units(model)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(1, min(largest, _free_bytes(torch.device(device)) // (4 * max(sum(sizes), 1))))
 
 
 def count_units(model: Model, layers: Sequence[str] | None = None) -> dict[str, int]:
     """Return the number of units of each layer, from one step on a blank image."""
     names = find_layers(model, layers)
-    blank = torch.zeros(1, 3, model.input_size, model.input_size)
+    weight = next(model.parameters(), torch.empty(0)) if isinstance(model, torch.nn.Module) else torch.empty(0)
+    blank = torch.zeros(1, 3, model.input_size, model.input_size, dtype=weight.dtype, device=weight.device)
     with torch.inference_mode():
         _, activations = next(iter(model.unroll(blank, Presentation(n_timesteps=1), layers=names)))
     return {layer: activations[layer].numel() for layer in names}
@@ -225,3 +299,23 @@ def _allocate(path: str, shape: tuple[int, int]) -> np.ndarray:
     except OSError as error:
         raise MachineError(f"No room for activations: {size / 1e6:.0f} MB at {path} ({error.strerror}).") from error
     return np.memmap(path, dtype=np.float32, mode="r+", shape=shape)
+
+
+def _n_bytes(output: object) -> int:
+    """Return the size of the tensors in a module's output."""
+    if isinstance(output, Tensor):
+        return output.numel() * output.element_size()
+    return sum(_n_bytes(each) for each in output) if isinstance(output, tuple | list) else 0
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Return the free memory of a GPU, or what this process can still take of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
+    with suppress(OSError):
+        free = [1024 * int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")]
+    with suppress(OSError, ValueError):  # a container's own limit; "max" without one
+        group = Path("/sys/fs/cgroup")
+        free.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return max(min(free), 0)

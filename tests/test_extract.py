@@ -1,21 +1,23 @@
 """Activations are those of the unroll, block by block, and a picture keeps its visual degrees in the model's field."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from neurofit.assemblies import Recording
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.extract import GRAY, count_units, extract, load_images
+from neurofit.extract import GRAY, count_units, extract, fitting_batch_size, load_images
 from neurofit.home import home
 from neurofit.models import create_model
-from neurofit.presentation import NEURAL
+from neurofit.presentation import NEURAL, Presentation
 from neurofit.stimuli import StimulusSet
 
 Make = Callable[..., Recording]
@@ -126,3 +128,70 @@ def test_activations_that_are_not_finite_are_refused_by_name(stimuli: StimulusSe
         next(model.net["conv3"].parameters()).fill_(float("nan"))
     with pytest.raises(NeurofitError, match="timedecay_tiny, layer conv3, timestep 0: activations are not finite"):
         extract(model, stimuli, layers=["conv3"])
+
+
+class Moody:
+    """Yields the same tensor at timesteps 0 and 1 for the first batch, and others for the next."""
+
+    name = "moody"
+    layers: tuple[str, ...] = ("only",)
+    region_layers: Mapping[str, tuple[str, ...]] = {}
+    first_timestep: Mapping[str, int] = {"only": 0}
+    ms_per_timestep = 10
+    input_size = 8
+    mean = (0.5, 0.5, 0.5)
+    std = (0.25, 0.25, 0.25)
+    visual_degrees = 8.0
+    presentations: Mapping[str, Presentation] = {"neural": Presentation(n_timesteps=3)}
+
+    def unroll(
+        self, images: Tensor, presentation: str | Presentation = "default", *, layers: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        first = images.mean(dim=(2, 3))
+        yield 0, {"only": first}
+        yield 1, {"only": first if len(images) == 4 else first + 1}
+        yield 2, {"only": first + 2}
+
+
+def test_timesteps_share_an_array_only_as_long_as_they_are_alike(stimuli: StimulusSet) -> None:
+    activations = extract(Moody(), stimuli, batch_size=4)
+    means = load_images(stimuli, range(6), size=8, field_degrees=8.0).mean(dim=(2, 3)).numpy()
+    for step, more in enumerate(([0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1], [2, 2, 2, 2, 2, 2])):
+        np.testing.assert_allclose(activations.blocks["only", step], means + np.array(more)[:, None], rtol=1e-6)
+    alike = extract(Moody(), stimuli, batch_size=6)
+    assert alike.blocks["only", 1] is not alike.blocks["only", 0]
+    whole = extract(Moody(), replace(stimuli, table=stimuli.table[:4], images=[stimuli.images[row] for row in range(4)]), batch_size=4)
+    assert whole.blocks["only", 1] is whole.blocks["only", 0]
+
+
+def test_memory_keeps_the_disk_out_of_it(stimuli: StimulusSet) -> None:
+    before = set((home() / "activations").glob("*")) if (home() / "activations").exists() else set()
+    model = create_model("timedecay_tiny")
+    kept = extract(model, stimuli, layers=["conv3"], time_bins=[(50, 70)], storage="memory")
+    assert set((home() / "activations").glob("*")) <= before
+    filed = extract(model, stimuli, layers=["conv3"], time_bins=[(50, 70)])
+    for key, block in filed.blocks.items():
+        np.testing.assert_array_equal(kept.blocks[key], block)
+    with pytest.raises(NeurofitError, match="Unknown storage 'ram'"):
+        extract(model, stimuli, storage="ram")
+
+
+def test_bfloat16_is_close_and_on_record(stimuli: StimulusSet) -> None:
+    model = create_model("rgc_tiny")
+    exact, fast = (extract(model, stimuli, layers=["conv3"], time_bins=[(80, 90)], precision=p) for p in ("float32", "bfloat16"))
+    error = np.abs(fast.blocks["conv3", 8] - exact.blocks["conv3", 8]).max() / np.abs(exact.blocks["conv3", 8]).max()
+    assert 0 < error < 0.03
+    assert (exact.provenance["precision"], fast.provenance["precision"]) == ("float32", "bfloat16")
+    assert fast.blocks["conv3", 8].dtype == np.float32
+
+
+def test_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model("rgc_tiny")
+    assert fitting_batch_size(model) == 32
+    # zoo_facts 8.7 on maps of 8 x 8 and 4 x 4: conv, W_ic, (W_ctau, W_og), (W_otau, W_cg), W_rg, that is 7 times the channels
+    recurrent = 7 * (48 * 16 * 16 + 64 * 8 * 8 + 64 * 8 * 8)
+    floats = 32 * 32 * 32 + 48 * 32 * 32 + recurrent + 10
+    monkeypatch.setattr(import_module("neurofit.extract"), "_free_bytes", lambda device: int(5.5 * 4 * 4 * floats))
+    assert fitting_batch_size(model) == 5
+    monkeypatch.setattr(import_module("neurofit.extract"), "_free_bytes", lambda device: 0)
+    assert fitting_batch_size(model) == 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -217,7 +218,7 @@ def test_what_all_images_share_is_computed_for_one(name: str) -> None:
     assert batches["conv1"] == [3, 1]  # the image and the blank
     assert batches["conv2"] == [1, 3, 1]  # what conv1 gives from nothing is zero; then the image, the blank
     for layer in model.layers[2:]:
-        driven_by_memory = "memoryless" not in model.get_submodule(f"net.{model.below[layer]}").spec.cell  # type: ignore[operator, union-attr]
+        driven_by_memory = "memoryless" not in model.get_submodule(f"net.{model.below[layer]}").spec.cell
         assert batches[layer].count(1) >= min(model.first_timestep[layer], 2), layer
         assert batches[layer][-1] == (3 if driven_by_memory else 1), layer
 
@@ -232,13 +233,37 @@ def test_a_model_can_be_exported_and_the_export_compiled(name: str) -> None:
         torch.testing.assert_close(torch.compile(exported, backend="eager", fullgraph=True)(images(seed=1)), expected)
 
 
+def test_the_layers_can_be_compiled() -> None:
+    torch.compiler.reset()
+    size = SIZES["tiny"]
+    model = create_model("rgc_tiny", input_size=size).eval()
+    layers = model.layers[-4:-1]
+    with torch.inference_mode():
+        plain = unrolled(model, images(2, size), "default", layers=layers)
+        compiled_frames: list[str] = []
+
+        def backend(graph: torch.fx.GraphModule, example: list[Tensor]) -> Callable[..., Any]:
+            compiled_frames.append(str(graph.graph))
+            return graph.forward
+
+        model.compile(backend=backend)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            compiled = unrolled(model, images(2, size), "default", layers=layers)
+    assert any("conv2d" in frame for frame in compiled_frames)
+    assert not [str(warning.message) for warning in said if "recompile" in str(warning.message)]
+    for a, b in zip(compiled, plain, strict=True):
+        for layer in layers:
+            torch.testing.assert_close(a[layer], b[layer])
+
+
 @pytest.mark.parametrize("name", ["rgc_tiny", "rgc_intermediate", "gru_intermediate"])
 def test_a_channels_last_or_half_precision_model_unrolls(name: str) -> None:
     size = SIZES[model_info(name).family]
     model, shown = create_model(name, input_size=size), images(2, size)
     with torch.no_grad():
         expected = model(shown)
-        last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        last = model.to(memory_format=torch.channels_last)
         torch.testing.assert_close(last(shown.contiguous(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-4)
         maps = unrolled(last, shown.contiguous(memory_format=torch.channels_last), layers=["conv4"])[-1]["conv4"]
         assert maps.is_contiguous(memory_format=torch.channels_last)

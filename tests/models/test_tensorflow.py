@@ -20,7 +20,7 @@ from neurofit.models.tensorflow import nonzero_decays, state_dict
 
 Variables = dict[str, npt.NDArray[Any]]
 FIXED = {"memory_decay": 0.0, "softmax_beta": 1.0, "decoder_threshold": 0.9}
-PUBLISHED = [name for name in list_models() if model_info(name).is_published]
+PUBLISHED = [name for name in list_models() if model_info(name).is_published and model_info(name).weights_url is None]
 
 
 @pytest.fixture(scope="session")

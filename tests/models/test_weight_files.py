@@ -14,7 +14,8 @@ from neurofit.models import ConvRNN, create_model, load_weights, save_weights, w
 
 @pytest.fixture
 def model() -> ConvRNN:
-    return create_model("timedecay_tiny", seed=1)
+    made: ConvRNN = create_model("timedecay_tiny", seed=1)
+    return made
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_the_hash_sees_values_names_and_shapes() -> None:
 def test_the_hash_does_not_depend_on_how_the_weights_lie_in_memory() -> None:
     model = create_model("rgc_tiny")
     before = weights_sha256(model)
-    assert weights_sha256(model.to(memory_format=torch.channels_last)) == before  # type: ignore[call-overload]
+    assert weights_sha256(model.to(memory_format=torch.channels_last)) == before
 
 
 def test_a_missing_weight_is_named(model: ConvRNN, file: Path) -> None:

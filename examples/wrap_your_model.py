@@ -1,0 +1,38 @@
+"""Bring in a recurrent net of one's own and score it against simulated V4; seconds on two cores once hvm-sim is built."""
+
+import torch
+from torch import Tensor, nn
+
+import neurofit
+
+
+class Recurrent(nn.Module):
+    """Two areas that share their weights over eight passes; the second feeds back to the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.v4 = nn.Conv2d(3 + 32, 32, 7, stride=4, padding=3)
+        self.it = nn.Conv2d(32, 32, 3, padding=1)
+        self.readout = nn.Linear(32, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (batch class)."""
+        it = images.new_zeros(len(images), 32, images.shape[2] // 4, images.shape[3] // 4)
+        for _ in range(8):
+            feedback = nn.functional.interpolate(it, size=images.shape[2:])
+            it = torch.tanh(self.it(torch.tanh(self.v4(torch.cat([images, feedback], dim=1)))))
+        logits: Tensor = self.readout(it.mean(dim=(2, 3)))
+        return logits
+
+
+torch.manual_seed(0)
+model = neurofit.wrap(Recurrent(), ["v4", "it"], region_layers={"V4": ["v4"], "IT": ["it"]}, input_size=64, ms_per_timestep=20)
+print(
+    f"{model.name}: {model.presentations['default'].n_timesteps} timesteps of {model.ms_per_timestep} ms, layers {', '.join(model.layers)}"
+)
+
+recording = neurofit.load_recording("hvm-sim", region="V4", window=(80, 120))
+activations = neurofit.extract(model, recording.stimuli, layers=["v4"], time_bins=recording.time_bins)
+result = neurofit.score(activations, recording, neurofit.ScoreConfig(region="V4", mapping="ridge", layers=("v4",), n_halves=3))
+for (start, end), value in zip(recording.time_bins, result.curve.values[0], strict=True):
+    print(f"{start}-{end} ms  noise_corrected_r {value:.2f}")

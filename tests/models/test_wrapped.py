@@ -1,0 +1,337 @@
+"""Any torch module keeps the contract once it is wrapped, and one that cannot is told why."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import neurofit
+from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.extract import extract
+from neurofit.models import WrappedModel, wrap
+from neurofit.presentation import NEURAL, Presentation
+from neurofit.protocol import Model, validate_model
+from neurofit.stimuli import StimulusSet
+
+SIZE = 16
+
+
+class Recurrent(nn.Module):
+    """Two areas with shared weights over `n_steps` passes; the second feeds back to the first."""
+
+    def __init__(self, n_steps: int = 8) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.n_steps = n_steps
+        self.v4 = nn.Conv2d(3, 6, 3, padding=1)
+        self.it = nn.Conv2d(6, 6, 3, padding=1)
+        self.back = nn.Conv2d(6, 6, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.readout = nn.Linear(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        it = images.new_zeros(len(images), 6, *images.shape[2:])
+        for step in range(self.n_steps):
+            v4 = self.v4(images) + (self.back(it) if step else 0)
+            it = self.relu(self.it(self.relu(v4)))
+        logits: Tensor = self.readout(it.mean(dim=(2, 3)))
+        return logits
+
+
+class Static(nn.Module):
+    """A feedforward net with what catches hooks: an operation in place, a branch that is not used, a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        self.block = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Dropout(0.5))
+        self.unused = nn.Conv2d(4, 4, 1)
+        self.several = Several()
+        self.head = nn.Linear(4, 2)
+        self.n_heads = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.several(self.relu(self.block(self.relu(self.norm(self.conv(images))))))[1]
+        self.n_heads += 1
+        logits: Tensor = self.head(maps.mean(dim=(2, 3)))
+        return logits
+
+
+class Several(nn.Module):
+    def forward(self, maps: Tensor) -> tuple[str, Tensor]:
+        return "two", 2 * maps
+
+
+def images(n: int = 3, *, seed: int = 0) -> Tensor:
+    return torch.rand(n, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def small(module: nn.Module, layers: list[str], **options: object) -> WrappedModel:
+    return wrap(module, layers, input_size=SIZE, **options)  # type: ignore[arg-type]
+
+
+def steps(model: WrappedModel, shown: str | Presentation = "default", **options: object) -> list[dict[str, Tensor]]:
+    with torch.no_grad():
+        return [activations for _, activations in model.unroll(images(), shown, **options)]  # type: ignore[arg-type]
+
+
+def test_every_call_of_a_shared_module_is_a_timestep() -> None:
+    net = Recurrent().eval()
+    model = small(net, ["v4", "it"], region_layers={"V4": ["v4"], "IT": ["it"]})
+    assert isinstance(model, Model)
+    assert model.recurrent
+    assert {key: shown.n_timesteps for key, shown in model.presentations.items()} == {"default": 8, "neural": 8, "constant": 8}
+    validate_model(model)
+    normalised = (images() - model.image_mean) / model.image_std
+    it = torch.zeros(3, 6, SIZE, SIZE)
+    with torch.no_grad():
+        for timestep, activations in model.unroll(images()):
+            v4 = net.v4(normalised)  # what the module itself gives: the feedback is added after it
+            torch.testing.assert_close(activations["v4"], v4)
+            it = net.it(F.relu(v4 + (net.back(it) if timestep else 0)))
+            torch.testing.assert_close(activations["it"], it, rtol=1e-5, atol=1e-6)
+            it = F.relu(it)
+    assert timestep == 7
+
+
+def test_a_layer_that_is_called_later_is_placed_by_hand() -> None:
+    with pytest.raises(NeurofitError, match=r"it 8 times, back 7 times in one forward of 8.*first_call=\{'back': TIMESTEP\}"):
+        small(Recurrent(), ["it", "back"])
+    model = small(Recurrent(), ["it", "back"], first_call={"back": 1})
+    assert model.first_timestep == {"it": 0, "back": 1}
+    validate_model(model)
+    unrolled = steps(model)
+    assert not unrolled[0]["back"].any()
+    assert not torch.equal(unrolled[1]["back"], unrolled[2]["back"])
+
+
+def test_after_its_last_call_a_layer_stays_as_it_is() -> None:
+    model = small(Recurrent(2), ["it"], first_call={"it": 3})
+    validate_model(model)
+    unrolled = steps(model)
+    assert len(unrolled) == 5
+    assert [bool(step["it"].any()) for step in unrolled] == [False, False, False, True, True]
+    mixed = small(Recurrent(3), ["it", "back"], first_call={"back": 0})
+    assert torch.equal(steps(mixed)[2]["back"], steps(mixed)[1]["back"])
+    validate_model(mixed)
+
+
+def test_a_static_model_is_one_tensor_for_all_timesteps() -> None:
+    net = Static().eval()
+    model = small(net, ["conv", "block.0", "several"])
+    assert not model.recurrent
+    validate_model(model)
+    unrolled = steps(model, NEURAL)
+    assert len(unrolled) == 26
+    for step in unrolled:
+        assert all(step[layer] is unrolled[0][layer] for layer in model.layers)
+
+
+def test_what_follows_a_layer_in_place_does_not_reach_it() -> None:
+    net = Static().eval()
+    model = small(net, ["norm"])
+    with torch.no_grad():
+        expected = net.norm(net.conv((images() - model.image_mean) / model.image_std))
+    assert (expected < 0).any()
+    torch.testing.assert_close(steps(model)[0]["norm"], expected)
+
+
+def test_a_forward_ends_where_nothing_more_is_asked() -> None:
+    net = Static()
+    model = small(net, ["conv", "block.0"])
+    assert net.n_heads == 1  # the probe runs it to its end
+    steps(model, layers=["conv"])
+    assert net.n_heads == 1
+    assert not net.conv._forward_hooks
+
+
+def test_the_probe_leaves_no_trace() -> None:
+    net = Static().train()
+    net.block.eval()
+    before = {name: values.clone() for name, values in net.state_dict().items()}
+    small(net, ["conv"])
+    assert net.training
+    assert not net.block.training
+    assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
+
+
+def test_a_module_on_other_terms_is_called_as_one_says() -> None:
+    class Wants(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 3)
+
+        def forward(self, images: Tensor, n_steps: int) -> Tensor:
+            for _ in range(n_steps):
+                images = images + 0.1 * F.pad(self.conv(images), (1, 1, 1, 1)).sum(dim=1, keepdim=True)
+            return images
+
+    model = small(Wants(), ["conv"], call=lambda module, shown: module(shown, n_steps=4))
+    assert len(steps(model)) == 4
+    assert model(images()).shape == images().shape
+
+
+def test_a_float64_module_is_wrapped_as_such() -> None:
+    model = small(Static().double(), ["conv"])
+    with torch.no_grad():
+        ((_, activations),) = model.unroll(images().double())
+    assert activations["conv"].dtype == torch.float64
+
+
+def test_a_timm_like_configuration_says_how_images_are_taken() -> None:
+    net = Static()
+    net.pretrained_cfg = {"input_size": (3, 24, 24), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
+    model = wrap(net, ["conv"])
+    assert (model.input_size, model.mean, model.std) == (24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    assert wrap(net, ["conv"], input_size=20, mean=(0.0, 0.0, 0.0)).mean == (0, 0, 0)
+
+
+class Blind(nn.Module):
+    """Sees the image only from its second pass on, or never."""
+
+    def __init__(self, *, ever: bool = True) -> None:
+        super().__init__()
+        self.ever = ever
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = torch.zeros_like(images)
+        for _ in range(3):
+            out: Tensor = self.conv(seen)
+            seen = images if self.ever else seen + 1
+        return out
+
+
+def test_a_layer_that_is_the_same_for_every_image_is_pointed_at() -> None:
+    with pytest.warns(NeurofitWarning, match=r"Blind, layer conv: it is the same for every image at timestep 0"):
+        model = small(Blind(), ["conv"])
+    assert model.first_timestep == {"conv": 1}
+    validate_model(model)
+    with pytest.raises(NeurofitError, match=r"layer conv: it is the same for every image, so nothing can be predicted"):
+        small(Blind(ever=False), ["conv"])
+
+
+@pytest.mark.parametrize(
+    ("module", "layers", "options", "said"),
+    [
+        (Static, ["blok.0"], {}, r"Static has no module 'blok.0'; nearest of its 9: block.0"),
+        (Static, ["unused"], {}, r"layer unused: it exists, but the forward never calls it"),
+        (Static, ["conv", "conv"], {}, r"recorded once each; got conv, conv"),
+        (Static, [], {}, r"wrap needs layers"),
+        (Static, ["relu"], {}, r"layer relu: its 2 calls give different shapes \(\(4, 12, 12\), \(4, 14, 14\)\)"),
+        (Static, ["conv"], {"recurrent": True}, r"Static is not recurrent in these layers: each recorded layer is called once"),
+        (Static, ["conv"], {"region_layers": {"V4": ["cnv"]}}, r"Unknown layer for V4 of Static 'cnv'. Did you mean 'conv'"),
+        (Static, ["conv"], {"first_call": {"cnv": 1}}, r"Unknown layer in first_call of Static 'cnv'"),
+        (Static, ["conv"], {"first_call": {"conv": -1}}, r"a first call is at timestep 0 or later; got -1"),
+        (Recurrent, ["relu"], {}, r"layer relu: a module without weights that is called 16 times"),
+        (Recurrent, ["it"], {"recurrent": False}, r"said to be static, but it is called 8 times"),
+        (Recurrent, ["v4"], {}, r"not recurrent in these layers: v4 give the same at every call"),
+    ],
+)
+def test_a_wrong_use_says_the_rule(module: type[nn.Module], layers: list[str], options: dict[str, object], said: str) -> None:
+    with pytest.raises(NeurofitError, match=said) as error:
+        small(module(), layers, **options)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_outputs_that_cannot_be_recorded_are_refused() -> None:
+    class Texts(nn.Module):
+        def forward(self, images: Tensor) -> tuple[str, Tensor]:
+            return "no", images
+
+    class Text(Texts):
+        def forward(self, images: Tensor) -> str:  # type: ignore[override]
+            return "no"
+
+    class TimeFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flip = nn.Identity()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.flip(images.mean(dim=0))  # type: ignore[no-any-return]
+
+    with pytest.raises(NeurofitError, match=r"layer flip: the first axis must be the batch \(4 images\); got shape \(3, 16, 16\)"):
+        small(TimeFirst(), ["flip"])
+    small(nn.Sequential(Texts()), ["0"])  # the first tensor of a tuple
+    with pytest.raises(NeurofitError, match=r"layer 0: a recorded layer gives a tensor, or a tuple that holds one; got str"):
+        small(nn.Sequential(Text()), ["0"])
+
+
+def test_a_recurrent_module_has_its_own_presentation() -> None:
+    model = small(Recurrent(), ["it"])
+    assert len(steps(model, Presentation(n_timesteps=3))) == 3
+    for shown in (NEURAL, Presentation(n_timesteps=8, image_off=4)):
+        with pytest.raises(NeurofitError, match="has 8 timesteps in one forward, with the image always on; got a presentation of"):
+            model.unroll(images(), shown)
+    with pytest.raises(NeurofitError, match=r"takes images in \[0, 1\]"):
+        model.unroll(images() + 1)
+
+
+def test_gradients_flow_to_the_module() -> None:
+    net = Recurrent()
+    model = small(net, ["it"])
+    loss = sum(activations["it"].square().mean() for _, activations in model.unroll(images()))
+    assert isinstance(loss, Tensor)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert net.v4.weight.grad is not None
+    assert net.back.weight.grad is not None
+
+
+def test_static_activations_are_kept_once(make_recording: Callable[..., neurofit.Recording]) -> None:
+    stimuli: StimulusSet = make_recording().stimuli
+    activations = extract(small(Static(), ["conv"]), stimuli, time_bins=[(10 * step, 10 * step + 10) for step in range(26)], batch_size=4)
+    blocks = {id(block) for block in activations.blocks.values()}
+    assert len(activations.blocks) == 26
+    assert len(blocks) == 1
+    assert activations.features("conv", (30, 55)) is activations.blocks["conv", 0]
+    assert activations.covered("conv", [(0, 10), (250, 260)]).all()
+
+
+def test_torchvision_and_timm_models_unfold_flat() -> None:
+    torchvision = _importable("torchvision.models")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        resnet = torchvision.resnet18(weights=None).eval()
+    model = wrap(resnet, ["layer2", "layer4.1.conv2"], region_layers={"V4": ["layer2"], "IT": ["layer4.1.conv2"]})
+    validate_model(model)
+    assert not model.recurrent
+    shown = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        ((_, activations),) = model.unroll(shown, layers=["layer2"])
+        normalised = (shown - model.image_mean) / model.image_std
+        expected = resnet.layer2(resnet.layer1(resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(normalised))))))
+    torch.testing.assert_close(activations["layer2"], expected)
+    validate_model(wrap(torchvision.alexnet(weights=None).eval(), ["features.5", "features.12", "classifier.5"]))
+    with pytest.raises(NeurofitError, match=r"layer layer1.0.relu: a module without weights that is called 2 times"):
+        wrap(resnet, ["layer1.0.relu"])
+
+
+def test_a_timm_model_is_taken_with_its_own_normalisation() -> None:
+    timm = _importable("timm")
+    vit = timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False).eval()
+    model = wrap(vit, ["blocks.3", "blocks.11"], region_layers={"V4": ["blocks.3"]})
+    assert model.mean == (0.5, 0.5, 0.5)
+    validate_model(model)
+    shown = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        ((_, activations),) = model.unroll(shown)
+        expected = vit.forward_intermediates((shown - 0.5) / 0.5, indices=[3, 11], output_fmt="NLC", intermediates_only=True)
+    for layer, maps in zip(model.layers, expected, strict=True):
+        np.testing.assert_allclose(activations[layer][:, 1:].numpy(), maps.numpy(), atol=1e-5)
+
+
+def _importable(name: str):  # type: ignore[no-untyped-def]
+    try:
+        return __import__(name, fromlist=["_"])
+    except (ImportError, RuntimeError) as error:  # a torchvision of another torch raises RuntimeError
+        pytest.skip(f"{name} cannot be imported: {error}")
