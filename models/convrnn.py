@@ -196,6 +196,10 @@ class ConvRNN(nn.Module):
             found |= prefixed(f"net.{layer}", self._built(layer).initialisers())
         return found
 
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter, those of all layers (zoo_facts 11)."""
+        return {f"net.{layer}.{name}": decay for layer in self.layers for name, decay in self._built(layer).weight_decays().items()}
+
     def _steps(self, images: Tensor, shown: Presentation, asked: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Tensor]]]:
         normalized = (images - self.image_mean) / self.image_std
         blank = self._blank(normalized, shown)

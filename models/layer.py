@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
-from neurofit.models.cells import CELLS, CellShapes, Drive, Shape, State
+from neurofit.models.cells import CELLS, WEIGHT_DECAY, CellShapes, Drive, Shape, State
 from neurofit.models.convolution import Convolution, Padding, shortcut
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, VarianceScaling, prefixed
 
@@ -189,6 +189,13 @@ class BuiltLayer(nn.Module):
         own = {f"{name}.weight": conv.weight for name, conv in convs.items()} | {f"{name}.bias": conv.bias for name, conv in convs.items()}
         projection = {} if self.residual is None else {f"residual.{name}": GlorotUniform() for name, _ in self.residual.named_parameters()}
         return own | projection | prefixed("cell", self.cell.initialisers())
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return those of the convolutions, kernels and biases, and of the cell; a residual has none."""
+        own = dict.fromkeys(
+            ("conv.weight", "conv.bias", *(() if self.post_conv is None else ("post_conv.weight", "post_conv.bias"))), WEIGHT_DECAY
+        )
+        return own | {f"cell.{name}": decay for name, decay in self.cell.weight_decays().items()}
 
 
 def _convolution(conv: Conv, in_channels: int) -> Convolution:

@@ -72,6 +72,7 @@ _LSTM: tuple[Mapping[str, Any], ...] = (
         "forget_bias": 1.3561755203084322,
         "weight": VarianceScaling(0.7008842622125534),
         "gate_bias": 1.6427688907776656,
+        "weight_decay": 5.434329000564743e-6,
     },
     {
         "norm": True,
@@ -79,6 +80,7 @@ _LSTM: tuple[Mapping[str, Any], ...] = (
         "forget_bias": 0.977962918535079,
         "weight": VarianceScaling(1.8314561102978617),
         "gate_bias": -1.166018906771675,
+        "weight_decay": 7.612613874483112e-6,
         "peepholes": True,
     },
     {
@@ -87,6 +89,7 @@ _LSTM: tuple[Mapping[str, Any], ...] = (
         "forget_bias": 0.9249280259963113,
         "weight": VarianceScaling(0.8937636886958731),
         "gate_bias": -1.3495015766804237,
+        "weight_decay": 3.038054940623377e-6,
     },
 )
 

@@ -1,6 +1,6 @@
 """The cells, one file each; `CELLS[name](shapes, **options)` builds one. See models/README.md for adding one."""
 
-from neurofit.models.cells.cell import CELLS, Cell, CellShapes, Drive, Shape, State, register_cell
+from neurofit.models.cells.cell import CELLS, WEIGHT_DECAY, Cell, CellShapes, Drive, Shape, State, register_cell
 from neurofit.models.cells.gru import GRU
 from neurofit.models.cells.intersectionrnn import IntersectionRNN
 from neurofit.models.cells.lstm import LSTM
@@ -17,6 +17,7 @@ __all__ = [
     "LSTM",
     "RGC",
     "UGRNN",
+    "WEIGHT_DECAY",
     "Cell",
     "CellShapes",
     "Drive",

@@ -91,6 +91,10 @@ class Cell(nn.Module, ABC):
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return an initialiser for every parameter."""
 
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter; one that is not named has none (zoo_facts 11)."""
+        return {}
+
     def zeros(self, x: Tensor, channels: int | None = None) -> Tensor:
         """Return zeros (batch channel height width) with the maps of `x` and so many channels, or else this cell's."""
         return x.new_zeros(len(x), channels or self.shapes.channels, *x.shape[2:])
@@ -110,6 +114,9 @@ def closing_gate(drive: Tensor | None) -> Tensor | float:
     """Return 1 - sigmoid(drive), the more drive the more closed; without a drive, where gating is off, one half."""
     return 0.5 if drive is None else torch.sigmoid(-drive)
 
+
+WEIGHT_DECAY = 1e-4
+"""Of nearly all that is decayed in the published models (zoo_facts 11)."""
 
 CELLS: Registry[type[Cell]] = Registry("cell")
 register_cell = CELLS.register

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
 from neurofit.models.cells.switches import Bypass
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, Stacked, prefixed
@@ -75,3 +75,7 @@ class GRU(Cell):
             "candidate.weight": kernel,
             **prefixed("bypass", self.bypass.initialisers()),
         }
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of kernels and biases, of all but a bypass."""
+        return {name: WEIGHT_DECAY for name, _ in self.named_parameters() if not name.startswith("bypass")}

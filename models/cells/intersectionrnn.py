@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser
 
@@ -66,3 +66,7 @@ class IntersectionRNN(Cell):
         """Return Glorot uniform kernels and zero biases."""
         kernel = GlorotUniform(in_channels=self.shapes.x[0] + self.shapes.channels)
         return {"input.weight": kernel, "input.bias": Constant(0.0), "state.weight": kernel}
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of kernels and biases."""
+        return {name: WEIGHT_DECAY for name, _ in self.named_parameters()}

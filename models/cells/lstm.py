@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
-from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
 from neurofit.models.cells.switches import Bypass
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, KernelInitialiser, prefixed
@@ -45,6 +45,8 @@ class LSTM(Cell):
         How the kernel starts, and the peepholes with it.
     gate_bias
         Where b starts, in all four gates.
+    weight_decay
+        Of W and b.
     bypassing, gating
         The switches of the 2018 ablations; gating alone is on in the published models.
 
@@ -63,6 +65,7 @@ class LSTM(Cell):
         peepholes: bool = False,
         weight: KernelInitialiser | None = None,
         gate_bias: float = 0.0,
+        weight_decay: float = WEIGHT_DECAY,
         bypassing: bool = False,
         gating: bool = True,
     ) -> None:
@@ -72,6 +75,7 @@ class LSTM(Cell):
         self.forget_bias = forget_bias
         self.weight = weight or GlorotUniform()
         self.gate_bias = gate_bias
+        self.weight_decay = weight_decay
         self.parts = _PARTS if gating else ("transform",)
         self.input = Convolution(shapes.x[0], len(self.parts) * shapes.channels, kernel=kernel)
         self.state = Convolution(shapes.channels, len(self.parts) * shapes.channels, kernel=kernel, bias=False)
@@ -107,6 +111,10 @@ class LSTM(Cell):
         peepholes = {f"peepholes.{part}": self.weight for part in self.peepholes}
         own: dict[str, Initialiser] = {"input.weight": kernel, "input.bias": Constant(self.gate_bias), "state.weight": kernel}
         return own | norms | peepholes | prefixed("bypass", self.bypass.initialisers())
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of the kernel and the bias, but not of norms, peepholes and a bypass."""
+        return dict.fromkeys(("input.weight", "input.bias", "state.weight"), self.weight_decay)
 
     def _norm(self, part: str, values: Tensor) -> Tensor:
         return self.norms[part](values) if part in self.norms else values

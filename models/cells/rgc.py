@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurofit.errors import NeurofitError
-from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, closing_gate, register_cell
+from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, closing_gate, register_cell
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import GlorotUniform, Initialiser, Stacked
 
@@ -79,3 +79,7 @@ class RGC(Cell):
         """Return Glorot uniform kernels."""
         two = Stacked(((self.shapes.channels, GlorotUniform()),) * 2)
         return {name: two if "_to_gates" in name else GlorotUniform() for name, _ in self.named_parameters()}
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of the kernels."""
+        return {name: WEIGHT_DECAY for name, _ in self.named_parameters()}

@@ -17,6 +17,7 @@ from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, V
 TAU_SCALE = 0.9219348064291611
 GATE_SCALE = 0.7006566684988862
 WEIGHT_SCALE = 0.6393378386273998
+WEIGHT_DECAY = 2.033999204146308e-4
 
 
 @register_cell("rgc_median")
@@ -101,6 +102,11 @@ class RGCMedian(Cell):
             else:
                 found[name] = scaled
         return found
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of the search for the kernels, but not of the residual."""
+        kernels = (name for name, _ in self.named_parameters() if name.endswith("weight") and not name.startswith("residual"))
+        return dict.fromkeys(kernels, WEIGHT_DECAY)
 
     def _kept(self, gate: str, memory: Tensor) -> Tensor:
         """Return alpha (1 - sigmoid(D(memory))) memory."""

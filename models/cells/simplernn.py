@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_cell
+from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, register_cell
 from neurofit.models.cells.switches import Bypass, StateGates
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, prefixed
@@ -68,3 +68,7 @@ class SimpleRNN(Cell):
         norm = {"norm.weight": Constant(1.0), "norm.bias": Constant(0.0)} if isinstance(self.norm, nn.GroupNorm) else {}
         gates = {} if self.state_gates is None else prefixed("state_gates", self.state_gates.initialisers())
         return kernels | biases | norm | gates | prefixed("bypass", self.bypass.initialisers())
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of kernels and biases, of all but the norm and a bypass."""
+        return {name: WEIGHT_DECAY for name, _ in self.named_parameters() if not name.startswith(("norm", "bypass"))}

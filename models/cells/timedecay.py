@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_cell
+from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, register_cell
 from neurofit.models.cells.switches import StateGates
 from neurofit.models.initialisers import Constant, Initialiser, prefixed
 
@@ -57,3 +57,7 @@ class TimeDecay(Cell):
         """Return the decay's, and the gates'."""
         gates = {} if self.state_gates is None else prefixed("state_gates", self.state_gates.initialisers())
         return {"decay": Constant(self.initial_decay), **gates}
+
+    def weight_decays(self) -> Mapping[str, float]:
+        """Return that of the gates' kernels."""
+        return {name: WEIGHT_DECAY for name, _ in self.named_parameters() if name != "decay"}
