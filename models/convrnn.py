@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import Shape, State
@@ -110,6 +111,8 @@ class ConvRNN(nn.Module):
         self.std = std
         self.ms_per_timestep = ms_per_timestep
         self.unrolling = check_option("unroll", unroll, UNROLLS)
+        self.recompute = False
+        """Whether a training keeps only what steps give, and computes the rest of a step again for its gradient."""
         self.decoder = DECODERS[check_option("decoder", decoder, DECODERS)]()
         # Not persistent: they belong to the model's definition, not to its weights.
         self.image_mean: Tensor
@@ -141,12 +144,16 @@ class ConvRNN(nn.Module):
 
     def forward(self, images: Tensor, presentation: str | Presentation = "default") -> Tensor:
         """Return the decoder's logits (batch class) for images (batch channel height width) in [0, 1]."""
-        readout = self.layers[-1]
+        logits: Tensor = self.decoder(readout for _, readout in self.readouts(images, presentation))
+        return logits
+
+    def readouts(self, images: Tensor, presentation: str | Presentation = "default") -> Iterator[tuple[int, Tensor]]:
+        """Yield (timestep, the readout's logits (batch class)) from the first timestep on that decoders see."""
+        layer = self.layers[-1]
         shown = find_presentation(self, presentation)
         start = min(self.decoded_from, shown.n_timesteps - 1)
-        steps = self.unroll(images, shown, layers=(readout,))
-        logits: Tensor = self.decoder(activations[readout].flatten(1) for timestep, activations in steps if timestep >= start)
-        return logits
+        steps = self.unroll(images, shown, layers=(layer,))
+        return ((timestep, activations[layer].flatten(1)) for timestep, activations in steps if timestep >= start)
 
     def unroll(
         self, images: Tensor, presentation: str | Presentation = "default", *, layers: Sequence[str] | None = None
@@ -228,7 +235,10 @@ class ConvRNN(nn.Module):
             return last
         drive = last.drive if last is not None and same_u else built.drive(u)
         state = built.initial_state(drive) if last is None else last.state
-        return _Step(u, drive, *built.step(*_of_one_batch(drive, fb, state)))
+        given = _of_one_batch(drive, fb, state)
+        if self.recompute and torch.is_grad_enabled():
+            return _Step(u, drive, *checkpoint(built.step, *given, use_reentrant=False, preserve_rng_state=False))
+        return _Step(u, drive, *built.step(*given))
 
     def _blank(self, normalized: Tensor, shown: Presentation) -> Tensor:
         blank = normalized.new_tensor(shown.blank)

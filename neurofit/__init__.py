@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neurofit.assemblies import Recording as Recording
     from neurofit.assemblies import validate_recording as validate_recording
     from neurofit.data_loaders import list_recordings as list_recordings
+    from neurofit.data_loaders import load_images as load_images
     from neurofit.data_loaders import load_recording as load_recording
     from neurofit.errors import NeurofitError as NeurofitError
     from neurofit.extract import Activations as Activations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from neurofit.protocol import validate_model as validate_model
     from neurofit.score import score as score
     from neurofit.stimuli import StimulusSet as StimulusSet
+    from neurofit.train import TrainConfig as TrainConfig
+    from neurofit.train import train as train
 
 __version__ = "0.1.0"
 
@@ -36,12 +39,15 @@ _HOME_OF = {
     "Recording": "neurofit.assemblies",
     "ScoreConfig": "neurofit.presets",
     "StimulusSet": "neurofit.stimuli",
+    "TrainConfig": "neurofit.train",
     "create_model": "neurofit.models",
     "extract": "neurofit.extract",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",
+    "load_images": "neurofit.data_loaders",
     "load_recording": "neurofit.data_loaders",
     "score": "neurofit.score",
+    "train": "neurofit.train",
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",
     "wrap": "neurofit.models",

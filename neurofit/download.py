@@ -35,10 +35,17 @@ def offline() -> bool:
     return os.environ.get("NEUROFIT_OFFLINE", "") not in ("", "0")
 
 
+def mirrored(name: str, *, dataset: str) -> Path | None:
+    """Return a file's path in the mirror (NEUROFIT_MIRROR=DIR, laid out DIR/dataset/name), if there is a mirror that holds it."""
+    mirror = os.environ.get("NEUROFIT_MIRROR")
+    path = Path(mirror).expanduser() / dataset / name if mirror else None
+    return path if path is not None and path.is_file() else None
+
+
 def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> Path:
     """Return the path of a file's verified copy in NEUROFIT_HOME/kind/dataset, bringing it there if need be.
 
-    The mirror (NEUROFIT_MIRROR=DIR, laid out DIR/dataset/name) comes first, then the address. An interrupted download goes on
+    The mirror comes first, then the address. An interrupted download goes on
     where it stopped. A file without a sha256 is whole, but not otherwise checked.
 
     Raises
@@ -53,14 +60,14 @@ def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> P
         if file.sha256 is None or sha256_of(target) == file.sha256:
             return target
         raise NeurofitError(f"{target} is not the published {file.name} (its sha256 differs). Delete it and run the command again.")
-    mirror = os.environ.get("NEUROFIT_MIRROR")
-    source = Path(mirror).expanduser() / dataset / file.name if mirror else None
+    source = mirrored(file.name, dataset=dataset)
     with atomic_file(target) as temporary:
-        if source is not None and source.is_file():
+        if source is not None:
             shutil.copyfile(source, temporary)
             origin = str(source)
         elif offline():
-            looked = f" nor at {source}" if source else ""
+            mirror = os.environ.get("NEUROFIT_MIRROR")
+            looked = f" nor at {Path(mirror).expanduser() / dataset / file.name}" if mirror else ""
             raise NeurofitError(
                 f"{file.name} of {dataset} is not at {target}{looked}, and downloads are off.\n"
                 "Allow them (drop --offline), or set NEUROFIT_MIRROR to a folder that holds "
