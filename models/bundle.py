@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def read_bundle(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     Parameters
     ----------
     path
-        The prefix that its files share, such as `model.ckpt`, or the path of its `.index`.
+        The prefix that its files share, such as `model.ckpt`, or the path of one of them.
 
     Returns
     -------
@@ -105,7 +106,7 @@ class _Damage(Exception):
 
 
 def _prefix(path: str | Path) -> str:
-    return os.fspath(path).removesuffix(".index")
+    return re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", os.fspath(path))
 
 
 def _index_path(prefix: str) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from neurofit.errors import NeurofitError
 from neurofit.home import home
 from neurofit.models.convrnn import SIX_LAYER_PRESENTATIONS, ConvRNN
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD
@@ -133,12 +134,19 @@ class ModelOptions(TypedDict, total=False):
         Length of its logits.
     unroll
         "biological" or "feedforward-per-step", see `neurofit.models.convrnn`.
+    decoder
+        "last", "max_conf" or "thresh", see `neurofit.models.decoders`.
+    bypassing, gating
+        The switches of the 2018 ablations, set in every cell of the model; a cell says what it does without or with them.
     """
 
     seed: int | None
     input_size: int
     n_classes: int
     unroll: str
+    decoder: str
+    bypassing: bool
+    gating: bool
 
 
 def assemble(
@@ -150,9 +158,13 @@ def assemble(
 ) -> ConvRNN:
     """Return the model of a table of layers, a function of the number of classes, with the registered metadata of `name`."""
     info = INFO[name]
+    n_classes = options.get("n_classes", info.n_classes)
+    if n_classes < 1:
+        raise NeurofitError(f"{name} needs at least 1 class; got n_classes={n_classes}.")
+    switches = {switch: value for switch, value in options.items() if switch in ("bypassing", "gating")}
     return ConvRNN(
         name,
-        table(options.get("n_classes", info.n_classes)),
+        [_switched(layer, switches) for layer in table(n_classes)],
         feedback=feedback,
         region_layers=info.region_layers,
         input_size=options.get("input_size", info.input_size),
@@ -160,7 +172,12 @@ def assemble(
         presentations=info.presentations,
         mean=info.mean,
         std=info.std,
-        decoder=info.decoder,
+        decoder=options.get("decoder", info.decoder),
         unroll=options.get("unroll", "biological"),
         seed=options.get("seed", 0),
     )
+
+
+def _switched(layer: Layer, switches: Mapping[str, object]) -> Layer:
+    """Return a layer with its cell's switches set; one without memory has none."""
+    return layer if layer.cell == "memoryless" else replace(layer, cell_options={**layer.cell_options, **switches})

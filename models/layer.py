@@ -5,6 +5,7 @@ x = before_cell(conv(before_conv(u))), (y, state) = cell(x, u, fb, state), outpu
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import CELLS, WEIGHT_DECAY, CellShapes, Drive, Shape, State
 from neurofit.models.convolution import Convolution, Padding, shortcut
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, VarianceScaling, prefixed
@@ -155,6 +156,9 @@ class BuiltLayer(nn.Module):
                 f"{height} x {width}; take larger images."
             )
         x = _shape_after(spec.before_cell, (spec.conv.channels, *size))
+        taken = [name for name in inspect.signature(CELLS[spec.cell]).parameters if name != "shapes"]
+        for option in spec.cell_options:
+            check_option(f"option of the cell {spec.cell}", option, taken)
         self.cell = CELLS[spec.cell](CellShapes(x=x, u=u, fb=fb, channels=spec.channels_of_cell), **spec.cell_options)
         self.post_conv = _convolution(spec.post_conv, spec.channels_of_cell) if spec.post_conv else None
         self.residual = shortcut(u[0], spec.channels) if spec.residual else None

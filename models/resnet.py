@@ -50,7 +50,7 @@ def _torchvision(name: str, region_layers: Mapping[str, Sequence[str]], *, seed:
             f"{name} is torchvision's, which cannot be imported ({error}).\n"
             "Install the torchvision that belongs to your torch: pip install torch torchvision."
         ) from error
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed or 0)
         module = getattr(models, name)(weights=None).eval()
     layers = [layer for layers in region_layers.values() for layer in layers]

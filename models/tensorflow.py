@@ -235,11 +235,13 @@ def _refuse_misfits(model: str, given: Mapping[str, Values], shapes: Mapping[str
     both = sorted(given.keys() & shapes.keys())
     misshapen = (f"{name} {given[name].shape}, not {shapes[name]}" for name in both if given[name].shape != shapes[name])
     mistyped = (f"{name} {given[name].dtype}" for name in both if given[name].dtype != np.float32)
+    nonfinite = (name for name in both if given[name].dtype == np.float32 and not np.isfinite(given[name]).all())
     faults = {
         "missing": sorted(shapes.keys() - given.keys()),
         "unexpected": sorted(given.keys() - known),
         "of another shape": misshapen,
         "not float32": mistyped,
+        "not finite": nonfinite,
     }
     if texts := [text for fault, names in faults.items() if (text := listed(fault, names, limit=2))]:
         raise NeurofitError(f"The TensorFlow variables are not those of {model}: {'; '.join(texts)}.")
@@ -250,7 +252,7 @@ def _refuse_other_values(model: str, given: Mapping[str, Values], fixed: Mapping
     if decays := _values(given, (name for name in others if fixed[name] == 0 and not zero_fixed)):
         raise NeurofitError(
             f"Decays of layers without memory are fixed at 0 in {model}: {listed('not 0', decays)}.\n"
-            "zero_fixed=True (--zero-fixed-decays) takes them as 0."
+            "--zero-fixed-decays (zero_fixed=True) takes them as 0."
         )
     if constants := _values(given, (name for name in others if fixed[name] != 0)):
         rule = ", ".join(f"{name} at {value:g}" for name, value in fixed.items() if value != 0)

@@ -74,6 +74,8 @@ def check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor],
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and the metadata of a .safetensors file; raise NeurofitError if there is none, or it is damaged."""
     path = Path(path)
+    if path.name.endswith(".index") or path.with_name(f"{path.name}.index").is_file():
+        raise NeurofitError(f"{path} is a TensorFlow checkpoint: `neurofit weights convert` makes a .safetensors file of it.")
     if not path.is_file():
         raise NeurofitError(f"There is no file of weights at {path}.")
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, per_channel
 from neurofit.presentation import NEURAL, Presentation
-from neurofit.protocol import find_layers, find_presentation
+from neurofit.protocol import find_layers, find_presentation, refuse_text
 
 Call = Callable[[nn.Module, Tensor], object]
 """Runs a module on normalised images (batch channel height width)."""
 
-N_PROBES = 4
-"""Random images that a module is tried on when it is wrapped."""
+N_PROBES = 7
+"""Random images that a module is tried on when it is wrapped; no usual number of timesteps, to tell the batch from time."""
 
 
 STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
@@ -66,8 +66,8 @@ def wrap(
         Whether it unfolds in time: True claims that recorded layers are called several times in one forward and change from call to
         call; False that each is called once. None takes what the probe finds.
     first_call
-        Layer -> the timestep of its first call, 0 by default. Needed where layers are called a different number of times. Before
-        its first call a layer is 0, after its last it stays as it is.
+        Layer -> the timestep of its first call, 0 by default: a latency. Needed where layers are called a different number of times,
+        or once behind a recurrent one. Before its first call a layer is 0, after its last it stays as it is.
     call
         Runs the module, for one that takes more than images: `lambda module, images: module(images, n_steps=8)`.
     region_layers
@@ -78,7 +78,7 @@ def wrap(
     visual_degrees
         Width of its field in degrees of visual angle.
     ms_per_timestep
-        Duration of a call in ms.
+        Duration of a call in ms: eight calls of 10 ms end before IT answers.
 
     Returns
     -------
@@ -96,10 +96,16 @@ def wrap(
     NeurofitWarning
         If a layer is the same for every image at some timestep: its image-driven ones begin later, or have a gap.
     """
+    if not isinstance(module, nn.Module):
+        raise NeurofitError(f"wrap takes a torch module, an instance and not its class; got {module!r}.")
+    refuse_text("layers", layers)
+    for region, own in (region_layers or {}).items():
+        refuse_text(f"layers of {region}", own)
     config = getattr(module, "pretrained_cfg", None) or {}
     size = input_size if input_size is not None else int(config.get("input_size", (3, 224, 224))[-1])
-    if size < 1 or ms_per_timestep < 1 or not layers:
-        raise NeurofitError(f"wrap needs layers, pixels and ms; got {len(layers)} layers, input_size={size}, {ms_per_timestep=}.")
+    for what, value in (("input_size", size), ("ms_per_timestep", ms_per_timestep), ("the number of layers", len(layers))):
+        if value < 1:
+            raise NeurofitError(f"{what} is at least 1; got {value}.")
     name = name or type(module).__name__
     return WrappedModel(
         name,
@@ -114,7 +120,7 @@ def wrap(
         },
         input_size=size,
         mean=_rgb(mean if mean is not None else config.get("mean", IMAGENET_MEAN)),
-        std=_rgb(std if std is not None else config.get("std", IMAGENET_STD)),
+        std=_rgb(std if std is not None else config.get("std", IMAGENET_STD), positive=True),
         visual_degrees=visual_degrees,
         ms_per_timestep=ms_per_timestep,
     )
@@ -178,8 +184,11 @@ class WrappedModel(nn.Module):
         weight = next((each for each in module.parameters() if each.is_floating_point()), torch.empty(0))
         self.register_buffer("image_mean", per_channel(mean).to(weight), persistent=False)
         self.register_buffer("image_std", per_channel(std).to(weight), persistent=False)
-        calls = _probe(self)
-        self.timeline = _timeline(self, calls, recurrent=recurrent, first_call=first_call)
+        self.training = module.training
+        order = _probe(self)
+        calls = _by_layer(order, layers)
+        _check_calls(self, calls)
+        self.timeline = _timeline(self, calls, [layer for layer, _ in order], recurrent=recurrent, first_call=first_call)
         self.first_timestep: Mapping[str, int] = _image_driven_from(self, calls)
         # A static model is shown images as every other, a recurrent one for as long as its forward lasts.
         own = Presentation(n_timesteps=self.timeline.n_timesteps)
@@ -199,8 +208,8 @@ class WrappedModel(nn.Module):
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Show images and yield (timestep, {layer: activations (batch ...), as the layer gives them}).
 
-        One forward records all calls of the asked layers, and ends with the last of them. A static model answers alike at every
-        timestep, whatever follows the image; a recurrent one sees the image throughout, for as many timesteps as it has calls.
+        One forward records all calls of the asked layers. A static model answers alike at every timestep, whatever follows the image;
+        a recurrent one sees the image throughout, for as many timesteps as it has calls.
 
         Raises
         ------
@@ -218,7 +227,13 @@ class WrappedModel(nn.Module):
         return self._steps(self._normalised(images), shown, asked)
 
     def _steps(self, normalised: Tensor, shown: Presentation, asked: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        calls = record(self, normalised, asked, expected=self.timeline.calls)
+        calls = _by_layer(record(self, normalised, asked), asked)
+        for layer in asked:
+            if len(calls[layer]) != self.timeline.calls[layer]:
+                raise NeurofitError(
+                    f"{self.name}, layer {layer}: it was called {self.timeline.calls[layer]} times in a forward when it was wrapped, "
+                    f"and {len(calls[layer])} times now. Layers need the same number of timesteps for all images."
+                )
         blank = {layer: torch.zeros_like(calls[layer][0]) for layer in asked if self.timeline.first[layer]}
         for timestep in range(shown.n_timesteps):
             at = {layer: self.timeline.call_at(layer, timestep) for layer in asked}
@@ -229,53 +244,36 @@ class WrappedModel(nn.Module):
         return (images - self.image_mean) / self.image_std
 
 
-class _EverythingRecorded(Exception):
-    """Ends a forward whose rest nobody asked for."""
+def record(model: WrappedModel, normalised: Tensor, layers: Sequence[str]) -> list[tuple[str, Tensor]]:
+    """Return (layer, what it gives (batch ...)) for each call of a layer in one forward, in the order of the calls.
 
-
-def record(
-    model: WrappedModel, normalised: Tensor, layers: Sequence[str], *, expected: Mapping[str, int] | None = None
-) -> dict[str, list[Tensor]]:
-    """Return what layers give at each of their calls in one forward, (batch ...) each.
-
-    Parameters
-    ----------
-    model
-        Whose module is run.
-    normalised
-        Images (batch channel height width).
-    layers
-        Names of modules.
-    expected
-        Layer -> number of its calls; the forward ends when all have come. None runs it to its end.
+    The forward runs to its end, so that a module which keeps a state can put it in order.
 
     Raises
     ------
     NeurofitError
-        If a layer gives no tensor with the batch first, or is not called as often as expected.
+        If a layer gives no tensor with the batch first.
     """
-    calls: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    calls: list[tuple[str, Tensor]] = []
 
     def note(layer: str, module: nn.Module, args: Any, output: object) -> None:
         # A copy: what follows a module may change its output in place.
-        calls[layer].append(_tensor(output, len(normalised), where=f"{model.name}, layer {layer}").clone())
-        if expected is not None and all(len(calls[name]) >= expected[name] for name in layers):
-            raise _EverythingRecorded
+        calls.append((layer, _tensor(output, len(normalised), where=f"{model.name}, layer {layer}").clone()))
 
     with ExitStack() as hooks:
-        for layer in layers:
+        for layer in dict.fromkeys(layers):
             hooks.callback(model.module.get_submodule(layer).register_forward_hook(partial(note, layer)).remove)
-        with suppress(_EverythingRecorded):
-            model.call(model.module, normalised)
-    for layer in layers:
-        if expected is not None and len(calls[layer]) < expected[layer]:
-            raise NeurofitError(f"{model.name}, layer {layer}: called {len(calls[layer])} times in this forward, before {expected[layer]}.")
+        model.call(model.module, normalised)
     return calls
 
 
-def _rgb(values: Sequence[float]) -> tuple[float, float, float]:
-    if len(values) != 3:
-        raise NeurofitError(f"Images are RGB, with a mean and a standard deviation for each of 3 channels; got {tuple(values)}.")
+def _by_layer(calls: Sequence[tuple[str, Tensor]], layers: Sequence[str]) -> dict[str, list[Tensor]]:
+    return {layer: [output for name, output in calls if name == layer] for layer in layers}
+
+
+def _rgb(values: Sequence[float], *, positive: bool = False) -> tuple[float, float, float]:
+    if len(values) != 3 or (positive and min(values) <= 0):
+        raise NeurofitError(f"Images are RGB, with a mean and a positive standard deviation for each of 3 channels; got {tuple(values)}.")
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 
@@ -306,18 +304,29 @@ def _existing(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
     return tuple(layers)
 
 
-def _probe(model: WrappedModel) -> dict[str, list[Tensor]]:
-    """Return every call of every layer on a few random images, without a trace in the module."""
+def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
+    """Return every call of every layer on a few random images; modes and torch's generators are left as they were."""
     rng = torch.Generator().manual_seed(0)
     images = torch.rand(N_PROBES, len(model.mean), model.input_size, model.input_size, generator=rng).to(model.image_mean)
-    modes = {each: each.training for each in model.module.modules()}
+    modes = {each: each.training for each in model.modules()}
     model.eval()
     try:
-        with torch.no_grad():
-            calls = record(model, (images - model.image_mean) / model.image_std, model.layers)
+        with torch.no_grad(), torch.random.fork_rng(range(torch.cuda.device_count())):
+            return record(model, (images - model.image_mean) / model.image_std, model.layers)
+    except NeurofitError:
+        raise
+    except Exception as error:  # whatever a module raises on images that it cannot take
+        raise NeurofitError(
+            f"{model.name} cannot be run on {tuple(images.shape)} images: {type(error).__name__}: {str(error).splitlines()[0]}\n"
+            "Give input_size=PIXELS for other images, or call=FUNCTION of module and images for a module that takes more than images."
+        ) from error
     finally:
         for each, mode in modes.items():
             each.training = mode
+
+
+def _check_calls(model: WrappedModel, calls: Mapping[str, list[Tensor]]) -> None:
+    """Refuse a layer that is never called, or whose calls cannot be timesteps."""
     for layer, outputs in calls.items():
         if not outputs:
             raise NeurofitError(f"{model.name}, layer {layer}: it exists, but the forward never calls it. Record another, or give `call`.")
@@ -327,10 +336,17 @@ def _probe(model: WrappedModel) -> dict[str, list[Tensor]]:
                 f"{model.name}, layer {layer}: its {len(outputs)} calls give different shapes ({', '.join(map(str, sorted(shapes)))}), "
                 "so it is one module in several places. Record the modules around it."
             )
-    return calls
 
 
-def _timeline(model: WrappedModel, calls: Mapping[str, list[Tensor]], *, recurrent: bool | None, first_call: Mapping[str, int]) -> Timeline:
+def _timeline(
+    model: WrappedModel,
+    calls: Mapping[str, list[Tensor]],
+    order: Sequence[str],
+    *,
+    recurrent: bool | None,
+    first_call: Mapping[str, int],
+) -> Timeline:
+    """Return when layers are called, from what each call gave and from the order of all calls."""
     counts = {layer: len(outputs) for layer, outputs in calls.items()}
     often = [layer for layer, count in counts.items() if count > 1]
     for layer, timestep in first_call.items():
@@ -351,15 +367,20 @@ def _timeline(model: WrappedModel, calls: Mapping[str, list[Tensor]], *, recurre
                 )
     changing = [layer for layer in often if any(not torch.equal(a, b) for a, b in zip(calls[layer], calls[layer][1:], strict=False))]
     if (recurrent or often) and not changing:
-        found = f"{', '.join(often)} give the same at every call" if often else "each recorded layer is called once"
-        raise NeurofitError(
-            f"{model.name} is not recurrent in these layers: {found} in one forward. Record others, or drop recurrent=True."
-        )
+        found = f"what {', '.join(often)} gives is the same at every call" if often else "each recorded layer is called once"
+        repair = "Record others, or drop recurrent=True." if recurrent else "Record a layer that changes from call to call."
+        raise NeurofitError(f"{model.name} is not recurrent in these layers: {found} in one forward. {repair}")
     first = {layer: first_call.get(layer, 0) for layer in model.layers}
     n_timesteps = max(first[layer] + counts[layer] for layer in model.layers)
-    unplaced = [layer for layer in model.layers if layer not in first_call and counts[layer] not in (1, n_timesteps)]
+    # A layer that is called once is static where it comes before all recurrence; behind that, only its caller knows its time.
+    begun = min((order.index(layer) for layer in often), default=len(order))
+    unplaced = [
+        layer
+        for layer in model.layers
+        if layer not in first_call and counts[layer] != n_timesteps and (counts[layer] > 1 or order.index(layer) > begun)
+    ]
     if unplaced:
-        said = ", ".join(f"{layer} {counts[layer]} times" for layer in model.layers if counts[layer] > 1)
+        said = ", ".join(f"{layer} {counts[layer]} time{'s' * (counts[layer] > 1)}" for layer in model.layers)
         raise NeurofitError(
             f"{model.name} calls {said} in one forward of {n_timesteps} timesteps. Say when {unplaced[0]} is called first: "
             f"first_call={{{unplaced[0]!r}: TIMESTEP}}."

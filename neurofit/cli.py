@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -463,4 +464,4 @@ def _number(value: float) -> str:
 
 
 def _first_line(documented: object) -> str:
-    return (documented.__doc__ or "").strip().splitlines()[0]
+    return escape((documented.__doc__ or "").strip().splitlines()[0])

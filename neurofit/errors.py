@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+FEW = 12
+"""Names that a message lists; of more, the nearest half of so many."""
+
 
 class NeurofitError(Exception):
     """A wrong use of neurofit: a name, file or value that breaks a stated rule (exit code 2)."""
@@ -26,7 +29,9 @@ def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitErro
     """Describe a name that does not exist, with those that do and the nearest of them."""
     names = sorted(existing)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
-    listed = ", ".join(names) if names else "none"
+    shown = names if len(names) <= FEW else sorted(difflib.get_close_matches(given, names, n=FEW // 2, cutoff=0.0))
+    more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
+    listed = ", ".join(shown) + more if names else "none"
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return NeurofitError(f"Unknown {kind} {given!r}.{hint}\nExisting: {listed}.")
 

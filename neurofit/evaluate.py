@@ -67,12 +67,13 @@ def evaluate(
     """
     device = torch.device(device)
     was_training = model.training
-    network = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    layout = getattr(model, "memory_format", torch.preserve_format)
+    network = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     total, loss, decoded = 0, 0.0, torch.zeros(2)
     over_time: dict[int, Tensor] = {}
     with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
         for images, labels in batches:
-            shown = images.to(device, memory_format=torch.channels_last)
+            shown = images.to(device, memory_format=layout)
             steps: dict[int, Tensor] = {}
             if hasattr(network, "readouts"):
                 steps = dict(network.readouts(shown, presentation))

@@ -66,7 +66,15 @@ def find_presentation(model: Model, presentation: str | Presentation) -> Present
 
 def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
     """Return the asked layers, all of them for None; an unknown one is refused with the nearest name."""
+    if layers is not None:
+        refuse_text("layers", layers)
     return model.layers if layers is None else tuple(check_option(f"layer of {model.name}", layer, model.layers) for layer in layers)
+
+
+def refuse_text(what: str, names: Sequence[str]) -> None:
+    """Refuse a single text where a list of names is meant, which would be taken letter by letter."""
+    if isinstance(names, str):
+        raise NeurofitError(f"{what} is a list of names; got the text {names!r}. Write [{names!r}].")
 
 
 def weights_sha256(model: torch.nn.Module) -> str:

@@ -207,7 +207,7 @@ def train(
     with joined(device) as team:
         batches = _batches(model, images, config, team)
         n_steps = config.epochs * batches.steps_per_epoch
-        network: Any = model.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network: Any = model.to(team.device, memory_format=_layout(model))  # type: ignore[call-overload]
         optimizer = make_optimizer(network, config)
         state = _State(network, optimizer, average=None if config.ema is None else copy.deepcopy(network.state_dict()))
         record = _described(network, images, config)
@@ -225,7 +225,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = lr
             torch.manual_seed(config.seed * 1_000_003 + step)  # whatever a module draws (dropout) depends on the step alone
-            loss, top1 = _gradients(objective, optimizer, batch, config, team)
+            loss, top1 = _gradients(objective, network, optimizer, batch, config, team)
             if config.clip is not None:
                 nn.utils.clip_grad_value_(network.parameters(), config.clip)
             team.step(optimizer)
@@ -295,19 +295,19 @@ class _Objective(nn.Module):
 
 
 def _gradients(
-    objective: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, config: TrainConfig, team: Team
+    objective: nn.Module, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, config: TrainConfig, team: Team
 ) -> tuple[Tensor, Tensor]:
     """Fill in the gradients of a batch; return its loss and the share of images whose class came first."""
     optimizer.zero_grad(set_to_none=True)
     objective.train()
     loss, correct = torch.zeros((), device=team.device), torch.zeros(())
     parts = list(zip(batch[0].chunk(config.accumulate), batch[1].chunk(config.accumulate), strict=True))
-    dtype = PRECISIONS[config.precision]
+    dtype, layout = PRECISIONS[config.precision], _layout(model)
     for i, (images, labels) in enumerate(parts):
         share = len(labels) / len(batch[1])
         apart = objective.no_sync() if i + 1 < len(parts) and isinstance(objective, DistributedDataParallel) else nullcontext()
         with apart, torch.autocast(team.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            shown = images.to(team.device, memory_format=torch.channels_last, non_blocking=True)
+            shown = images.to(team.device, memory_format=layout, non_blocking=True)
             part, n = objective(shown, labels.to(team.device, non_blocking=True))
             (share * part).backward()
         loss, correct = loss + share * part.detach(), correct + n
@@ -339,6 +339,12 @@ def _input_size(model: nn.Module) -> int:
     if not isinstance(size, int):
         raise NeurofitError(f"A model to train says its images' height and width in `input_size`; {type(model).__name__} does not.")
     return size
+
+
+def _layout(model: nn.Module) -> torch.memory_format:
+    """Return how a model says its tensors are laid out best; other modules may depend on the order that they were given."""
+    layout: torch.memory_format = getattr(model, "memory_format", torch.preserve_format)
+    return layout
 
 
 def _some_unused(model: nn.Module) -> bool:

@@ -234,6 +234,11 @@ def test_lists_are_complete_and_80_columns_wide(neurofit: Any, kind: str) -> Non
     assert max(len(line) for line in out.splitlines()) <= 80
 
 
+def test_an_equation_in_brackets_is_printed_as_it_stands(neurofit: Any) -> None:
+    _, out, _ = neurofit("list", "cells")
+    assert "[i; j; f; o] = LN(W * [x; h] + b)" in out
+
+
 @pytest.mark.parametrize(("name", "said"), [("rgc_tiny", "662,250"), ("hvm-sim", "SIMULATED"), ("cowley2023", "V4")])
 def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     code, out, _ = neurofit("describe", name)

@@ -164,6 +164,27 @@ def test_timesteps_share_an_array_only_as_long_as_they_are_alike(stimuli: Stimul
     assert whole.blocks["only", 1] is whole.blocks["only", 0]
 
 
+def test_a_model_may_change_its_state_in_place(stimuli: StimulusSet) -> None:
+    class InPlace(Moody):
+        def unroll(
+            self, images: Tensor, presentation: str | Presentation = "default", *, layers: Sequence[str] | None = None
+        ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+            state = images.mean(dim=(2, 3))
+            for timestep in range(3):
+                yield timestep, {"only": state}
+                state.mul_(2)
+
+    activations = extract(InPlace(), stimuli, batch_size=4)
+    first, second, third = (activations.blocks["only", step] for step in range(3))
+    np.testing.assert_array_equal(second, 2 * first)
+    np.testing.assert_array_equal(third, 4 * first)
+
+
+def test_bins_behind_the_unroll_are_refused_before_any_image(stimuli: StimulusSet) -> None:
+    with pytest.raises(NeurofitError, match=r"None of the time bins lies in the unroll of moody: 3 timesteps of 10 ms"):
+        extract(Moody(), stimuli, time_bins=[(100, 110)])
+
+
 def test_memory_keeps_the_disk_out_of_it(stimuli: StimulusSet) -> None:
     before = set((home() / "activations").glob("*")) if (home() / "activations").exists() else set()
     model = create_model("timedecay_tiny")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -255,6 +257,33 @@ def test_the_layers_can_be_compiled() -> None:
     for a, b in zip(compiled, plain, strict=True):
         for layer in layers:
             torch.testing.assert_close(a[layer], b[layer])
+
+
+def test_a_copy_of_a_compiled_model_is_a_model_of_its_own() -> None:
+    torch.compiler.reset()
+    model = create_model("timedecay_tiny", input_size=32).eval()
+    for _ in range(2):
+        model.compile(backend="eager")
+    copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    with torch.inference_mode():
+        expected = model(images())
+        for each in copies:
+            torch.testing.assert_close(each(images()), expected)
+            for parameter in each.parameters():
+                parameter.zero_()
+            assert not each(images()).any()
+        torch.testing.assert_close(model(images()), expected)
+
+
+@pytest.mark.parametrize("name", ["rgc_intermediate_tmaxconf", "simplernn_tiny"])
+def test_there_is_nothing_to_decode_before_the_image_reaches_the_readout(name: str) -> None:
+    size = SIZES[model_info(name).family]
+    model = create_model(name, input_size=size)
+    n = len(model.layers)
+    with pytest.raises(NeurofitError, match=f"reaches the readout of {name} at timestep {n - 1}, and the presentation ends after {n - 1}"):
+        model(images(2, size), Presentation(n_timesteps=n - 1))
+    with torch.no_grad():
+        assert not torch.equal(*model(images(2, size), Presentation(n_timesteps=n)))
 
 
 @pytest.mark.parametrize("name", ["rgc_tiny", "rgc_intermediate", "gru_intermediate"])

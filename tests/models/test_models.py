@@ -206,6 +206,26 @@ def test_unknown_names_and_options_get_the_nearest_one() -> None:
         create_model("rgc_tiny", inputsize=32)
 
 
+def test_decoder_and_switches_are_options_of_every_model() -> None:
+    assert type(create_model("rgc_tiny", decoder="thresh").decoder) is DECODERS["thresh"]
+    plain, switched = create_model("simplernn_tiny"), create_model("simplernn_tiny", bypassing=True, gating=True)
+    more = {
+        name.split(".cell.")[1].split(".")[0] for name in dict(switched.named_parameters()).keys() - dict(plain.named_parameters()).keys()
+    }
+    assert more == {"state_gates"}  # the bypass is the identity where the channels are equal
+    assert create_model("lstm_tiny", gating=False).layers == plain.layers
+    ablated = create_model("simplernn_shallow", bypassing=True, input_size=72)
+    assert weights_sha256(ablated) == weights_sha256(create_model("simplernn_shallow_bypass", input_size=72))
+    for options, said in (
+        ({"decoder": "first"}, "Unknown decoder 'first'"),
+        ({"n_classes": 0}, "needs at least 1 class"),
+    ):
+        with pytest.raises(NeurofitError, match=said):
+            create_model("rgc_tiny", **options)
+    with pytest.raises(NeurofitError, match=r"Unknown option of the cell timedecay 'bypassing'.*\nExisting: gating, initial_decay"):
+        create_model("timedecay_tiny", bypassing=True)
+
+
 def test_a_size_that_cannot_be_is_refused() -> None:
     with pytest.raises(NeurofitError, match="at least one pixel; got 0"):
         create_model("rgc_tiny", input_size=0)

@@ -57,11 +57,9 @@ class Static(nn.Module):
         self.unused = nn.Conv2d(4, 4, 1)
         self.several = Several()
         self.head = nn.Linear(4, 2)
-        self.n_heads = 0
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.several(self.relu(self.block(self.relu(self.norm(self.conv(images))))))[1]
-        self.n_heads += 1
         logits: Tensor = self.head(maps.mean(dim=(2, 3)))
         return logits
 
@@ -145,22 +143,107 @@ def test_what_follows_a_layer_in_place_does_not_reach_it() -> None:
     torch.testing.assert_close(steps(model)[0]["norm"], expected)
 
 
-def test_a_forward_ends_where_nothing_more_is_asked() -> None:
-    net = Static()
-    model = small(net, ["conv", "block.0"])
-    assert net.n_heads == 1  # the probe runs it to its end
-    steps(model, layers=["conv"])
-    assert net.n_heads == 1
-    assert not net.conv._forward_hooks
+class Keeper(nn.Module):
+    """Keeps its hidden state between passes and clears it behind the last recorded layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.take = nn.Conv2d(3, 3, 1)
+        self.hidden = nn.Conv2d(3, 3, 1)
+        self.out = nn.Conv2d(3, 3, 1)
+        self.state: Tensor | None = None
+        self.n_steps = 3
+
+    def forward(self, images: Tensor) -> Tensor:
+        for _ in range(self.n_steps):
+            taken = self.take(images)
+            self.state = torch.tanh(self.hidden(taken if self.state is None else taken + self.state))
+        result: Tensor = self.out(self.state)
+        self.state = None
+        return result
+
+
+def test_a_module_that_keeps_a_state_can_put_it_in_order() -> None:
+    net = Keeper()
+    model = small(net, ["hidden", "out"], recurrent=True, first_call={"out": 2})
+    validate_model(model)
+    first, again = (steps(model, layers=["hidden"]) for _ in range(2))
+    assert all(torch.equal(a["hidden"], b["hidden"]) for a, b in zip(first, again, strict=True))
+    assert net.state is None
+    assert not net.hidden._forward_hooks
+
+
+def test_a_layer_may_be_asked_for_twice() -> None:
+    model = small(Recurrent(), ["it", "v4"])
+    once, twice = steps(model, layers=["it"]), steps(model, layers=["it", "it"])
+    assert all(torch.equal(a["it"], b["it"]) for a, b in zip(once, twice, strict=True))
+
+
+def test_a_layer_behind_a_recurrent_one_has_no_time_of_its_own() -> None:
+    with pytest.raises(NeurofitError, match=r"calls it 8 times, readout 1 time in one forward of 8.*first_call=\{'readout': TIMESTEP\}"):
+        small(Recurrent(), ["it", "readout"])
+    model = small(Recurrent(), ["it", "readout"], first_call={"readout": 7})
+    assert model.first_timestep == {"it": 0, "readout": 7}
+    assert not steps(model)[6]["readout"].any()
+
+
+def test_another_number_of_calls_than_at_first_is_refused() -> None:
+    net = Keeper()
+    model = small(net, ["hidden"], recurrent=True)
+    for net.n_steps in (2, 4):
+        with pytest.raises(
+            NeurofitError, match=rf"layer hidden: it was called 3 times in a forward when it was wrapped, and {net.n_steps}"
+        ):
+            steps(model)
+
+
+def test_a_module_that_depends_on_the_layout_of_its_maps_can_be_extracted(make_recording: Callable[..., neurofit.Recording]) -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.head = nn.Linear(4 * 14 * 14, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.conv(images)
+            logits: Tensor = self.head(maps.view(len(maps), -1))
+            return logits
+
+    stimuli: StimulusSet = make_recording().stimuli
+    activations = extract(small(Views(), ["head"]), stimuli, time_bins=[(0, 10)])
+    assert activations.blocks["head", 0].shape == (6, 5)
+    with pytest.raises(NeurofitError, match=r"Views cannot be run on \(7, 3, 224, 224\) images: Runtime.*\nGive input_size="):
+        wrap(Views(), ["head"])
+
+
+def test_time_first_sequences_are_not_taken_for_batches() -> None:
+    class Sequence(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            out: Tensor = self.rnn(images.mean(dim=(2, 3))[None].expand(4, -1, -1))[0][-1]
+            return out
+
+    with pytest.raises(NeurofitError, match=r"layer rnn: the first axis must be the batch \(7 images\); got shape \(4, 7, 4\)"):
+        small(Sequence(), ["rnn"])
 
 
 def test_the_probe_leaves_no_trace() -> None:
-    net = Static().train()
+    class Draws(Static):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images) + torch.rand(1)
+
+    net = Draws().train()
     net.block.eval()
+    generator = torch.random.get_rng_state()
     before = {name: values.clone() for name, values in net.state_dict().items()}
-    small(net, ["conv"])
+    assert small(net, ["conv"]).training
     assert net.training
     assert not net.block.training
+    assert torch.equal(torch.random.get_rng_state(), generator)
     assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
 
 
@@ -226,7 +309,9 @@ def test_a_layer_that_is_the_same_for_every_image_is_pointed_at() -> None:
         (Static, ["blok.0"], {}, r"Static has no module 'blok.0'; nearest of its 9: block.0"),
         (Static, ["unused"], {}, r"layer unused: it exists, but the forward never calls it"),
         (Static, ["conv", "conv"], {}, r"recorded once each; got conv, conv"),
-        (Static, [], {}, r"wrap needs layers"),
+        (Static, [], {}, r"the number of layers is at least 1; got 0"),
+        (Static, "conv", {}, r"layers is a list of names; got the text 'conv'"),
+        (Static, ["conv"], {"std": (1.0, 0.0, 1.0)}, r"positive standard deviation"),
         (Static, ["relu"], {}, r"layer relu: its 2 calls give different shapes \(\(4, 12, 12\), \(4, 14, 14\)\)"),
         (Static, ["conv"], {"recurrent": True}, r"Static is not recurrent in these layers: each recorded layer is called once"),
         (Static, ["conv"], {"region_layers": {"V4": ["cnv"]}}, r"Unknown layer for V4 of Static 'cnv'. Did you mean 'conv'"),
@@ -234,7 +319,7 @@ def test_a_layer_that_is_the_same_for_every_image_is_pointed_at() -> None:
         (Static, ["conv"], {"first_call": {"conv": -1}}, r"a first call is at timestep 0 or later; got -1"),
         (Recurrent, ["relu"], {}, r"layer relu: a module without weights that is called 16 times"),
         (Recurrent, ["it"], {"recurrent": False}, r"said to be static, but it is called 8 times"),
-        (Recurrent, ["v4"], {}, r"not recurrent in these layers: v4 give the same at every call"),
+        (Recurrent, ["v4"], {}, r"not recurrent in these layers: what v4 gives is the same at every call .* Record a layer that changes"),
     ],
 )
 def test_a_wrong_use_says_the_rule(module: type[nn.Module], layers: list[str], options: dict[str, object], said: str) -> None:
@@ -260,7 +345,7 @@ def test_outputs_that_cannot_be_recorded_are_refused() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return self.flip(images.mean(dim=0))  # type: ignore[no-any-return]
 
-    with pytest.raises(NeurofitError, match=r"layer flip: the first axis must be the batch \(4 images\); got shape \(3, 16, 16\)"):
+    with pytest.raises(NeurofitError, match=r"layer flip: the first axis must be the batch \(7 images\); got shape \(3, 16, 16\)"):
         small(TimeFirst(), ["flip"])
     small(nn.Sequential(Texts()), ["0"])  # the first tensor of a tuple
     with pytest.raises(NeurofitError, match=r"layer 0: a recorded layer gives a tensor, or a tuple that holds one; got str"):
