@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from neurofit.assemblies import Recording
+    from neurofit.evaluate import Accuracy
     from neurofit.models import ModelInfo
     from neurofit.presets import ScoreConfig
     from neurofit.protocol import Model
+    from neurofit.registry import Registry
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -46,7 +48,7 @@ app.add_typer(weights_of_models, name="weights")
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ZERO_FIXED = "Take decays as 0 that the reference fixes at 0, whatever the checkpoint says."
-LISTED = ("models", "recordings", "cells", "presets")
+LISTED = ("models", "recordings", "cells", "presets", "images", "recipes")
 
 
 @app.callback()
@@ -127,7 +129,7 @@ def score(
 
 
 @app.command(name="list", epilog="Example: neurofit list models")
-def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells or presets.")]) -> None:
+def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, presets, images or recipes.")]) -> None:
     """List what is registered."""
     check_option("list", kind, LISTED)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -148,20 +150,12 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells or
         for name in list_recordings():
             recording = describe_recording(name)
             table.add_row(name, ", ".join(recording.regions), recording.summary)
-    elif kind == "cells":
-        from neurofit.models.cells import CELLS
-
-        table.add_column("cell")
-        table.add_column("what it is")
-        for name in CELLS:
-            table.add_row(name, _first_line(CELLS[name]))
     else:
-        from neurofit.presets import PRESETS
-
-        table.add_column("preset")
+        registered = _documented(kind)
+        table.add_column(kind.removesuffix("s") if kind != "images" else "image set")
         table.add_column("what it is")
-        for name in PRESETS:
-            table.add_row(name, _first_line(PRESETS[name]))
+        for name in registered:
+            table.add_row(name, _first_line(registered[name]))
     out.print(table)
     from neurofit.home import home
 
@@ -262,6 +256,126 @@ def convert(
     out.print(f"Written: {file}, the weights of {model} from {checkpoint}.{taken}", soft_wrap=True)
 
 
+@app.command(epilog="Example: neurofit train --model rgc_tiny --data cifar10 --out runs/rgc_tiny")
+def train(
+    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+    data: Annotated[str, typer.Option(help="cifar10, imagenet, folder:PATH or shards:PATH.")],
+    folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the run.")],
+    recipe: Annotated[str, typer.Option(help="Where the values below come from (neurofit list recipes).")] = "cifar10-tiny",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step, of all processes together.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, step or cosine.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Parts in which a batch is computed.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    input_size: Annotated[int | None, typer.Option(help="Pixels of the model's images.", show_default="the model's")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first weights, and of order and views of the images.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or xla.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the metrics for TensorBoard too.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+) -> None:
+    """Train a model on labelled images; with torchrun, on several GPUs or machines."""
+    from neurofit.data_loaders import load_images
+    from neurofit.models import create_model
+    from neurofit.recipes import make_recipe
+    from neurofit.train import train as run
+    from neurofit.train import try_step
+
+    _set_offline(offline)
+    given = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "schedule": schedule,
+        "accumulate": accumulate,
+        "precision": precision,
+    }
+    config = make_recipe(recipe, seed=seed, **{name: value for name, value in given.items() if value is not None})
+    images = load_images(data)
+    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
+    network = create_model(model, seed=seed, n_classes=len(images.classes), **size)
+    where = "xla" if device == "xla" else _find_device(device)
+    leads = os.environ.get("RANK", "0") == "0"
+    if leads:
+        trial = try_step(network, config, device=where)
+        n_images = config.epochs * len(images.train)
+        out.print(
+            f"[bold]{model}[/bold] ({sum(p.numel() for p in network.parameters()):,} parameters, {network.input_size} px) on "
+            f"[bold]{images.name}[/bold], {len(images.train):,} images of {len(images.classes)} classes",
+            soft_wrap=True,
+        )
+        out.print(f"  {recipe}: {config.epochs} epochs, batches of {config.batch_size}, lr {config.lr:g}, {config.schedule}; {where}")
+        out.print(
+            f"  about {trial.images_per_s:,.0f} images/s and {max(trial.n_bytes / 1e9, 0.1):.1f} GB in a process: "
+            f"{n_images / trial.images_per_s / 3600 / int(os.environ.get('WORLD_SIZE', '1')):.1f} h"
+        )
+    with _progress() as report:
+        bar = report("training steps") if leads else None
+        done = run(
+            network,
+            images,
+            config,
+            out=folder,
+            device=where,
+            resume=resume,
+            tensorboard=tensorboard,
+            progress=(lambda step, steps, known: bar(step, steps)) if bar else None,
+        )
+    if leads:
+        for reason in done.unreadable:
+            err.print(f"Left out: {reason}", markup=False)
+        _say_accuracy(done.accuracy, "test images")
+        out.print(f"Written: {done.weights}; neurofit score --model {model} --weights {done.weights}", soft_wrap=True)
+
+
+@app.command(name="eval", epilog="Example: neurofit eval --model rgc_tiny --data cifar10 --weights runs/rgc_tiny/rgc_tiny.safetensors")
+def eval_(
+    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+    data: Annotated[str, typer.Option(help="cifar10, imagenet, folder:PATH or shards:PATH.")],
+    weights: Annotated[str, typer.Option(help="auto (shipped, else published and here, else random), random, or a FILE.")] = "auto",
+    presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "default",
+    first: Annotated[int | None, typer.Option("--first", metavar="N", help="Only the first N test images.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images at once.")] = 64,
+    input_size: Annotated[int | None, typer.Option(help="Pixels of the model's images.", show_default="the model's")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the accuracies as JSON, nothing else.")] = False,
+) -> None:
+    """Test a model: its accuracy, and that of its readout at each timestep."""
+    from dataclasses import asdict
+
+    from neurofit.batches import evaluation_batches
+    from neurofit.data_loaders import load_images
+    from neurofit.evaluate import evaluate
+
+    _set_offline(offline)
+    images = load_images(data)
+    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
+    network, origin = _make_model(model, weights=weights, seed=0, n_classes=len(images.classes), **size)
+    tested = images.test if first is None else images.test.first(first)
+    batches = evaluation_batches(tested, size=network.input_size, views=images.views, batch_size=batch_size)
+    with _progress() as report:
+        bar = report("test images")
+        found = evaluate(network, batches, presentation=presentation, device=_find_device(device), progress=lambda n: bar(n, len(tested)))
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        out.print(f"[bold]{model}[/bold] ({origin}) on [bold]{images.name}[/bold]")
+        _say_accuracy(found, "test images")
+
+
+def _say_accuracy(found: Accuracy, what: str) -> None:
+    out.print(f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.n_images:,} {what}; cross-entropy {found.loss:.3f}")
+    if found.by_timestep:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("timestep", "top-1", "top-5"):
+            table.add_column(column, justify="right")
+        for timestep, (top1, top5) in found.by_timestep.items():
+            table.add_row(str(timestep), f"{top1:.2%}", f"{top5:.2%}")
+        out.print(table)
+
+
 def main() -> None:
     """Run the command; wrong use exits with 2, the machine's faults with 1, in one or two lines."""
     try:
@@ -302,7 +416,7 @@ def _parse_window(text: str) -> tuple[int, int] | None:
     return start, end
 
 
-def _make_model(name: str, *, weights: str, seed: int) -> tuple[Model, str]:
+def _make_model(name: str, *, weights: str, seed: int, **options: Any) -> tuple[Any, str]:
     """Return a model and where its weights come from."""
     from neurofit.models import create_model, model_info
 
@@ -310,10 +424,10 @@ def _make_model(name: str, *, weights: str, seed: int) -> tuple[Model, str]:
     if weights == "auto" and info.is_published and not info.has_weights:
         err.print(f"The published weights of {name} are not here, its weights are random. neurofit weights get {name} brings them.")
     if weights == "random" or (weights == "auto" and not info.has_weights):
-        return create_model(name, seed=seed), f"random weights, seed {seed}"
+        return create_model(name, seed=seed, **options), f"random weights, seed {seed}"
     if weights == "auto":
-        return create_model(name, pretrained=True), "trained weights"
-    return create_model(name, pretrained=weights), f"weights of {weights}"
+        return create_model(name, pretrained=True, **options), "trained weights"
+    return create_model(name, pretrained=weights, **options), f"weights of {weights}"
 
 
 def _say_weights(info: ModelInfo) -> str:
@@ -461,6 +575,25 @@ def _terminal_curve(values: Any) -> str:
 
 def _number(value: float) -> str:
     return "-" if value != value else f"{value:.2f}"
+
+
+def _documented(kind: str) -> Registry[Any]:
+    """Return a registry whose entries say in their docstring's first line what they are."""
+    if kind == "cells":
+        from neurofit.models.cells import CELLS
+
+        return CELLS
+    if kind == "images":
+        from neurofit.data_loaders import IMAGE_SETS
+
+        return IMAGE_SETS
+    if kind == "recipes":
+        from neurofit.recipes import RECIPES
+
+        return RECIPES
+    from neurofit.presets import PRESETS
+
+    return PRESETS
 
 
 def _first_line(documented: object) -> str:

@@ -6,10 +6,12 @@ import copy
 import csv
 import json
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,7 @@ def train(
     out: str | Path,
     device: str | torch.device = "cpu",
     resume: bool = False,
+    tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model, which is changed in place.
@@ -192,6 +195,8 @@ def train(
         "cpu", "cuda" or "xla"; started by `torchrun`, all its processes share every batch.
     resume
         Go on from the checkpoint in `out`; the weights become those of a run that was never interrupted, bit for bit.
+    tensorboard
+        Write the metrics for TensorBoard too, into `out`; needs the package (pip install 'neurofit[tensorboard]').
     progress
         Called after each step.
 
@@ -212,7 +217,7 @@ def train(
         state = _State(network, optimizer, average=None if config.ema is None else copy.deepcopy(network.state_dict()))
         record = _described(network, images, config)
         start = state.load(folder / CHECKPOINT, record) if resume else _new_run(folder, record, leads=team.leads)
-        metrics = _Metrics(folder / METRICS, start) if team.leads else None
+        metrics = _Metrics(folder / METRICS, start, board=tensorboard) if team.leads else None
         if config.compile:
             network.compile()
         network.recompute = config.recompute  # read by ConvRNN
@@ -256,6 +261,48 @@ def train(
             card = {**record, "step": n_steps, "top1": accuracy.top1, "top5": accuracy.top5}
             save_weights(network, path, metadata={"training": json.dumps(card)})
         return Trained(weights=path, accuracy=accuracy, unreadable=tuple(sorted(set(batches.unreadable))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a training step costs here.
+
+    Parameters
+    ----------
+    images_per_s
+        Of one process.
+    n_bytes
+        Memory that it takes, weights and their gradients included.
+    """
+
+    images_per_s: float
+    n_bytes: int
+
+
+def try_step(model: nn.Module, config: TrainConfig, *, device: str | torch.device = "cpu") -> Trial:
+    """Measure one training step of a copy of the model, on random images; the second of two, without the optimizer."""
+    device = torch.device(device)
+    network = copy.deepcopy(model).to(device, memory_format=_layout(model))  # type: ignore[call-overload]
+    network.recompute = config.recompute
+    objective = _Objective(network, config)
+    n = max(1, config.batch_size // config.accumulate)
+    batch = torch.rand(n, 3, _input_size(model), _input_size(model)), torch.zeros(n, dtype=torch.int64)
+    team = Team(0, 1, device)
+    before = _peak(device)
+    seconds = 0.0
+    for _ in range(2):
+        begun = time.monotonic()
+        loss, _ = _gradients(objective, network, torch.optim.SGD(network.parameters()), batch, replace(config, accumulate=1), team)
+        float(loss)  # waits for the device
+        seconds = time.monotonic() - begun
+    return Trial(images_per_s=n / seconds, n_bytes=_peak(device) - before)
+
+
+def _peak(device: torch.device) -> int:
+    """Return the most memory taken so far, in bytes: of a GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.SGD:
@@ -477,8 +524,9 @@ class _Metrics:
 
     COLUMNS = ("step", "epoch", "lr", "loss", "train_top1", "top1", "top5", "test_loss", "images_per_s")
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path, start: int, *, board: bool) -> None:
         self.path = path
+        self.board = _open_board(path.parent) if board else None
         self.rows: list[dict[str, str]] = []
         if start and path.is_file():
             with open(path, newline="") as file:
@@ -486,8 +534,20 @@ class _Metrics:
 
     def add(self, step: int, epoch: float, known: Mapping[str, float]) -> None:
         """Add a row and write the table anew, whole or not at all."""
+        if self.board:
+            for name, value in known.items():
+                self.board.add_scalar(name, value, step)
+            self.board.flush()
         self.rows.append({"step": str(step), "epoch": f"{epoch:.4f}", **{name: f"{value:.6g}" for name, value in known.items()}})
         with atomic_file(self.path) as temporary, open(temporary, "w", newline="") as file:
             table = csv.DictWriter(file, self.COLUMNS)
             table.writeheader()
             table.writerows(self.rows)
+
+
+def _open_board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise NeurofitError(f"TensorBoard is not installed ({error}): pip install 'neurofit[tensorboard]'.") from error
+    return SummaryWriter(str(folder))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 from neurofit.assemblies import Recording
 from neurofit.cli import main
@@ -225,11 +226,18 @@ def test_a_full_disk_exits_with_1_and_leaves_nothing_half_written(
     assert list((tmp_path / "here").iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["models", "recordings", "cells", "presets"])
+@pytest.mark.parametrize("kind", ["models", "recordings", "cells", "presets", "images", "recipes"])
 def test_lists_are_complete_and_80_columns_wide(neurofit: Any, kind: str) -> None:
     code, out, _ = neurofit("list", kind)
     assert code == 0
-    known = {"models": "rgc_shallow", "recordings": "hvm-sim", "cells": "lstm", "presets": "brainscore"}
+    known = {
+        "models": "rgc_shallow",
+        "recordings": "hvm-sim",
+        "cells": "lstm",
+        "presets": "brainscore",
+        "images": "cifar10",
+        "recipes": "cifar10-tiny",
+    }
     assert known[kind] in out
     assert max(len(line) for line in out.splitlines()) <= 80
 
@@ -292,6 +300,57 @@ def test_weights_in_the_home_are_scored_by_default(neurofit: Any, registered: An
     save_weights(create_model("timedecay_tiny", seed=3), own_home / "weights" / "timedecay_tiny.safetensors")
     assert "timedecay_tiny (trained weights)" in neurofit(*SCORE, "V4")[1]
     assert "timedecay_tiny (random weights, seed 0)" in neurofit(*SCORE, "V4", "--weights", "random")[1]
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Path:
+    """Make an image set of two classes, one reddish and one bluish."""
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 12), ("val", 4)):
+        for colour, name in ((0, "red"), (2, "blue")):
+            (tmp_path / "set" / part / name).mkdir(parents=True)
+            for i in range(n):
+                picture = rng.integers(0, 120, (40, 40, 3), dtype=np.uint8)
+                picture[..., colour] += 120
+                Image.fromarray(picture).save(tmp_path / "set" / part / name / f"{i}.png")
+    return tmp_path / "set"
+
+
+def test_a_model_is_trained_tested_and_resumed_from_the_command(neurofit: Any, class_folders: Path, tmp_path: Path) -> None:
+    wanted = ("--model", "timedecay_tiny", "--data", f"folder:{class_folders}", "--input-size", "32")
+    run = ("train", *wanted, "--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--out", "run")
+    code, out, _ = neurofit(*run)
+    assert code == 0
+    assert "folder:set, 24 images of 2 classes" in out
+    assert "images/s and" in out
+    assert "of 8 test images" in out
+    assert "timestep" in out
+    assert max(len(line) for line in out.splitlines() if "set" not in line and "Written" not in line) <= 80
+    weights = tmp_path / "run" / "timedecay_tiny.safetensors"
+    assert str(weights.name) in out
+
+    code, out, _ = neurofit("eval", *wanted, "--weights", str(weights), "--json")
+    assert code == 0
+    with open(tmp_path / "run" / "metrics.csv") as file:
+        last = file.read().splitlines()[-1].split(",")
+    assert json.loads(out)["top1"] == pytest.approx(float(last[5]))
+    assert set(json.loads(out)["by_timestep"]) == {str(step) for step in range(6, 16)}
+
+    code, _, error = neurofit(*run)
+    assert (code, "holds a run already" in error) == (2, True)
+    code, _, error = neurofit(*run, "--resume", "--seed", "4")
+    assert (code, "is of another run: seed 0, now 4" in error) == (2, True)
+    assert neurofit(*run, "--resume")[0] == 0
+
+
+def test_what_cannot_be_trained_is_refused(neurofit: Any) -> None:
+    for wrong, said in (
+        (("--model", "rgc_tiny", "--data", "cifar"), "Did you mean 'cifar10'"),
+        (("--model", "rgc_tiny", "--data", "folder:nowhere"), "no folder train in nowhere"),
+        (("--model", "rgc_tiny", "--data", "cifar10", "--recipe", "cifar"), "Did you mean 'cifar10-tiny'"),
+    ):
+        code, _, error = neurofit("train", *wrong, "--out", "run")
+        assert (code, said in error) == (2, True), error
 
 
 def test_every_command_has_help_with_an_example(neurofit: Any) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -335,6 +336,41 @@ def test_wrong_values_are_refused(wrong: dict[str, Any], said: str) -> None:
 def test_a_batch_that_cannot_be_filled_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NeurofitError, match="1 to 48 images, as many as there are; got batch_size=64"):
         train(net(), image_set(), replace(CONFIG, batch_size=64), out=tmp_path)
+
+
+def test_a_trial_step_leaves_the_model_as_it_is() -> None:
+    model = net()
+    before = weights_sha256(model)
+    trial = training.try_step(model, CONFIG)
+    assert trial.images_per_s > 0
+    assert weights_sha256(model) == before
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_tensorboard_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(NeurofitError, match=r"pip install 'neurofit\[tensorboard\]'"):
+        train(net(), image_set(), CONFIG, out=tmp_path, tensorboard=True)
+
+
+def test_metrics_go_to_tensorboard_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scalars: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            assert Path(folder) == tmp_path
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            scalars.append((name, value, step))
+
+        def flush(self) -> None:
+            pass
+
+    board = ModuleType("torch.utils.tensorboard")
+    board.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    train(net(), image_set(), CONFIG, out=tmp_path, tensorboard=True)
+    assert [step for name, _, step in scalars if name == "loss"] == [int(row["step"]) for row in rows(tmp_path)]
 
 
 # Other processes
