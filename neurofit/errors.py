@@ -1,4 +1,4 @@
-"""What neurofit raises: the rule, what was given, what exists and the nearest name, in one or two lines."""
+"""What neurofit raises and warns of: the rule, what was given, what exists and the nearest name, in one or two lines."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class MachineError(NeurofitError):
     """A fault of the machine rather than of the request: a full disk, a broken download (exit code 1)."""
 
     exit_code = 1
+
+
+class NeurofitWarning(UserWarning):
+    """The numbers are what was asked for, but the data look as if something else was meant."""
 
 
 def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitError:

@@ -21,6 +21,11 @@ class Mapping(Protocol):
         """Registered name."""
         ...
 
+    @property
+    def precision(self) -> str:
+        """Of the products of the Gram that it wants: "auto", "float32" or "float64"."""
+        ...
+
     def cross_predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int = 1) -> list[np.ndarray]:
         """Predict each split's test rows, for every target set: list over splits of (set test neuroid).
 

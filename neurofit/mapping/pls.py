@@ -25,8 +25,8 @@ POWER_TOLERANCE = 1e-6
 MAX_ITERATIONS = 500
 """scikit-learn's defaults."""
 
-EXHAUSTED = 1e-11
-"""A component whose score is this small a share of the largest is rounding: the rank of the features is exhausted."""
+EXHAUSTED = {"float64": 1e-11, "float32": 1e-6}
+"""A component whose score is this small a share of the largest is rounding of the Gram: the rank of the features is exhausted."""
 
 FITS_IN_CACHE = 24
 """Fits whose M (S x S) are iterated together: 24 matrices of 168 sites are 5 MB."""
@@ -43,9 +43,12 @@ class PLSMapping:
     ----------
     n_components
         Number of components; fewer are used where the training features have a smaller rank.
+    precision
+        Of the products of the Gram to build for it.
     """
 
     n_components: int = 25
+    precision: str = "auto"
     name: str = "pls"
 
     def cross_predict(
@@ -134,7 +137,7 @@ def _fit(gram: Gram, targets: np.ndarray, products: np.ndarray, train: np.ndarra
         norm, scale = np.linalg.norm(v * mask, axis=-1), np.linalg.norm(u, axis=-1)
         strength = np.divide(norm, scale, out=np.zeros_like(norm), where=scale > 0)
         largest = np.maximum(largest, strength)
-        alive &= strength > EXHAUSTED * largest
+        alive &= strength > EXHAUSTED[gram.precision] * largest
         if not alive.any():
             break
         t = v * np.divide(1.0, norm, out=np.zeros_like(norm), where=alive)[..., None]

@@ -30,9 +30,12 @@ class RidgeMapping:
     ----------
     alphas
         Penalties to choose from, as scikit-learn's; None takes `RELATIVE_ALPHAS` times the mean eigenvalue.
+    precision
+        Of the products of the Gram to build for it: rounding of float32 is larger than small penalties.
     """
 
     alphas: tuple[float, ...] | None = None
+    precision: str = "float64"
     name: str = "ridge"
 
     def cross_predict(
