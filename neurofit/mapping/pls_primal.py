@@ -1,0 +1,184 @@
+"""PLS from the features themselves, where the units are fewer than the rows or both are too many for a Gram matrix.
+
+With Z = X'Y train-centred, w the direction in the space of the units, r the direction after deflation (t = X r) and p = X't:
+
+    q_a = dominant direction of M_a = Z_a'Z_a,      w_a = Z q_a - sum_b p_b (c_b'q_a),      r_a = w_a - sum_b r_b (p_b'w_a),
+    r, p <- r, p / |X r|,      p_a = X'X r_a,      c_a = Z'r_a,
+    M_{a+1} = M_a - c h' - h c' + eta c c',         h = Z'p - sum_b c_b (p_b'p_a),  eta = p'p,
+    yhat_i = mean_train(y) + (x_i - mean_train(x))'[r_1 ... r_A] C'.
+
+X'X r comes from the cross-product X'X of the split, or, where that is too large or there are few fits, from one pass over the
+features per component for all fits. Source: Dayal & MacGregor (1997), J. Chemometrics 11:85, whose algorithms 1 and 2 they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from neurofit.mapping.direction import Direction, next_direction
+from neurofit.mapping.fits import Fit
+from neurofit.mapping.gram import Gram
+from neurofit.mapping.linalg import Device
+
+NARROW = 16
+"""A product with fewer columns takes as long as one with so many: it waits for memory."""
+
+Pieces = Callable[[], Iterator[tuple[slice, Any]]]
+
+
+def fit_primal(
+    gram: Gram,
+    targets: Any,
+    train: np.ndarray,
+    start: Any,
+    *,
+    n_components: int,
+    rule: Direction,
+    exhausted: float,
+    turn_bytes: int,
+    device: Device,
+) -> Iterator[Fit]:
+    """Fit every target set on every split, in turns of splits.
+
+    Parameters
+    ----------
+    gram
+        With the features.
+    targets
+        Target sets without their means (set row neuroid).
+    train
+        Training masks (split row).
+    start
+        Where scikit-learn's iteration begins (set split neuroid).
+    n_components, rule
+        Of the PLS.
+    exhausted
+        A component is dropped, with all later ones, if |w| is this small a share of the largest.
+    turn_bytes
+        Bytes for what the splits of a turn hold.
+    device
+        Where the arrays live.
+
+    Yields
+    ------
+    One `Fit` per split.
+    """
+    n_sets, n_rows, n_neuroids = targets.shape
+    n_units, n_splits = gram.n_units, len(train)
+    pieces = _reader(gram, device)
+    products = device.zeros(n_sets, n_units, n_neuroids)
+    for rows, piece in pieces():
+        products += piece.T @ targets[:, rows]
+    crossed = prefers_cross_product(n_rows, n_units, n_splits=n_splits, n_sets=n_sets, n_components=n_components, memory=turn_bytes)
+    per_split = 8 * (n_sets * (n_units * (n_neuroids + 2 * n_components) + n_neuroids**2) + crossed * n_units**2)
+    per_turn = max(1, turn_bytes // per_split)
+    for begin in range(0, n_splits, per_turn):
+        turn = slice(begin, begin + per_turn)
+        yield from _Turn(gram, pieces, targets, products, train[turn], crossed, device).fit(
+            start[:, turn], n_components=n_components, rule=rule, exhausted=exhausted
+        )
+
+
+def prefers_cross_product(n_rows: int, n_units: int, *, n_splits: int, n_sets: int, n_components: int, memory: int) -> bool:
+    """Return whether X'X of every split costs less than a pass over the features per component, and fits into memory."""
+    by_cross = n_rows * n_units**2 * (1 + n_splits / 4) + 2 * n_splits * n_units**2 * n_components * max(n_sets, NARROW)
+    by_passes = 4 * n_rows * n_units * n_components * max(n_splits * n_sets, NARROW)
+    return 16 * n_units**2 <= memory and by_cross < by_passes
+
+
+def _reader(gram: Gram, device: Device) -> Pieces:
+    """Return what yields the pieces of the features on the device; what is in memory is moved once."""
+    if gram.factor is not None:
+        held = [(rows, device.array(piece)) for rows, piece in gram.pieces()]
+        return lambda: iter(held)
+    return lambda: ((rows, device.array(piece)) for rows, piece in gram.pieces())
+
+
+class _Turn:
+    """Splits that are fitted together."""
+
+    def __init__(self, gram: Gram, pieces: Pieces, targets: Any, products: Any, train: np.ndarray, crossed: bool, device: Device) -> None:
+        self.pieces, self.train, self.device = pieces, train, device
+        self.mask = device.array(train)
+        n_train = self.mask.sum(-1)
+        self.means = self.mask @ targets / n_train[:, None]  # (set split neuroid)
+        n_sets, n_units, n_neuroids = products.shape
+        total = device.zeros(len(train), n_units)
+        self.z = device.zeros(n_sets, len(train), n_units, n_neuroids)
+        self.z += products[:, None]
+        for rows, piece in pieces():
+            total += self.mask[:, rows] @ piece
+            for split, inside in enumerate(train[:, rows]):
+                test = device.array(np.flatnonzero(~inside), "int64")
+                self.z[:, split] -= piece[test].T @ targets[:, rows][:, test]
+        self.z -= total[:, :, None] * self.means[:, :, None]
+        self.center = total / n_train[:, None]  # (split unit)
+        self.cross = device.array(np.stack([gram.train_cross_product(rows)[0] for rows in train])) if crossed else None
+
+    def fit(self, start: Any, *, n_components: int, rule: Direction, exhausted: float) -> Iterator[Fit]:
+        xp, device, z = self.device.xp, self.device, self.z
+        n_sets, n_splits, n_units, n_neuroids = z.shape
+        inner = z.swapaxes(2, 3) @ z
+        directions, features = (device.zeros(n_sets, n_splits, n_components, n_units) for _ in range(2))  # r and p
+        loadings = device.zeros(n_sets, n_splits, n_components, n_neuroids)
+        largest = device.zeros(n_sets, n_splits)
+        alive, used = largest == 0, device.zeros(n_sets, n_splits)
+        update = None
+        for a in range(n_components):
+            q = next_direction(inner, update, start, device, rule=rule)
+            w = (z @ q[..., None])[..., 0]
+            if a:
+                w -= ((loadings[:, :, :a] @ q[..., None]).swapaxes(2, 3) @ features[:, :, :a])[:, :, 0]
+            strength = xp.sqrt(xp.einsum("fku,fku->fk", w, w))
+            largest = xp.maximum(largest, strength)
+            alive &= strength > exhausted * largest
+            if not alive.any():
+                break
+            used += alive
+            r = w
+            if a:
+                r = w - ((features[:, :, :a] @ w[..., None]).swapaxes(2, 3) @ directions[:, :, :a])[:, :, 0]
+            p, energy = self._covariance_times(r)
+            shrink = xp.where(alive, 1.0 / xp.sqrt(xp.where(alive, energy, 1.0)), 0.0)[..., None]
+            r, p = r * shrink, p * shrink
+            both = xp.stack([r, p], 2) @ z  # Z'[r p]: (set split 2 neuroid)
+            c, h = both[:, :, 0], both[:, :, 1]
+            if a:
+                h = h - ((features[:, :, :a] @ p[..., None]).swapaxes(2, 3) @ loadings[:, :, :a])[:, :, 0]
+            eta = xp.einsum("fku,fku->fk", p, p)
+            directions[:, :, a], features[:, :, a], loadings[:, :, a] = r, p, c
+            update = (c, h - eta[..., None] * c / 2)
+            if not alive.all():
+                inner *= alive[..., None, None]
+        for split in range(n_splits):
+            yield Fit(
+                scores=device.numpy(self._test_scores(split, directions[:, split])),
+                loadings=device.numpy(loadings[:, split]),
+                means=device.numpy(self.means[:, split]),
+                used=device.numpy(used[:, split]).astype(int),
+            )
+
+    def _covariance_times(self, r: Any) -> tuple[Any, Any]:
+        """Return p = X'X r and r'X'X r over the training rows, centred on them."""
+        xp = self.device.xp
+        if self.cross is not None:
+            p = (r.swapaxes(0, 1) @ self.cross).swapaxes(0, 1)
+            return p, xp.einsum("fku,fku->fk", r, p)
+        p, energy = self.device.zeros(*r.shape), self.device.zeros(*r.shape[:2])
+        shift = xp.einsum("fku,ku->fk", r, self.center)[..., None]
+        for rows, piece in self.pieces():
+            t = (r @ piece.T - shift) * self.mask[:, rows]
+            energy += xp.einsum("fkr,fkr->fk", t, t)
+            p += t @ piece
+        return p, energy
+
+    def _test_scores(self, split: int, directions: Any) -> Any:
+        shift = (directions @ self.center[split])[..., None]
+        scores = []
+        for rows, piece in self.pieces():
+            test = self.device.array(np.flatnonzero(~self.train[split, rows]), "int64")
+            scores.append(directions @ piece[test].T - shift)
+        return self.device.xp.concatenate(scores, -1)
