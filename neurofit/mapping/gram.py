@@ -15,12 +15,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
-from neurofit.mapping.linalg import find_device
+from neurofit.mapping.linalg import CPU, Device, find_device
 
 CHUNK_UNITS = 4096
 """Units (columns) read at a time: 4096 float32 units of 2,560 stimuli are 42 MB."""
@@ -193,31 +194,36 @@ class Gram:
         cross -= np.outer(mean, total)
         return cross, mean
 
-    def principal_scores(self, train: Bool[np.ndarray, " row"]) -> tuple[Float[np.ndarray, "row rank"], Float[np.ndarray, " rank"]]:
+    def principal_scores(
+        self, train: Bool[np.ndarray, " row"], *, device: Device = CPU
+    ) -> tuple[Float[Any, "row rank"], Float[Any, " rank"]]:
         """Return the principal component scores of all rows, for axes fitted on the training rows.
 
         Returns
         -------
         Scores Z (row rank), centred on the training rows, and eigenvalues L (rank), descending, of the train-centred Gram:
-        Z_train' Z_train = diag(L).
+        Z_train' Z_train = diag(L); arrays of the device.
         """
-        tolerance = RANK_TOLERANCE[self.precision]
+        xp, tolerance = device.xp, RANK_TOLERANCE[self.precision]
         if self.dense is None:
-            cross, center = self.train_cross_product(train)
-            eigenvalues, axes = np.linalg.eigh(cross)
-            keep = _above_rounding(eigenvalues, tolerance)
-            axes = axes[:, keep]
-            return np.concatenate([piece @ axes for _, piece in self.pieces()]) - center @ axes, eigenvalues[keep]
-        mean = self.dense[:, train].mean(axis=1)
-        centred = self.dense[:, train] - mean[:, None]
-        centred -= centred[train].mean(axis=0)
-        eigenvalues, vectors = np.linalg.eigh(centred[train])
-        keep = _above_rounding(eigenvalues, tolerance)
-        vectors, roots = vectors[:, keep], np.sqrt(eigenvalues[keep])
-        scores = np.empty((len(train), len(roots)))
-        scores[train] = vectors * roots
-        scores[~train] = centred[~train] @ (vectors / roots)
-        return scores, eigenvalues[keep]
+            cross, center = (device.array(x) for x in self.train_cross_product(train))
+            eigenvalues, axes = xp.linalg.eigh(cross)
+            keep = _above_rounding(device.numpy(eigenvalues), tolerance)
+            axes = axes[:, device.array(keep, "int64")]
+            return xp.concatenate([device.array(piece) @ axes for _, piece in self.pieces()]) - center @ axes, eigenvalues[keep]
+        inside, outside = (device.array(np.flatnonzero(rows), "int64") for rows in (train, ~train))
+        kernel = device.array(self.dense)
+        trained, tested = kernel[inside][:, inside], kernel[outside][:, inside]
+        mean = trained.mean(0)
+        trained -= mean + (mean - mean.mean())[:, None]
+        eigenvalues, vectors = xp.linalg.eigh(trained)
+        keep = _above_rounding(device.numpy(eigenvalues), tolerance)
+        eigenvalues, vectors = eigenvalues[keep], vectors[:, device.array(keep, "int64")]
+        roots = xp.sqrt(eigenvalues)
+        scores = device.zeros(len(train), len(roots))
+        scores[inside] = vectors * roots
+        scores[outside] = (tested - mean) @ (vectors / roots)
+        return scores, eigenvalues
 
 
 def gram_of(
@@ -360,4 +366,4 @@ def _row_pieces(blocks: Sequence[np.ndarray]) -> Iterator[tuple[slice, np.ndarra
 def _above_rounding(eigenvalues: np.ndarray, tolerance: float) -> np.ndarray:
     """Positions of the eigenvalues that are not rounding, largest first."""
     order = np.argsort(eigenvalues)[::-1]
-    return np.asarray(order[eigenvalues[order] > tolerance * max(eigenvalues[order[0]], np.finfo(float).tiny)])
+    return np.ascontiguousarray(order[eigenvalues[order] > tolerance * max(eigenvalues[order[0]], np.finfo(float).tiny)])

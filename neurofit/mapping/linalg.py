@@ -78,6 +78,10 @@ class Device:
             matmul.allow_tf32 = before
 
 
+CPU = Device("cpu", np)
+"""numpy."""
+
+
 def find_device(name: str) -> Device:
     """Return a device by name.
 
@@ -87,7 +91,7 @@ def find_device(name: str) -> Device:
         For an unknown name, or a CUDA device where torch finds none.
     """
     if name == "cpu":
-        return Device(name, np)
+        return CPU
     if name != "torch-cpu" and name.split(":")[0] != "cuda":
         raise NeurofitError(f"Unknown device {name!r} for a mapping.\nExisting: cpu, torch-cpu, cuda, cuda:N.")
     torch = importlib.import_module("torch")  # takes a second, and most mappings never need it
