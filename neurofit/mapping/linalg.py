@@ -98,3 +98,10 @@ def find_device(name: str) -> Device:
     if name != "torch-cpu" and not torch.cuda.is_available():
         raise NeurofitError(f"Device {name!r} needs a CUDA device; torch {torch.__version__} finds none here.")
     return Device(name, torch)
+
+
+def times_sets(matrix: Any, targets: Any) -> Any:
+    """Multiply a matrix (some row) with every target set (set row neuroid) in one product: (set some neuroid)."""
+    n_sets, n_rows, n_neuroids = targets.shape
+    flat = matrix @ targets.swapaxes(0, 1).reshape(n_rows, n_sets * n_neuroids)
+    return flat.reshape(len(matrix), n_sets, n_neuroids).swapaxes(0, 1)

@@ -20,7 +20,7 @@ import numpy as np
 from neurofit.mapping.direction import Direction, next_direction
 from neurofit.mapping.fits import Fit
 from neurofit.mapping.gram import Gram
-from neurofit.mapping.linalg import Device
+from neurofit.mapping.linalg import Device, times_sets
 
 
 def fit_dual(
@@ -62,7 +62,7 @@ def fit_dual(
     """
     kernel = device.array(gram.dense)
     n_sets, n_rows, n_neuroids = targets.shape
-    products = (kernel @ targets.swapaxes(0, 1).reshape(n_rows, -1)).reshape(n_rows, n_sets, n_neuroids).swapaxes(0, 1)  # K Y
+    products = times_sets(kernel, targets)
     per_turn = max(1, turn_bytes // (8 * n_sets * (n_rows * n_components + n_neuroids**2)))
     for begin in range(0, len(train), per_turn):
         turn = slice(begin, begin + per_turn)

@@ -21,7 +21,7 @@ import numpy as np
 from neurofit.mapping.direction import Direction, next_direction
 from neurofit.mapping.fits import Fit
 from neurofit.mapping.gram import Gram
-from neurofit.mapping.linalg import Device
+from neurofit.mapping.linalg import Device, times_sets
 
 NARROW = 16
 """A product with fewer columns takes as long as one with so many: it waits for memory."""
@@ -71,7 +71,7 @@ def fit_primal(
     pieces = _reader(gram, device)
     products = device.zeros(n_sets, n_units, n_neuroids)
     for rows, piece in pieces():
-        products += piece.T @ targets[:, rows]
+        products += times_sets(piece.T, targets[:, rows])
     crossed = prefers_cross_product(n_rows, n_units, n_splits=n_splits, n_sets=n_sets, n_components=n_components, memory=turn_bytes)
     per_split = 8 * (n_sets * (n_units * (n_neuroids + 2 * n_components) + n_neuroids**2) + crossed * n_units**2)
     per_turn = max(1, turn_bytes // per_split)
@@ -107,13 +107,12 @@ class _Turn:
         self.means = self.mask @ targets / n_train[:, None]  # (set split neuroid)
         n_sets, n_units, n_neuroids = products.shape
         total = device.zeros(len(train), n_units)
-        self.z = device.zeros(n_sets, len(train), n_units, n_neuroids)
-        self.z += products[:, None]
+        self.z = device.zeros(n_sets, len(train), n_units, n_neuroids) + products[:, None]
         for rows, piece in pieces():
             total += self.mask[:, rows] @ piece
             for split, inside in enumerate(train[:, rows]):
                 test = device.array(np.flatnonzero(~inside), "int64")
-                self.z[:, split] -= piece[test].T @ targets[:, rows][:, test]
+                self.z[:, split] -= times_sets(piece[test].T, targets[:, rows][:, test])
         self.z -= total[:, :, None] * self.means[:, :, None]
         self.center = total / n_train[:, None]  # (split unit)
         self.cross = device.array(np.stack([gram.train_cross_product(rows)[0] for rows in train])) if crossed else None
