@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from neurofit.mapping.contract import Mapping
-from neurofit.mapping.gram import Gram, gram_of
+from neurofit.mapping.gram import Gram, gram_of, plan_gram
 from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.reduce import Reduction
 from neurofit.mapping.ridge import RidgeMapping
@@ -14,4 +14,4 @@ MAPPINGS: Registry[Callable[..., Mapping]] = Registry("mapping")
 MAPPINGS.register("pls")(PLSMapping)
 MAPPINGS.register("ridge")(RidgeMapping)
 
-__all__ = ["MAPPINGS", "Gram", "Mapping", "PLSMapping", "Reduction", "RidgeMapping", "gram_of", "inner_split", "train_splits"]
+__all__ = ["MAPPINGS", "Gram", "Mapping", "PLSMapping", "Reduction", "RidgeMapping", "gram_of", "inner_split", "plan_gram", "train_splits"]

@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from neurofit.mapping.gram import Gram
+from neurofit.mapping.fits import MappingPlan
+from neurofit.mapping.gram import Gram, GramPlan
 
 
 @runtime_checkable
@@ -21,6 +22,10 @@ class Mapping(Protocol):
     @property
     def precision(self) -> str:
         """Of the products of the Gram that it wants: "auto", "float32" or "float64"."""
+        ...
+
+    def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
+        """Choose the way and estimate the cost of `cross_predict`, before a feature is read."""
         ...
 
     def cross_predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int = 1) -> list[np.ndarray]:

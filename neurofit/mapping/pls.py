@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.mapping.direction import RULES
-from neurofit.mapping.fits import Fit
-from neurofit.mapping.gram import Gram
+from neurofit.mapping.fits import Fit, MappingPlan
+from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.linalg import find_device
-from neurofit.mapping.pls_dual import fit_dual
-from neurofit.mapping.pls_primal import fit_primal
+from neurofit.mapping.pls_dual import fit_dual, plan_dual
+from neurofit.mapping.pls_primal import fit_primal, plan_primal
 from neurofit.mapping.splits import inner_split
 
 EXHAUSTED = {"float64": 1e-11, "float32": 1e-6}
@@ -67,6 +67,13 @@ class PLSMapping:
             f"components chosen among {self.n_components}"
         ] * self.choose_components
         return f"pls ({', '.join(said)})" if said else "pls"
+
+    def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
+        """Choose the way and estimate the cost of `cross_predict`."""
+        size: dict[str, int] = {"n_splits": n_splits, "n_sets": n_sets, "n_components": self.n_components, "turn_bytes": SCORES_BYTES}
+        if gram.face == "dense":
+            return plan_dual(gram.n_rows, n_neuroids, **size)
+        return plan_primal(gram.n_rows, gram.n_units, n_neuroids, **size)
 
     def cross_predict(
         self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"], *, times: int = 1

@@ -18,9 +18,23 @@ from typing import Any
 import numpy as np
 
 from neurofit.mapping.direction import Direction, next_direction
-from neurofit.mapping.fits import Fit
+from neurofit.mapping.fits import ITERATIONS, TEST_SHARE, Fit, MappingPlan
 from neurofit.mapping.gram import Gram
 from neurofit.mapping.linalg import Device, times_sets
+
+
+def plan_dual(n_rows: int, n_neuroids: int, *, n_splits: int, n_sets: int, n_components: int, turn_bytes: int) -> MappingPlan:
+    """Estimate the cost of `fit_dual`, a quarter of the rows being test rows."""
+    n, s = n_rows, min(n_neuroids, n_rows)
+    test = TEST_SHARE * n
+    flops = n_sets * (2 * n**2 * s + 2 * n * s**2)  # K Y, Y'K Y
+    per_fit = 2 * test**2 * s + 2 * test * s**2 + n_components * (4 * n**2 + 6 * n * s + 4 * n * n_components + (4 + 2 * ITERATIONS) * s**2)
+    held = min(turn_bytes, n_splits * _bytes_per_split(n_sets, n, s, n_components))
+    return MappingPlan("dual", flops + n_splits * n_sets * per_fit, held + 8 * n_sets * 2 * n * s)
+
+
+def _bytes_per_split(n_sets: int, n_rows: int, n_neuroids: int, n_components: int) -> int:
+    return 8 * n_sets * (n_rows * n_components + n_neuroids**2)
 
 
 def fit_dual(
@@ -63,7 +77,7 @@ def fit_dual(
     kernel = device.array(gram.dense)
     n_sets, n_rows, n_neuroids = targets.shape
     products = times_sets(kernel, targets)
-    per_turn = max(1, turn_bytes // (8 * n_sets * (n_rows * n_components + n_neuroids**2)))
+    per_turn = max(1, turn_bytes // _bytes_per_split(n_sets, n_rows, n_neuroids, n_components))
     for begin in range(0, len(train), per_turn):
         turn = slice(begin, begin + per_turn)
         yield from _fit_turn(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.mapping.direction import Direction, next_direction
-from neurofit.mapping.fits import Fit
+from neurofit.mapping.fits import ITERATIONS, TEST_SHARE, Fit, MappingPlan
 from neurofit.mapping.gram import Gram
 from neurofit.mapping.linalg import Device, times_sets
 
@@ -27,6 +27,29 @@ NARROW = 16
 """A product with fewer columns takes as long as one with so many: it waits for memory."""
 
 Pieces = Callable[[], Iterator[tuple[slice, Any]]]
+
+
+def plan_primal(
+    n_rows: int, n_units: int, n_neuroids: int, *, n_splits: int, n_sets: int, n_components: int, turn_bytes: int
+) -> MappingPlan:
+    """Choose between cross-products and passes over the features, and estimate the cost; a quarter of the rows are test rows."""
+    n, p, s = n_rows, n_units, n_neuroids
+    fits = n_splits * n_sets
+    share = 1 + n_splits * TEST_SHARE  # all rows once, the test rows of every split
+    by_cross = n * p**2 * share + 2 * p**2 * n_components * n_splits * max(n_sets, NARROW)
+    by_passes = 4 * n * p * n_components * max(fits, NARROW)
+    crossed = 16 * p**2 <= turn_bytes and by_cross < by_passes
+    flops = 2 * n * p * s * n_sets * share + (by_cross if crossed else by_passes)
+    flops += fits * (
+        2 * p * s**2 + n_components * (6 * p * s + 4 * p * n_components + (4 + 2 * ITERATIONS) * s**2 + 2 * TEST_SHARE * n * p)
+    )
+    held = min(turn_bytes, n_splits * _bytes_per_split(n_sets, p, s, n_components, crossed))
+    held = max(held, _bytes_per_split(n_sets, p, s, n_components, crossed)) + 8 * p * s * n_sets
+    return MappingPlan("cross products" if crossed else "passes over the features", flops, held)
+
+
+def _bytes_per_split(n_sets: int, n_units: int, n_neuroids: int, n_components: int, crossed: bool) -> int:
+    return 8 * (n_sets * (n_units * (n_neuroids + 2 * n_components) + n_neuroids**2) + crossed * n_units**2)
 
 
 def fit_primal(
@@ -72,21 +95,14 @@ def fit_primal(
     products = device.zeros(n_sets, n_units, n_neuroids)
     for rows, piece in pieces():
         products += times_sets(piece.T, targets[:, rows])
-    crossed = prefers_cross_product(n_rows, n_units, n_splits=n_splits, n_sets=n_sets, n_components=n_components, memory=turn_bytes)
-    per_split = 8 * (n_sets * (n_units * (n_neuroids + 2 * n_components) + n_neuroids**2) + crossed * n_units**2)
-    per_turn = max(1, turn_bytes // per_split)
+    plan = plan_primal(n_rows, n_units, n_neuroids, n_splits=n_splits, n_sets=n_sets, n_components=n_components, turn_bytes=turn_bytes)
+    crossed = plan.way == "cross products"
+    per_turn = max(1, turn_bytes // _bytes_per_split(n_sets, n_units, n_neuroids, n_components, crossed))
     for begin in range(0, n_splits, per_turn):
         turn = slice(begin, begin + per_turn)
         yield from _Turn(gram, pieces, targets, products, train[turn], crossed, device).fit(
             start[:, turn], n_components=n_components, rule=rule, exhausted=exhausted
         )
-
-
-def prefers_cross_product(n_rows: int, n_units: int, *, n_splits: int, n_sets: int, n_components: int, memory: int) -> bool:
-    """Return whether X'X of every split costs less than a pass over the features per component, and fits into memory."""
-    by_cross = n_rows * n_units**2 * (1 + n_splits / 4) + 2 * n_splits * n_units**2 * n_components * max(n_sets, NARROW)
-    by_passes = 4 * n_rows * n_units * n_components * max(n_splits * n_sets, NARROW)
-    return 16 * n_units**2 <= memory and by_cross < by_passes
 
 
 def _reader(gram: Gram, device: Device) -> Pieces:

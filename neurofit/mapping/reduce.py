@@ -16,7 +16,8 @@ from sklearn.random_projection import SparseRandomProjection
 
 from neurofit.errors import NeurofitError
 from neurofit.mapping.contract import Mapping
-from neurofit.mapping.gram import Gram
+from neurofit.mapping.fits import MappingPlan
+from neurofit.mapping.gram import Gram, GramPlan
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,13 @@ class PrincipalComponentsMapping:
     def precision(self) -> str:
         """Of the products of the Gram: float64, for its eigenvectors."""
         return "float64"
+
+    def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
+        """Estimate the cost of `cross_predict`: an eigendecomposition and a map of its own per split."""
+        kept, side = min(self.n_components, gram.n_rows, gram.n_units), min(gram.n_rows, gram.n_units)
+        one = self.mapping.plan(GramPlan("factor", "float64", gram.n_rows, kept, 0.0, 0), n_sets=n_sets, n_splits=1, n_neuroids=n_neuroids)
+        flops = n_splits * (one.flops + 9.0 * side**3 + 2.0 * gram.n_rows * side**2)
+        return MappingPlan(one.way, flops, one.n_bytes + 8 * (3 * side**2 + gram.n_rows * side))
 
     def cross_predict(
         self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"], *, times: int = 1

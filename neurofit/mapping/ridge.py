@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from neurofit.errors import NeurofitWarning, check_option
-from neurofit.mapping.gram import Gram, gram_of
+from neurofit.mapping.fits import TEST_SHARE, MappingPlan
+from neurofit.mapping.gram import Gram, GramPlan, gram_of
 from neurofit.mapping.linalg import Device, find_device
 
 RELATIVE_ALPHAS = tuple(float(a) for a in np.logspace(-4, 6, 21))
@@ -65,6 +66,14 @@ class RidgeMapping:
         """What it is, with all that is not the default: "ridge", "ridge (gcv)"."""
         return "ridge" if self.select == "loo" else f"ridge ({self.select})"
 
+    def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
+        """Estimate the cost of `cross_predict`; a quarter of the rows are test rows."""
+        n, rank, n_alphas = gram.n_rows, min(gram.n_rows, gram.n_units), len(self.alphas or RELATIVE_ALPHAS)
+        train, test = (1 - TEST_SHARE) * n, TEST_SHARE * n
+        per_split = 9 * min(train, rank) ** 3 + 2 * n * rank**2 + 2 * train * rank * n_neuroids * (n_alphas + 1)
+        per_split += 2 * n * rank * n_neuroids * n_sets + (test * rank**2 if gram.face != "dense" else 0)
+        return MappingPlan("eigenvectors", n_splits * per_split, 8 * (3 * rank**2 + n * rank + n * n_neuroids * n_sets))
+
     def cross_predict(
         self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"], *, times: int = 1
     ) -> list[Float[np.ndarray, "set test neuroid"]]:
@@ -79,8 +88,9 @@ class RidgeMapping:
             the rounding of a float32 Gram.
         """
         if gram.blocks is not None:
-            side = min(gram.n_rows, gram.n_units)
-            n_bytes = 8 * (3 * side**2 + gram.n_rows * side)
+            n_sets, _, n_neuroids = targets.shape
+            face = GramPlan("blocks", gram.precision, gram.n_rows, gram.n_units, 0.0, 0)
+            n_bytes = self.plan(face, n_sets=n_sets, n_splits=len(train), n_neuroids=n_neuroids).n_bytes
             note = (
                 f"{gram.name}: ridge of {gram.n_rows} rows x {gram.n_units} units takes {n_bytes / 1e9:.1f} GB for eigenvectors and scores."
             )

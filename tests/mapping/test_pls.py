@@ -6,6 +6,7 @@ from sklearn.cross_decomposition import PLSRegression
 
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping import PLSMapping, gram_of, inner_split, train_splits
+from neurofit.mapping.fits import MappingPlan
 from neurofit.mapping.gram import Gram
 
 
@@ -129,8 +130,7 @@ def as_gram(features: np.ndarray, way: str, monkeypatch: pytest.MonkeyPatch) -> 
     centred = features.astype(float) - features.mean(axis=0, dtype=float)
     if way == "dense":
         return Gram(dense=centred @ centred.T)
-    crossed = way == "cross products"
-    monkeypatch.setattr("neurofit.mapping.pls_primal.prefers_cross_product", lambda *_, **__: crossed)
+    monkeypatch.setattr("neurofit.mapping.pls_primal.plan_primal", lambda *_, **__: MappingPlan(way, 0.0, 0))
     return gram_of([features], memory=1) if way == "passes over features left where they are" else Gram(factor=centred)
 
 
