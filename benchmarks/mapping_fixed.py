@@ -1,12 +1,14 @@
 """One map shared by all time bins, per fit, against scikit-learn and ikpls on the stacked rows (claim d).
 
-    python benchmarks/mapping_fixed.py [--stimuli 640] [--units 2048] [--bins 19] [--splits 10] [--sets 21] [--without-peers]
+    python benchmarks/mapping_fixed.py [--stimuli 640] [--units 2048] [--bins 19] [--splits 10] [--sets 21] [--ridge] [--folder DIR]
+        [--without-peers]
 
 One BLAS thread, CPU time. Rows are stimuli x bins. Ours: all splits and target sets together, divided by their number; the peers: one
 fit and prediction each, in this run.
 """
 
 import argparse
+from pathlib import Path
 
 import mapping_data as data
 import numpy as np
@@ -19,11 +21,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("stimuli", 640), ("units", 2048), ("bins", 19), ("splits", 10), ("sets", 21)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--folder", type=Path, help="write the features there, or find them, and read them from disk")
     parser.add_argument("--without-peers", action="store_true")
     parser.add_argument("--ridge", action="store_true", help="time ridge, too")
     options = parser.parse_args()
     print(data.describe_machine())
-    blocks = [data.features(options.stimuli, options.units, step) for step in range(options.bins)]
+    if options.folder:
+        blocks = data.features_on_disk(options.folder, options.stimuli, options.units, options.bins)
+    else:
+        blocks = [data.features(options.stimuli, options.units, step) for step in range(options.bins)]
     n_halves = (options.sets - 1) // 2
     means = [data.half_means(data.counts(options.stimuli, 168, time_bin=step), max(n_halves, 1)) for step in range(options.bins)]
     targets = np.concatenate([sets[: options.sets] for sets in means], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,3 +57,9 @@ class Fit:
         """Predict the test rows with the first `n_components` (default all): yhat = mean + T C."""
         scores, loadings = self.scores[:, :n_components], self.loadings[:, :n_components]
         return np.asarray(self.means[:, None] + scores.swapaxes(1, 2) @ loadings)
+
+
+def join(fits: Sequence[Fit]) -> Fit:
+    """Return one split's fits of several groups of target sets as one."""
+    parts = zip(*((fit.scores, fit.loadings, fit.means, fit.used) for fit in fits), strict=True)
+    return fits[0] if len(fits) == 1 else Fit(*(np.concatenate(part) for part in parts))

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.mapping.direction import RULES
-from neurofit.mapping.fits import Fit, MappingPlan
+from neurofit.mapping.fits import Fit, MappingPlan, join
 from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.linalg import find_device
 from neurofit.mapping.pls_dual import fit_dual, plan_dual
@@ -27,6 +27,12 @@ EXHAUSTED = {"float64": 1e-11, "float32": 1e-6}
 
 SCORES_BYTES = 2**30
 """Held at once for fits; more splits than fit into it are worked on in turns."""
+
+PASS_BYTES = 2**32
+"""The same where the features are read again for every turn: a pass over them is worth memory."""
+
+SETS_TOGETHER = 24
+"""Target sets worked on together from a Gram: more of them leave the cache and take half as long again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +76,11 @@ class PLSMapping:
 
     def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
         """Choose the way and estimate the cost of `cross_predict`."""
-        size: dict[str, int] = {"n_splits": n_splits, "n_sets": n_sets, "n_components": self.n_components, "turn_bytes": SCORES_BYTES}
+        size = {"n_splits": n_splits, "n_sets": n_sets, "n_components": self.n_components}
         if gram.face == "dense":
-            return plan_dual(gram.n_rows, n_neuroids, **size)
-        return plan_primal(gram.n_rows, gram.n_units, n_neuroids, **size)
+            return plan_dual(gram.n_rows, n_neuroids, turn_bytes=SCORES_BYTES, sets_together=SETS_TOGETHER, **size)
+        turn_bytes = SCORES_BYTES if gram.face == "factor" else PASS_BYTES
+        return plan_primal(gram.n_rows, gram.n_units, n_neuroids, turn_bytes=turn_bytes, **size)
 
     def cross_predict(
         self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"], *, times: int = 1
@@ -101,7 +108,7 @@ class PLSMapping:
             If the rank of the training features is smaller than the number of components.
         """
         chosen = self.chosen_components(gram, targets, train, times=times) if self.choose_components else [self.n_components] * len(train)
-        fits = list(self._fits(gram, targets, train))
+        fits = self._fits(gram, targets, train)
         self._warn_if_exhausted(gram, fits)
         return [fit.predict(n) for n, fit in zip(chosen, fits, strict=True)]
 
@@ -117,7 +124,7 @@ class PLSMapping:
         wanted = range(1, self.n_components + 1) if components is None else components
         if any(not 1 <= n <= self.n_components for n in wanted):
             raise NeurofitError(f"components must lie between 1 and n_components = {self.n_components}; got {list(wanted)}.")
-        fits = list(self._fits(gram, targets, train))
+        fits = self._fits(gram, targets, train)
         self._warn_if_exhausted(gram, fits)
         return [np.stack([fit.predict(n) for n in wanted]) for fit in fits]
 
@@ -135,7 +142,13 @@ class PLSMapping:
             chosen.append(1 + int(np.argmax(r)))
         return chosen
 
-    def _fits(self, gram: Gram, targets: np.ndarray, train: np.ndarray) -> Iterator[Fit]:
+    def _fits(self, gram: Gram, targets: np.ndarray, train: np.ndarray) -> list[Fit]:
+        """Return each split's fit."""
+        step = len(targets) if gram.dense is None else SETS_TOGETHER
+        parts = [list(self._fit_sets(gram, targets[begin : begin + step], train)) for begin in range(0, len(targets), step)]
+        return [join(fits) for fits in zip(*parts, strict=True)]
+
+    def _fit_sets(self, gram: Gram, targets: np.ndarray, train: np.ndarray) -> Iterator[Fit]:
         """Yield each split's fit, with the means of the targets put back."""
         device = find_device(self.device)
         _, n_rows, n_neuroids = targets.shape
@@ -155,7 +168,7 @@ class PLSMapping:
             n_components=self.n_components,
             rule=RULES[self.convergence],
             exhausted=EXHAUSTED[gram.precision],
-            turn_bytes=SCORES_BYTES,
+            turn_bytes=SCORES_BYTES if gram.blocks is None else PASS_BYTES,
             device=device,
         )
         for fit in fits:

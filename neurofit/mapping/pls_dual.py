@@ -23,14 +23,18 @@ from neurofit.mapping.gram import Gram
 from neurofit.mapping.linalg import Device, times_sets
 
 
-def plan_dual(n_rows: int, n_neuroids: int, *, n_splits: int, n_sets: int, n_components: int, turn_bytes: int) -> MappingPlan:
+def plan_dual(
+    n_rows: int, n_neuroids: int, *, n_splits: int, n_sets: int, n_components: int, turn_bytes: int, sets_together: int
+) -> MappingPlan:
     """Estimate the cost of `fit_dual`, a quarter of the rows being test rows."""
     n, s = n_rows, min(n_neuroids, n_rows)
     test = TEST_SHARE * n
     flops = n_sets * (2 * n**2 * s + 2 * n * s**2)  # K Y, Y'K Y
     per_fit = 2 * test**2 * s + 2 * test * s**2 + n_components * (4 * n**2 + 6 * n * s + 4 * n * n_components + (4 + 2 * ITERATIONS) * s**2)
-    held = min(turn_bytes, n_splits * _bytes_per_split(n_sets, n, s, n_components))
-    return MappingPlan("dual", flops + n_splits * n_sets * per_fit, held + 8 * n_sets * 2 * n * s)
+    together = min(n_sets, sets_together)
+    held = min(turn_bytes, n_splits * _bytes_per_split(together, n, s, n_components)) + 8 * together * 2 * n * s
+    kept = 8 * n_splits * n_sets * n_components * (test + s)  # what predictions are read from
+    return MappingPlan("dual", flops + n_splits * n_sets * per_fit, int(held + kept))
 
 
 def _bytes_per_split(n_sets: int, n_rows: int, n_neuroids: int, n_components: int) -> int:

@@ -34,7 +34,7 @@ def test_way_and_memory_are_as_planned(
 ) -> None:
     monkeypatch.setattr("neurofit.mapping.gram.CHUNK_VALUES", 2**19)
     if memory == 2**20:
-        monkeypatch.setattr("neurofit.mapping.pls.SCORES_BYTES", 2**24)
+        monkeypatch.setattr("neurofit.mapping.pls.PASS_BYTES", 2**24)
     rng = np.random.default_rng(0)
     features = rng.standard_normal((n_rows, n_units), dtype=np.float32)
     targets = rng.standard_normal((N_SETS, n_rows, N_NEUROIDS))

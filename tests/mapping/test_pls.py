@@ -117,6 +117,16 @@ def test_splits_worked_on_in_turns_equal_all_at_once(monkeypatch: pytest.MonkeyP
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+def test_target_sets_worked_on_in_groups_equal_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets = make_data(80, 100, 5, n_sets=5)
+    train = train_splits(80, n_splits=2, train_size=0.75, seed=0)
+    at_once = PLSMapping(n_components=5).cross_predict(gram_of([features]), targets, train)
+    monkeypatch.setattr("neurofit.mapping.pls.SETS_TOGETHER", 2)
+    in_groups = PLSMapping(n_components=5).cross_predict(gram_of([features]), targets, train)
+    for a, b in zip(at_once, in_groups, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
 def test_features_that_stand_still_give_the_same_prediction_in_every_bin() -> None:
     features, targets = make_data(60, 100, 5, n_sets=2)
     stacked = np.concatenate([targets, 2.0 * targets + 1.0], axis=1)  # two bins
