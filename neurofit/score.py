@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from neurofit.assemblies import Recording, validate_structure
 from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
-from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, plan_gram, train_splits
+from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, train_splits
 from neurofit.metrics import TrialSets, pearson, split_halves
 from neurofit.presets import ScoreConfig
 from neurofit.result import Statistics, make_result
@@ -94,26 +94,24 @@ def estimate(layer_units: Table[str, int], recording: Recording, config: ScoreCo
     n_stimuli, n_neuroids, n_bins = len(recording.stimuli), recording.responses.sizes["neuroid"], len(recording.time_bins)
     times, groups = (1, n_bins) if config.time_mode == "per-bin" else (n_bins, 1)
     n_rows, n_sets = n_stimuli * times, 1 + 2 * config.n_halves
-    mapping = make_mapping(config)
-    grams = [plan_gram(n_rows, units, precision=mapping.precision) for units in layer_units.values()]
-    fits = [mapping.plan(gram, n_sets=n_sets, n_splits=config.n_splits, n_neuroids=n_neuroids) for gram in grams]
-    held = max(gram.n_bytes + fit.n_bytes for gram, fit in zip(grams, fits, strict=True))
+    targets = n_sets * n_rows * n_neuroids
+    gram = max(n_rows * min(n_rows, units) for units in layer_units.values())
+    inner = config.n_splits * n_sets * n_neuroids**2 if config.mapping == "pls" else 0
+    scores = config.n_splits * n_sets * config.n_components * n_rows if config.mapping == "pls" else n_rows**2
     trials = recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
     return Estimate(
         n_fits=len(layer_units) * groups * config.n_splits * n_sets,
-        n_bytes=jobs * (held + 8 * (4 * n_sets * n_rows * n_neuroids + 2 * trials)),
-        flops=groups * sum(gram.flops + fit.flops for gram, fit in zip(grams, fits, strict=True)),
+        n_bytes=jobs * 8 * (5 * targets + 2 * gram + inner + min(scores, 2**26) + 2 * trials),
     )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Size of a piece of work: maps, memory, floating point operations."""
+    """Size of a piece of work."""
 
     n_fits: int
     n_bytes: int
-    flops: float
 
 
 def make_mapping(config: ScoreConfig) -> Mapping:

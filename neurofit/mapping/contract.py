@@ -20,6 +20,11 @@ class Mapping(Protocol):
         ...
 
     @property
+    def linear(self) -> bool:
+        """Whether the predictions of target sets after the first are linear in them."""
+        ...
+
+    @property
     def precision(self) -> str:
         """Of the products of the Gram that it wants: "auto", "float32" or "float64"."""
         ...

@@ -106,6 +106,8 @@ class Gram:
         X without its column means, float64 (row unit).
     blocks
         The features themselves (stimulus unit), possibly mapped from disk, one after the other along the rows.
+    kept
+        With `blocks`: the rows of each block that count; None for all.
     precision
         Of the products that made it: "float64" or "float32".
     name
@@ -121,6 +123,7 @@ class Gram:
     dense: Float[np.ndarray, "row row"] | None = None
     factor: Float[np.ndarray, "row unit"] | None = None
     blocks: tuple[np.ndarray, ...] | None = None
+    kept: tuple[np.ndarray, ...] | None = None
     precision: str = "float64"
     name: str = "features"
     n_constant: int = 0
@@ -132,7 +135,7 @@ class Gram:
     def n_rows(self) -> int:
         """Number of rows: stimuli, or (time_bin, stimulus) pairs."""
         if self.blocks is not None:
-            return sum(len(block) for block in self.blocks)
+            return sum(len(part) for part in self.kept or self.blocks)
         face = self.factor if self.dense is None else self.dense
         assert face is not None
         return len(face)
@@ -150,8 +153,21 @@ class Gram:
             yield slice(0, len(self.factor)), self.factor
             return
         assert self.blocks is not None
-        for rows, piece in _row_pieces(self.blocks):
+        for rows, piece in _row_pieces(self.blocks, self.kept):
             yield rows, piece - self.mean
+
+    def subset(self, rows: Bool[np.ndarray, " row"]) -> Gram:
+        """Return the Gram of some rows; the shift by the mean of all rows stays, which a map centred on its training rows does not see."""
+        if rows.all():
+            return self
+        if self.factor is not None:
+            return replace(self, factor=self.factor[rows])
+        if self.dense is not None:
+            return replace(self, dense=self.dense[np.ix_(rows, rows)])
+        assert self.blocks is not None
+        kept = self.kept or tuple(np.arange(len(block)) for block in self.blocks)
+        chosen = np.split(rows, np.cumsum([len(part) for part in kept])[:-1])
+        return replace(self, kept=tuple(part[inside] for part, inside in zip(kept, chosen, strict=True)))
 
     def dot(self, vectors: Float[np.ndarray, "row vector"]) -> Float[np.ndarray, "row vector"]:
         """Return K @ vectors."""
@@ -352,15 +368,17 @@ class _Watch:
             )
 
 
-def _row_pieces(blocks: Sequence[np.ndarray]) -> Iterator[tuple[slice, np.ndarray]]:
+def _row_pieces(blocks: Sequence[np.ndarray], kept: Sequence[np.ndarray] | None = None) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield row pieces of the stacked blocks, float64, of at most `CHUNK_VALUES` values."""
     begin = 0
-    for block in blocks:
+    for block, rows in zip(blocks, kept or [np.arange(len(block)) for block in blocks], strict=True):
         step = max(1, CHUNK_VALUES // block.shape[1])
-        for start in range(0, len(block), step):
-            piece = np.asarray(block[start : start + step], dtype=np.float64)
-            yield slice(begin + start, begin + start + len(piece)), piece
-        begin += len(block)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            whole = len(rows) == len(block)
+            piece = np.asarray(block[start : start + step] if whole else block[part], dtype=np.float64)
+            yield slice(begin + start, begin + start + len(part)), piece
+        begin += len(rows)
 
 
 def _above_rounding(eigenvalues: np.ndarray, tolerance: float) -> np.ndarray:

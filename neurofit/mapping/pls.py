@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -54,6 +55,8 @@ class PLSMapping:
     device
         "cpu", "torch-cpu", "cuda", "cuda:1".
     """
+
+    linear: ClassVar[bool] = False
 
     n_components: int = 25
     convergence: str = "sklearn"

@@ -80,6 +80,11 @@ class PrincipalComponentsMapping:
         return f"{self.mapping.name} on {self.n_components} principal components"
 
     @property
+    def linear(self) -> bool:
+        """As the mapping's."""
+        return self.mapping.linear
+
+    @property
     def precision(self) -> str:
         """Of the products of the Gram: float64, for its eigenvectors."""
         return "float64"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -52,6 +52,8 @@ class RidgeMapping:
     device
         "cpu", "torch-cpu", "cuda", "cuda:1".
     """
+
+    linear: ClassVar[bool] = True  # in the targets after the first, which chooses the penalties
 
     alphas: tuple[float, ...] | None = None
     select: str = "loo"
@@ -96,7 +98,8 @@ class RidgeMapping:
             )
             warnings.warn(note, NeurofitWarning, stacklevel=2)
             if gram.n_units >= gram.n_rows:
-                gram = gram_of(gram.blocks, name=gram.name, precision=self.precision, memory=n_bytes)
+                blocks = gram.blocks if gram.kept is None else [block[rows] for block, rows in zip(gram.blocks, gram.kept, strict=True)]
+                gram = gram_of(blocks, name=gram.name, precision=self.precision, memory=n_bytes)
         device = find_device(self.device)
         predictions, unsafe = [], False
         for rows in train:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurofit.errors import NeurofitError, NeurofitWarning
-from neurofit.mapping import gram_of
+from neurofit.mapping import Mapping, PLSMapping, RidgeMapping, gram_of, train_splits
 from neurofit.mapping.gram import Gram, plan_gram
 
 
@@ -116,6 +116,26 @@ def test_features_larger_than_the_memory_stay_on_disk(tmp_path: Path) -> None:
     np.testing.assert_allclose(left.dot_block(rows, vectors[rows]), held.dot_block(rows, vectors[rows]), atol=1e-9)
     for a, b in zip(left.train_cross_product(rows), held.train_cross_product(rows), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize(("p", "memory"), [(300, 2**31), (30, 2**31), (30, 1), (300, 1)], ids=["dense", "factor", "blocks", "wide blocks"])
+@pytest.mark.filterwarnings("ignore:features. ridge of:neurofit.errors.NeurofitWarning")
+def test_maps_of_a_subset_are_those_of_its_own_gram(p: int, memory: int) -> None:
+    rng = np.random.default_rng(0)
+    blocks = [rng.standard_normal((40, p)) + 3 for _ in range(3)]
+    stimuli = rng.permutation(40) < 25
+    rows, train = np.tile(stimuli, 3), np.tile(train_splits(25, n_splits=2, train_size=0.7, seed=0), 3)
+    subset = gram_of(blocks, memory=memory).subset(rows)
+    assert subset.n_rows == 75
+    own, targets = gram_of([block[stimuli] for block in blocks]), rng.standard_normal((2, 75, 4))
+    mappings: list[Mapping] = [PLSMapping(n_components=5), RidgeMapping()]
+    for mapping in mappings:
+        for a, b in zip(*(mapping.cross_predict(gram, targets, train, times=3) for gram in (subset, own)), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-9)
+    again, vectors = subset.subset(np.tile(np.arange(25) < 20, 3)), rng.standard_normal((60, 2))
+    vectors -= vectors.mean(axis=0)  # the shift is not seen by vectors that sum to zero, once the product is centred, too
+    expected = gram_of([block[stimuli][:20] for block in blocks]).dot(vectors)
+    np.testing.assert_allclose(again.dot(vectors) - again.dot(vectors).mean(axis=0), expected - expected.mean(axis=0), atol=1e-8)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
