@@ -210,36 +210,36 @@ class Gram:
         cross -= np.outer(mean, total)
         return cross, mean
 
-    def principal_scores(
-        self, train: Bool[np.ndarray, " row"], *, device: Device = CPU
-    ) -> tuple[Float[Any, "row rank"], Float[Any, " rank"]]:
+    def principal_scores(self, train: Bool[np.ndarray, " row"]) -> tuple[Float[np.ndarray, "row rank"], Float[np.ndarray, " rank"]]:
         """Return the principal component scores of all rows, for axes fitted on the training rows.
 
         Returns
         -------
         Scores Z (row rank), centred on the training rows, and eigenvalues L (rank), descending, of the train-centred Gram:
-        Z_train' Z_train = diag(L); arrays of the device.
+        Z_train' Z_train = diag(L).
         """
+        trained, tested, eigenvalues = self.split_scores(train, CPU)
+        scores = np.empty((len(train), len(eigenvalues)))
+        scores[train], scores[~train] = trained, tested
+        return scores, eigenvalues
+
+    def split_scores(self, train: Bool[np.ndarray, " row"], device: Device) -> tuple[Any, Any, Any]:
+        """Return the same scores of training rows and of test rows, and the eigenvalues, as arrays of a device."""
         xp, tolerance = device.xp, RANK_TOLERANCE[self.precision]
+        inside, outside = (device.array(np.flatnonzero(rows), "int64") for rows in (train, ~train))
         if self.dense is None:
             cross, center = (device.array(x) for x in self.train_cross_product(train))
-            eigenvalues, axes = xp.linalg.eigh(cross)
-            keep = _above_rounding(device.numpy(eigenvalues), tolerance)
-            axes = axes[:, device.array(keep, "int64")]
-            return xp.concatenate([device.array(piece) @ axes for _, piece in self.pieces()]) - center @ axes, eigenvalues[keep]
-        inside, outside = (device.array(np.flatnonzero(rows), "int64") for rows in (train, ~train))
+            eigenvalues, axes = _above_rounding(xp, xp.linalg.eigh(cross), tolerance)
+            scores = xp.concatenate([device.array(piece) @ axes for _, piece in self.pieces()]) - center @ axes
+            return scores[inside], scores[outside], eigenvalues
         kernel = device.array(self.dense)
         trained, tested = kernel[inside][:, inside], kernel[outside][:, inside]
         mean = trained.mean(0)
         trained -= mean + (mean - mean.mean())[:, None]
-        eigenvalues, vectors = xp.linalg.eigh(trained)
-        keep = _above_rounding(device.numpy(eigenvalues), tolerance)
-        eigenvalues, vectors = eigenvalues[keep], vectors[:, device.array(keep, "int64")]
+        eigenvalues, vectors = _above_rounding(xp, xp.linalg.eigh(trained), tolerance)
         roots = xp.sqrt(eigenvalues)
-        scores = device.zeros(len(train), len(roots))
-        scores[inside] = vectors * roots
-        scores[outside] = (tested - mean) @ (vectors / roots)
-        return scores, eigenvalues
+        tested -= mean
+        return vectors * roots, tested @ (vectors / roots), eigenvalues
 
 
 def gram_of(
@@ -381,7 +381,9 @@ def _row_pieces(blocks: Sequence[np.ndarray], kept: Sequence[np.ndarray] | None 
         begin += len(rows)
 
 
-def _above_rounding(eigenvalues: np.ndarray, tolerance: float) -> np.ndarray:
-    """Positions of the eigenvalues that are not rounding, largest first."""
-    order = np.argsort(eigenvalues)[::-1]
-    return np.ascontiguousarray(order[eigenvalues[order] > tolerance * max(eigenvalues[order[0]], np.finfo(float).tiny)])
+def _above_rounding(xp: Any, decomposition: tuple[Any, Any], tolerance: float) -> tuple[Any, Any]:
+    """Return the eigenvalues that are not rounding, largest first, and their vectors."""
+    eigenvalues, vectors = decomposition
+    largest = max(float(eigenvalues[-1]), float(np.finfo(float).tiny))
+    first = len(eigenvalues) - int((eigenvalues > tolerance * largest).sum())
+    return xp.flip(eigenvalues[first:], (0,)), xp.flip(vectors[:, first:], (1,))

@@ -2,7 +2,7 @@
 
 The algorithms use what both libraries spell alike (operators, slices, `sum(axis)`, `xp.where`, `xp.linalg.eigh`, ...); what they
 spell differently stands here. numpy is the choice on a CPU: its `A @ A.T` computes one triangle only, and its batched products of
-small matrices have a tenth of torch's overhead.
+small matrices have a tenth of torch's overhead. The tests run the torch path on a CPU, in float64; it has not been run on CUDA yet.
 """
 
 from __future__ import annotations

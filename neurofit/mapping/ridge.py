@@ -33,7 +33,7 @@ SAFE_IN_FLOAT32 = 1e-4
 """Penalties below this share of the largest eigenvalue are no larger than what float32 products round away."""
 
 PART_VALUES = 2**22
-"""Values (rows x neuroids, rows x rank) of the stimuli that are left out together."""
+"""Values (rows x penalties x neuroids, rows x rank) that are worked on together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,35 +103,42 @@ class RidgeMapping:
         device = find_device(self.device)
         predictions, unsafe = [], False
         for rows in train:
-            scores, eigenvalues = gram.principal_scores(rows, device=device)
+            trained, tested, eigenvalues = gram.split_scores(rows, device)
             alphas = np.asarray(self.alphas or RELATIVE_ALPHAS, dtype=np.float64)
             if self.alphas is None and len(eigenvalues):
                 alphas = alphas * float(eigenvalues.sum()) / rows.sum()
             unsafe |= gram.precision == "float32" and len(eigenvalues) > 0 and alphas.min() < SAFE_IN_FLOAT32 * float(eigenvalues[0])
-            predictions.append(self._predict_split(scores, eigenvalues, targets, rows, alphas, times=times, device=device))
+            predictions.append(self._predict_split(trained, tested, eigenvalues, targets, rows, alphas, times=times, device=device))
         if unsafe:
             note = f"{gram.name}: some penalties are below {SAFE_IN_FLOAT32:g} of the largest eigenvalue; they need a float64 Gram."
             warnings.warn(note, NeurofitWarning, stacklevel=2)
         return predictions
 
     def _predict_split(
-        self, scores: Any, eigenvalues: Any, targets: np.ndarray, train: np.ndarray, alphas: np.ndarray, *, times: int, device: Device
+        self,
+        trained: Any,
+        tested: Any,
+        eigenvalues: Any,
+        targets: np.ndarray,
+        train: np.ndarray,
+        alphas: np.ndarray,
+        *,
+        times: int,
+        device: Device,
     ) -> np.ndarray:
+        """Predict one split's test rows from its principal scores."""
         xp = device.xp
-        inside, test = (device.array(np.flatnonzero(rows), "int64") for rows in (train, ~train))
         held = device.array(targets[:, train])
         means = held.mean(1)[:, None]
         held = held - means
-        trained = scores[inside]
         position = _choose(trained, eigenvalues, held[0], alphas, times=times, select=self.select, device=device)
-        out = device.zeros(len(held), len(test), held.shape[2])
-        tested = scores[test]
+        out = device.zeros(len(held), len(tested), held.shape[2])
         for chosen in np.unique(position):
             neuroids = np.flatnonzero(position == chosen)
-            wanted = held[:, :, neuroids].swapaxes(0, 1).reshape(len(inside), -1)
+            wanted = held[:, :, neuroids].swapaxes(0, 1).reshape(len(trained), -1)
             shrunk = tested / (eigenvalues + float(alphas[chosen]))
             predicted = xp.linalg.multi_dot([shrunk, trained.swapaxes(0, 1), wanted])  # in the cheaper order
-            out[:, :, neuroids] = predicted.reshape(len(test), len(held), len(neuroids)).swapaxes(0, 1)
+            out[:, :, neuroids] = predicted.reshape(len(tested), len(held), len(neuroids)).swapaxes(0, 1)
         return device.numpy(out + means)
 
 
@@ -170,10 +177,13 @@ def _choose(scores: Any, eigenvalues: Any, targets: Any, alphas: np.ndarray, *, 
     errors = device.zeros(len(alphas), n_neuroids)
     if times == 1:
         left = 1 - 1 / n_rows - scores**2 @ shrinkage  # 1 - h_ii: (row alpha)
-        for a in range(len(alphas)):
-            residual = targets - scores @ (shrinkage[:, a, None] * correlations)
-            residual /= left[:, a, None]
-            errors[a] = xp.einsum("rs,rs->s", residual, residual)
+        step = max(1, PART_VALUES // (n_rows * n_neuroids))
+        for part in (slice(begin, begin + step) for begin in range(0, len(alphas), step)):
+            shrunk = shrinkage[:, part, None] * correlations[:, None]  # (rank alpha neuroid)
+            residual = (scores @ shrunk.reshape(len(shrunk), -1)).reshape(n_rows, -1, n_neuroids)
+            residual -= targets[:, None]
+            residual /= left[:, part, None]
+            errors[part] = xp.einsum("ras,ras->as", residual, residual)
         return np.asarray(device.numpy(errors).argmin(axis=0))
     n_stimuli, rank = n_rows // times, len(eigenvalues)
     by_stimulus = scores.reshape(times, n_stimuli, rank).swapaxes(0, 1)  # (stimulus time rank)
