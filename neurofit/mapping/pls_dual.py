@@ -123,7 +123,7 @@ def _fit_turn(
             u -= ((loadings[:, :, :a] @ q[..., None]).swapaxes(2, 3) @ scores[:, :, :a])[:, :, 0]
         u *= mask
         v = _centred_product(gram, u, mask, n_train, xp)
-        _orthogonalise(v, scores[:, :, :a], mask, device)
+        _orthogonalise(v, scores[:, :, :a], mask)
         v_train = v * mask
         norm, scale = _lengths(xp, v_train), _lengths(xp, u)
         strength = xp.where(scale > 0, norm / xp.where(scale > 0, scale, 1.0), 0.0)
@@ -161,7 +161,7 @@ def _centred_product(gram: Any, vectors: Any, mask: Any, n_train: Any, xp: Any) 
     return out
 
 
-def _orthogonalise(v: Any, earlier: Any, mask: Any, device: Device) -> None:
+def _orthogonalise(v: Any, earlier: Any, mask: Any) -> None:
     """Make v (set split row) orthogonal to the earlier scores over the training rows, in place; all rows follow."""
     if not earlier.shape[2]:
         return

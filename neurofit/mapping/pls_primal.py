@@ -168,9 +168,9 @@ class _Turn:
             update = (c, h - eta[..., None] * c / 2)
             if not alive.all():
                 inner *= alive[..., None, None]
-        for split in range(n_splits):
+        for split, scores in enumerate(self._test_scores(directions)):
             yield Fit(
-                scores=device.numpy(self._test_scores(split, directions[:, split])),
+                scores=device.numpy(scores),
                 loadings=device.numpy(loadings[:, split]),
                 means=device.numpy(self.means[:, split]),
                 used=device.numpy(used[:, split]).astype(int),
@@ -190,10 +190,13 @@ class _Turn:
             p += t @ piece
         return p, energy
 
-    def _test_scores(self, split: int, directions: Any) -> Any:
-        shift = (directions @ self.center[split])[..., None]
-        scores = []
+    def _test_scores(self, directions: Any) -> list[Any]:
+        """Return every split's t = (x - mean)'r of its test rows (set component test), from one pass over the features."""
+        n_sets, n_splits, n_components, n_units = directions.shape
+        flat = [directions[:, split].reshape(-1, n_units) for split in range(n_splits)]
+        scores: list[list[Any]] = [[] for _ in flat]
         for rows, piece in self.pieces():
-            test = self.device.array(np.flatnonzero(~self.train[split, rows]), "int64")
-            scores.append(directions @ piece[test].T - shift)
-        return self.device.xp.concatenate(scores, -1)
+            for split, inside in enumerate(self.train[:, rows]):
+                test = self.device.array(np.flatnonzero(~inside), "int64")
+                scores[split].append(flat[split] @ (piece[test] - self.center[split]).T)
+        return [self.device.xp.concatenate(parts, -1).reshape(n_sets, n_components, -1) for parts in scores]
