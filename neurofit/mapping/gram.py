@@ -88,10 +88,12 @@ def plan_gram(n_rows: int, n_units: int, *, precision: str = "auto", single: boo
     if held > memory:
         face, held = "blocks", 8 * n_units
     flops = float(n_rows) * n_units * min(n_rows, n_units)
+    held += 3 * 8 * min(CHUNK_VALUES, n_rows * min(CHUNK_UNITS, n_units))
+    if face != "dense":
+        return GramPlan(face, "float64", n_rows, n_units, flops, held)
     if precision == "auto":
         precision = "float32" if single and n_units >= 2 * n_rows and flops > WORTH_ROUNDING else "float64"
-    chunk = min(CHUNK_VALUES, n_rows * min(CHUNK_UNITS, n_units))
-    return GramPlan(face, precision, n_rows, n_units, flops, held + 3 * 8 * chunk + (4 * n_rows**2 if face == "dense" else 0))
+    return GramPlan(face, precision, n_rows, n_units, flops, held + n_rows**2 * np.dtype(precision).itemsize)
 
 
 @dataclass(frozen=True)
