@@ -1,6 +1,6 @@
 """Ridge with 21 penalties per neuroid, against scikit-learn's RidgeCV and himalaya's KernelRidgeCV (claims c, e).
 
-    python benchmarks/mapping_ridge.py [--small] [--without-peers]
+    python benchmarks/mapping_ridge.py [--stimuli 2560] [--units 25088] [--without-peers]
 
 One BLAS thread, CPU time. scikit-learn's loop over 10 splits x 21 target sets is the time of one of its fits and predictions, in this
 run, times 210: RidgeCV chooses penalties in each, ours only on the mean over all trials (the halves are to be the same map).
@@ -20,16 +20,16 @@ ALPHAS = tuple(float(a) for a in np.logspace(-2, 8, 21))
 def main() -> None:
     """Print the rows of benchmarks/README.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="640 stimuli, 2,048 units")
+    parser.add_argument("--stimuli", type=int, default=2560)
+    parser.add_argument("--units", type=int, default=25088)
     parser.add_argument("--without-peers", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # himalaya's about the range of penalties, ours about float32
     print(data.describe_machine())
-    n_stimuli, n_units = (640, 2048) if options.small else (2560, 25088)
-    x = data.features(n_stimuli, n_units, 10)
-    trials = data.counts(n_stimuli, 168, 200)
+    x = data.features(options.stimuli, options.units, 10)
+    trials = data.counts(options.stimuli, 168, 200)
     targets = data.half_means(trials, 10)
-    train = train_splits(n_stimuli, n_splits=10, train_size=0.75, seed=0)
+    train = train_splits(options.stimuli, n_splits=10, train_size=0.75, seed=0)
     loo, gcv = RidgeMapping(alphas=ALPHAS), RidgeMapping(alphas=ALPHAS, select="gcv")
 
     print("| what | CPU s | against |")
