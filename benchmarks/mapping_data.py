@@ -61,7 +61,7 @@ def half_means(trials: np.ndarray, n_halves: int, *, seed: int = 0) -> np.ndarra
         weights[0, half, first] = 1 / len(first)
         weights[1, half] = (weights[0, half] == 0) / (n_trials - len(first))
     weights = np.concatenate([np.full((1, n_trials), 1 / n_trials), weights.reshape(-1, n_trials)])
-    return np.einsum("ft,stn->fsn", weights, trials.astype(np.float64), optimize=True)
+    return np.ascontiguousarray(np.einsum("ft,stn->fsn", weights, trials.astype(np.float64), optimize=True))
 
 
 def features_on_disk(folder: Path, n_stimuli: int, n_units: int, n_steps: int) -> list[np.ndarray]:

@@ -156,7 +156,7 @@ class PLSMapping:
         device = find_device(self.device)
         _, n_rows, n_neuroids = targets.shape
         offset = targets.mean(axis=1)
-        demeaned = targets - offset[:, None]
+        demeaned = np.ascontiguousarray(targets - offset[:, None])  # products with another layout would copy it each time
         start = _first_varying(targets, train)
         back = None
         if n_neuroids > n_rows:  # Y = L Q' with Q orthonormal: PLS of L is that of Y, rotated, and its M is n x n
