@@ -1,4 +1,4 @@
-"""What neurofit raises: the rule, what was given, what exists and the nearest name, in one or two lines."""
+"""What neurofit raises and warns of: the rule, what was given, what exists and the nearest name, in one or two lines."""
 
 from __future__ import annotations
 

@@ -178,7 +178,12 @@ class _Fitting:
 
     def _fit_layer(self, layer: int, bins: list[int], targets: np.ndarray, neuroids: np.ndarray) -> None:
         """Fill in one layer's correlations; the rows of `targets` (set row neuroid) are the bins' stimuli, bin after bin."""
-        gram = gram_of([self.activations.features(self.layers[layer], self.recording.time_bins[b]) for b in bins])
+        name, shown = self.layers[layer], [self.recording.time_bins[b] for b in bins]
+        gram = gram_of(
+            [self.activations.features(name, time_bin) for time_bin in shown],
+            name=f"{self.activations.model}, {name} at {shown[0][0]}-{shown[-1][1]} ms",
+            precision=self.mapping.precision,
+        )
         for split, (predicted, truth) in enumerate(self._predict(gram, targets, self.train, ~self.train)):
             for b, prediction, response in zip(bins, np.split(predicted, len(bins), 1), np.split(truth, len(bins), 1), strict=True):
                 self.statistics.r_xy[layer, split, neuroids, b] = pearson(prediction[0], response[0])

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping import RidgeMapping, gram_of, train_splits
+from neurofit.mapping.gram import Gram
 from neurofit.mapping.ridge import choose_alphas
 
 ALPHAS = tuple(float(a) for a in np.logspace(-2, 5, 15))
@@ -37,7 +39,6 @@ def test_halves_use_the_penalties_chosen_on_all_trials() -> None:
     train = train_splits(100, n_splits=1, train_size=0.75, seed=0)
     (predicted,) = RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features]), targets, train)
     chosen = RidgeCV(ALPHAS, alpha_per_target=True).fit(features[train[0]].astype(float), targets[0, train[0]]).alpha_
-    from sklearn.linear_model import Ridge
 
     expected = Ridge(chosen).fit(features[train[0]].astype(float), targets[1, train[0]]).predict(features[~train[0]].astype(float))
     np.testing.assert_allclose(predicted[1], expected, rtol=1e-6, atol=1e-8)
@@ -64,3 +65,135 @@ def test_permuting_the_neuroids_permutes_the_predictions() -> None:
     plain = RidgeMapping().cross_predict(gram_of([features]), targets, train)[0]
     permuted = RidgeMapping().cross_predict(gram_of([features]), targets[..., order], train)[0]
     np.testing.assert_allclose(plain[..., order], permuted, atol=1e-10)
+
+
+@pytest.mark.parametrize("change", ["one neuroid", "constant unit and neuroid", "duplicated stimuli", "rank of 5", "25,088 units"])
+def test_awkward_data_equal_ridgecv(change: str) -> None:
+    features, targets = make_data(60, 25088 if change == "25,088 units" else 90)
+    if change == "one neuroid":
+        targets = targets[..., :1]
+    if change == "constant unit and neuroid":
+        features[:, 3], targets[..., 2] = 4.0, 1.0
+    if change == "duplicated stimuli":
+        features[30:], targets[:, 30:] = features[:30], targets[:, :30]
+    if change == "rank of 5":
+        features = (features[:, :5] @ np.random.default_rng(0).standard_normal((5, 90))).astype(np.float32)
+    train = train_splits(60, n_splits=2, train_size=0.75, seed=0)
+    for rows, predicted in zip(train, RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features]), targets, train), strict=True):
+        oracle = RidgeCV(ALPHAS, alpha_per_target=True).fit(features[rows].astype(float), targets[0, rows])
+        expected = oracle.predict(features[~rows].astype(float)).reshape(predicted[0].shape)
+        np.testing.assert_allclose(predicted[0], expected, rtol=1e-6, atol=1e-6)
+
+
+def plain_gcv(features: np.ndarray, targets: np.ndarray, alphas: tuple[float, ...], times: int) -> np.ndarray:
+    """Return the penalties of generalised cross-validation from the hat matrix, the blocks of a stimulus replaced by their mean."""
+    n, n_stimuli = len(features), len(features) // times
+    x, y = features - features.mean(axis=0), targets - targets.mean(axis=0)
+    errors = []
+    for alpha in alphas:
+        hat = x @ np.linalg.solve(x.T @ x + alpha * np.eye(x.shape[1]), x.T) + 1 / n
+        residual = (y - hat @ y).reshape(times, n_stimuli, -1)
+        block = np.einsum("tgug->tu", hat.reshape(times, n_stimuli, times, n_stimuli)) / n_stimuli
+        errors.append((np.linalg.solve(np.eye(times) - block, residual.transpose(1, 0, 2)) ** 2).sum(axis=(0, 1)))
+    return np.asarray(np.array(alphas)[np.argmin(errors, axis=0)])
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("p", [30, 150])
+def test_gcv_takes_the_penalties_of_its_definition(p: int, times: int) -> None:
+    features, targets = make_data(90, p)
+    train = np.tile(train_splits(90 // times, n_splits=2, train_size=0.7, seed=0), times)
+    gram, differs = gram_of([features]), False
+    for rows, predicted in zip(
+        train, RidgeMapping(alphas=ALPHAS, select="gcv").cross_predict(gram, targets, train, times=times), strict=True
+    ):
+        chosen = plain_gcv(features[rows].astype(float), targets[0, rows], ALPHAS, times)
+        expected = Ridge(chosen).fit(features[rows].astype(float), targets[0, rows]).predict(features[~rows].astype(float))
+        np.testing.assert_allclose(predicted[0], expected, rtol=1e-6, atol=1e-8)
+        scores, eigenvalues = gram.principal_scores(rows)
+        centred = targets[0, rows] - targets[0, rows].mean(axis=0)
+        by_loo = choose_alphas(scores[rows], eigenvalues, centred, alphas=np.array(ALPHAS), times=times)
+        assert len(set(chosen)) > 2
+        assert (chosen == by_loo).mean() >= 2 / 3, "mostly those of leave-one-out"
+        differs |= bool((chosen != by_loo).any())
+    assert differs
+    assert RidgeMapping(select="gcv").name == "ridge (gcv)"
+    with pytest.raises(NeurofitError, match="Unknown choice of ridge penalties 'aic'"):
+        RidgeMapping(select="aic")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_stimulus_is_left_out_with_all_its_bins_whatever_the_size_of_the_parts(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets = make_data(80, 30)
+    train = np.tile(train_splits(80 // times, n_splits=1, train_size=0.75, seed=0), times)
+    gram = gram_of([features])
+    at_once = RidgeMapping(alphas=ALPHAS).cross_predict(gram, targets, train, times=times)[0]
+    monkeypatch.setattr("neurofit.mapping.ridge.PART_VALUES", 100)
+    np.testing.assert_allclose(RidgeMapping(alphas=ALPHAS).cross_predict(gram, targets, train, times=times)[0], at_once, atol=1e-12)
+    rows, stimulus = train[0], np.tile(np.arange(80 // times), times)[train[0]]
+    errors = np.zeros((len(ALPHAS), targets.shape[2]))
+    x, y = features[rows].astype(float), targets[0, rows]
+    for i in np.unique(stimulus):
+        for a, alpha in enumerate(ALPHAS):
+            left = Ridge(alpha).fit(x[stimulus != i], y[stimulus != i]).predict(x[stimulus == i])
+            errors[a] += ((left - y[stimulus == i]) ** 2).sum(axis=0)
+    expected = Ridge(np.array(ALPHAS)[errors.argmin(axis=0)]).fit(x, y).predict(features[~rows].astype(float))
+    np.testing.assert_allclose(at_once[0], expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("p", [30, 300])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("select", ["loo", "gcv"])
+def test_torch_predicts_the_same(p: int, times: int, select: str) -> None:
+    features, targets = make_data(80, p)
+    train = np.tile(train_splits(80 // times, n_splits=2, train_size=0.75, seed=0), times)
+    ours, torchs = (
+        RidgeMapping(alphas=ALPHAS, select=select, device=device).cross_predict(gram_of([features]), targets, train, times=times)
+        for device in ("cpu", "torch-cpu")
+    )
+    for a, b in zip(ours, torchs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize("p", [30, 300])
+def test_features_left_where_they_are_give_the_same_and_the_memory_is_told(p: int) -> None:
+    features, targets = make_data(80, p)
+    train = train_splits(80, n_splits=2, train_size=0.75, seed=0)
+    with pytest.warns(NeurofitWarning, match=f"features: ridge of 80 rows x {p} units takes 0.0 GB"):
+        left = RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features], memory=1), targets, train)
+    for a, b in zip(left, RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features]), targets, train), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_small_penalties_on_a_float32_gram_are_warned_of() -> None:
+    features, targets = make_data(40, 300)
+    train = train_splits(40, n_splits=1, train_size=0.75, seed=0)
+    gram = gram_of([features], name="conv5", precision="float32")
+    with pytest.warns(NeurofitWarning, match="conv5: some penalties are below 0.0001 of the largest eigenvalue"):
+        RidgeMapping(alphas=(1e-3, 1e3)).cross_predict(gram, targets, train)
+    large = 1e-2 * float(gram.principal_scores(train[0])[1][0])
+    RidgeMapping(alphas=(large,)).cross_predict(gram, targets, train)
+
+
+def test_splitting_the_neuroids_and_rotating_the_features_change_nothing() -> None:
+    features, targets = make_data(80, 150)
+    train = train_splits(80, n_splits=1, train_size=0.75, seed=0)
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((150, 150)))
+    (plain,) = RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features]), targets, train)
+    parts = [RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features]), targets[..., s], train)[0] for s in (slice(5), slice(5, 12))]
+    np.testing.assert_allclose(np.concatenate(parts, axis=-1), plain, atol=1e-10)
+    np.testing.assert_allclose(
+        RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features @ rotation]), targets, train)[0], plain, atol=1e-8
+    )
+    (scaled,) = RidgeMapping(alphas=ALPHAS).cross_predict(gram_of([features]), 5 * targets + 2, train)
+    np.testing.assert_allclose(scaled, 5 * plain + 2, atol=1e-9)
+
+
+def test_the_dense_and_the_factored_gram_agree() -> None:
+    features, targets = make_data(80, 50)
+    factored = gram_of([features])
+    assert factored.factor is not None
+    train = train_splits(80, n_splits=2, train_size=0.75, seed=0)
+    grams = (factored, Gram(dense=factored.factor @ factored.factor.T))
+    for a, b in zip(*(RidgeMapping(alphas=ALPHAS).cross_predict(gram, targets, train) for gram in grams), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-8)
