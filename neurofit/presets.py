@@ -20,6 +20,9 @@ OPTIONS = {
     "average": ("correlations", "terms", "ratios"),
 }
 
+MAPPING_OPTIONS = ("mapping", "n_components")
+"""Fields that say how the maps are fitted; several mappings scored together differ in these only."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig:
@@ -36,7 +39,7 @@ class ScoreConfig:
     time_mode
         "per-bin": an own map for each time bin. "fixed": one map shared by all bins, so that dynamics must come from the model.
     layers
-        Layers to score, each on its own; "auto" chooses among the region's layers, per split, on held-out training stimuli.
+        Layers to score, each on its own; "all" there are; "auto" chooses among the region's, per split, on held-out training stimuli.
     window
         (start, end) in ms: only bins inside it. None: all bins.
     n_splits, train_size, stratified
@@ -91,8 +94,8 @@ class ScoreConfig:
     def __post_init__(self) -> None:
         for name, existing in OPTIONS.items():
             check_option(name, getattr(self, name), existing)
-        if isinstance(self.layers, str) and self.layers != "auto":
-            raise NeurofitError(f'layers is "auto" or a tuple of names; got {self.layers!r}.')
+        if isinstance(self.layers, str) and self.layers not in ("auto", "all"):
+            raise NeurofitError(f'layers is "auto" or a tuple of names, or "all"; got {self.layers!r}.')
         for name in ("n_components", "n_splits", "n_halves", "n_bootstraps", "min_neuroids"):
             if getattr(self, name) < 1:
                 raise NeurofitError(f"{name} must be at least 1; got {getattr(self, name)}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from neurofit.metrics import (
     spearman_brown,
 )
 from neurofit.presets import ScoreConfig
+from neurofit.statistics import Predictivity, Reliability
 
 FORMULAS = {
     "noise_corrected_r": f"noise_corrected_r = {NOISE_CORRECTED_R}, median over neuroids",
@@ -39,58 +40,14 @@ REASONS = ("kept", "no_prediction", "missing_trials", "unreliable_recording", "u
 """Why a neuroid does not count in a bin; positions are the values of `reason`."""
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Correlations before any averaging; NaN where a layer cannot predict or a side does not vary."""
-
-    r_xy: np.ndarray  # (layer split neuroid time_bin)
-    r_xx: np.ndarray  # (layer split half neuroid time_bin): maps fitted on two halves, not yet Spearman-Brown corrected
-    r_yy: np.ndarray  # (split half neuroid time_bin): two half means, not yet corrected
-    held_out: np.ndarray  # (layer split neuroid time_bin): r_xy on training stimuli held out to choose the layer
-    missing: np.ndarray  # (neuroid time_bin): no trial of some stimulus in some half
-    covered: np.ndarray  # (layer time_bin): whether the image-driven timesteps of the layer cover the bin
-
-    @classmethod
-    def empty(cls, covered: np.ndarray, *, n_splits: int, n_halves: int, n_neuroids: int) -> Statistics:
-        """Return statistics for bins that layers cover or not (layer time_bin), all undefined."""
-        n_layers, n_bins = covered.shape
-        per_layer = (n_layers, n_splits, n_neuroids, n_bins)
-        return cls(
-            r_xy=np.full(per_layer, np.nan),
-            r_xx=np.full((n_layers, n_splits, n_halves, n_neuroids, n_bins), np.nan),
-            r_yy=np.full((n_splits, n_halves, n_neuroids, n_bins), np.nan),
-            held_out=np.full(per_layer, np.nan),
-            missing=np.zeros((n_neuroids, n_bins), dtype=bool),
-            covered=covered,
-        )
-
-    def best_layer(self) -> np.ndarray:
-        """Return each split's best layer on held-out training stimuli: array (split).
-
-        Layers are compared in the bins that all of them predict; one that predicts nothing does not take part.
-        """
-        per_bin = nanmedian(self.held_out, axis=2)  # (layer split time_bin)
-        takes_part = ~np.isnan(per_bin).all(axis=(1, 2))
-        common = ~np.isnan(per_bin[takes_part]).any(axis=(0, 1))
-        shown = common if common.any() else np.ones_like(common)
-        return np.asarray(np.nan_to_num(nanmean(per_bin[..., shown], axis=-1), nan=-np.inf).argmax(axis=0))
-
-    def choose(self, layer_of_split: np.ndarray) -> Statistics:
-        """Return the statistics of one layer per split, as those of a single layer."""
-        splits = np.arange(len(layer_of_split))
-        return replace(
-            self,
-            r_xy=self.r_xy[layer_of_split, splits][None],
-            r_xx=self.r_xx[layer_of_split, splits][None],
-            covered=self.covered[layer_of_split].any(axis=0)[None],
-        )
-
-
 def make_result(
-    statistics: Statistics,
+    reliability: Reliability,
+    predictivity: Predictivity,
     *,
     layers: tuple[str, ...],
+    covered: np.ndarray,
     train: np.ndarray,
+    halves: np.ndarray,
     activations: Activations,
     recording: Recording,
     config: ScoreConfig,
@@ -99,10 +56,12 @@ def make_result(
 
     Parameters
     ----------
-    statistics
-        Of the layers, in their order.
-    layers, train
-        Fitted layers; training masks (split stimulus).
+    reliability, predictivity
+        Of the recording, and of the layers in their order.
+    layers, covered
+        Fitted layers, and whether their image-driven timesteps cover a bin (layer time_bin).
+    train, halves
+        Training masks (split stimulus); trials of the first halves (half presentation).
     activations, recording, config
         What was scored and how.
 
@@ -111,29 +70,27 @@ def make_result(
     Dataset with dims layer, split, half, neuroid, time_bin. With "auto" and several candidates the one layer is called "auto" and
     `layer_choice` names it for each split (or its own name, if all splits agree).
     """
-    attrs = _provenance(train, activations=activations, recording=recording, config=config)
-    if config.layers == "auto" and len(layers) > 1:
-        choice = statistics.best_layer()
-        statistics = statistics.choose(choice)
+    attrs = _provenance(train, halves, activations=activations, recording=recording, config=config)
+    if config.layers != "auto" or len(layers) == 1:
+        names = layers
+    else:
+        choice = predictivity.best_layer()
+        covered = covered[choice].any(axis=0)[None]
         attrs["layer_choice"] = json.dumps([layers[c] for c in choice])
-        layers = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
+        names = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
 
-    r_xx_sb, r_yy_sb = spearman_brown(statistics.r_xx), spearman_brown(statistics.r_yy)
-    mean_xy = nanmean(statistics.r_xy, axis=1)
-    mean_xx, mean_yy = nanmean(r_xx_sb, axis=(1, 2)), nanmean(r_yy_sb, axis=(0, 1))
+    mean_xy = nanmean(predictivity.r_xy, axis=1)
+    mean_xx, mean_yy = predictivity.corrected.value, reliability.corrected.value
     mean_of = {
-        "correlations": noise_corrected_r(
-            mean_xy, spearman_brown(nanmean(statistics.r_xx, axis=(1, 2))), spearman_brown(nanmean(statistics.r_yy, axis=(0, 1)))
-        ),
+        "correlations": noise_corrected_r(mean_xy, spearman_brown(predictivity.raw.value), spearman_brown(reliability.raw.value)),
         "terms": noise_corrected_r(mean_xy, mean_xx, mean_yy),
-        "ratios": nanmean(noise_corrected_r(statistics.r_xy[:, :, None], r_xx_sb, r_yy_sb[None]), axis=(1, 2)),
+        "ratios": predictivity.ratios.value,
     }
     corrected = mean_of[config.average]
-    reason = _reasons(statistics, mean_xx, mean_yy, train=train, config=config)
+    reason = _reasons(reliability, predictivity, covered, test_share=float(1 - train.mean()), config=config)
+    kept = reason == REASONS.index("kept")
 
-    per_layer = [
-        _curves(corrected[i], statistics.r_xy[i], mean_yy, reason[i] == REASONS.index("kept"), config=config) for i in range(len(layers))
-    ]
+    per_layer = [_curves(corrected[i], predictivity.r_xy[i], mean_yy, kept[i], config=config) for i in range(len(names))]
     curves = {name: ("layer time_bin", np.stack([curve[name] for curve in per_layer])) for name in per_layer[0]}
     by_neuroid = "layer neuroid time_bin"
     variables: dict[str, tuple[str, np.ndarray]] = {
@@ -142,18 +99,19 @@ def make_result(
         "noise_corrected_r": (by_neuroid, corrected),
         **{f"noise_corrected_r_of_{what}": (by_neuroid, values) for what, values in mean_of.items()},
         "reason": (by_neuroid, reason.astype(np.int8)),
-        "r_xy": ("layer split neuroid time_bin", statistics.r_xy),
-        "r_xx": ("layer split half neuroid time_bin", statistics.r_xx),
-        "r_xx_sb": ("layer split half neuroid time_bin", r_xx_sb),
-        "r_yy": ("split half neuroid time_bin", statistics.r_yy),
-        "r_yy_sb": ("split half neuroid time_bin", r_yy_sb),
+        "r_xy": ("layer split neuroid time_bin", predictivity.r_xy),
+        "r_xx": ("layer split half neuroid time_bin", predictivity.r_xx),
+        "r_xx_sb": ("layer split half neuroid time_bin", spearman_brown(predictivity.r_xx)),
+        "r_yy": ("split half neuroid time_bin", reliability.r_yy),
+        "r_yy_sb": ("split half neuroid time_bin", spearman_brown(reliability.r_yy)),
+        "missing_halves": ("neuroid time_bin", reliability.missing_halves),
         "train": ("split stimulus", train.astype(np.int8)),
     }
     responses = recording.responses
     result = xr.Dataset(
         {name: (dims.split(), values) for name, (dims, values) in variables.items()},
         coords={
-            "layer": list(layers),
+            "layer": list(names),
             "neuroid_id": ("neuroid", responses.neuroid_id.values.astype(str)),
             "time_bin_start": ("time_bin", responses.time_bin_start.values.astype(np.int64)),
             "time_bin_end": ("time_bin", responses.time_bin_end.values.astype(np.int64)),
@@ -166,26 +124,26 @@ def make_result(
     return result
 
 
-def _reasons(statistics: Statistics, mean_xx: np.ndarray, mean_yy: np.ndarray, *, train: np.ndarray, config: ScoreConfig) -> np.ndarray:
+def _reasons(
+    reliability: Reliability, predictivity: Predictivity, covered: np.ndarray, *, test_share: float, config: ScoreConfig
+) -> np.ndarray:
     """Say why each (layer neuroid time_bin) counts or does not: position in `REASONS`; the first reason that applies."""
-    no_prediction = np.isnan(statistics.r_xy).all(axis=1)
-    reason = np.where(~statistics.covered[:, None], 1, np.where(statistics.missing, 2, np.where(no_prediction, 1, 0)))
+    no_prediction = np.isnan(predictivity.r_xy).all(axis=1)
+    missing = reliability.missing | (reliability.missing_halves == config.n_halves)
+    reason = np.where(~covered[:, None], 1, np.where(missing, 2, np.where(no_prediction, 1, 0)))
     floor = -np.inf if config.reliability_floor is None else config.reliability_floor
-    n_test = int((~train[0]).sum())
-    share = n_test / train.shape[1]
-    if config.ceiling_stimuli == "all":
-        n_test, share = train.shape[1], 1.0
-    null_sd = null_reliability_sd(n_test=n_test, n_splits=config.n_splits, n_halves=config.n_halves, test_share=share)
+    share = 1.0 if config.ceiling_stimuli == "all" else test_share
+    null_sd = null_reliability_sd(n_test=1, n_splits=config.n_splits, n_halves=config.n_halves, test_share=share)
     good = reliable(
-        mean_yy,
+        reliability.corrected.value,
         floor=floor,
         false_discovery_rate=config.false_discovery_rate,
-        null_sd=null_sd,
+        null_sd=null_sd / np.sqrt(reliability.n_test),
         min_neuroids=config.min_neuroids,
     )
     reason = np.where((reason == 0) & ~good, 3, reason)
     if config.reliability_floor is not None:
-        reason = np.where((reason == 0) & ~(mean_xx > floor), 4, reason)
+        reason = np.where((reason == 0) & ~(predictivity.corrected.value > floor), 4, reason)
     return np.asarray(reason)
 
 
@@ -211,7 +169,9 @@ def _curves(corrected: np.ndarray, r_xy: np.ndarray, r_yy: np.ndarray, keep: np.
     return {**{name: np.where(enough, value, np.nan) for name, value in values.items()}, "n_neuroids": keep.sum(axis=0)}
 
 
-def _provenance(train: np.ndarray, *, activations: Activations, recording: Recording, config: ScoreConfig) -> dict[str, Any]:
+def _provenance(
+    train: np.ndarray, halves: np.ndarray, *, activations: Activations, recording: Recording, config: ScoreConfig
+) -> dict[str, Any]:
     shown = activations.presentation
     return {
         "model": activations.model,
@@ -225,6 +185,7 @@ def _provenance(train: np.ndarray, *, activations: Activations, recording: Recor
         "seed": config.seed,
         "config": json.dumps(config.as_attrs()),
         "splits_sha256": hashlib.sha256(np.packbits(train).tobytes()).hexdigest(),
+        "halves_sha256": hashlib.sha256(np.packbits(halves).tobytes()).hexdigest(),
         "recording_sha256": recording.sha256,
         "presentation": json.dumps(asdict(shown) if shown else None),
         "activations": json.dumps(dict(activations.provenance)),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Table
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -22,8 +23,10 @@ from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
 from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, train_splits
 from neurofit.metrics import TrialSets, pearson, split_halves
-from neurofit.presets import ScoreConfig
-from neurofit.result import Statistics, make_result
+from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
+from neurofit.result import make_result
+from neurofit.statistics import Predictivity, Reliability
+from neurofit.targets import TrialMeans, parts_of
 
 Progress = Callable[[int, int], None]
 
@@ -38,13 +41,15 @@ def score(
     activations
         Of the recording's stimuli, in their order.
     recording
-        Responses to repeated stimuli.
+        Responses to repeated stimuli. NaN: a trial that is missing for a neuroid; a half of which a stimulus has none left is left
+        out for this neuroid. Neuroids without any trial of some stimuli are fitted with those that lack the same: on the stimuli
+        that they share, in the splits that are drawn over all. A PLS is joint over these neuroids.
     config
         Area, mapping, time mode, splits, noise correction: see `ScoreConfig`.
     n_jobs
         Time bins worked on at once; default the available cores. It does not change the numbers.
     progress
-        Called with (bins done, bins in all).
+        Called with (steps done, steps in all); a step is a time bin, or all of them in the fixed time mode.
 
     Returns
     -------
@@ -57,32 +62,81 @@ def score(
         Faults of the recording; unknown region, layer or mapping; stimuli that do not match; too few stimuli or repetitions; no bin
         that can be predicted.
     """
+    return score_many(activations, recording, [config], n_jobs=n_jobs, progress=progress)[0]
+
+
+def score_many(
+    activations: Activations,
+    recording: Recording,
+    configs: Sequence[ScoreConfig],
+    *,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> list[xr.Dataset]:
+    """Score several mappings at once: trial means, r_yy and the features' Grams are computed once for all.
+
+    Parameters
+    ----------
+    activations, recording, n_jobs, progress
+        As for `score`.
+    configs
+        One per mapping; they differ in nothing else.
+
+    Returns
+    -------
+    One Dataset per configuration, equal to that of `score`.
+
+    Raises
+    ------
+    NeurofitError
+        As `score`; or if the configurations differ in more than the mapping.
+    """
+    config = _common(configs)
     validate_structure(recording)
     recording = recording.select(region=config.region, window=config.window)
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
         raise NeurofitError(f"The activations of {activations.model} are not of the stimuli of {recording.name}, in their order.")
-    fitting = _Fitting(
+    work = _Work(
         activations,
         recording,
-        mapping=make_mapping(config),
+        mappings=[make_mapping(c) for c in configs],
         layers=layers_to_fit(activations.model, activations.layers, activations.region_layers, config),
         train=_train_splits(recording, config),
         trials=TrialSets(recording.stimulus_rows, _halves(recording, config)),
         config=config,
     )
-    fitting.check_time()
-    n_bins = len(recording.time_bins)
-    groups = [[b] for b in range(n_bins)] if config.time_mode == "per-bin" else [list(range(n_bins))]
-    for done, _ in enumerate(_in_parallel(fitting.fit_bins, groups, n_jobs=n_jobs), start=1):
-        if progress:
-            progress(done, len(groups))
-    return make_result(
-        fitting.statistics, layers=fitting.layers, train=fitting.train, activations=activations, recording=recording, config=config
-    )
+    work.check_time()
+    bins = np.arange(len(recording.time_bins))
+    groups = list(bins[:, None]) if config.time_mode == "per-bin" else [bins]
+    passes = [work.hold_out, work.fit] if work.layer_per_split else [work.fit]
+    for i, step in enumerate(passes):
+        for done, _ in enumerate(_in_parallel(step, groups, n_jobs=n_jobs), start=1):
+            if progress:
+                progress(i * len(groups) + done, len(passes) * len(groups))
+    return [
+        make_result(
+            work.reliability,
+            predictivity,
+            layers=work.layers,
+            covered=work.covered,
+            train=work.train,
+            halves=work.trials.halves,
+            activations=activations,
+            recording=recording,
+            config=c,
+        )
+        for c, predictivity in zip(configs, work.predictivities, strict=True)
+    ]
 
 
-def estimate(layer_units: Table[str, int], recording: Recording, config: ScoreConfig, *, n_jobs: int | None = None) -> Estimate:
-    """Return how many maps will be fitted and about how much memory the largest group of bins takes.
+def estimate(
+    layer_units: Table[str, int],
+    recording: Recording,
+    config: ScoreConfig,
+    *,
+    n_jobs: int | None = None,
+) -> Estimate:
+    """Return how many maps will be fitted and about how much memory that takes.
 
     Parameters
     ----------
@@ -94,15 +148,14 @@ def estimate(layer_units: Table[str, int], recording: Recording, config: ScoreCo
     n_stimuli, n_neuroids, n_bins = len(recording.stimuli), recording.responses.sizes["neuroid"], len(recording.time_bins)
     times, groups = (1, n_bins) if config.time_mode == "per-bin" else (n_bins, 1)
     n_rows, n_sets = n_stimuli * times, 1 + 2 * config.n_halves
-    targets = n_sets * n_rows * n_neuroids
-    gram = max(n_rows * min(n_rows, units) for units in layer_units.values())
-    inner = config.n_splits * n_sets * n_neuroids**2 if config.mapping == "pls" else 0
-    scores = config.n_splits * n_sets * config.n_components * n_rows if config.mapping == "pls" else n_rows**2
-    trials = recording.responses.sizes["presentation"] * n_neuroids
+    gram = 8 * max(n_rows * min(n_rows, units) for units in layer_units.values())
+    per_half = _bytes_per_half(recording, config)
+    at_once = len(parts_of(config.n_halves, bytes_per_half=per_half)[0])
+    trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
     return Estimate(
         n_fits=len(layer_units) * groups * config.n_splits * n_sets,
-        n_bytes=jobs * 8 * (5 * targets + 2 * gram + inner + min(scores, 2**26) + 2 * trials),
+        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + 3 * trials),
     )
 
 
@@ -114,39 +167,66 @@ class Estimate:
     n_bytes: int
 
 
+def _bytes_per_half(recording: Recording, config: ScoreConfig) -> int:
+    """Return what the two sets of a half take in a fit: targets and products, predictions, what a PLS holds."""
+    n_neuroids = recording.responses.sizes["neuroid"]
+    rows = len(recording.stimuli) * (1 if config.time_mode == "per-bin" else len(recording.time_bins))
+    predictions = config.n_splits * round(rows * (1 - config.train_size)) * n_neuroids
+    inner = config.n_splits * n_neuroids * (n_neuroids + config.n_components)
+    return 2 * 8 * (5 * rows * n_neuroids + predictions + inner)
+
+
 def make_mapping(config: ScoreConfig) -> Mapping:
-    """Return the mapping a configuration names."""
+    """Return the mapping a configuration names, with its options (`MAPPING_OPTIONS`)."""
     options = {"n_components": config.n_components} if config.mapping == "pls" else {}
     return MAPPINGS[config.mapping](**options)
 
 
 def layers_to_fit(model: str, layers: Sequence[str], region_layers: Table[str, tuple[str, ...]], config: ScoreConfig) -> tuple[str, ...]:
-    """Return the layers asked for; for "auto" all of the model's that stand for the area."""
+    """Return the layers asked for; for "auto" all of the model's that stand for the area, for "all" all that there are."""
+    if config.layers == "all":
+        return tuple(layers)
     if config.layers == "auto":
         return region_layers[check_option(f"region of {model}", config.region, region_layers)]
     return tuple(check_option(f"layer of {model}", layer, layers) for layer in config.layers)
 
 
+def _common(configs: Sequence[ScoreConfig]) -> ScoreConfig:
+    """Return the first of configurations that differ in the mapping only."""
+    first = configs[0]
+    for other in configs[1:]:
+        differing = [name for name, value in vars(other).items() if value != getattr(first, name) and name not in MAPPING_OPTIONS]
+        if differing:
+            raise NeurofitError(
+                f"Configurations scored together differ in the mapping only ({', '.join(MAPPING_OPTIONS)}); "
+                f"these differ in {', '.join(differing)}."
+            )
+    return first
+
+
 @dataclass
-class _Fitting:
+class _Work:
     """Fits groups of bins and fills in the statistics; each group writes to its own bins only, so groups can run side by side."""
 
     activations: Activations
     recording: Recording
-    mapping: Mapping
+    mappings: list[Mapping]
     layers: tuple[str, ...]
     train: np.ndarray  # (split stimulus)
     trials: TrialSets
     config: ScoreConfig
 
     def __post_init__(self) -> None:
-        self.covered = np.array([self.activations.covered(layer, self.recording.time_bins) for layer in self.layers])
-        self.statistics = Statistics.empty(
-            self.covered,
-            n_splits=len(self.train),
-            n_halves=self.trials.n_halves,
-            n_neuroids=self.recording.responses.sizes["neuroid"],
-        )
+        bins, config = self.recording.time_bins, self.config
+        self.covered = np.array([self.activations.covered(layer, bins) for layer in self.layers])
+        self.layer_per_split = config.layers == "auto" and len(self.layers) > 1
+        self.tests = ~self.train
+        shape = {"n_halves": config.n_halves, "n_neuroids": self.recording.responses.sizes["neuroid"], "n_bins": len(bins)}
+        self.parts = parts_of(config.n_halves, bytes_per_half=_bytes_per_half(self.recording, config))
+        self.reliability = Reliability.empty(n_tests=len(self.tests), **shape)
+        rows = 1 if self.layer_per_split else len(self.layers)
+        sizes = {"n_rows": rows, "n_layers": len(self.layers), "n_tests": len(self.tests), "n_splits": len(self.train)}
+        self.predictivities = [Predictivity.empty(**sizes, **shape) for _ in self.mappings]
 
     def check_time(self) -> None:
         """Refuse a recording that lies outside the unroll."""
@@ -157,50 +237,81 @@ class _Fitting:
                 f"the unroll has {a.n_timesteps} steps of {a.ms_per_timestep} ms."
             )
 
-    def fit_bins(self, bins: list[int]) -> None:
-        """Fit one group of bins: a single one, or all of them with a shared map."""
-        means = {b: self.trials.means(self.recording.block(b)) for b in bins}  # bin -> (set stimulus neuroid)
-        for b in bins:
-            self.statistics.r_yy[..., b] = self._consistency(means[b])
-        whole = np.all([np.isfinite(sets).all(axis=(0, 1)) for sets in means.values()], axis=0)  # neuroids with every mean there
-        self.statistics.missing[:, bins] = ~whole[:, None]
+    def hold_out(self, bins: np.ndarray) -> None:
+        """Hold training stimuli of every split out in a group of bins, and see how well each layer predicts them."""
+        means = self._means(bins)
         for layer in range(len(self.layers)):
-            predictable = [b for b in bins if self.covered[layer, b]]
-            if predictable and whole.any():
-                self._fit_layer(layer, predictable, np.concatenate([means[b][:, :, whole] for b in predictable], axis=1), whole)
+            for gram, at in self._grams(layer, bins):
+                self._hold_out(layer, gram, at, bins, means)
 
-    def _consistency(self, sets: np.ndarray) -> np.ndarray:
-        """Correlate the two half means over each split's test stimuli, or over all: (split half neuroid)."""
-        first, second = np.split(sets[1:], 2)
-        if self.config.ceiling_stimuli == "all":
-            return np.repeat(pearson(first, second)[None], len(self.train), axis=0)
-        return np.stack([pearson(first[:, ~train], second[:, ~train]) for train in self.train])
+    def fit(self, bins: np.ndarray) -> None:
+        """Fit a group of bins, a single one or all of them with a shared map, and fill in its correlations."""
+        means = self._means(bins)
+        self.reliability.add(bins, means)
+        for layer in range(len(self.layers)):
+            if not any(len(splits[layer]) for splits in self.splits_of_layers):
+                continue
+            for gram, at in self._grams(layer, bins):
+                self._fit_layer(layer, gram, at, bins, means)
+                if self.config.layers == "all":
+                    self._hold_out(layer, gram, at, bins, means)
 
-    def _fit_layer(self, layer: int, bins: list[int], targets: np.ndarray, neuroids: np.ndarray) -> None:
-        """Fill in one layer's correlations; the rows of `targets` (set row neuroid) are the bins' stimuli, bin after bin."""
-        gram = gram_of([self.activations.features(self.layers[layer], self.recording.time_bins[b]) for b in bins])
-        for split, (predicted, truth) in enumerate(self._predict(gram, targets, self.train, ~self.train)):
-            for b, prediction, response in zip(bins, np.split(predicted, len(bins), 1), np.split(truth, len(bins), 1), strict=True):
-                self.statistics.r_xy[layer, split, neuroids, b] = pearson(prediction[0], response[0])
-                self.statistics.r_xx[layer, split, :, neuroids, b] = pearson(*np.split(prediction[1:], 2)).T
-        if self.chooses_layer:
-            inner = np.stack([inner_split(train, seed=self.config.seed + split) for split, train in enumerate(self.train)])
-            for split, (predicted, truth) in enumerate(self._predict(gram, targets[:1], inner, self.train & ~inner)):
-                for b, prediction, response in zip(bins, np.split(predicted, len(bins), 1), np.split(truth, len(bins), 1), strict=True):
-                    self.statistics.held_out[layer, split, neuroids, b] = pearson(prediction[0], response[0])
+    @cached_property
+    def splits_of_layers(self) -> list[list[np.ndarray]]:
+        """For each mapping and layer, the splits to fit: all, or those that chose the layer."""
+        everything = np.arange(len(self.train))
+        if not self.layer_per_split:
+            return [[everything] * len(self.layers) for _ in self.mappings]
+        choices = [p.best_layer() for p in self.predictivities]
+        return [[np.flatnonzero(choice == layer) for layer in range(len(self.layers))] for choice in choices]
 
-    @property
-    def chooses_layer(self) -> bool:
-        """Whether there is a choice among layers, to be made on training stimuli."""
-        return self.config.layers == "auto" and len(self.layers) > 1
+    def _means(self, bins: np.ndarray) -> TrialMeans:
+        return TrialMeans(
+            self.recording,
+            self.trials,
+            bins,
+            tests=self.tests,
+            ceiling_stimuli=self.config.ceiling_stimuli,
+            parts=self.parts,
+            min_neuroids=self.config.min_neuroids,
+        )
 
-    def _predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield each split's predictions and truth (set row neuroid) for its `test` stimuli in every bin."""
-        times = targets.shape[1] // train.shape[1]
-        for fitted, held, predicted in zip(
-            train, test, self.mapping.cross_predict(gram, targets, np.tile(train, times), times=times), strict=True
-        ):
-            yield predicted[:, np.tile(held[~fitted], times)], targets[:, np.tile(held, times)]
+    def _grams(self, layer: int, bins: np.ndarray) -> Iterator[tuple[Gram, np.ndarray]]:
+        """Yield the Gram of the bins that a layer can predict, and their positions among `bins`; nothing if there is none."""
+        at = np.flatnonzero(self.covered[layer, bins])
+        if len(at):
+            yield gram_of([self.activations.features(self.layers[layer], self.recording.time_bins[bins[i]]) for i in at]), at
+
+    def _fit_layer(self, layer: int, gram: Gram, at: np.ndarray, bins: np.ndarray, means: TrialMeans) -> None:
+        row = 0 if self.layer_per_split else layer
+        for session in means.sessions:
+            inside = gram.subset(np.tile(session.stimuli, len(at)))
+            for targets in means.targets(session, at):
+                for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
+                    train = self.train[np.ix_(splits[layer], session.stimuli)]
+                    for split, fitted, predicted in zip(splits[layer], train, _predict(mapping, inside, targets.sets, train), strict=True):
+                        predictivity.add(row, int(split), bins[at], targets, predicted, ~fitted)
+
+    def _hold_out(self, layer: int, gram: Gram, at: np.ndarray, bins: np.ndarray, means: TrialMeans) -> None:
+        inner = np.stack([inner_split(train, seed=self.config.seed + split) for split, train in enumerate(self.train)])
+        sets = next(iter(means)).sets
+        for session in means.sessions:
+            inside = gram.subset(np.tile(session.stimuli, len(at)))
+            targets = sets[:1][:, at][:, :, session.stimuli][..., session.neuroids]
+            fitted, held_out = inner[:, session.stimuli], (self.train & ~inner)[:, session.stimuli]
+            for mapping, predictivity in zip(self.mappings, self.predictivities, strict=True):
+                for split, predicted in enumerate(_predict(mapping, inside, targets, fitted)):
+                    held = held_out[split]
+                    r = pearson(predicted[0][:, held[~fitted[split]]], targets[0][:, held])  # (bin neuroid)
+                    predictivity.held_out[layer, split][np.ix_(session.neuroids, bins[at])] = r.T
+
+
+def _predict(mapping: Mapping, gram: Gram, targets: np.ndarray, train: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield each split's predictions (set time_bin stimulus neuroid) of what does not train."""
+    n_sets, times, _, n_neuroids = targets.shape
+    rows = targets.reshape(n_sets, -1, n_neuroids)
+    for predicted in mapping.cross_predict(gram, rows, np.tile(train, times), times=times):
+        yield predicted.reshape(n_sets, times, -1, n_neuroids)
 
 
 def _train_splits(recording: Recording, config: ScoreConfig) -> np.ndarray:
@@ -214,7 +325,7 @@ def _halves(recording: Recording, config: ScoreConfig) -> np.ndarray:
     return split_halves(recording.stimulus_rows, n_halves=config.n_halves, seed=config.seed, by=config.halves_by, repetition=repetition)
 
 
-def _in_parallel(work: Callable[[list[int]], None], groups: list[list[int]], *, n_jobs: int | None) -> Iterator[None]:
+def _in_parallel(work: Callable[[np.ndarray], None], groups: list[np.ndarray], *, n_jobs: int | None) -> Iterator[None]:
     """Run the groups side by side with one BLAS thread each: two spinning BLAS threads took 15 times as long on a busy machine."""
     with threadpool_limits(1), ThreadPoolExecutor(n_jobs or _available_cores()) as pool:
         yield from pool.map(work, groups)

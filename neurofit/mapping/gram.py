@@ -42,6 +42,15 @@ class Gram:
         assert face is not None
         return len(face)
 
+    def subset(self, rows: Bool[np.ndarray, " row"]) -> Gram:
+        """Return the Gram of some rows; the shift by the mean of all rows stays, which a map centred on its training rows does not see."""
+        if rows.all():
+            return self
+        if self.factor is not None:
+            return Gram(factor=self.factor[rows])
+        assert self.dense is not None
+        return Gram(dense=self.dense[np.ix_(rows, rows)])
+
     def dot(self, vectors: Float[np.ndarray, "row vector"]) -> Float[np.ndarray, "row vector"]:
         """Return K @ vectors."""
         if self.factor is not None:

@@ -95,18 +95,27 @@ class TrialSets:
         """Number of trial splits."""
         return len(self.halves)
 
-    def means(self, trials: Float[np.ndarray, "presentation neuroid"]) -> Float[np.ndarray, "set stimulus neuroid"]:
+    def means(
+        self, trials: Float[np.ndarray, "presentation neuroid"], halves: range | None = None
+    ) -> Float[np.ndarray, "set stimulus neuroid"]:
         """Average the trials of every set, over what is not NaN; NaN where nothing is there.
 
-        One sparse product for all sets; float64.
+        One sparse product for all trials and first halves; a second half is what remains. float64.
+
+        Parameters
+        ----------
+        trials
+            One time bin.
+        halves
+            Which halves make sets; None: all.
         """
-        n_presentations = len(self.stimulus_rows)
+        first = self.halves if halves is None else self.halves[halves.start : halves.stop]
         n_stimuli = int(self.stimulus_rows.max()) + 1
-        chosen = np.concatenate([np.ones((1, n_presentations), dtype=bool), self.halves, ~self.halves])
+        chosen = np.concatenate([np.ones_like(first[:1]), first])
         sets, presentations = np.nonzero(chosen)
         selection = sparse.csr_array(
             (np.ones(len(sets)), (sets * n_stimuli + self.stimulus_rows[presentations], presentations)),
-            shape=(len(chosen) * n_stimuli, n_presentations),
+            shape=(len(chosen) * n_stimuli, trials.shape[0]),
         )
         there = ~np.isnan(trials)
         if there.all():
@@ -115,8 +124,9 @@ class TrialSets:
         else:
             counts = selection @ there.astype(np.float64)
             sums = selection @ np.where(there, trials, 0.0).astype(np.float64)
+        counts, sums = (part.reshape(len(chosen), n_stimuli, -1) for part in (counts, sums))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((sums / counts).reshape(len(chosen), n_stimuli, -1))
+            return np.concatenate([sums / counts, (sums[:1] - sums[1:]) / (counts[:1] - counts[1:])])
 
 
 def null_reliability_sd(*, n_test: int, n_splits: int, n_halves: int, test_share: float) -> float:
@@ -132,7 +142,12 @@ def null_reliability_sd(*, n_test: int, n_splits: int, n_halves: int, test_share
 
 
 def reliable(
-    reliability: Float[np.ndarray, "neuroid time_bin"], *, floor: float, false_discovery_rate: float, null_sd: float, min_neuroids: int
+    reliability: Float[np.ndarray, "neuroid time_bin"],
+    *,
+    floor: float,
+    false_discovery_rate: float,
+    null_sd: float | Float[np.ndarray, "neuroid time_bin"],
+    min_neuroids: int,
 ) -> Bool[np.ndarray, "neuroid time_bin"]:
     """Return where a neuroid's reliability in a bin can be divided by.
 
