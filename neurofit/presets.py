@@ -18,6 +18,7 @@ OPTIONS = {
     "ceiling_stimuli": ("test", "all"),
     "formula": ("noise_corrected_r", "explained_variance"),
     "average": ("correlations", "terms", "ratios"),
+    "bootstrap_over": ("neuroids", "stimuli", "both"),
 }
 
 MAPPING_OPTIONS = ("mapping", "n_components")
@@ -60,8 +61,10 @@ class ScoreConfig:
         if its r_yy, and the r_xx of its map, exceed the floor. A floor of None keeps every neuroid of such a bin.
     min_neuroids
         A bin with fewer neuroids that count (or fewer than all, where there are fewer) has no score.
-    n_bootstraps, interval
-        Bootstrap over neuroids, and the coverage of the interval.
+    n_bootstraps, interval, bootstrap_over
+        Number of bootstrap samples, coverage of the interval, and what is drawn: "neuroids" (would others of the area score the
+        same?), test "stimuli" with their trials (would other images?), or "both" (never too narrow; a little too wide where
+        neuroids hardly differ). The maps are those of the splits: they are not fitted again.
     seed
         Of splits, halves and bootstraps.
     preset
@@ -88,6 +91,7 @@ class ScoreConfig:
     min_neuroids: int = 3
     n_bootstraps: int = 1000
     interval: float = 0.95
+    bootstrap_over: str = "neuroids"
     seed: int = 0
     preset: str = "nayebi2022"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from neurofit.home import atomic_file
 from neurofit.metrics import (
     EXPLAINED_VARIANCE,
     NOISE_CORRECTED_R,
-    bootstrap_neuroids,
+    draw,
     explained_variance,
     nanmean,
     nanmedian,
     noise_corrected_r,
     null_reliability_sd,
+    percentile_interval,
     reliable,
     spearman_brown,
 )
@@ -36,6 +37,7 @@ FORMULAS = {
     "noise_corrected_r": f"noise_corrected_r = {NOISE_CORRECTED_R}, median over neuroids",
     "explained_variance": f"explained_variance = {EXPLAINED_VARIANCE} over neuroids",
 }
+BOOTSTRAPPED = {"neuroids": "neuroids", "stimuli": "test stimuli", "both": "neuroids and test stimuli"}
 REASONS = ("kept", "no_prediction", "missing_trials", "unreliable_recording", "unreliable_prediction")
 """Why a neuroid does not count in a bin; positions are the values of `reason`."""
 
@@ -79,18 +81,23 @@ def make_result(
         attrs["layer_choice"] = json.dumps([layers[c] for c in choice])
         names = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
 
-    mean_xy = nanmean(predictivity.r_xy, axis=1)
     mean_xx, mean_yy = predictivity.corrected.value, reliability.corrected.value
     mean_of = {
-        "correlations": noise_corrected_r(mean_xy, spearman_brown(predictivity.raw.value), spearman_brown(reliability.raw.value)),
-        "terms": noise_corrected_r(mean_xy, mean_xx, mean_yy),
+        "correlations": noise_corrected_r(
+            predictivity.mean_xy.value, spearman_brown(predictivity.raw.value), spearman_brown(reliability.raw.value)
+        ),
+        "terms": noise_corrected_r(predictivity.mean_xy.value, mean_xx, mean_yy),
         "ratios": predictivity.ratios.value,
     }
     corrected = mean_of[config.average]
     reason = _reasons(reliability, predictivity, covered, test_share=float(1 - train.mean()), config=config)
     kept = reason == REASONS.index("kept")
 
-    per_layer = [_curves(corrected[i], predictivity.r_xy[i], mean_yy, kept[i], config=config) for i in range(len(names))]
+    per_layer = []
+    for i in range(len(names)):
+        values = _Values(corrected[i], predictivity.r_xy[i], mean_yy).where(kept[i])
+        draws = _resample(values, kept[i], reliability, predictivity, i, config=config)
+        per_layer.append(_curves(values, draws, kept[i], config=config))
     curves = {name: ("layer time_bin", np.stack([curve[name] for curve in per_layer])) for name in per_layer[0]}
     by_neuroid = "layer neuroid time_bin"
     variables: dict[str, tuple[str, np.ndarray]] = {
@@ -105,6 +112,7 @@ def make_result(
         "r_yy": ("split half neuroid time_bin", reliability.r_yy),
         "r_yy_sb": ("split half neuroid time_bin", spearman_brown(reliability.r_yy)),
         "missing_halves": ("neuroid time_bin", reliability.missing_halves),
+        **_influences(reliability, predictivity),
         "train": ("split stimulus", train.astype(np.int8)),
     }
     responses = recording.responses
@@ -147,26 +155,87 @@ def _reasons(
     return np.asarray(reason)
 
 
-def _curves(corrected: np.ndarray, r_xy: np.ndarray, r_yy: np.ndarray, keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:
-    """Return one layer's curve, its interval, both scores and the number of neuroids, per time bin."""
-    kept = np.where(keep, corrected, np.nan)
-    kept_xy, kept_yy = np.where(keep, r_xy, np.nan), np.where(keep, r_yy, np.nan)
-    enough = keep.sum(axis=0) >= max(1, min(config.min_neuroids, len(keep)))
-    scores: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "noise_corrected_r": lambda neuroids: nanmedian(kept[neuroids], axis=0),
-        "explained_variance": lambda neuroids: explained_variance(kept_xy[:, neuroids], kept_yy[neuroids]),
+@dataclass(frozen=True)
+class _Values:
+    """What the scores of one layer are made of."""
+
+    corrected: np.ndarray  # (neuroid time_bin): as the configuration averages
+    r_xy: np.ndarray  # (split neuroid time_bin)
+    r_yy: np.ndarray  # (neuroid time_bin)
+
+    def of(self, neuroids: np.ndarray) -> _Values:
+        """Return the values of drawn neuroids."""
+        return _Values(self.corrected[neuroids], self.r_xy[:, neuroids], self.r_yy[neuroids])
+
+    def where(self, keep: np.ndarray) -> _Values:
+        """Return the values of what counts (neuroid time_bin), the rest undefined."""
+        return _Values(*(np.where(keep, value, np.nan) for value in (self.corrected, self.r_xy, self.r_yy)))
+
+
+SCORES: dict[str, Callable[[_Values], np.ndarray]] = {
+    "noise_corrected_r": lambda values: nanmedian(values.corrected, axis=0),
+    "explained_variance": lambda values: explained_variance(values.r_xy, values.r_yy),
+}
+
+
+def _resample(
+    values: _Values, keep: np.ndarray, reliability: Reliability, predictivity: Predictivity, i: int, *, config: ScoreConfig
+) -> Iterator[_Values]:
+    """Yield a layer's values in bootstrap samples of neuroids, of stimuli, or of both, each drawn on its own.
+
+    Stimuli are resampled to first order, each term shifted by their influence on it (`metrics.pearson_influence`); the maps stay.
+    """
+    n_draws, n_neuroids = config.n_bootstraps, len(values.r_yy)
+    neuroids = draw(n_neuroids, n_bootstraps=n_draws, seed=config.seed)
+    if config.bootstrap_over == "neuroids":
+        return (values.of(drawn) for drawn in neuroids)
+    if config.bootstrap_over == "stimuli":
+        neuroids = np.broadcast_to(np.arange(n_neuroids), neuroids.shape)
+    assert predictivity.mean_xy.influence is not None
+    n_stimuli = predictivity.mean_xy.influence.shape[1]
+    stimuli = draw(n_stimuli, n_bootstraps=n_draws, seed=(config.seed, 1))
+    times = np.stack([np.bincount(drawn, minlength=n_stimuli) for drawn in stimuli])
+    mean_xy = predictivity.mean_xy.resampled(times, (i,))
+    if config.average == "correlations":
+        mean_yy = spearman_brown(reliability.raw.resampled(times))
+        corrected = noise_corrected_r(mean_xy, spearman_brown(predictivity.raw.resampled(times, (i,))), mean_yy)
+    else:
+        mean_yy = reliability.corrected.resampled(times)
+        if config.average == "terms":
+            corrected = noise_corrected_r(mean_xy, predictivity.corrected.resampled(times, (i,)), mean_yy)
+        else:
+            corrected = predictivity.ratios.resampled(times, (i,))
+    shift_xy = mean_xy - predictivity.mean_xy.value[i]
+    return (_Values(corrected[k], values.r_xy + shift_xy[k], mean_yy[k]).where(keep).of(neuroids[k]) for k in range(n_draws))
+
+
+def _influences(reliability: Reliability, predictivity: Predictivity) -> dict[str, tuple[str, np.ndarray]]:
+    """Return the influence of each stimulus on the means over splits and halves, where there is one: to resample again without fits."""
+    by_stimulus = "stimulus neuroid time_bin"
+    means = {
+        "r_xy": (f"layer {by_stimulus}", predictivity.mean_xy),
+        "r_xx": (f"layer {by_stimulus}", predictivity.raw),
+        "r_xx_sb": (f"layer {by_stimulus}", predictivity.corrected),
+        "noise_corrected_r_of_ratios": (f"layer {by_stimulus}", predictivity.ratios),
+        "r_yy": (by_stimulus, reliability.raw),
+        "r_yy_sb": (by_stimulus, reliability.corrected),
     }
-    chosen, everyone = scores[config.formula], np.arange(len(keep))
-    low, high = bootstrap_neuroids(chosen, len(keep), n_bootstraps=config.n_bootstraps, interval=config.interval, seed=config.seed)
-    values = {
-        "curve": chosen(everyone),
+    return {f"influence_on_{name}": (dims, mean.mean_influence) for name, (dims, mean) in means.items() if mean.mean_influence is not None}
+
+
+def _curves(values: _Values, draws: Iterable[_Values], keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:
+    """Return one layer's curve, its interval, both scores and the number of neuroids, per time bin."""
+    enough = keep.sum(axis=0) >= max(1, min(config.min_neuroids, len(keep)))
+    chosen = SCORES[config.formula]
+    low, high = percentile_interval(np.stack([chosen(drawn) for drawn in draws]), interval=config.interval)
+    shown = {
+        "curve": chosen(values),
         "curve_low": low,
         "curve_high": high,
-        "curve_noise_corrected_r": scores["noise_corrected_r"](everyone),
-        "curve_explained_variance": scores["explained_variance"](everyone),
-        "curve_r_xy": nanmedian(nanmean(kept_xy, axis=0), axis=0),
+        **{f"curve_{name}": score(values) for name, score in SCORES.items()},
+        "curve_r_xy": nanmedian(nanmean(values.r_xy, axis=0), axis=0),
     }
-    return {**{name: np.where(enough, value, np.nan) for name, value in values.items()}, "n_neuroids": keep.sum(axis=0)}
+    return {**{name: np.where(enough, value, np.nan) for name, value in shown.items()}, "n_neuroids": keep.sum(axis=0)}
 
 
 def _provenance(
@@ -182,6 +251,7 @@ def _provenance(
         "formula": FORMULAS[config.formula],
         "time_mode": config.time_mode,
         "mapping": config.mapping,
+        "interval": f"{config.interval:.0%}, {config.n_bootstraps} bootstraps over {BOOTSTRAPPED[config.bootstrap_over]}",
         "seed": config.seed,
         "config": json.dumps(config.as_attrs()),
         "splits_sha256": hashlib.sha256(np.packbits(train).tobytes()).hexdigest(),

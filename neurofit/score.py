@@ -221,12 +221,22 @@ class _Work:
         self.covered = np.array([self.activations.covered(layer, bins) for layer in self.layers])
         self.layer_per_split = config.layers == "auto" and len(self.layers) > 1
         self.tests = ~self.train
-        shape = {"n_halves": config.n_halves, "n_neuroids": self.recording.responses.sizes["neuroid"], "n_bins": len(bins)}
         self.parts = parts_of(config.n_halves, bytes_per_half=_bytes_per_half(self.recording, config))
-        self.reliability = Reliability.empty(n_tests=len(self.tests), **shape)
-        rows = 1 if self.layer_per_split else len(self.layers)
-        sizes = {"n_rows": rows, "n_layers": len(self.layers), "n_tests": len(self.tests), "n_splits": len(self.train)}
-        self.predictivities = [Predictivity.empty(**sizes, **shape) for _ in self.mappings]
+        n_splits, n_stimuli = self.train.shape
+        shape = self.recording.responses.sizes["neuroid"], len(bins)
+        self.reliability = Reliability.empty(config, n_tests=len(self.tests), n_stimuli=n_stimuli, shape=shape)
+        self.predictivities = [
+            Predictivity.empty(
+                config,
+                n_rows=1 if self.layer_per_split else len(self.layers),
+                n_layers=len(self.layers),
+                n_tests=len(self.tests),
+                n_splits=n_splits,
+                n_stimuli=n_stimuli,
+                shape=shape,
+            )
+            for _ in self.mappings
+        ]
 
     def check_time(self) -> None:
         """Refuse a recording that lies outside the unroll."""

@@ -59,7 +59,7 @@ class Targets:
 
     Parameters
     ----------
-    neuroids, halves
+    neuroids, stimuli, halves
         Positions among all.
     first
         Whether the map of all trials counts; it is fitted with every batch, because it chooses the options of the others.
@@ -67,13 +67,17 @@ class Targets:
         Means: of all trials, of the first halves, of the second halves.
     r_yy
         Of these halves.
+    ceiling_tests
+        Which of the stimuli r_yy is over.
     """
 
     neuroids: Int[np.ndarray, " neuroid"]
+    stimuli: Int[np.ndarray, " stimulus"]
     halves: Int[np.ndarray, " half"]
     first: bool
     sets: Float[np.ndarray, "set time_bin stimulus neuroid"]
     r_yy: Float[np.ndarray, "test half neuroid time_bin"]
+    ceiling_tests: Bool[np.ndarray, "test stimulus"]
 
 
 class TrialMeans:
@@ -156,10 +160,12 @@ class TrialMeans:
                     chosen = np.concatenate([[0], 1 + halves, 1 + n_halves + halves])
                     yield Targets(
                         neuroids=neuroids[have],
+                        stimuli=np.flatnonzero(session.stimuli),
                         halves=part.halves.start + halves,
                         first=first,
                         sets=part.sets[np.ix_(chosen, at, session.stimuli, neuroids[have])],
                         r_yy=part.r_yy[np.ix_(np.arange(len(part.r_yy)), halves, neuroids[have], at)],
+                        ceiling_tests=self.ceiling_tests[:, session.stimuli],
                     )
 
     def _read(self, halves: range) -> np.ndarray:

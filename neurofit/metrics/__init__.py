@@ -1,15 +1,17 @@
 """Measures of agreement: pure functions of arrays, one file per measure."""
 
-from neurofit.metrics.consistency import TrialSets, null_reliability_sd, reliable, spearman_brown, split_halves
-from neurofit.metrics.correlation import pearson
+from neurofit.metrics.consistency import TrialSets, null_reliability_sd, reliable, spearman_brown, spearman_brown_slope, split_halves
+from neurofit.metrics.correlation import pearson, pearson_influence
 from neurofit.metrics.predictivity import (
     EXPLAINED_VARIANCE,
     NOISE_CORRECTED_R,
     bootstrap_neuroids,
+    draw,
     explained_variance,
     nanmean,
     nanmedian,
     noise_corrected_r,
+    percentile_interval,
 )
 
 __all__ = [
@@ -17,13 +19,17 @@ __all__ = [
     "NOISE_CORRECTED_R",
     "TrialSets",
     "bootstrap_neuroids",
+    "draw",
     "explained_variance",
     "nanmean",
     "nanmedian",
     "noise_corrected_r",
     "null_reliability_sd",
     "pearson",
+    "pearson_influence",
+    "percentile_interval",
     "reliable",
     "spearman_brown",
+    "spearman_brown_slope",
     "split_halves",
 ]

