@@ -70,16 +70,17 @@ def make_result(
     Returns
     -------
     Dataset with dims layer, split, half, neuroid, time_bin. With "auto" and several candidates the one layer is called "auto" and
-    `layer_choice` names it for each split (or its own name, if all splits agree).
+    `layer_choice` names it for each split (or its own name, if all splits agree). With "all", `layer_choice` is what "auto" would choose
+    among them.
     """
     attrs = _provenance(train, halves, activations=activations, recording=recording, config=config)
-    if config.layers != "auto" or len(layers) == 1:
-        names = layers
-    else:
+    names = layers
+    if config.layers in ("auto", "all") and len(layers) > 1:
         choice = predictivity.best_layer()
-        covered = covered[choice].any(axis=0)[None]
         attrs["layer_choice"] = json.dumps([layers[c] for c in choice])
-        names = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
+        if config.layers == "auto":
+            covered = covered[choice].any(axis=0)[None]
+            names = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
 
     mean_xx, mean_yy = predictivity.corrected.value, reliability.corrected.value
     mean_of = {
@@ -310,6 +311,34 @@ def bin_groups(result: xr.Dataset, layer: int, *, most: int = 13) -> list[tuple[
         )
         for begin in range(0, n_bins, size)
     ]
+
+
+def layer_rows(result: xr.Dataset) -> list[dict[str, Any]]:
+    """Return a row per layer, for tables: its best bin, and means over the bins that have a score.
+
+    Keys: layer; best, start, end (ms): of the best bin; bins: how many have a score; score, r_xy, ceiling: over these; chosen: in how
+    many splits held-out training stimuli choose the layer (None where there is no choice).
+    """
+    choice = json.loads(result.attrs.get("layer_choice", "null"))
+    rows = []
+    for i, layer in enumerate(result.layer.values.tolist()):
+        curve = result.curve.values[i]
+        scored = ~np.isnan(curve)
+        best = int(np.nan_to_num(curve, nan=-np.inf).argmax())
+        rows.append(
+            {
+                "layer": layer,
+                "best": float(curve[best]),
+                "start": int(result.time_bin_start.values[best]),
+                "end": int(result.time_bin_end.values[best]),
+                "score": float(nanmean(curve, axis=0)),
+                "r_xy": float(nanmean(result.curve_r_xy.values[i][scored], axis=0)),
+                "ceiling": float(nanmean(result.ceiling.values[scored], axis=0)),
+                "bins": int(scored.sum()),
+                "chosen": None if choice is None else choice.count(layer),
+            }
+        )
+    return rows
 
 
 def _plain(values: np.ndarray) -> list[float | int | None]:

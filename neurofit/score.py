@@ -25,7 +25,7 @@ from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, trai
 from neurofit.metrics import TrialSets, pearson, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
-from neurofit.statistics import Predictivity, Reliability
+from neurofit.statistics import KEPT_HALVES, Predictivity, Reliability
 from neurofit.targets import TrialMeans, parts_of
 
 Progress = Callable[[int, int], None]
@@ -132,39 +132,46 @@ def score_many(
 def estimate(
     layer_units: Table[str, int],
     recording: Recording,
-    config: ScoreConfig,
+    configs: Sequence[ScoreConfig],
     *,
+    n_timesteps: int,
     n_jobs: int | None = None,
 ) -> Estimate:
-    """Return how many maps will be fitted and about how much memory that takes.
+    """Return about how much work `score_many` will be.
 
     Parameters
     ----------
     layer_units
         Layer -> units, of the layers to fit.
-    recording, config, n_jobs
-        As for `score`; the recording of one area.
+    recording, configs, n_jobs
+        As for `score_many`; the recording of one area.
+    n_timesteps
+        Timesteps whose activations are kept.
     """
+    config, n_layers = configs[0], len(layer_units)
     n_stimuli, n_neuroids, n_bins = len(recording.stimuli), recording.responses.sizes["neuroid"], len(recording.time_bins)
     times, groups = (1, n_bins) if config.time_mode == "per-bin" else (n_bins, 1)
-    n_rows, n_sets = n_stimuli * times, 1 + 2 * config.n_halves
-    gram = 8 * max(n_rows * min(n_rows, units) for units in layer_units.values())
+    gram = 8 * max(n_stimuli * times * min(n_stimuli * times, units) for units in layer_units.values())
     per_half = _bytes_per_half(recording, config)
     at_once = len(parts_of(config.n_halves, bytes_per_half=per_half)[0])
     trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
+    kept = n_layers * len(configs) * n_neuroids * n_bins * config.n_splits * min(config.n_halves, KEPT_HALVES)
+    influences = 0 if config.bootstrap_over == "neuroids" else n_layers * len(configs) * n_neuroids * n_bins * n_stimuli
     return Estimate(
-        n_fits=len(layer_units) * groups * config.n_splits * n_sets,
-        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + 3 * trials),
+        n_fits=n_layers * len(configs) * groups * config.n_splits * (1 + 2 * config.n_halves),
+        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences,
+        disk_bytes=4 * n_stimuli * n_timesteps * sum(layer_units.values()),
     )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Size of a piece of work."""
+    """Size of a piece of work: maps to fit, memory, activations on disk."""
 
     n_fits: int
     n_bytes: int
+    disk_bytes: int
 
 
 def _bytes_per_half(recording: Recording, config: ScoreConfig) -> int:

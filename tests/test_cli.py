@@ -108,6 +108,27 @@ def test_the_default_folder_is_named_by_what_was_scored(neurofit: Any, registere
     assert (tmp_path / "neurofit-results" / "timedecay_tiny_V4_small" / "summary.json").is_file()
 
 
+def test_all_layers_and_both_mappings_come_from_one_call(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    command = ("score", "--model", "timedecay_tiny", "--recording", "small", "--region", "V4", "--layer", "all", "--mapping", "ridge,pls")
+    code, out, err = neurofit(*command, "--window", "70:90", "--out", "here")
+    assert code == 0, err
+    assert max(len(line) for line in out.splitlines()) <= 80
+    names = ["conv1", "conv2", "conv3", "conv4", "conv5", "imnetds"]
+    for mapping in ("ridge", "pls"):
+        folder = tmp_path / "here" / mapping
+        assert sorted(p.name for p in folder.iterdir()) == ["curve.png", "result.nc", "summary.json"]
+        result = xr.load_dataset(folder / "result.nc", engine="h5netcdf")
+        assert (result.layer.values.tolist(), result.attrs["mapping"]) == (names, mapping)
+        table = out.split(f"timedecay_tiny all layers against V4, {mapping}")[1].splitlines()[2:8]
+        assert [line.split()[0] for line in table] == names
+        best = result.curve.max("time_bin").values
+        assert [line.split()[1] for line in table] == ["-" if np.isnan(b) else f"{b:.2f}" for b in best]
+        choices = json.loads(result.attrs["layer_choice"])
+        assert sum(int(line.split()[-3]) for line in table if line.endswith("of 10")) == len(choices) == 10
+    assert "5,040 fits" in out  # 6 layers, 2 mappings, 2 bins, 10 splits, 1 + 2 x 10 target sets
+    assert set(json.loads(neurofit(*command, "--window", "70:80", "--json")[1])) == {"ridge", "pls"}
+
+
 def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered: Any) -> None:
     code, out, _ = neurofit(*SCORE, "V4", "--shuffle-stimuli", "--out", "here")
     assert code == 0
