@@ -438,7 +438,8 @@ def _say_result(result: xr.Dataset) -> None:
             )
         _say_what(result, str(layer))
         out.print(table)
-        out.print(f"{_terminal_curve(result.curve.values[i])}  0 to 1, one mark per bin; . no score")
+        perfect = result.attrs["perfect_score"]
+        out.print(f"{_terminal_curve(result.curve.values[i] / perfect)}  0 to {perfect:g}, one mark per bin; . no score")
 
 
 def _say_layers(result: xr.Dataset) -> None:
@@ -450,7 +451,7 @@ def _say_layers(result: xr.Dataset) -> None:
         table.add_column(column, justify="right")
     for row in layer_rows(result):
         at = f"{row['start']}-{row['end']}" if row["best"] == row["best"] else ""
-        chosen = "" if not row["chosen"] else f"{row['chosen']} of {result.sizes['split']}"
+        chosen = "" if not row["chosen"] else f"{row['chosen']} of {len(result.train)}"
         means = (_number(row[name]) for name in ("score", "r_xy", "ceiling"))
         table.add_row(row["layer"], _number(row["best"]), at, str(row["bins"]), *means, chosen)
     _say_what(result, "all layers")

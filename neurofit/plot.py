@@ -49,17 +49,18 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
         label = f"{result.attrs['model']}, {layer}" if few else layer
         axes.plot(middle, values, color=colour, marker="o", markersize=3.5 if few else 2.5, label=label)
         counts.step(_edges(starts, ends), np.append(n_neuroids, n_neuroids[-1]), where="post", color=colour)
+    perfect = result.attrs["perfect_score"]
     axes.plot(
         middle,
-        result.ceiling.values,
+        perfect * result.ceiling.values,
         color=CEILING,
         linestyle="--",
         marker=".",
         label="split-half reliability of the recording" if few else "recording's\nreliability",
     )
-    axes.axhline(1, color="black", linewidth=0.6)
+    axes.axhline(perfect, color="black", linewidth=0.6)
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.set_ylim(min(-0.05, axes.get_ylim()[0]), max(1.08, axes.get_ylim()[1]))
+    axes.set_ylim(min(-0.05 * perfect, axes.get_ylim()[0]), max(1.08 * perfect, axes.get_ylim()[1]))
     axes.set_ylabel(result.attrs["formula"].split(", median")[0].replace(" over neuroids", "").replace(" = ", " =\n"))
     if few:
         axes.legend(frameon=False, fontsize="small", loc="upper left")

@@ -20,6 +20,8 @@ from neurofit.home import atomic_file
 from neurofit.metrics import (
     EXPLAINED_VARIANCE,
     NOISE_CORRECTED_R,
+    NOISE_CORRECTED_R2,
+    PERCENT_EXPLAINED_VARIANCE,
     draw,
     explained_variance,
     nanmean,
@@ -35,6 +37,8 @@ from neurofit.statistics import Predictivity, Reliability
 
 FORMULAS = {
     "noise_corrected_r": f"noise_corrected_r = {NOISE_CORRECTED_R}, median over neuroids",
+    "noise_corrected_r2": f"noise_corrected_r2 = {NOISE_CORRECTED_R2}, median over neuroids",
+    "percent_explained_variance": f"percent_explained_variance = {PERCENT_EXPLAINED_VARIANCE}, median over neuroids",
     "explained_variance": f"explained_variance = {EXPLAINED_VARIANCE} over neuroids",
 }
 BOOTSTRAPPED = {"neuroids": "neuroids", "stimuli": "test stimuli", "both": "neuroids and test stimuli"}
@@ -69,9 +73,9 @@ def make_result(
 
     Returns
     -------
-    Dataset with dims layer, split, half, neuroid, time_bin. With "auto" and several candidates the one layer is called "auto" and
-    `layer_choice` names it for each split (or its own name, if all splits agree). With "all", `layer_choice` is what "auto" would choose
-    among them.
+    Dataset with dims layer, split (one, of all folds together), half, neuroid, time_bin. With "auto" and several candidates the one
+    layer is called "auto" and `layer_choice` names it for each split (or its own name, if all splits agree). With "all",
+    `layer_choice` is what "auto" would choose among them.
     """
     attrs = _provenance(train, halves, activations=activations, recording=recording, config=config)
     names = layers
@@ -91,7 +95,7 @@ def make_result(
         "ratios": predictivity.ratios.value,
     }
     corrected = mean_of[config.average]
-    reason = _reasons(reliability, predictivity, covered, test_share=float(1 - train.mean()), config=config)
+    reason = _reasons(reliability, predictivity, covered, config=config)
     kept = reason == REASONS.index("kept")
 
     per_layer = []
@@ -114,7 +118,7 @@ def make_result(
         "r_yy_sb": ("split half neuroid time_bin", spearman_brown(reliability.r_yy)),
         "missing_halves": ("neuroid time_bin", reliability.missing_halves),
         **_influences(reliability, predictivity),
-        "train": ("split stimulus", train.astype(np.int8)),
+        "train": ("fold stimulus" if config.splits == "folds" else "split stimulus", train.astype(np.int8)),
     }
     responses = recording.responses
     result = xr.Dataset(
@@ -133,16 +137,14 @@ def make_result(
     return result
 
 
-def _reasons(
-    reliability: Reliability, predictivity: Predictivity, covered: np.ndarray, *, test_share: float, config: ScoreConfig
-) -> np.ndarray:
+def _reasons(reliability: Reliability, predictivity: Predictivity, covered: np.ndarray, *, config: ScoreConfig) -> np.ndarray:
     """Say why each (layer neuroid time_bin) counts or does not: position in `REASONS`; the first reason that applies."""
     no_prediction = np.isnan(predictivity.r_xy).all(axis=1)
     missing = reliability.missing | (reliability.missing_halves == config.n_halves)
     reason = np.where(~covered[:, None], 1, np.where(missing, 2, np.where(no_prediction, 1, 0)))
     floor = -np.inf if config.reliability_floor is None else config.reliability_floor
-    share = 1.0 if config.ceiling_stimuli == "all" else test_share
-    null_sd = null_reliability_sd(n_test=1, n_splits=config.n_splits, n_halves=config.n_halves, test_share=share)
+    share = 1.0 if config.ceiling_stimuli == "all" or config.splits == "folds" else config.test_share
+    null_sd = null_reliability_sd(n_test=1, n_splits=len(reliability.r_yy), n_halves=config.n_halves, test_share=share)
     good = reliable(
         reliability.corrected.value,
         floor=floor,
@@ -175,6 +177,8 @@ class _Values:
 
 SCORES: dict[str, Callable[[_Values], np.ndarray]] = {
     "noise_corrected_r": lambda values: nanmedian(values.corrected, axis=0),
+    "noise_corrected_r2": lambda values: nanmedian(values.corrected**2, axis=0),
+    "percent_explained_variance": lambda values: 100 * nanmedian(values.corrected**2, axis=0),
     "explained_variance": lambda values: explained_variance(values.r_xy, values.r_yy),
 }
 
@@ -250,6 +254,7 @@ def _provenance(
         "simulated": int(recording.simulated),
         "preset": config.preset,
         "formula": FORMULAS[config.formula],
+        "perfect_score": 100.0 if config.formula == "percent_explained_variance" else 1.0,
         "time_mode": config.time_mode,
         "mapping": config.mapping,
         "interval": f"{config.interval:.0%}, {config.n_bootstraps} bootstraps over {BOOTSTRAPPED[config.bootstrap_over]}",
@@ -289,7 +294,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
         "layer": layers if len(layers) > 1 else layers[0],
         "layer_choice": json.loads(result.attrs.get("layer_choice", "null")),
         "time_bins": bins.tolist(),
-        **{name: per_layer(name) for name in ("curve", "curve_low", "curve_high", "curve_noise_corrected_r", "curve_explained_variance")},
+        **{name: per_layer(name) for name in ("curve", "curve_low", "curve_high", *(f"curve_{formula}" for formula in FORMULAS))},
         "ceiling": _plain(result.ceiling.values),
         "n_neuroids": per_layer("n_neuroids"),
         "seed": int(result.attrs["seed"]),

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from neurofit.assemblies import Recording, validate_structure
 from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
-from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, train_splits
+from neurofit.mapping import MAPPINGS, Gram, Mapping, fold_splits, gram_of, inner_split, train_splits
 from neurofit.metrics import TrialSets, pearson, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
@@ -178,7 +178,7 @@ def _bytes_per_half(recording: Recording, config: ScoreConfig) -> int:
     """Return what the two sets of a half take in a fit: targets and products, predictions, what a PLS holds."""
     n_neuroids = recording.responses.sizes["neuroid"]
     rows = len(recording.stimuli) * (1 if config.time_mode == "per-bin" else len(recording.time_bins))
-    predictions = config.n_splits * round(rows * (1 - config.train_size)) * n_neuroids
+    predictions = config.n_splits * round(rows * config.test_share) * n_neuroids
     inner = config.n_splits * n_neuroids * (n_neuroids + config.n_components)
     return 2 * 8 * (5 * rows * n_neuroids + predictions + inner)
 
@@ -193,9 +193,15 @@ def layers_to_fit(model: str, layers: Sequence[str], region_layers: Table[str, t
     """Return the layers asked for; for "auto" all of the model's that stand for the area, for "all" all that there are."""
     if config.layers == "all":
         return tuple(layers)
-    if config.layers == "auto":
-        return region_layers[check_option(f"region of {model}", config.region, region_layers)]
-    return tuple(check_option(f"layer of {model}", layer, layers) for layer in config.layers)
+    if config.layers != "auto":
+        return tuple(check_option(f"layer of {model}", layer, layers) for layer in config.layers)
+    candidates = region_layers[check_option(f"region of {model}", config.region, region_layers)]
+    if config.splits == "folds" and len(candidates) > 1:
+        raise NeurofitError(
+            f"The predictions of all folds are scored together, so one layer must make them: name it ({', '.join(candidates)}) or "
+            'ask for "all".'
+        )
+    return candidates
 
 
 def _common(configs: Sequence[ScoreConfig]) -> ScoreConfig:
@@ -227,7 +233,7 @@ class _Work:
         bins, config = self.recording.time_bins, self.config
         self.covered = np.array([self.activations.covered(layer, bins) for layer in self.layers])
         self.layer_per_split = config.layers == "auto" and len(self.layers) > 1
-        self.tests = ~self.train
+        self.tests = np.ones_like(self.train[:1]) if config.splits == "folds" else ~self.train
         self.parts = parts_of(config.n_halves, bytes_per_half=_bytes_per_half(self.recording, config))
         n_splits, n_stimuli = self.train.shape
         shape = self.recording.responses.sizes["neuroid"], len(bins)
@@ -306,8 +312,15 @@ class _Work:
             for targets in means.targets(session, at):
                 for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
                     train = self.train[np.ix_(splits[layer], session.stimuli)]
-                    for split, fitted, predicted in zip(splits[layer], train, _predict(mapping, inside, targets.sets, train), strict=True):
-                        predictivity.add(row, int(split), bins[at], targets, predicted, ~fitted)
+                    predictions = zip(splits[layer], train, _predict(mapping, inside, targets.sets, train), strict=True)
+                    if self.config.splits == "folds":
+                        whole = np.empty_like(targets.sets)
+                        for _, fitted, predicted in predictions:
+                            whole[:, :, ~fitted] = predicted
+                        predictivity.add(row, 0, bins[at], targets, whole, np.ones_like(train[0]))
+                    else:
+                        for split, fitted, predicted in predictions:
+                            predictivity.add(row, int(split), bins[at], targets, predicted, ~fitted)
 
     def _hold_out(self, layer: int, gram: Gram, at: np.ndarray, bins: np.ndarray, means: TrialMeans) -> None:
         inner = np.stack([inner_split(train, seed=self.config.seed + split) for split, train in enumerate(self.train)])
@@ -334,6 +347,8 @@ def _predict(mapping: Mapping, gram: Gram, targets: np.ndarray, train: np.ndarra
 def _train_splits(recording: Recording, config: ScoreConfig) -> np.ndarray:
     table = recording.stimuli.table
     strata = table[config.strata].to_numpy() if config.stratified and config.strata in table else None
+    if config.splits == "folds":
+        return fold_splits(len(table), n_folds=config.n_splits, seed=config.seed, strata=strata)
     return train_splits(len(table), n_splits=config.n_splits, train_size=config.train_size, seed=config.seed, strata=strata)
 
 

@@ -96,3 +96,13 @@ def test_grams_and_trial_means_are_computed_once_for_all_mappings(
 def test_configurations_that_differ_in_more_than_the_mapping_are_refused(scored: tuple[Activations, Recording]) -> None:
     with pytest.raises(NeurofitError, match=r"differ in the mapping only .* these differ in n_halves, seed"):
         score_many(*scored, [config(), config(mapping="ridge", seed=1, n_halves=3)])
+
+
+def test_folds_cannot_take_a_layer_each(scored: tuple[Activations, Recording]) -> None:
+    activations, recording = scored
+    two = Activations(**{**vars(activations), "region_layers": {"IT": ("a", "b")}})
+    with pytest.raises(NeurofitError, match=r'one layer must make them: name it \(a, b\) or ask for "all"'):
+        score(two, recording, make_config("kar2019", region="IT"))
+    result = score(two, recording, make_config("kar2019", region="IT", layers="all", mapping="ridge", n_halves=2, n_splits=5))
+    assert {row["layer"]: row["chosen"] for row in layer_rows(result)} == {"a": 0, "b": 5, "c": 0}
+    assert result.sizes["split"] == 1

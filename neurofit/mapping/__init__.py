@@ -8,7 +8,7 @@ import numpy as np
 from neurofit.mapping.gram import Gram, gram_of
 from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.ridge import RidgeMapping
-from neurofit.mapping.splits import inner_split, train_splits
+from neurofit.mapping.splits import fold_splits, inner_split, train_splits
 from neurofit.registry import Registry
 
 
@@ -33,4 +33,4 @@ MAPPINGS: Registry[Callable[..., Mapping]] = Registry("mapping")
 MAPPINGS.register("pls")(PLSMapping)
 MAPPINGS.register("ridge")(RidgeMapping)
 
-__all__ = ["MAPPINGS", "Gram", "Mapping", "PLSMapping", "RidgeMapping", "gram_of", "inner_split", "train_splits"]
+__all__ = ["MAPPINGS", "Gram", "Mapping", "PLSMapping", "RidgeMapping", "fold_splits", "gram_of", "inner_split", "train_splits"]

@@ -5,6 +5,8 @@ from neurofit.metrics.correlation import pearson, pearson_influence
 from neurofit.metrics.predictivity import (
     EXPLAINED_VARIANCE,
     NOISE_CORRECTED_R,
+    NOISE_CORRECTED_R2,
+    PERCENT_EXPLAINED_VARIANCE,
     bootstrap_neuroids,
     draw,
     explained_variance,
@@ -17,6 +19,8 @@ from neurofit.metrics.predictivity import (
 __all__ = [
     "EXPLAINED_VARIANCE",
     "NOISE_CORRECTED_R",
+    "NOISE_CORRECTED_R2",
+    "PERCENT_EXPLAINED_VARIANCE",
     "TrialSets",
     "bootstrap_neuroids",
     "draw",

@@ -1,10 +1,13 @@
 """Predictivity corrected for the noise of the recording, and of the map that was fitted to it.
 
-    noise_corrected_r  = r_xy / sqrt(r_xx r_yy)                 two-sided, per neuroid and time bin
-    explained_variance = median(r_xy)^2 / median(r_yy)          Brain-Score's, per time bin
+    noise_corrected_r          = r_xy / sqrt(r_xx r_yy)             two-sided, per neuroid and time bin
+    noise_corrected_r2         = r_xy^2 / (r_xx r_yy)               its square
+    percent_explained_variance = 100 (r_xy / sqrt(r_xx r_yy))^2     in per cent
+    explained_variance         = median(r_xy)^2 / median(r_yy)      Brain-Score's, per time bin
 
 r_xy: prediction of the map fitted on all trials against the mean response, test stimuli. r_xx, r_yy: Spearman-Brown corrected
-consistency of the maps fitted on two trial halves, and of the two half means. Nayebi et al. (2018, 2022); Schrimpf et al. (2018).
+consistency of the maps fitted on two trial halves, and of the two half means.
+Nayebi et al. (2018, 2022); Kar et al. (2019); Schrimpf et al. (2018).
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 NOISE_CORRECTED_R = "r_xy / sqrt(r_xx * r_yy)"
+NOISE_CORRECTED_R2 = "r_xy^2 / (r_xx * r_yy)"
+PERCENT_EXPLAINED_VARIANCE = "100 (r_xy / sqrt(r_xx * r_yy))^2"
 EXPLAINED_VARIANCE = "median(r_xy)^2 / median(r_yy)"
 
 
