@@ -26,7 +26,7 @@ from neurofit.metrics import TrialSets, pearson, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
 from neurofit.statistics import KEPT_HALVES, Predictivity, Reliability
-from neurofit.targets import TrialMeans, parts_of
+from neurofit.targets import Targets, TrialMeans, parts_of
 
 Progress = Callable[[int, int], None]
 
@@ -312,7 +312,7 @@ class _Work:
             for targets in means.targets(session, at):
                 for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
                     train = self.train[np.ix_(splits[layer], session.stimuli)]
-                    predictions = zip(splits[layer], train, _predict(mapping, inside, targets.sets, train), strict=True)
+                    predictions = zip(splits[layer], train, _predict_halves(mapping, inside, targets, train), strict=True)
                     if self.config.splits == "folds":
                         whole = np.empty_like(targets.sets)
                         for _, fitted, predicted in predictions:
@@ -334,6 +334,15 @@ class _Work:
                     held = held_out[split]
                     r = pearson(predicted[0][:, held[~fitted[split]]], targets[0][:, held])  # (bin neuroid)
                     predictivity.held_out[layer, split][np.ix_(session.neuroids, bins[at])] = r.T
+
+
+def _predict_halves(mapping: Mapping, gram: Gram, targets: Targets, train: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield each split's predictions of all sets; those of second halves come from the first where they mirror each other."""
+    if not (mapping.linear and targets.mirrored):
+        yield from _predict(mapping, gram, targets.sets, train)
+        return
+    for predicted in _predict(mapping, gram, targets.sets[: 1 + len(targets.halves)], train):
+        yield np.concatenate([predicted, 2 * predicted[:1] - predicted[1:]])
 
 
 def _predict(mapping: Mapping, gram: Gram, targets: np.ndarray, train: np.ndarray) -> Iterator[np.ndarray]:

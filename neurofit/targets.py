@@ -69,6 +69,8 @@ class Targets:
         Of these halves.
     ceiling_tests
         Which of the stimuli r_yy is over.
+    mirrored
+        Whether each second half is twice the mean of all trials minus the first.
     """
 
     neuroids: Int[np.ndarray, " neuroid"]
@@ -78,6 +80,7 @@ class Targets:
     sets: Float[np.ndarray, "set time_bin stimulus neuroid"]
     r_yy: Float[np.ndarray, "test half neuroid time_bin"]
     ceiling_tests: Bool[np.ndarray, "test stimulus"]
+    mirrored: bool
 
 
 class TrialMeans:
@@ -126,6 +129,7 @@ class TrialMeans:
     ) -> None:
         self._recording, self._trials, self._bins, self._parts = recording, trials, bins, parts
         self.ceiling_tests = np.ones_like(tests) if ceiling_stimuli == "all" else tests
+        self._mirrored, self._holes = trials.mirrored, False
         sets = self._read(parts[0])
         there = np.isfinite(sets[0]).all(axis=0)
         self.sessions = find_sessions(there, min_neuroids=min(min_neuroids, there.shape[1]))
@@ -166,10 +170,16 @@ class TrialMeans:
                         sets=part.sets[np.ix_(chosen, at, session.stimuli, neuroids[have])],
                         r_yy=part.r_yy[np.ix_(np.arange(len(part.r_yy)), halves, neuroids[have], at)],
                         ceiling_tests=self.ceiling_tests[:, session.stimuli],
+                        mirrored=not self._holes and bool(self._mirrored[part.halves.start + halves].all()),
                     )
 
     def _read(self, halves: range) -> np.ndarray:
-        return np.stack([self._trials.means(self._recording.block(int(b)), halves) for b in self._bins], axis=1)
+        means = []
+        for b in self._bins:
+            trials = self._recording.block(int(b))
+            self._holes |= bool(np.isnan(trials).any())
+            means.append(self._trials.means(trials, halves))
+        return np.stack(means, axis=1)
 
     def _part(self, halves: range, sets: np.ndarray) -> Part:
         first, second = np.split(sets[1:], 2)

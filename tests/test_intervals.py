@@ -111,6 +111,7 @@ def test_an_influence_is_the_derivative_of_the_mean_to_the_weight_of_a_stimulus(
             sets=shown,
             r_yy=pearson(*np.split(shown[1:], 2)).swapaxes(1, 2)[None],
             ceiling_tests=all_rows[None],
+            mirrored=False,
         )
         made.add(0, 0, np.array([0]), targets, predicted[:, :, rows], all_rows)
         return made

@@ -11,7 +11,7 @@ import xarray as xr
 from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError
 from neurofit.extract import Activations
-from neurofit.mapping import gram_of
+from neurofit.mapping import RidgeMapping, gram_of
 from neurofit.metrics import TrialSets
 from neurofit.presets import ScoreConfig, make_config
 from neurofit.result import layer_rows
@@ -106,3 +106,24 @@ def test_folds_cannot_take_a_layer_each(scored: tuple[Activations, Recording]) -
     result = score(two, recording, make_config("kar2019", region="IT", layers="all", mapping="ridge", n_halves=2, n_splits=5))
     assert {row["layer"]: row["chosen"] for row in layer_rows(result)} == {"a": 0, "b": 5, "c": 0}
     assert result.sizes["split"] == 1
+
+
+@pytest.mark.parametrize("time_mode", ["per-bin", "fixed"])
+def test_ridge_predicts_a_second_half_from_the_first_where_trials_are_even(
+    scored: tuple[Activations, Recording], time_mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    fit = RidgeMapping.cross_predict
+
+    def count(self: RidgeMapping, gram: Any, targets: np.ndarray, *arguments: Any, **options: Any) -> Any:
+        asked.append(len(targets))
+        return fit(self, gram, targets, *arguments, **options)
+
+    monkeypatch.setattr(RidgeMapping, "cross_predict", count)
+    options = config(mapping="ridge", layers=("b",), time_mode=time_mode, n_halves=5)
+    fast = score(*scored, options)
+    monkeypatch.setattr(RidgeMapping, "linear", False)
+    plain = score(*scored, options)
+    assert set(asked[: len(asked) // 2]) == {1 + 5}
+    assert set(asked[len(asked) // 2 :]) == {1 + 2 * 5}
+    np.testing.assert_allclose(fast.r_xx.values, plain.r_xx.values, atol=1e-10)

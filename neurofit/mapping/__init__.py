@@ -21,6 +21,11 @@ class Mapping(Protocol):
         """Registered name."""
         ...
 
+    @property
+    def linear(self) -> bool:
+        """Whether the predictions of target sets after the first are linear in them."""
+        ...
+
     def cross_predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int = 1) -> list[np.ndarray]:
         """Predict each split's test rows, for every target set: list over splits of (set test neuroid).
 

@@ -15,6 +15,7 @@ as in scikit-learn; the dual form as in de Jong & ter Braak (1994), J. Chemometr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -44,6 +45,8 @@ class PLSMapping:
     n_components
         Number of components; fewer are used where the training features have a smaller rank.
     """
+
+    linear: ClassVar[bool] = False
 
     n_components: int = 25
     name: str = "pls"

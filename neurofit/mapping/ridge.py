@@ -12,6 +12,7 @@ trials and kept for the half means: they are to be the same map with less data.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -31,6 +32,8 @@ class RidgeMapping:
     alphas
         Penalties to choose from, as scikit-learn's; None takes `RELATIVE_ALPHAS` times the mean eigenvalue.
     """
+
+    linear: ClassVar[bool] = True  # in the targets after the first, which chooses the penalties
 
     alphas: tuple[float, ...] | None = None
     name: str = "ridge"

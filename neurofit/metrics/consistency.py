@@ -101,6 +101,12 @@ class TrialSets:
         """Number of trial splits."""
         return len(self.halves)
 
+    @property
+    def mirrored(self) -> Bool[np.ndarray, " half"]:
+        """Whether both sides of a half have equally many trials of every stimulus: then their means have the mean of all between them."""
+        counts = np.bincount(self.stimulus_rows)
+        return np.array([(2 * np.bincount(self.stimulus_rows[first], minlength=len(counts)) == counts).all() for first in self.halves])
+
     def means(
         self, trials: Float[np.ndarray, "presentation neuroid"], halves: range | None = None
     ) -> Float[np.ndarray, "set stimulus neuroid"]:

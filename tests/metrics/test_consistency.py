@@ -98,3 +98,20 @@ def test_noise_alone_is_not_reliable_and_a_good_bin_keeps_what_is_above_the_floo
     mixed[:100] = 0.4
     assert reliable(mixed, **options)[:, 0].tolist() == [True] * 100 + [False] * 68
     assert not reliable(np.full((5, 1), np.nan), **options).any()
+
+
+def test_halves_of_even_trials_mirror_each_other_and_of_odd_ones_do_not() -> None:
+    even, odd = np.repeat(np.arange(5), 4), np.repeat(np.arange(5), [4, 4, 3, 4, 4])
+    trials = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
+    sets = TrialSets(even, split_halves(even, n_halves=3, seed=0))
+    means = sets.means(trials)
+    assert sets.mirrored.tolist() == [True] * 3
+    np.testing.assert_allclose(means[4:], 2 * means[:1] - means[1:4], atol=1e-12)
+    assert not TrialSets(odd, split_halves(odd, n_halves=3, seed=0)).mirrored.any()
+
+
+def test_some_halves_are_the_same_as_of_all() -> None:
+    rows = np.repeat(np.arange(5), 4)
+    trials = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
+    sets = TrialSets(rows, split_halves(rows, n_halves=5, seed=0))
+    np.testing.assert_allclose(sets.means(trials, range(2, 4)), sets.means(trials)[[0, 3, 4, 8, 9]], atol=1e-12)
