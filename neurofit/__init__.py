@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from neurofit.protocol import Model as Model
     from neurofit.protocol import validate_model as validate_model
     from neurofit.score import score as score
+    from neurofit.score import score_many as score_many
     from neurofit.stimuli import StimulusSet as StimulusSet
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOME_OF = {
     "list_recordings": "neurofit.data_loaders",
     "load_recording": "neurofit.data_loaders",
     "score": "neurofit.score",
+    "score_many": "neurofit.score",
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",
 }

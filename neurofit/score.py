@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Table
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -21,12 +20,13 @@ from threadpoolctl import threadpool_limits
 from neurofit.assemblies import Recording, validate_structure
 from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
-from neurofit.mapping import MAPPINGS, Gram, Mapping, fold_splits, gram_of, inner_split, train_splits
-from neurofit.metrics import TrialSets, pearson, split_halves
+from neurofit.fitting import Fitting, bytes_per_half
+from neurofit.mapping import MAPPINGS, Mapping, fold_splits, train_splits
+from neurofit.metrics import TrialSets, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
-from neurofit.statistics import KEPT_HALVES, Predictivity, Reliability
-from neurofit.targets import Targets, TrialMeans, parts_of
+from neurofit.statistics import KEPT_HALVES
+from neurofit.targets import parts_of
 
 Progress = Callable[[int, int], None]
 
@@ -96,7 +96,7 @@ def score_many(
     recording = recording.select(region=config.region, window=config.window)
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
         raise NeurofitError(f"The activations of {activations.model} are not of the stimuli of {recording.name}, in their order.")
-    work = _Work(
+    fitting = Fitting(
         activations,
         recording,
         mappings=[make_mapping(c) for c in configs],
@@ -105,27 +105,27 @@ def score_many(
         trials=TrialSets(recording.stimulus_rows, _halves(recording, config)),
         config=config,
     )
-    work.check_time()
+    fitting.check_time()
     bins = np.arange(len(recording.time_bins))
     groups = list(bins[:, None]) if config.time_mode == "per-bin" else [bins]
-    passes = [work.hold_out, work.fit] if work.layer_per_split else [work.fit]
+    passes = [fitting.hold_out, fitting.fit] if fitting.layer_per_split else [fitting.fit]
     for i, step in enumerate(passes):
         for done, _ in enumerate(_in_parallel(step, groups, n_jobs=n_jobs), start=1):
             if progress:
                 progress(i * len(groups) + done, len(passes) * len(groups))
     return [
         make_result(
-            work.reliability,
+            fitting.reliability,
             predictivity,
-            layers=work.layers,
-            covered=work.covered,
-            train=work.train,
-            halves=work.trials.halves,
+            layers=fitting.layers,
+            covered=fitting.covered,
+            train=fitting.train,
+            halves=fitting.trials.halves,
             activations=activations,
             recording=recording,
             config=c,
         )
-        for c, predictivity in zip(configs, work.predictivities, strict=True)
+        for c, predictivity in zip(configs, fitting.predictivities, strict=True)
     ]
 
 
@@ -152,7 +152,7 @@ def estimate(
     n_stimuli, n_neuroids, n_bins = len(recording.stimuli), recording.responses.sizes["neuroid"], len(recording.time_bins)
     times, groups = (1, n_bins) if config.time_mode == "per-bin" else (n_bins, 1)
     gram = 8 * max(n_stimuli * times * min(n_stimuli * times, units) for units in layer_units.values())
-    per_half = _bytes_per_half(recording, config)
+    per_half = bytes_per_half(recording, config)
     at_once = len(parts_of(config.n_halves, bytes_per_half=per_half)[0])
     trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
@@ -172,15 +172,6 @@ class Estimate:
     n_fits: int
     n_bytes: int
     disk_bytes: int
-
-
-def _bytes_per_half(recording: Recording, config: ScoreConfig) -> int:
-    """Return what the two sets of a half take in a fit: targets and products, predictions, what a PLS holds."""
-    n_neuroids = recording.responses.sizes["neuroid"]
-    rows = len(recording.stimuli) * (1 if config.time_mode == "per-bin" else len(recording.time_bins))
-    predictions = config.n_splits * round(rows * config.test_share) * n_neuroids
-    inner = config.n_splits * n_neuroids * (n_neuroids + config.n_components)
-    return 2 * 8 * (5 * rows * n_neuroids + predictions + inner)
 
 
 def make_mapping(config: ScoreConfig) -> Mapping:
@@ -215,142 +206,6 @@ def _common(configs: Sequence[ScoreConfig]) -> ScoreConfig:
                 f"these differ in {', '.join(differing)}."
             )
     return first
-
-
-@dataclass
-class _Work:
-    """Fits groups of bins and fills in the statistics; each group writes to its own bins only, so groups can run side by side."""
-
-    activations: Activations
-    recording: Recording
-    mappings: list[Mapping]
-    layers: tuple[str, ...]
-    train: np.ndarray  # (split stimulus)
-    trials: TrialSets
-    config: ScoreConfig
-
-    def __post_init__(self) -> None:
-        bins, config = self.recording.time_bins, self.config
-        self.covered = np.array([self.activations.covered(layer, bins) for layer in self.layers])
-        self.layer_per_split = config.layers == "auto" and len(self.layers) > 1
-        self.tests = np.ones_like(self.train[:1]) if config.splits == "folds" else ~self.train
-        self.parts = parts_of(config.n_halves, bytes_per_half=_bytes_per_half(self.recording, config))
-        n_splits, n_stimuli = self.train.shape
-        shape = self.recording.responses.sizes["neuroid"], len(bins)
-        self.reliability = Reliability.empty(config, n_tests=len(self.tests), n_stimuli=n_stimuli, shape=shape)
-        self.predictivities = [
-            Predictivity.empty(
-                config,
-                n_rows=1 if self.layer_per_split else len(self.layers),
-                n_layers=len(self.layers),
-                n_tests=len(self.tests),
-                n_splits=n_splits,
-                n_stimuli=n_stimuli,
-                shape=shape,
-            )
-            for _ in self.mappings
-        ]
-
-    def check_time(self) -> None:
-        """Refuse a recording that lies outside the unroll."""
-        if not self.covered.any():
-            bins, a = self.recording.time_bins, self.activations
-            raise NeurofitError(
-                f"No time bin of {self.recording.name} ({bins[0][0]}-{bins[-1][1]} ms) can be predicted by {', '.join(self.layers)}: "
-                f"the unroll has {a.n_timesteps} steps of {a.ms_per_timestep} ms."
-            )
-
-    def hold_out(self, bins: np.ndarray) -> None:
-        """Hold training stimuli of every split out in a group of bins, and see how well each layer predicts them."""
-        means = self._means(bins)
-        for layer in range(len(self.layers)):
-            for gram, at in self._grams(layer, bins):
-                self._hold_out(layer, gram, at, bins, means)
-
-    def fit(self, bins: np.ndarray) -> None:
-        """Fit a group of bins, a single one or all of them with a shared map, and fill in its correlations."""
-        means = self._means(bins)
-        self.reliability.add(bins, means)
-        for layer in range(len(self.layers)):
-            if not any(len(splits[layer]) for splits in self.splits_of_layers):
-                continue
-            for gram, at in self._grams(layer, bins):
-                self._fit_layer(layer, gram, at, bins, means)
-                if self.config.layers == "all":
-                    self._hold_out(layer, gram, at, bins, means)
-
-    @cached_property
-    def splits_of_layers(self) -> list[list[np.ndarray]]:
-        """For each mapping and layer, the splits to fit: all, or those that chose the layer."""
-        everything = np.arange(len(self.train))
-        if not self.layer_per_split:
-            return [[everything] * len(self.layers) for _ in self.mappings]
-        choices = [p.best_layer() for p in self.predictivities]
-        return [[np.flatnonzero(choice == layer) for layer in range(len(self.layers))] for choice in choices]
-
-    def _means(self, bins: np.ndarray) -> TrialMeans:
-        return TrialMeans(
-            self.recording,
-            self.trials,
-            bins,
-            tests=self.tests,
-            ceiling_stimuli=self.config.ceiling_stimuli,
-            parts=self.parts,
-            min_neuroids=self.config.min_neuroids,
-        )
-
-    def _grams(self, layer: int, bins: np.ndarray) -> Iterator[tuple[Gram, np.ndarray]]:
-        """Yield the Gram of the bins that a layer can predict, and their positions among `bins`; nothing if there is none."""
-        at = np.flatnonzero(self.covered[layer, bins])
-        if len(at):
-            yield gram_of([self.activations.features(self.layers[layer], self.recording.time_bins[bins[i]]) for i in at]), at
-
-    def _fit_layer(self, layer: int, gram: Gram, at: np.ndarray, bins: np.ndarray, means: TrialMeans) -> None:
-        row = 0 if self.layer_per_split else layer
-        for session in means.sessions:
-            inside = gram.subset(np.tile(session.stimuli, len(at)))
-            for targets in means.targets(session, at):
-                for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
-                    train = self.train[np.ix_(splits[layer], session.stimuli)]
-                    predictions = zip(splits[layer], train, _predict_halves(mapping, inside, targets, train), strict=True)
-                    if self.config.splits == "folds":
-                        whole = np.empty_like(targets.sets)
-                        for _, fitted, predicted in predictions:
-                            whole[:, :, ~fitted] = predicted
-                        predictivity.add(row, 0, bins[at], targets, whole, np.ones_like(train[0]))
-                    else:
-                        for split, fitted, predicted in predictions:
-                            predictivity.add(row, int(split), bins[at], targets, predicted, ~fitted)
-
-    def _hold_out(self, layer: int, gram: Gram, at: np.ndarray, bins: np.ndarray, means: TrialMeans) -> None:
-        inner = np.stack([inner_split(train, seed=self.config.seed + split) for split, train in enumerate(self.train)])
-        sets = next(iter(means)).sets
-        for session in means.sessions:
-            inside = gram.subset(np.tile(session.stimuli, len(at)))
-            targets = sets[:1][:, at][:, :, session.stimuli][..., session.neuroids]
-            fitted, held_out = inner[:, session.stimuli], (self.train & ~inner)[:, session.stimuli]
-            for mapping, predictivity in zip(self.mappings, self.predictivities, strict=True):
-                for split, predicted in enumerate(_predict(mapping, inside, targets, fitted)):
-                    held = held_out[split]
-                    r = pearson(predicted[0][:, held[~fitted[split]]], targets[0][:, held])  # (bin neuroid)
-                    predictivity.held_out[layer, split][np.ix_(session.neuroids, bins[at])] = r.T
-
-
-def _predict_halves(mapping: Mapping, gram: Gram, targets: Targets, train: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield each split's predictions of all sets; those of second halves come from the first where they mirror each other."""
-    if not (mapping.linear and targets.mirrored):
-        yield from _predict(mapping, gram, targets.sets, train)
-        return
-    for predicted in _predict(mapping, gram, targets.sets[: 1 + len(targets.halves)], train):
-        yield np.concatenate([predicted, 2 * predicted[:1] - predicted[1:]])
-
-
-def _predict(mapping: Mapping, gram: Gram, targets: np.ndarray, train: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield each split's predictions (set time_bin stimulus neuroid) of what does not train."""
-    n_sets, times, _, n_neuroids = targets.shape
-    rows = targets.reshape(n_sets, -1, n_neuroids)
-    for predicted in mapping.cross_predict(gram, rows, np.tile(train, times), times=times):
-        yield predicted.reshape(n_sets, times, -1, n_neuroids)
 
 
 def _train_splits(recording: Recording, config: ScoreConfig) -> np.ndarray:
