@@ -26,7 +26,7 @@ from neurofit.metrics import TrialSets, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
 from neurofit.statistics import KEPT_HALVES
-from neurofit.targets import parts_of
+from neurofit.targets import parts_of, recording_sessions
 
 Progress = Callable[[int, int], None]
 
@@ -217,8 +217,14 @@ def _train_splits(recording: Recording, config: ScoreConfig) -> np.ndarray:
 
 
 def _halves(recording: Recording, config: ScoreConfig) -> np.ndarray:
-    repetition = recording.responses.repetition.values
-    return split_halves(recording.stimulus_rows, n_halves=config.n_halves, seed=config.seed, by=config.halves_by, repetition=repetition)
+    return split_halves(
+        recording.stimulus_rows,
+        n_halves=config.n_halves,
+        seed=config.seed,
+        by=config.halves_by,
+        repetition=recording.responses.repetition.values,
+        session=recording_sessions(recording),
+    )
 
 
 def _in_parallel(work: Callable[[np.ndarray], None], groups: list[np.ndarray], *, n_jobs: int | None) -> Iterator[None]:

@@ -103,8 +103,9 @@ class Reliability:
             self.n_test[here] = means.ceiling_tests[:, session.stimuli].sum(axis=1).mean()
         for part in means:
             self._add_part(bins, part)
-            for session in means.sessions:
-                self._add_influence(bins, part, session, means.ceiling_tests)
+            if self.raw.influence is not None or self.corrected.influence is not None:
+                for session in means.sessions:
+                    self._add_influence(bins, part, session, means.ceiling_tests)
 
     def _add_part(self, bins: np.ndarray, part: Part) -> None:
         samples = part.r_yy.reshape(-1, *part.r_yy.shape[2:])

@@ -200,6 +200,14 @@ def _among(session: Session, sets: np.ndarray) -> np.ndarray:
     return sets[:, :, session.stimuli][..., session.neuroids]
 
 
+def recording_sessions(recording: Recording) -> Int[np.ndarray, " presentation"] | None:
+    """Return a number per presentation for the neuroids it was recorded from, as the first time bin shows; None if always from all."""
+    there = ~np.isnan(recording.block(0))
+    if there.all():
+        return None
+    return np.unique(np.packbits(there, axis=1), axis=0, return_inverse=True)[1].ravel()
+
+
 def find_sessions(there: Bool[np.ndarray, "stimulus neuroid"], *, min_neuroids: int) -> list[Session]:
     """Group neuroids by the stimuli that they have a mean response to.
 

@@ -34,6 +34,7 @@ def split_halves(
     seed: int,
     by: str = "stimulus",
     repetition: np.ndarray | None = None,
+    session: Int[np.ndarray, " presentation"] | None = None,
 ) -> Bool[np.ndarray, "half presentation"]:
     """Split the trials in two, `n_halves` times; True marks the first half.
 
@@ -46,6 +47,11 @@ def split_halves(
     by
         "stimulus": the repetitions of each stimulus are shuffled and split on their own (an odd one falls on either side).
         "repetition": the values of `repetition` are split, the same for all stimuli, as Brain-Score's `internal_consistency`.
+    repetition
+        Number of each presentation among those of its stimulus.
+    session
+        Presentations with the same number were recorded from the same neuroids; by "stimulus", those of a stimulus are split evenly
+        within each session too, so that no neuroid finds all its few trials on one side.
 
     Raises
     ------
@@ -60,7 +66,7 @@ def split_halves(
             first[half, rows] = True
         halves = first[:, position]
     else:
-        halves = _halves_per_stimulus(stimulus_rows, n_halves=n_halves, rng=np.random.default_rng(seed))
+        halves = _halves_per_stimulus(stimulus_rows, session, n_halves=n_halves, rng=np.random.default_rng(seed))
     n_stimuli = int(stimulus_rows.max()) + 1
     for half in (*halves, *~halves):
         if (np.bincount(stimulus_rows[half], minlength=n_stimuli) == 0).any():
@@ -68,14 +74,18 @@ def split_halves(
     return halves
 
 
-def _halves_per_stimulus(rows: np.ndarray, *, n_halves: int, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle all presentations, group them by stimulus, and take every second of each group, starting at random."""
+def _halves_per_stimulus(rows: np.ndarray, session: np.ndarray | None, *, n_halves: int, rng: np.random.Generator) -> np.ndarray:
+    """Shuffle all presentations, group them by stimulus (and session), and take every second of a stimulus, starting at random."""
     halves = np.zeros((n_halves, len(rows)), dtype=bool)
     counts = np.bincount(rows)
     begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
     for half in halves:
         shuffled = rng.permutation(len(rows))
-        grouped = shuffled[np.argsort(rows[shuffled], kind="stable")]
+        if session is None:
+            grouped = shuffled[np.argsort(rows[shuffled], kind="stable")]
+        else:
+            turn = rng.permutation(session.max() + 1)[session]
+            grouped = shuffled[np.lexsort((turn[shuffled], rows[shuffled]))]
         rank = np.arange(len(rows)) - np.repeat(begins, counts)
         half[grouped] = (rank + np.repeat(rng.integers(2, size=len(counts)), counts)) % 2 == 0
     return halves
