@@ -65,6 +65,7 @@ def score(
     time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
     preset: Annotated[str, typer.Option(help="How to split, correct, average (neurofit list presets).")] = "nayebi2022",
     window: Annotated[str, typer.Option(help="Only bins inside START:END ms.", metavar="START:END")] = "",
+    bootstrap_over: Annotated[str, typer.Option(help="What the interval is over: neuroids, stimuli or both.")] = "neuroids",
     weights: Annotated[str, typer.Option(help="auto (shipped, else published and here, else random), random, or a FILE.")] = "auto",
     presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "neural",
     seed: Annotated[int, typer.Option(help="Seed of random weights and of --shuffle-stimuli.")] = 0,
@@ -93,6 +94,7 @@ def score(
             time_mode=time,
             layers=layer if layer in ("auto", "all") else tuple(layer.split(",")),
             window=_parse_window(window),
+            bootstrap_over=bootstrap_over,
         )
         for name in dict.fromkeys(mapping.split(","))
     ]
@@ -467,7 +469,12 @@ def _say_what(result: xr.Dataset, what: str) -> None:
 
 
 def _say_formula(result: xr.Dataset, target: Path) -> None:
+    from neurofit.result import count_missing
+
     attrs = result.attrs
+    left_out, in_halves = count_missing(result)
+    if left_out or in_halves:
+        out.print(f"Trials are missing: {left_out} neuroids are left out in some time bin, {in_halves} in some trial halves.")
     out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median. interval: {attrs['interval']}.[/dim]")
     out.print(f"Written: {target}/result.nc, curve.png, summary.json", soft_wrap=True)
 

@@ -297,9 +297,17 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
         **{name: per_layer(name) for name in ("curve", "curve_low", "curve_high", *(f"curve_{formula}" for formula in FORMULAS))},
         "ceiling": _plain(result.ceiling.values),
         "n_neuroids": per_layer("n_neuroids"),
+        "interval": result.attrs["interval"],
+        **dict(zip(("n_neuroids_missing", "n_neuroids_missing_halves"), count_missing(result), strict=True)),
         "seed": int(result.attrs["seed"]),
         "versions": json.loads(result.attrs["versions"]),
     }
+
+
+def count_missing(result: xr.Dataset) -> tuple[int, int]:
+    """Return how many neuroids lack trials: left out altogether in some bin; left out in some trial halves of a bin."""
+    left_out = (result.reason.values == REASONS.index("missing_trials")).any(axis=0)  # (neuroid time_bin)
+    return int(left_out.any(axis=1).sum()), int(((result.missing_halves.values > 0) & ~left_out).any(axis=1).sum())
 
 
 def bin_groups(result: xr.Dataset, layer: int, *, most: int = 13) -> list[tuple[int, int, dict[str, float]]]:

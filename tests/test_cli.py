@@ -129,6 +129,20 @@ def test_all_layers_and_both_mappings_come_from_one_call(neurofit: Any, register
     assert set(json.loads(neurofit(*command, "--window", "70:80", "--json")[1])) == {"ridge", "pls"}
 
 
+def test_missing_trials_and_what_the_interval_is_over_are_said(neurofit: Any, registered: Any, make_recording: Make) -> None:
+    recording = evoked(make_recording)
+    responses = recording.responses.copy(deep=True)
+    of_stimulus = np.flatnonzero(recording.stimulus_rows == 7)
+    responses.values[of_stimulus, 0] = np.nan  # V4-0 has no trial of it, V4-1 one
+    responses.values[of_stimulus[1:], 1] = np.nan
+    registered(replace(recording, responses=responses))
+    code, out, err = neurofit(*SCORE, "V4", "--bootstrap-over", "both", "--out", "here")
+    assert code == 0, err
+    assert "2 neuroids are left out in some time bin, 0 in some trial halves" in " ".join(out.split())
+    assert "1000 bootstraps over neuroids and test stimuli" in " ".join(out.split())
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
 def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered: Any) -> None:
     code, out, _ = neurofit(*SCORE, "V4", "--shuffle-stimuli", "--out", "here")
     assert code == 0
@@ -143,6 +157,7 @@ def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered
         ((*SCORE, "V4", "--layer", "conv33"), "Did you mean 'conv3'?"),
         ((*SCORE, "V4", "--preset", "nayebi22"), "Unknown preset 'nayebi22'. Did you mean 'nayebi2022'?"),
         ((*SCORE, "V4", "--mapping", "rigde"), "Did you mean 'ridge'?"),
+        ((*SCORE, "V4", "--bootstrap-over", "stimulus"), "Did you mean 'stimuli'?"),
         ((*SCORE, "V4", "--time", "perbin"), "Did you mean 'per-bin'?"),
         ((*SCORE, "V4", "--window", "70-260"), "--window takes START:END in ms"),
         ((*SCORE, "V4", "--window", "500:600"), "No time bin of small lies inside 500-600 ms; it has 70-110 ms."),
