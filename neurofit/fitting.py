@@ -86,14 +86,14 @@ class Fitting:
 
     def hold_out(self, bins: np.ndarray) -> None:
         """Hold training stimuli of every split out in a group of bins, and see how well each layer predicts them."""
-        means = self._means(bins)
+        means = self._means(bins, [range(0)])
         for layer in range(len(self.layers)):
             for gram, at in self._grams(layer, bins):
                 self._hold_out(layer, gram, at, bins, means)
 
     def fit(self, bins: np.ndarray) -> None:
         """Fit a group of bins, a single one or all of them with a shared map, and fill in its correlations."""
-        means = self._means(bins)
+        means = self._means(bins, self.parts)
         self.reliability.add(bins, means)
         for layer in range(len(self.layers)):
             if not any(len(splits[layer]) for splits in self.splits_of_layers):
@@ -112,14 +112,14 @@ class Fitting:
         choices = [p.best_layer() for p in self.predictivities]
         return [[np.flatnonzero(choice == layer) for layer in range(len(self.layers))] for choice in choices]
 
-    def _means(self, bins: np.ndarray) -> TrialMeans:
+    def _means(self, bins: np.ndarray, parts: list[range]) -> TrialMeans:
         return TrialMeans(
             self.recording,
             self.trials,
             bins,
             tests=self.tests,
             ceiling_stimuli=self.config.ceiling_stimuli,
-            parts=self.parts,
+            parts=parts,
             min_neuroids=self.config.min_neuroids,
         )
 

@@ -10,7 +10,7 @@ import xarray as xr
 from neurofit.assemblies import Recording
 from neurofit.extract import Activations
 from neurofit.metrics import pearson, spearman_brown
-from neurofit.presets import OPTIONS, ScoreConfig, make_config
+from neurofit.presets import OPTIONS, PRESETS, ScoreConfig, make_config
 from neurofit.result import save_result
 from neurofit.score import score
 from neurofit.statistics import Predictivity
@@ -20,7 +20,16 @@ from neurofit.targets import Targets
 N_LATENTS = 3
 
 
-def run(*, data: int, share: np.ndarray, common: float = 0.0, n_stimuli: int = 300, n_trials: int = 8, **changes: Any) -> xr.Dataset:
+def run(
+    *,
+    data: int,
+    share: np.ndarray,
+    common: float = 0.0,
+    n_stimuli: int = 300,
+    n_trials: int = 8,
+    preset: str = "nayebi2022",
+    **changes: Any,
+) -> xr.Dataset:
     """Score features that carry a share of each neuroid's variance; of the rest, `common` is the same for all neuroids."""
     rng = np.random.default_rng(data)
     latents = rng.standard_normal((n_stimuli, N_LATENTS))
@@ -54,7 +63,7 @@ def run(*, data: int, share: np.ndarray, common: float = 0.0, n_stimuli: int = 3
         region_layers={"IT": ("layer",)},
     )
     options = {"mapping": "ridge", "n_splits": 6, "n_halves": 3, "n_bootstraps": 200, "interval": 0.9, **changes}
-    return score(activations, Recording(name="r", responses=responses, stimuli=stimuli), make_config("nayebi2022", region="IT", **options))
+    return score(activations, Recording(name="r", responses=responses, stimuli=stimuli), make_config(preset, region="IT", **options))
 
 
 def covers(result: xr.Dataset, truth: float) -> bool:
@@ -79,6 +88,17 @@ def test_the_interval_over_both_covers_where_that_over_neuroids_alone_is_too_nar
         alone.append(covers(run(data=data, share=share, common=0.9), truth))
     assert 0.83 <= np.mean(both) <= 0.98
     assert np.mean(alone) < 0.75
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_presets_interval_holds_its_curve_and_is_widest_over_both(preset: str) -> None:
+    width = {}
+    for over in OPTIONS["bootstrap_over"]:
+        result = run(data=0, share=SHARES, n_stimuli=120, preset=preset, bootstrap_over=over)
+        low, curve, high = (float(result[name][0, 0]) for name in ("curve_low", "curve", "curve_high"))
+        assert low < curve < high
+        width[over] = high - low
+    assert width["both"] > max(width["neuroids"], width["stimuli"])
 
 
 def test_what_is_drawn_is_said_and_kept() -> None:

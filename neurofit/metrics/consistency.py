@@ -133,7 +133,7 @@ class TrialSets:
         """
         first = self.halves if halves is None else self.halves[halves.start : halves.stop]
         n_stimuli = int(self.stimulus_rows.max()) + 1
-        chosen = np.concatenate([np.ones_like(first[:1]), first])
+        chosen = np.concatenate([np.ones((1, first.shape[1]), dtype=bool), first])
         sets, presentations = np.nonzero(chosen)
         selection = sparse.csr_array(
             (np.ones(len(sets)), (sets * n_stimuli + self.stimulus_rows[presentations], presentations)),
