@@ -225,7 +225,7 @@ def _influences(reliability: Reliability, predictivity: Predictivity) -> dict[st
         "r_yy": (by_stimulus, reliability.raw),
         "r_yy_sb": (by_stimulus, reliability.corrected),
     }
-    return {f"influence_on_{name}": (dims, mean.mean_influence) for name, (dims, mean) in means.items() if mean.mean_influence is not None}
+    return {f"influence_on_{name}": (dims, mean.mean_influence()) for name, (dims, mean) in means.items() if mean.influence is not None}
 
 
 def _curves(values: _Values, draws: Iterable[_Values], keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:

@@ -56,17 +56,14 @@ class RunningMean:
         """The mean; NaN where nothing was added."""
         return np.asarray(np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan))
 
-    @property
-    def mean_influence(self) -> np.ndarray | None:
-        """Derivative of the mean to the weight of each stimulus: (row stimulus neuroid time_bin), float32."""
-        if self.influence is None:
-            return None
-        return np.asarray(self.influence / np.maximum(self.count, 1)[..., None, :, :].astype(np.float32))
+    def mean_influence(self, row: tuple[int, ...] = ()) -> np.ndarray:
+        """Return the derivative of the mean to the weight of each stimulus, float32: (stimulus neuroid time_bin), rows before it."""
+        assert self.influence is not None
+        return np.asarray(self.influence[row] / np.maximum(self.count[row], 1)[..., None, :, :].astype(np.float32))
 
     def resampled(self, times: Int[np.ndarray, "draw stimulus"], row: tuple[int, ...] = ()) -> Float[np.ndarray, "draw neuroid time_bin"]:
         """Return the mean of samples in which each stimulus occurs so many times, to first order."""
-        assert self.mean_influence is not None
-        influence = self.mean_influence[row]
+        influence = self.mean_influence(row)
         shift = (times - 1).astype(np.float32) @ influence.reshape(len(influence), -1)
         return np.asarray(self.value[row] + shift.reshape(-1, *influence.shape[1:]))
 

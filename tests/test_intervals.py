@@ -145,7 +145,7 @@ def test_an_influence_is_the_derivative_of_the_mean_to_the_weight_of_a_stimulus(
         more = means(statistics(np.append(every, stimulus)))  # its weight is 1 + 1 / often
         for name, mean in means(once).items():
             change = (more[name].value - mean.value) * often
-            np.testing.assert_allclose(mean.mean_influence[0, stimulus], change[0], rtol=0.02, atol=1e-4)
+            np.testing.assert_allclose(mean.mean_influence()[0, stimulus], change[0], rtol=0.02, atol=1e-4)
 
 
 def test_more_halves_than_are_kept_count_in_the_means(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
