@@ -6,6 +6,7 @@ r_yy = SB(corr(half 1, half 2)),    SB(r) = 2 r / (1 + r).      Spearman (1910),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -111,7 +112,7 @@ class TrialSets:
         """Number of trial splits."""
         return len(self.halves)
 
-    @property
+    @cached_property
     def mirrored(self) -> Bool[np.ndarray, " half"]:
         """Whether both sides of a half have equally many trials of every stimulus: then their means have the mean of all between them."""
         counts = np.bincount(self.stimulus_rows)
