@@ -133,6 +133,7 @@ class Fitting:
         row = 0 if self.layer_per_split else layer
         for session in means.sessions:
             inside = gram.subset(np.tile(session.stimuli, len(at)))
+            inside = inside.remembering() if len(self.parts) > 1 else inside  # each part is fitted on the same splits
             for targets in means.targets(session, at):
                 for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
                     train = self.train[np.ix_(splits[layer], session.stimuli)]

@@ -154,13 +154,14 @@ def estimate(
     gram = 8 * max(n_stimuli * times * min(n_stimuli * times, units) for units in layer_units.values())
     per_half = bytes_per_half(recording, config)
     at_once = len(parts_of(config.n_halves, bytes_per_half=per_half)[0])
+    remembered = config.n_splits * gram if at_once < config.n_halves and any(c.mapping == "ridge" for c in configs) else 0
     trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
     kept = n_layers * len(configs) * n_neuroids * n_bins * config.n_splits * min(config.n_halves, KEPT_HALVES)
     influences = 0 if config.bootstrap_over == "neuroids" else n_layers * len(configs) * n_neuroids * n_bins * n_stimuli
     return Estimate(
         n_fits=n_layers * len(configs) * groups * config.n_splits * (1 + 2 * config.n_halves),
-        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences,
+        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + remembered + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences,
         disk_bytes=4 * n_stimuli * n_timesteps * sum(layer_units.values()),
     )
 

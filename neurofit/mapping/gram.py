@@ -8,7 +8,7 @@ unchanged, so the mean over all rows is removed once: it only removes cancellati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -30,10 +30,13 @@ class Gram:
         K = X X', float64 (row row).
     factor
         X without its column means, float64 (row unit).
+    memory
+        Principal scores by training rows, for a Gram that is asked for the same splits again; see `remembering`.
     """
 
     dense: Float[np.ndarray, "row row"] | None = None
     factor: Float[np.ndarray, "row unit"] | None = None
+    memory: dict[bytes, tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -50,6 +53,10 @@ class Gram:
             return Gram(factor=self.factor[rows])
         assert self.dense is not None
         return Gram(dense=self.dense[np.ix_(rows, rows)])
+
+    def remembering(self) -> Gram:
+        """Return a Gram that decomposes itself once for each set of training rows, and keeps what came of it."""
+        return replace(self, memory={})
 
     def dot(self, vectors: Float[np.ndarray, "row vector"]) -> Float[np.ndarray, "row vector"]:
         """Return K @ vectors."""
@@ -73,6 +80,14 @@ class Gram:
         Scores Z (row rank), centred on the training rows, and eigenvalues L (rank), descending, of the train-centred Gram:
         Z_train' Z_train = diag(L).
         """
+        if self.memory is None:
+            return self._decompose(train)
+        key = train.tobytes()
+        if key not in self.memory:
+            self.memory[key] = self._decompose(train)
+        return self.memory[key]
+
+    def _decompose(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.factor is not None:
             centred = self.factor - self.factor[train].mean(axis=0)
             eigenvalues, axes = np.linalg.eigh(centred[train].T @ centred[train])

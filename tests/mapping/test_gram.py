@@ -44,3 +44,39 @@ def test_constant_features_have_no_principal_scores() -> None:
     scores, eigenvalues = Gram(dense=np.zeros((10, 10))).principal_scores(np.arange(10) < 7)
     assert scores.shape == (10, 0)
     assert eigenvalues.shape == (0,)
+
+
+@pytest.mark.parametrize("n_units", [8, 60])
+def test_a_remembering_gram_decomposes_itself_once_for_each_training_set(n_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    gram = gram_of([rng.standard_normal((20, n_units)).astype(np.float32)])
+    train = rng.random((3, 20)) < 0.7
+    plain = [gram.principal_scores(rows) for rows in train]
+    decomposed = 0
+
+    def count(self: Gram, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal decomposed
+        decomposed += 1
+        return decompose(self, rows)
+
+    decompose = Gram._decompose
+    monkeypatch.setattr(Gram, "_decompose", count)
+    remembering = gram.remembering()
+    for _ in range(4):
+        for rows, (scores, eigenvalues) in zip(train, plain, strict=True):
+            again = remembering.principal_scores(rows)
+            np.testing.assert_array_equal(again[0], scores)
+            np.testing.assert_array_equal(again[1], eigenvalues)
+    assert decomposed == 3
+
+
+@pytest.mark.parametrize("n_units", [8, 60])
+def test_a_subset_is_the_gram_of_its_rows_for_a_map_centred_on_training_rows(n_units: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, n_units)).astype(np.float32)
+    rows, train = rng.random(20) < 0.7, rng.random(20) < 0.6
+    of_all, of_rows = gram_of([x]).subset(rows), gram_of([x[rows]])
+    expected, eigenvalues = of_rows.principal_scores(train[rows])
+    scores, found = of_all.principal_scores(train[rows])
+    np.testing.assert_allclose(found, eigenvalues, rtol=1e-9)
+    np.testing.assert_allclose(scores @ scores.T, expected @ expected.T, atol=1e-9)
