@@ -41,6 +41,11 @@ FORMULAS = {
     "percent_explained_variance": f"percent_explained_variance = {PERCENT_EXPLAINED_VARIANCE}, median over neuroids",
     "explained_variance": f"explained_variance = {EXPLAINED_VARIANCE} over neuroids",
 }
+AVERAGES = {
+    "terms": "terms averaged first",
+    "correlations": "correlations averaged first",
+    "ratios": "averaged after the division",
+}
 BOOTSTRAPPED = {"neuroids": "neuroids", "stimuli": "test stimuli", "both": "neuroids and test stimuli"}
 REASONS = ("kept", "no_prediction", "missing_trials", "unreliable_recording", "unreliable_prediction")
 """Why a neuroid does not count in a bin; positions are the values of `reason`."""
@@ -253,7 +258,7 @@ def _provenance(
         "recording": recording.name,
         "simulated": int(recording.simulated),
         "preset": config.preset,
-        "formula": FORMULAS[config.formula],
+        "formula": FORMULAS[config.formula] + ("" if config.formula == "explained_variance" else f", {AVERAGES[config.average]}"),
         "perfect_score": 100.0 if config.formula == "percent_explained_variance" else 1.0,
         "time_mode": config.time_mode,
         "mapping": config.mapping,

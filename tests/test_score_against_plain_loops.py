@@ -163,7 +163,7 @@ def test_streams2018_is_the_squared_mean_over_the_mean_reliabilities(planted: tu
     corrected_xx, corrected_yy = ((2 * r / (1 + r)).mean(axis=(0, 1)) for r in (r_xx, r_yy))
     squares = r_xy.mean(axis=0) ** 2 / (corrected_xx * corrected_yy)
     np.testing.assert_allclose(result.curve.values[0], np.median(squares, axis=0), atol=1e-6)
-    assert result.attrs["formula"] == "noise_corrected_r2 = r_xy^2 / (r_xx * r_yy), median over neuroids"
+    assert result.attrs["formula"] == "noise_corrected_r2 = r_xy^2 / (r_xx * r_yy), median over neuroids, terms averaged first"
 
 
 def test_mouse_divides_in_every_split_and_half_and_averages_then(planted: tuple[Activations, Recording]) -> None:
@@ -174,6 +174,7 @@ def test_mouse_divides_in_every_split_and_half_and_averages_then(planted: tuple[
     products = (2 * r_xx / (1 + r_xx)) * (2 * r_yy / (1 + r_yy))
     ratios = r_xy[:, None] / np.sqrt(np.where(products > 0, products, np.nan))  # (split half neuroid bin)
     np.testing.assert_allclose(result.curve.values[0], np.median(np.nanmean(ratios, axis=(0, 1)), axis=0), atol=1e-6)
+    assert result.attrs["formula"].endswith("median over neuroids, averaged after the division")
 
 
 @pytest.mark.parametrize(("mapping", "time_mode"), [("pls", "per-bin"), ("pls", "fixed"), ("ridge", "per-bin")])
