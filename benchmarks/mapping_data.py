@@ -3,7 +3,6 @@
 Features: ReLU of random combinations of a latent with a power-law spectrum, which moves in time. Trials: Poisson counts of rates that
 are linear in the latent; the first bins are noise only. OpenBLAS must choose its kernel by itself and run one thread.
 """
-# ruff: noqa: E402 - numpy reads the environment when it is imported
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neurofit.protocol import Model as Model
     from neurofit.protocol import validate_model as validate_model
     from neurofit.score import score as score
+    from neurofit.score import score_many as score_many
     from neurofit.stimuli import StimulusSet as StimulusSet
     from neurofit.train import TrainConfig as TrainConfig
     from neurofit.train import train as train
@@ -48,6 +49,7 @@ _HOME_OF = {
     "load_recording": "neurofit.data_loaders",
     "score": "neurofit.score",
     "train": "neurofit.train",
+    "score_many": "neurofit.score",
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",
     "wrap": "neurofit.models",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from neurofit.presets import ScoreConfig
     from neurofit.protocol import Model
     from neurofit.registry import Registry
+    from neurofit.score import Estimate
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -61,11 +63,12 @@ def score(
     model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
     region: Annotated[str, typer.Option(help="Area: V4 or IT.")],
     recording: Annotated[str, typer.Option(help="Registered recording (neurofit list recordings).")] = "hvm-sim",
-    layer: Annotated[str, typer.Option(help="auto, or layer names joined by commas.")] = "auto",
-    mapping: Annotated[str, typer.Option(help="pls or ridge.")] = "pls",
+    layer: Annotated[str, typer.Option(help="auto, all, or layer names joined by commas.")] = "auto",
+    mapping: Annotated[str, typer.Option(help="pls, ridge, or pls,ridge for both.")] = "pls",
     time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
     preset: Annotated[str, typer.Option(help="How to split, correct, average (neurofit list presets).")] = "nayebi2022",
     window: Annotated[str, typer.Option(help="Only bins inside START:END ms.", metavar="START:END")] = "",
+    bootstrap_over: Annotated[str, typer.Option(help="What the interval is over: neuroids, stimuli or both.")] = "neuroids",
     weights: Annotated[str, typer.Option(help="auto (shipped, else published and here, else random), random, or a FILE.")] = "auto",
     presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "neural",
     seed: Annotated[int, typer.Option(help="Seed of random weights and of --shuffle-stimuli.")] = 0,
@@ -82,31 +85,37 @@ def score(
     from neurofit.presets import make_config
     from neurofit.protocol import find_presentation
     from neurofit.result import save_result, summarise
-    from neurofit.score import estimate, layers_to_fit, make_mapping
-    from neurofit.score import score as compute
+    from neurofit.score import estimate, layers_to_fit, make_mapping, score_many
+    from neurofit.time_bins import timestep_weights
 
     _set_offline(offline)
-    config = make_config(
-        preset,
-        region=region,
-        mapping=mapping,
-        time_mode=time,
-        layers="auto" if layer == "auto" else tuple(layer.split(",")),
-        window=_parse_window(window),
-    )
-    make_mapping(config)
+    configs = [
+        make_config(
+            preset,
+            region=region,
+            mapping=name,
+            time_mode=time,
+            layers=layer if layer in ("auto", "all") else tuple(layer.split(",")),
+            window=_parse_window(window),
+            bootstrap_over=bootstrap_over,
+        )
+        for name in dict.fromkeys(mapping.split(","))
+    ]
+    for config in configs:
+        make_mapping(config)
     network, origin = _make_model(model, weights=weights, seed=seed)
     shown = find_presentation(network, presentation)
-    layers = layers_to_fit(network.name, network.layers, network.region_layers, config)
+    layers = layers_to_fit(network.name, network.layers, network.region_layers, configs[0])
     device = _find_device(device)
     with _progress() as report:
-        responses = _load(recording, report).select(region=config.region, window=config.window)
+        responses = _load(recording, report).select(region=region, window=configs[0].window)
         target = _writable(Path(folder or f"neurofit-results/{model}_{region}_{recording}"))
         validate_recording(responses)
         units = count_units(network, layers)
         if not as_json:
-            plan = estimate(units, responses, config)
-            _say_plan(network, origin, responses, config, units, n_fits=plan.n_fits, n_bytes=plan.n_bytes, device=device)
+            steps = timestep_weights(responses.time_bins, n_timesteps=shown.n_timesteps, ms_per_timestep=network.ms_per_timestep)
+            plan = estimate(units, responses, configs, n_timesteps=int(steps.any(axis=0).sum()))
+            _say_plan(network, origin, responses, configs, units, plan, device=device)
         features = extract(
             network,
             responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli,
@@ -116,16 +125,21 @@ def score(
             device=device,
             progress=report("images through the model"),
         )
-        result = compute(features, responses, config, progress=report("time bins fitted" if time == "per-bin" else "time bins together"))
-    result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli)}
-    summary = summarise(result)
-    save_result(result, target / "result.nc")
-    plot_curve(result, target / "curve.png")
-    _write_json(summary, target / "summary.json")
+        fitted = report("time bins fitted" if time == "per-bin" else "time bins together")
+        results = score_many(features, responses, configs, progress=fitted)
+    summaries = {}
+    for config, result in zip(configs, results, strict=True):
+        result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli)}
+        summaries[config.mapping] = summarise(result)
+        inside = target / config.mapping if len(configs) > 1 else target
+        save_result(result, inside / "result.nc")
+        plot_curve(result, inside / "curve.png")
+        _write_json(summaries[config.mapping], inside / "summary.json")
+        if not as_json:
+            (_say_layers if layer == "all" else _say_result)(result)
+            _say_formula(result, inside)
     if as_json:
-        print(json.dumps(summary))
-    else:
-        _say_result(result, target)
+        print(json.dumps(summaries if len(configs) > 1 else summaries[configs[0].mapping]))
 
 
 @app.command(name="list", epilog="Example: neurofit list models")
@@ -521,27 +535,28 @@ def _is_here(name: str) -> bool:
 
 
 def _say_plan(
-    model: Model, origin: str, recording: Recording, config: ScoreConfig, units: dict[str, int], *, n_fits: int, n_bytes: int, device: str
+    model: Model, origin: str, recording: Recording, configs: list[ScoreConfig], units: dict[str, int], plan: Estimate, *, device: str
 ) -> None:
-    bins = recording.time_bins
+    bins, config = recording.time_bins, configs[0]
     sizes = recording.responses.sizes
     out.print(f"[bold]{model.name}[/bold] ({origin}) against [bold]{config.region}[/bold] of {_recording_name(recording)}")
     out.print(
         f"  {len(recording.stimuli)} images, {sizes['presentation']:,} presentations, {sizes['neuroid']} neuroids, "
         f"{len(bins)} time bin{'s' * (len(bins) > 1)} in {bins[0][0]}-{bins[-1][1]} ms"
     )
-    out.print(f"  layers {', '.join(f'{layer} ({count:,} units)' for layer, count in units.items())} on {device}")
+    layers = Padding(f"layers {', '.join(f'{layer} ({count:,} units)' for layer, count in units.items())} on {device}", (0, 0, 0, 2))
+    out.print(layers)
     out.print(
-        f"  {config.mapping}, {config.time_mode}, {config.preset}: {config.n_splits} splits x {config.n_halves} trial halves, "
-        f"{n_fits:,} fits, {max(n_bytes / 1e9, 0.1):.1f} GB"
+        f"  {', '.join(c.mapping for c in configs)}, {config.time_mode}, {config.preset}: "
+        f"{config.n_splits} splits x {config.n_halves} trial halves"
     )
+    memory, disk = (f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.n_bytes, plan.disk_bytes))
+    out.print(f"  {plan.n_fits:,} fits, {memory} of memory, {disk} of disk for activations")
 
 
-def _say_result(result: xr.Dataset, target: Path) -> None:
+def _say_result(result: xr.Dataset) -> None:
     from neurofit.result import bin_groups
 
-    attrs = result.attrs
-    control = "  CONTROL: stimuli shuffled" if attrs["shuffled_stimuli"] else ""
     for i, layer in enumerate(result.layer.values):
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("ms", justify="right")
@@ -557,11 +572,44 @@ def _say_result(result: xr.Dataset, target: Path) -> None:
                 _number(row["ceiling"]),
                 f"{row['n_neuroids']:.0f}" if row["n_neuroids"] else "none reliable",
             )
-        out.print()
-        out.print(f"[bold]{attrs['model']} {layer}[/bold] against {attrs['region']}{control}")
+        _say_what(result, str(layer))
         out.print(table)
-        out.print(f"{_terminal_curve(result.curve.values[i])}  0 to 1, one mark per bin; . no score")
-    out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median.[/dim]")
+        perfect = result.attrs["perfect_score"]
+        out.print(f"{_terminal_curve(result.curve.values[i] / perfect)}  0 to {perfect:g}, one mark per bin; . no score")
+
+
+def _say_layers(result: xr.Dataset) -> None:
+    from neurofit.result import layer_rows
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer")
+    for column in ("best bin", "at ms", "bins", "mean", "r", "ceiling", "chosen"):
+        table.add_column(column, justify="right")
+    for row in layer_rows(result):
+        at = f"{row['start']}-{row['end']}" if row["best"] == row["best"] else ""
+        chosen = "" if not row["chosen"] else f"{row['chosen']} of {len(result.train)}"
+        means = (_number(row[name]) for name in ("score", "r_xy", "ceiling"))
+        table.add_row(row["layer"], _number(row["best"]), at, str(row["bins"]), *means, chosen)
+    _say_what(result, "all layers")
+    out.print(table)
+    out.print("[dim]bins: that have a score; mean, r, ceiling: over them. chosen: in so many splits, by held-out training stimuli.[/dim]")
+
+
+def _say_what(result: xr.Dataset, what: str) -> None:
+    attrs = result.attrs
+    control = "  CONTROL: stimuli shuffled" if attrs["shuffled_stimuli"] else ""
+    out.print()
+    out.print(f"[bold]{attrs['model']} {what}[/bold] against {attrs['region']}, {attrs['mapping']}{control}")
+
+
+def _say_formula(result: xr.Dataset, target: Path) -> None:
+    from neurofit.result import count_missing
+
+    attrs = result.attrs
+    left_out, in_halves = count_missing(result)
+    if left_out or in_halves:
+        out.print(f"Trials are missing: {left_out} neuroids are left out in some time bin, {in_halves} in some trial halves.")
+    out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median. interval: {attrs['interval']}.[/dim]")
     out.print(f"Written: {target}/result.nc, curve.png, summary.json", soft_wrap=True)
 
 

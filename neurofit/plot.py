@@ -11,11 +11,14 @@ from neurofit.home import atomic_file
 
 CURVE = "#2a5b8c"
 CEILING = "#8a8a8a"
-MORE_LAYERS = ("#2a5b8c", "#c2571a", "#3c7d46", "#7d4e9e", "#8a6d1b", "#b03a5b")
+FEW_LAYERS = ("#2a5b8c", "#c2571a", "#3c7d46")
+"""Colours of layers that are drawn with their intervals; more layers are drawn from light to dark in the model's order."""
 
 
 def plot_curve(result: xr.Dataset, path: Path) -> None:
-    """Draw a result: the curve with its interval and the ceiling, and below it how many neuroids each bin rests on.
+    """Draw a result: each layer's curve and the ceiling, and below it how many neuroids each bin rests on.
+
+    Up to three layers are drawn with their intervals.
 
     Parameters
     ----------
@@ -29,26 +32,42 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
 
     starts, ends = result.time_bin_start.values, result.time_bin_end.values
     middle = (starts + ends) / 2
-    figure = Figure(figsize=(7, 4.8), layout="constrained")
+    layers = result.layer.values
+    few = len(layers) <= len(FEW_LAYERS)
+    figure = Figure(figsize=(7 if few else 8.6, 4.8), layout="constrained")
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    for i, layer in enumerate(result.layer.values):
-        colour = MORE_LAYERS[i % len(MORE_LAYERS)]
-        low, high = result.curve_low.values[i], result.curve_high.values[i]
-        if len(middle) == 1:
-            axes.errorbar(
-                middle, result.curve.values[i], [result.curve.values[i] - low, high - result.curve.values[i]], color=colour, capsize=4
-            )
-        axes.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(middle, result.curve.values[i], color=colour, marker="o", markersize=3.5, label=f"{result.attrs['model']}, {layer}")
-        counts.step(
-            _edges(starts, ends), np.append(result.n_neuroids.values[i], result.n_neuroids.values[i][-1]), where="post", color=colour
-        )
-    axes.plot(middle, result.ceiling.values, color=CEILING, linestyle="--", marker=".", label="split-half reliability of the recording")
-    axes.axhline(1, color="black", linewidth=0.6)
+    for layer, colour, values, low, high, n_neuroids in zip(
+        layers,
+        FEW_LAYERS if few else _light_to_dark(len(layers)),
+        *(result[name].values for name in ("curve", "curve_low", "curve_high", "n_neuroids")),
+        strict=False,
+    ):
+        if few:
+            if len(middle) == 1:
+                axes.errorbar(middle, values, [values - low, high - values], color=colour, capsize=4)
+            axes.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
+        label = f"{result.attrs['model']}, {layer}" if few else layer
+        axes.plot(middle, values, color=colour, marker="o", markersize=3.5 if few else 2.5, label=label)
+        counts.step(_edges(starts, ends), np.append(n_neuroids, n_neuroids[-1]), where="post", color=colour)
+    perfect = result.attrs["perfect_score"]
+    axes.plot(
+        middle,
+        perfect * result.ceiling.values,
+        color=CEILING,
+        linestyle="--",
+        marker=".",
+        label="split-half reliability of the recording" if few else "recording's\nreliability",
+    )
+    axes.axhline(perfect, color="black", linewidth=0.6)
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.set_ylim(min(-0.05, axes.get_ylim()[0]), max(1.08, axes.get_ylim()[1]))
+    axes.set_ylim(min(-0.05 * perfect, axes.get_ylim()[0]), max(1.08 * perfect, axes.get_ylim()[1]))
     axes.set_ylabel(result.attrs["formula"].split(", median")[0].replace(" over neuroids", "").replace(" = ", " =\n"))
-    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    if few:
+        axes.legend(frameon=False, fontsize="small", loc="upper left")
+    else:
+        figure.legend(
+            *axes.get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right upper", title=result.attrs["model"]
+        )
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
     axes.set_title(f"{result.attrs['mapping']}, {result.attrs['time_mode']}, {result.attrs['preset']}", loc="right", fontsize="small")
@@ -60,6 +79,12 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
         part.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
+
+
+def _light_to_dark(n: int) -> list[tuple[float, ...]]:
+    from matplotlib import colormaps
+
+    return [tuple(colour) for colour in colormaps["viridis_r"](np.linspace(0.12, 1.0, n))]
 
 
 def _edges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How to score: one dataclass, and the named presets of the field, which are functions that return it.
 
-Five dialects say "noise-corrected" and mean different numbers; each output prints its formula. Two are here.
+Five dialects say "noise-corrected" and mean different numbers; each output prints its formula.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from neurofit.errors import NeurofitError, check_option
 from neurofit.registry import Registry
 
 OPTIONS = {
+    "splits": ("random", "folds"),
     "time_mode": ("per-bin", "fixed"),
     "halves_by": ("stimulus", "repetition"),
     "ceiling_stimuli": ("test", "all"),
-    "formula": ("noise_corrected_r", "explained_variance"),
+    "formula": ("noise_corrected_r", "noise_corrected_r2", "explained_variance", "percent_explained_variance"),
     "average": ("correlations", "terms", "ratios"),
+    "bootstrap_over": ("neuroids", "stimuli", "both"),
 }
+
+MAPPING_OPTIONS = ("mapping", "n_components")
+"""Fields that say how the maps are fitted; several mappings scored together differ in these only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +41,15 @@ class ScoreConfig:
     time_mode
         "per-bin": an own map for each time bin. "fixed": one map shared by all bins, so that dynamics must come from the model.
     layers
-        Layers to score, each on its own; "auto" chooses among the region's layers, per split, on held-out training stimuli.
+        Layers to score, each on its own; "all" there are; "auto" chooses among the region's, per split, on held-out training stimuli.
     window
         (start, end) in ms: only bins inside it. None: all bins.
+    splits
+        "random": correlations over the test stimuli of each of `n_splits` splits. "folds": each stimulus is in one of `n_splits` folds,
+        and correlations are over all stimuli, each predicted by the maps that its fold did not train.
     n_splits, train_size, stratified
-        Random train/test splits of the stimuli; stratified by `strata` where the stimulus set has that column.
+        Train/test splits of the stimuli, and the share that trains (not of folds); stratified by `strata` where the stimulus set has
+        that column.
     strata
         Column of the stimulus table to stratify by.
     n_halves, halves_by
@@ -48,7 +57,7 @@ class ScoreConfig:
     ceiling_stimuli
         r_yy over the "test" stimuli of each split, or over "all".
     formula
-        What the curve shows: "noise_corrected_r" or "explained_variance". Both are always computed.
+        What the curve shows (`neurofit.result.FORMULAS`); all are always computed.
     average
         Where the mean over splits and halves stands. "terms": r_xy and the Spearman-Brown corrected r_xx, r_yy are averaged, then
         divided. "correlations": averaged before the correction. "ratios": averaged after the division.
@@ -57,8 +66,10 @@ class ScoreConfig:
         if its r_yy, and the r_xx of its map, exceed the floor. A floor of None keeps every neuroid of such a bin.
     min_neuroids
         A bin with fewer neuroids that count (or fewer than all, where there are fewer) has no score.
-    n_bootstraps, interval
-        Bootstrap over neuroids, and the coverage of the interval.
+    n_bootstraps, interval, bootstrap_over
+        Number of bootstrap samples, coverage of the interval, and what is drawn: "neuroids" (would others of the area score the
+        same?), test "stimuli" with their trials (would other images?), or "both" (never too narrow; a little too wide where
+        neuroids hardly differ). The maps are those of the splits: they are not fitted again.
     seed
         Of splits, halves and bootstraps.
     preset
@@ -71,6 +82,7 @@ class ScoreConfig:
     time_mode: str = "per-bin"
     layers: str | tuple[str, ...] = "auto"
     window: tuple[int, int] | None = None
+    splits: str = "random"
     n_splits: int = 10
     train_size: float = 0.75
     stratified: bool = True
@@ -85,20 +97,26 @@ class ScoreConfig:
     min_neuroids: int = 3
     n_bootstraps: int = 1000
     interval: float = 0.95
+    bootstrap_over: str = "neuroids"
     seed: int = 0
     preset: str = "nayebi2022"
 
     def __post_init__(self) -> None:
         for name, existing in OPTIONS.items():
             check_option(name, getattr(self, name), existing)
-        if isinstance(self.layers, str) and self.layers != "auto":
-            raise NeurofitError(f'layers is "auto" or a tuple of names; got {self.layers!r}.')
+        if isinstance(self.layers, str) and self.layers not in ("auto", "all"):
+            raise NeurofitError(f'layers is "auto" or a tuple of names, or "all"; got {self.layers!r}.')
         for name in ("n_components", "n_splits", "n_halves", "n_bootstraps", "min_neuroids"):
             if getattr(self, name) < 1:
                 raise NeurofitError(f"{name} must be at least 1; got {getattr(self, name)}.")
         for name in ("train_size", "interval"):
             if not 0 < getattr(self, name) < 1:
                 raise NeurofitError(f"{name} must lie between 0 and 1; got {getattr(self, name)}.")
+
+    @property
+    def test_share(self) -> float:
+        """Share of the stimuli that a map does not see."""
+        return 1 / self.n_splits if self.splits == "folds" else 1 - self.train_size
 
     def as_attrs(self) -> dict[str, Any]:
         """Return the fields as values that JSON and netCDF attributes take."""
@@ -139,3 +157,21 @@ def brainscore(region: str) -> ScoreConfig:
         seed=1,
         preset="brainscore",
     )
+
+
+@PRESETS.register()
+def streams2018(region: str) -> ScoreConfig:
+    """10 stratified 75/25 splits x 10 trial halves; terms averaged first, then r_xy^2 / (r_xx r_yy); median over neuroids."""
+    return ScoreConfig(region=region, formula="noise_corrected_r2", preset="streams2018")
+
+
+@PRESETS.register()
+def mouse(region: str) -> ScoreConfig:
+    """10 random 50/50 splits x 100 trial halves; r_xy / sqrt(r_xx r_yy) in each split and half, then the mean; median over neuroids."""
+    return ScoreConfig(region=region, train_size=0.5, stratified=False, n_halves=100, average="ratios", preset="mouse")
+
+
+@PRESETS.register()
+def kar2019(region: str) -> ScoreConfig:
+    """10 random folds, predictions concatenated, x 10 trial halves; 100 (r_xy / sqrt(r_xx r_yy))^2, in per cent; median over neuroids."""
+    return ScoreConfig(region=region, splits="folds", stratified=False, formula="percent_explained_variance", preset="kar2019")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,77 +20,45 @@ from neurofit.home import atomic_file
 from neurofit.metrics import (
     EXPLAINED_VARIANCE,
     NOISE_CORRECTED_R,
-    bootstrap_neuroids,
+    NOISE_CORRECTED_R2,
+    PERCENT_EXPLAINED_VARIANCE,
+    draw,
     explained_variance,
     nanmean,
     nanmedian,
     noise_corrected_r,
     null_reliability_sd,
+    percentile_interval,
     reliable,
     spearman_brown,
 )
 from neurofit.presets import ScoreConfig
+from neurofit.statistics import Predictivity, Reliability
 
 FORMULAS = {
     "noise_corrected_r": f"noise_corrected_r = {NOISE_CORRECTED_R}, median over neuroids",
+    "noise_corrected_r2": f"noise_corrected_r2 = {NOISE_CORRECTED_R2}, median over neuroids",
+    "percent_explained_variance": f"percent_explained_variance = {PERCENT_EXPLAINED_VARIANCE}, median over neuroids",
     "explained_variance": f"explained_variance = {EXPLAINED_VARIANCE} over neuroids",
 }
+AVERAGES = {
+    "terms": "terms averaged first",
+    "correlations": "correlations averaged first",
+    "ratios": "averaged after the division",
+}
+BOOTSTRAPPED = {"neuroids": "neuroids", "stimuli": "test stimuli", "both": "neuroids and test stimuli"}
 REASONS = ("kept", "no_prediction", "missing_trials", "unreliable_recording", "unreliable_prediction")
 """Why a neuroid does not count in a bin; positions are the values of `reason`."""
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Correlations before any averaging; NaN where a layer cannot predict or a side does not vary."""
-
-    r_xy: np.ndarray  # (layer split neuroid time_bin)
-    r_xx: np.ndarray  # (layer split half neuroid time_bin): maps fitted on two halves, not yet Spearman-Brown corrected
-    r_yy: np.ndarray  # (split half neuroid time_bin): two half means, not yet corrected
-    held_out: np.ndarray  # (layer split neuroid time_bin): r_xy on training stimuli held out to choose the layer
-    missing: np.ndarray  # (neuroid time_bin): no trial of some stimulus in some half
-    covered: np.ndarray  # (layer time_bin): whether the image-driven timesteps of the layer cover the bin
-
-    @classmethod
-    def empty(cls, covered: np.ndarray, *, n_splits: int, n_halves: int, n_neuroids: int) -> Statistics:
-        """Return statistics for bins that layers cover or not (layer time_bin), all undefined."""
-        n_layers, n_bins = covered.shape
-        per_layer = (n_layers, n_splits, n_neuroids, n_bins)
-        return cls(
-            r_xy=np.full(per_layer, np.nan),
-            r_xx=np.full((n_layers, n_splits, n_halves, n_neuroids, n_bins), np.nan),
-            r_yy=np.full((n_splits, n_halves, n_neuroids, n_bins), np.nan),
-            held_out=np.full(per_layer, np.nan),
-            missing=np.zeros((n_neuroids, n_bins), dtype=bool),
-            covered=covered,
-        )
-
-    def best_layer(self) -> np.ndarray:
-        """Return each split's best layer on held-out training stimuli: array (split).
-
-        Layers are compared in the bins that all of them predict; one that predicts nothing does not take part.
-        """
-        per_bin = nanmedian(self.held_out, axis=2)  # (layer split time_bin)
-        takes_part = ~np.isnan(per_bin).all(axis=(1, 2))
-        common = ~np.isnan(per_bin[takes_part]).any(axis=(0, 1))
-        shown = common if common.any() else np.ones_like(common)
-        return np.asarray(np.nan_to_num(nanmean(per_bin[..., shown], axis=-1), nan=-np.inf).argmax(axis=0))
-
-    def choose(self, layer_of_split: np.ndarray) -> Statistics:
-        """Return the statistics of one layer per split, as those of a single layer."""
-        splits = np.arange(len(layer_of_split))
-        return replace(
-            self,
-            r_xy=self.r_xy[layer_of_split, splits][None],
-            r_xx=self.r_xx[layer_of_split, splits][None],
-            covered=self.covered[layer_of_split].any(axis=0)[None],
-        )
-
-
 def make_result(
-    statistics: Statistics,
+    reliability: Reliability,
+    predictivity: Predictivity,
     *,
     layers: tuple[str, ...],
+    covered: np.ndarray,
     train: np.ndarray,
+    halves: np.ndarray,
     activations: Activations,
     recording: Recording,
     config: ScoreConfig,
@@ -99,41 +67,47 @@ def make_result(
 
     Parameters
     ----------
-    statistics
-        Of the layers, in their order.
-    layers, train
-        Fitted layers; training masks (split stimulus).
+    reliability, predictivity
+        Of the recording, and of the layers in their order.
+    layers, covered
+        Fitted layers, and whether their image-driven timesteps cover a bin (layer time_bin).
+    train, halves
+        Training masks (split stimulus); trials of the first halves (half presentation).
     activations, recording, config
         What was scored and how.
 
     Returns
     -------
-    Dataset with dims layer, split, half, neuroid, time_bin. With "auto" and several candidates the one layer is called "auto" and
-    `layer_choice` names it for each split (or its own name, if all splits agree).
+    Dataset with dims layer, split (one, of all folds together), half, neuroid, time_bin. With "auto" and several candidates the one
+    layer is called "auto" and `layer_choice` names it for each split (or its own name, if all splits agree). With "all",
+    `layer_choice` is what "auto" would choose among them.
     """
-    attrs = _provenance(train, activations=activations, recording=recording, config=config)
-    if config.layers == "auto" and len(layers) > 1:
-        choice = statistics.best_layer()
-        statistics = statistics.choose(choice)
+    attrs = _provenance(train, halves, activations=activations, recording=recording, config=config)
+    names = layers
+    if config.layers in ("auto", "all") and len(layers) > 1:
+        choice = predictivity.best_layer()
         attrs["layer_choice"] = json.dumps([layers[c] for c in choice])
-        layers = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
+        if config.layers == "auto":
+            covered = covered[choice].any(axis=0)[None]
+            names = (layers[choice[0]],) if len(set(choice.tolist())) == 1 else ("auto",)
 
-    r_xx_sb, r_yy_sb = spearman_brown(statistics.r_xx), spearman_brown(statistics.r_yy)
-    mean_xy = nanmean(statistics.r_xy, axis=1)
-    mean_xx, mean_yy = nanmean(r_xx_sb, axis=(1, 2)), nanmean(r_yy_sb, axis=(0, 1))
+    mean_xx, mean_yy = predictivity.corrected.value, reliability.corrected.value
     mean_of = {
         "correlations": noise_corrected_r(
-            mean_xy, spearman_brown(nanmean(statistics.r_xx, axis=(1, 2))), spearman_brown(nanmean(statistics.r_yy, axis=(0, 1)))
+            predictivity.mean_xy.value, spearman_brown(predictivity.raw.value), spearman_brown(reliability.raw.value)
         ),
-        "terms": noise_corrected_r(mean_xy, mean_xx, mean_yy),
-        "ratios": nanmean(noise_corrected_r(statistics.r_xy[:, :, None], r_xx_sb, r_yy_sb[None]), axis=(1, 2)),
+        "terms": noise_corrected_r(predictivity.mean_xy.value, mean_xx, mean_yy),
+        "ratios": predictivity.ratios.value,
     }
     corrected = mean_of[config.average]
-    reason = _reasons(statistics, mean_xx, mean_yy, train=train, config=config)
+    reason = _reasons(reliability, predictivity, covered, config=config)
+    kept = reason == REASONS.index("kept")
 
-    per_layer = [
-        _curves(corrected[i], statistics.r_xy[i], mean_yy, reason[i] == REASONS.index("kept"), config=config) for i in range(len(layers))
-    ]
+    per_layer = []
+    for i in range(len(names)):
+        values = _Values(corrected[i], predictivity.r_xy[i], mean_yy).where(kept[i])
+        draws = _resample(values, kept[i], reliability, predictivity, i, config=config)
+        per_layer.append(_curves(values, draws, kept[i], config=config))
     curves = {name: ("layer time_bin", np.stack([curve[name] for curve in per_layer])) for name in per_layer[0]}
     by_neuroid = "layer neuroid time_bin"
     variables: dict[str, tuple[str, np.ndarray]] = {
@@ -142,18 +116,20 @@ def make_result(
         "noise_corrected_r": (by_neuroid, corrected),
         **{f"noise_corrected_r_of_{what}": (by_neuroid, values) for what, values in mean_of.items()},
         "reason": (by_neuroid, reason.astype(np.int8)),
-        "r_xy": ("layer split neuroid time_bin", statistics.r_xy),
-        "r_xx": ("layer split half neuroid time_bin", statistics.r_xx),
-        "r_xx_sb": ("layer split half neuroid time_bin", r_xx_sb),
-        "r_yy": ("split half neuroid time_bin", statistics.r_yy),
-        "r_yy_sb": ("split half neuroid time_bin", r_yy_sb),
-        "train": ("split stimulus", train.astype(np.int8)),
+        "r_xy": ("layer split neuroid time_bin", predictivity.r_xy),
+        "r_xx": ("layer split half neuroid time_bin", predictivity.r_xx),
+        "r_xx_sb": ("layer split half neuroid time_bin", spearman_brown(predictivity.r_xx)),
+        "r_yy": ("split half neuroid time_bin", reliability.r_yy),
+        "r_yy_sb": ("split half neuroid time_bin", spearman_brown(reliability.r_yy)),
+        "missing_halves": ("neuroid time_bin", reliability.missing_halves),
+        **_influences(reliability, predictivity),
+        "train": ("fold stimulus" if config.splits == "folds" else "split stimulus", train.astype(np.int8)),
     }
     responses = recording.responses
     result = xr.Dataset(
         {name: (dims.split(), values) for name, (dims, values) in variables.items()},
         coords={
-            "layer": list(layers),
+            "layer": list(names),
             "neuroid_id": ("neuroid", responses.neuroid_id.values.astype(str)),
             "time_bin_start": ("time_bin", responses.time_bin_start.values.astype(np.int64)),
             "time_bin_end": ("time_bin", responses.time_bin_end.values.astype(np.int64)),
@@ -166,52 +142,115 @@ def make_result(
     return result
 
 
-def _reasons(statistics: Statistics, mean_xx: np.ndarray, mean_yy: np.ndarray, *, train: np.ndarray, config: ScoreConfig) -> np.ndarray:
+def _reasons(reliability: Reliability, predictivity: Predictivity, covered: np.ndarray, *, config: ScoreConfig) -> np.ndarray:
     """Say why each (layer neuroid time_bin) counts or does not: position in `REASONS`; the first reason that applies."""
-    no_prediction = np.isnan(statistics.r_xy).all(axis=1)
-    reason = np.where(~statistics.covered[:, None], 1, np.where(statistics.missing, 2, np.where(no_prediction, 1, 0)))
+    no_prediction = np.isnan(predictivity.r_xy).all(axis=1)
+    missing = reliability.missing | (reliability.missing_halves == config.n_halves)
+    reason = np.where(~covered[:, None], 1, np.where(missing, 2, np.where(no_prediction, 1, 0)))
     floor = -np.inf if config.reliability_floor is None else config.reliability_floor
-    n_test = int((~train[0]).sum())
-    share = n_test / train.shape[1]
-    if config.ceiling_stimuli == "all":
-        n_test, share = train.shape[1], 1.0
-    null_sd = null_reliability_sd(n_test=n_test, n_splits=config.n_splits, n_halves=config.n_halves, test_share=share)
+    share = 1.0 if config.ceiling_stimuli == "all" or config.splits == "folds" else config.test_share
+    null_sd = null_reliability_sd(n_test=1, n_splits=len(reliability.r_yy), n_halves=config.n_halves, test_share=share)
     good = reliable(
-        mean_yy,
+        reliability.corrected.value,
         floor=floor,
         false_discovery_rate=config.false_discovery_rate,
-        null_sd=null_sd,
+        null_sd=null_sd / np.sqrt(reliability.n_test),
         min_neuroids=config.min_neuroids,
     )
     reason = np.where((reason == 0) & ~good, 3, reason)
     if config.reliability_floor is not None:
-        reason = np.where((reason == 0) & ~(mean_xx > floor), 4, reason)
+        reason = np.where((reason == 0) & ~(predictivity.corrected.value > floor), 4, reason)
     return np.asarray(reason)
 
 
-def _curves(corrected: np.ndarray, r_xy: np.ndarray, r_yy: np.ndarray, keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:
-    """Return one layer's curve, its interval, both scores and the number of neuroids, per time bin."""
-    kept = np.where(keep, corrected, np.nan)
-    kept_xy, kept_yy = np.where(keep, r_xy, np.nan), np.where(keep, r_yy, np.nan)
-    enough = keep.sum(axis=0) >= max(1, min(config.min_neuroids, len(keep)))
-    scores: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "noise_corrected_r": lambda neuroids: nanmedian(kept[neuroids], axis=0),
-        "explained_variance": lambda neuroids: explained_variance(kept_xy[:, neuroids], kept_yy[neuroids]),
+@dataclass(frozen=True)
+class _Values:
+    """What the scores of one layer are made of."""
+
+    corrected: np.ndarray  # (neuroid time_bin): as the configuration averages
+    r_xy: np.ndarray  # (split neuroid time_bin)
+    r_yy: np.ndarray  # (neuroid time_bin)
+
+    def of(self, neuroids: np.ndarray) -> _Values:
+        """Return the values of drawn neuroids."""
+        return _Values(self.corrected[neuroids], self.r_xy[:, neuroids], self.r_yy[neuroids])
+
+    def where(self, keep: np.ndarray) -> _Values:
+        """Return the values of what counts (neuroid time_bin), the rest undefined."""
+        return _Values(*(np.where(keep, value, np.nan) for value in (self.corrected, self.r_xy, self.r_yy)))
+
+
+SCORES: dict[str, Callable[[_Values], np.ndarray]] = {
+    "noise_corrected_r": lambda values: nanmedian(values.corrected, axis=0),
+    "noise_corrected_r2": lambda values: nanmedian(values.corrected**2, axis=0),
+    "percent_explained_variance": lambda values: 100 * nanmedian(values.corrected**2, axis=0),
+    "explained_variance": lambda values: explained_variance(values.r_xy, values.r_yy),
+}
+
+
+def _resample(
+    values: _Values, keep: np.ndarray, reliability: Reliability, predictivity: Predictivity, i: int, *, config: ScoreConfig
+) -> Iterator[_Values]:
+    """Yield a layer's values in bootstrap samples of neuroids, of stimuli, or of both, each drawn on its own.
+
+    Stimuli are resampled to first order, each term shifted by their influence on it (`metrics.pearson_influence`); the maps stay.
+    """
+    n_draws, n_neuroids = config.n_bootstraps, len(values.r_yy)
+    neuroids = draw(n_neuroids, n_bootstraps=n_draws, seed=config.seed)
+    if config.bootstrap_over == "neuroids":
+        return (values.of(drawn) for drawn in neuroids)
+    if config.bootstrap_over == "stimuli":
+        neuroids = np.broadcast_to(np.arange(n_neuroids), neuroids.shape)
+    assert predictivity.mean_xy.influence is not None
+    n_stimuli = predictivity.mean_xy.influence.shape[1]
+    stimuli = draw(n_stimuli, n_bootstraps=n_draws, seed=(config.seed, 1))
+    times = np.stack([np.bincount(drawn, minlength=n_stimuli) for drawn in stimuli])
+    mean_xy = predictivity.mean_xy.resampled(times, (i,))
+    if config.average == "correlations":
+        mean_yy = spearman_brown(reliability.raw.resampled(times))
+        corrected = noise_corrected_r(mean_xy, spearman_brown(predictivity.raw.resampled(times, (i,))), mean_yy)
+    else:
+        mean_yy = reliability.corrected.resampled(times)
+        if config.average == "terms":
+            corrected = noise_corrected_r(mean_xy, predictivity.corrected.resampled(times, (i,)), mean_yy)
+        else:
+            corrected = predictivity.ratios.resampled(times, (i,))
+    shift_xy = mean_xy - predictivity.mean_xy.value[i]
+    return (_Values(corrected[k], values.r_xy + shift_xy[k], mean_yy[k]).where(keep).of(neuroids[k]) for k in range(n_draws))
+
+
+def _influences(reliability: Reliability, predictivity: Predictivity) -> dict[str, tuple[str, np.ndarray]]:
+    """Return the influence of each stimulus on the means over splits and halves, where there is one: to resample again without fits."""
+    by_stimulus = "stimulus neuroid time_bin"
+    means = {
+        "r_xy": (f"layer {by_stimulus}", predictivity.mean_xy),
+        "r_xx": (f"layer {by_stimulus}", predictivity.raw),
+        "r_xx_sb": (f"layer {by_stimulus}", predictivity.corrected),
+        "noise_corrected_r_of_ratios": (f"layer {by_stimulus}", predictivity.ratios),
+        "r_yy": (by_stimulus, reliability.raw),
+        "r_yy_sb": (by_stimulus, reliability.corrected),
     }
-    chosen, everyone = scores[config.formula], np.arange(len(keep))
-    low, high = bootstrap_neuroids(chosen, len(keep), n_bootstraps=config.n_bootstraps, interval=config.interval, seed=config.seed)
-    values = {
-        "curve": chosen(everyone),
+    return {f"influence_on_{name}": (dims, mean.mean_influence()) for name, (dims, mean) in means.items() if mean.influence is not None}
+
+
+def _curves(values: _Values, draws: Iterable[_Values], keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:
+    """Return one layer's curve, its interval, both scores and the number of neuroids, per time bin."""
+    enough = keep.sum(axis=0) >= max(1, min(config.min_neuroids, len(keep)))
+    chosen = SCORES[config.formula]
+    low, high = percentile_interval(np.stack([chosen(drawn) for drawn in draws]), interval=config.interval)
+    shown = {
+        "curve": chosen(values),
         "curve_low": low,
         "curve_high": high,
-        "curve_noise_corrected_r": scores["noise_corrected_r"](everyone),
-        "curve_explained_variance": scores["explained_variance"](everyone),
-        "curve_r_xy": nanmedian(nanmean(kept_xy, axis=0), axis=0),
+        **{f"curve_{name}": score(values) for name, score in SCORES.items()},
+        "curve_r_xy": nanmedian(nanmean(values.r_xy, axis=0), axis=0),
     }
-    return {**{name: np.where(enough, value, np.nan) for name, value in values.items()}, "n_neuroids": keep.sum(axis=0)}
+    return {**{name: np.where(enough, value, np.nan) for name, value in shown.items()}, "n_neuroids": keep.sum(axis=0)}
 
 
-def _provenance(train: np.ndarray, *, activations: Activations, recording: Recording, config: ScoreConfig) -> dict[str, Any]:
+def _provenance(
+    train: np.ndarray, halves: np.ndarray, *, activations: Activations, recording: Recording, config: ScoreConfig
+) -> dict[str, Any]:
     shown = activations.presentation
     return {
         "model": activations.model,
@@ -219,12 +258,15 @@ def _provenance(train: np.ndarray, *, activations: Activations, recording: Recor
         "recording": recording.name,
         "simulated": int(recording.simulated),
         "preset": config.preset,
-        "formula": FORMULAS[config.formula],
+        "formula": FORMULAS[config.formula] + ("" if config.formula == "explained_variance" else f", {AVERAGES[config.average]}"),
+        "perfect_score": 100.0 if config.formula == "percent_explained_variance" else 1.0,
         "time_mode": config.time_mode,
         "mapping": config.mapping,
+        "interval": f"{config.interval:.0%}, {config.n_bootstraps} bootstraps over {BOOTSTRAPPED[config.bootstrap_over]}",
         "seed": config.seed,
         "config": json.dumps(config.as_attrs()),
         "splits_sha256": hashlib.sha256(np.packbits(train).tobytes()).hexdigest(),
+        "halves_sha256": hashlib.sha256(np.packbits(halves).tobytes()).hexdigest(),
         "recording_sha256": recording.sha256,
         "presentation": json.dumps(asdict(shown) if shown else None),
         "activations": json.dumps(dict(activations.provenance)),
@@ -257,12 +299,20 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
         "layer": layers if len(layers) > 1 else layers[0],
         "layer_choice": json.loads(result.attrs.get("layer_choice", "null")),
         "time_bins": bins.tolist(),
-        **{name: per_layer(name) for name in ("curve", "curve_low", "curve_high", "curve_noise_corrected_r", "curve_explained_variance")},
+        **{name: per_layer(name) for name in ("curve", "curve_low", "curve_high", *(f"curve_{formula}" for formula in FORMULAS))},
         "ceiling": _plain(result.ceiling.values),
         "n_neuroids": per_layer("n_neuroids"),
+        "interval": result.attrs["interval"],
+        **dict(zip(("n_neuroids_missing", "n_neuroids_missing_halves"), count_missing(result), strict=True)),
         "seed": int(result.attrs["seed"]),
         "versions": json.loads(result.attrs["versions"]),
     }
+
+
+def count_missing(result: xr.Dataset) -> tuple[int, int]:
+    """Return how many neuroids lack trials: left out altogether in some bin; left out in some trial halves of a bin."""
+    left_out = (result.reason.values == REASONS.index("missing_trials")).any(axis=0)  # (neuroid time_bin)
+    return int(left_out.any(axis=1).sum()), int(((result.missing_halves.values > 0) & ~left_out).any(axis=1).sum())
 
 
 def bin_groups(result: xr.Dataset, layer: int, *, most: int = 13) -> list[tuple[int, int, dict[str, float]]]:
@@ -279,6 +329,34 @@ def bin_groups(result: xr.Dataset, layer: int, *, most: int = 13) -> list[tuple[
         )
         for begin in range(0, n_bins, size)
     ]
+
+
+def layer_rows(result: xr.Dataset) -> list[dict[str, Any]]:
+    """Return a row per layer, for tables: its best bin, and means over the bins that have a score.
+
+    Keys: layer; best, start, end (ms): of the best bin; bins: how many have a score; score, r_xy, ceiling: over these; chosen: in how
+    many splits held-out training stimuli choose the layer (None where there is no choice).
+    """
+    choice = json.loads(result.attrs.get("layer_choice", "null"))
+    rows = []
+    for i, layer in enumerate(result.layer.values.tolist()):
+        curve = result.curve.values[i]
+        scored = ~np.isnan(curve)
+        best = int(np.nan_to_num(curve, nan=-np.inf).argmax())
+        rows.append(
+            {
+                "layer": layer,
+                "best": float(curve[best]),
+                "start": int(result.time_bin_start.values[best]),
+                "end": int(result.time_bin_end.values[best]),
+                "score": float(nanmean(curve, axis=0)),
+                "r_xy": float(nanmean(result.curve_r_xy.values[i][scored], axis=0)),
+                "ceiling": float(nanmean(result.ceiling.values[scored], axis=0)),
+                "bins": int(scored.sum()),
+                "chosen": None if choice is None else choice.count(layer),
+            }
+        )
+    return rows
 
 
 def _plain(values: np.ndarray) -> list[float | int | None]:

@@ -20,10 +20,13 @@ from threadpoolctl import threadpool_limits
 from neurofit.assemblies import Recording, validate_structure
 from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
-from neurofit.mapping import MAPPINGS, Gram, Mapping, gram_of, inner_split, train_splits
-from neurofit.metrics import TrialSets, pearson, split_halves
-from neurofit.presets import ScoreConfig
-from neurofit.result import Statistics, make_result
+from neurofit.fitting import Fitting, bytes_per_half
+from neurofit.mapping import MAPPINGS, Mapping, fold_splits, train_splits
+from neurofit.metrics import TrialSets, split_halves
+from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
+from neurofit.result import make_result
+from neurofit.statistics import KEPT_HALVES
+from neurofit.targets import parts_of, recording_sessions
 
 Progress = Callable[[int, int], None]
 
@@ -38,13 +41,15 @@ def score(
     activations
         Of the recording's stimuli, in their order.
     recording
-        Responses to repeated stimuli.
+        Responses to repeated stimuli. NaN: a trial that is missing for a neuroid; a half of which a stimulus has none left is left
+        out for this neuroid. Neuroids without any trial of some stimuli are fitted with those that lack the same: on the stimuli
+        that they share, in the splits that are drawn over all. A PLS is joint over these neuroids.
     config
         Area, mapping, time mode, splits, noise correction: see `ScoreConfig`.
     n_jobs
         Time bins worked on at once; default the available cores. It does not change the numbers.
     progress
-        Called with (bins done, bins in all).
+        Called with (steps done, steps in all); a step is a time bin, or all of them in the fixed time mode.
 
     Returns
     -------
@@ -57,169 +62,173 @@ def score(
         Faults of the recording; unknown region, layer or mapping; stimuli that do not match; too few stimuli or repetitions; no bin
         that can be predicted.
     """
+    return score_many(activations, recording, [config], n_jobs=n_jobs, progress=progress)[0]
+
+
+def score_many(
+    activations: Activations,
+    recording: Recording,
+    configs: Sequence[ScoreConfig],
+    *,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> list[xr.Dataset]:
+    """Score several mappings at once: trial means, r_yy and the features' Grams are computed once for all.
+
+    Parameters
+    ----------
+    activations, recording, n_jobs, progress
+        As for `score`.
+    configs
+        One per mapping; they differ in nothing else.
+
+    Returns
+    -------
+    One Dataset per configuration, equal to that of `score`.
+
+    Raises
+    ------
+    NeurofitError
+        As `score`; or if the configurations differ in more than the mapping.
+    """
+    config = _common(configs)
     validate_structure(recording)
     recording = recording.select(region=config.region, window=config.window)
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
         raise NeurofitError(f"The activations of {activations.model} are not of the stimuli of {recording.name}, in their order.")
-    fitting = _Fitting(
+    fitting = Fitting(
         activations,
         recording,
-        mapping=make_mapping(config),
+        mappings=[make_mapping(c) for c in configs],
         layers=layers_to_fit(activations.model, activations.layers, activations.region_layers, config),
         train=_train_splits(recording, config),
         trials=TrialSets(recording.stimulus_rows, _halves(recording, config)),
         config=config,
     )
     fitting.check_time()
-    n_bins = len(recording.time_bins)
-    groups = [[b] for b in range(n_bins)] if config.time_mode == "per-bin" else [list(range(n_bins))]
-    for done, _ in enumerate(_in_parallel(fitting.fit_bins, groups, n_jobs=n_jobs), start=1):
-        if progress:
-            progress(done, len(groups))
-    return make_result(
-        fitting.statistics, layers=fitting.layers, train=fitting.train, activations=activations, recording=recording, config=config
-    )
+    bins = np.arange(len(recording.time_bins))
+    groups = list(bins[:, None]) if config.time_mode == "per-bin" else [bins]
+    passes = [fitting.hold_out, fitting.fit] if fitting.layer_per_split else [fitting.fit]
+    for i, step in enumerate(passes):
+        for done, _ in enumerate(_in_parallel(step, groups, n_jobs=n_jobs), start=1):
+            if progress:
+                progress(i * len(groups) + done, len(passes) * len(groups))
+    return [
+        make_result(
+            fitting.reliability,
+            predictivity,
+            layers=fitting.layers,
+            covered=fitting.covered,
+            train=fitting.train,
+            halves=fitting.trials.halves,
+            activations=activations,
+            recording=recording,
+            config=c,
+        )
+        for c, predictivity in zip(configs, fitting.predictivities, strict=True)
+    ]
 
 
-def estimate(layer_units: Table[str, int], recording: Recording, config: ScoreConfig, *, n_jobs: int | None = None) -> Estimate:
-    """Return how many maps will be fitted and about how much memory the largest group of bins takes.
+def estimate(
+    layer_units: Table[str, int],
+    recording: Recording,
+    configs: Sequence[ScoreConfig],
+    *,
+    n_timesteps: int,
+    n_jobs: int | None = None,
+) -> Estimate:
+    """Return about how much work `score_many` will be.
 
     Parameters
     ----------
     layer_units
         Layer -> units, of the layers to fit.
-    recording, config, n_jobs
-        As for `score`; the recording of one area.
+    recording, configs, n_jobs
+        As for `score_many`; the recording of one area.
+    n_timesteps
+        Timesteps whose activations are kept.
     """
+    config, n_layers = configs[0], len(layer_units)
     n_stimuli, n_neuroids, n_bins = len(recording.stimuli), recording.responses.sizes["neuroid"], len(recording.time_bins)
     times, groups = (1, n_bins) if config.time_mode == "per-bin" else (n_bins, 1)
-    n_rows, n_sets = n_stimuli * times, 1 + 2 * config.n_halves
-    targets = n_sets * n_rows * n_neuroids
-    gram = max(n_rows * min(n_rows, units) for units in layer_units.values())
-    inner = config.n_splits * n_sets * n_neuroids**2 if config.mapping == "pls" else 0
-    scores = config.n_splits * n_sets * config.n_components * n_rows if config.mapping == "pls" else n_rows**2
-    trials = recording.responses.sizes["presentation"] * n_neuroids
+    gram = 8 * max(n_stimuli * times * min(n_stimuli * times, units) for units in layer_units.values())
+    per_half = bytes_per_half(recording, config)
+    at_once = len(parts_of(config.n_halves, bytes_per_half=per_half)[0])
+    remembered = config.n_splits * gram if at_once < config.n_halves and any(c.mapping == "ridge" for c in configs) else 0
+    trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
+    kept = n_layers * len(configs) * n_neuroids * n_bins * config.n_splits * min(config.n_halves, KEPT_HALVES)
+    influences = 0 if config.bootstrap_over == "neuroids" else n_layers * len(configs) * n_neuroids * n_bins * n_stimuli
     return Estimate(
-        n_fits=len(layer_units) * groups * config.n_splits * n_sets,
-        n_bytes=jobs * 8 * (5 * targets + 2 * gram + inner + min(scores, 2**26) + 2 * trials),
+        n_fits=n_layers * len(configs) * groups * config.n_splits * (1 + 2 * config.n_halves),
+        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + remembered + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences,
+        disk_bytes=4 * n_stimuli * n_timesteps * sum(layer_units.values()),
     )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Size of a piece of work."""
+    """Size of a piece of work: maps to fit, memory, activations on disk."""
 
     n_fits: int
     n_bytes: int
+    disk_bytes: int
 
 
 def make_mapping(config: ScoreConfig) -> Mapping:
-    """Return the mapping a configuration names."""
+    """Return the mapping a configuration names, with its options (`MAPPING_OPTIONS`)."""
     options = {"n_components": config.n_components} if config.mapping == "pls" else {}
     return MAPPINGS[config.mapping](**options)
 
 
 def layers_to_fit(model: str, layers: Sequence[str], region_layers: Table[str, tuple[str, ...]], config: ScoreConfig) -> tuple[str, ...]:
-    """Return the layers asked for; for "auto" all of the model's that stand for the area."""
-    if config.layers == "auto":
-        return region_layers[check_option(f"region of {model}", config.region, region_layers)]
-    return tuple(check_option(f"layer of {model}", layer, layers) for layer in config.layers)
-
-
-@dataclass
-class _Fitting:
-    """Fits groups of bins and fills in the statistics; each group writes to its own bins only, so groups can run side by side."""
-
-    activations: Activations
-    recording: Recording
-    mapping: Mapping
-    layers: tuple[str, ...]
-    train: np.ndarray  # (split stimulus)
-    trials: TrialSets
-    config: ScoreConfig
-
-    def __post_init__(self) -> None:
-        self.covered = np.array([self.activations.covered(layer, self.recording.time_bins) for layer in self.layers])
-        self.statistics = Statistics.empty(
-            self.covered,
-            n_splits=len(self.train),
-            n_halves=self.trials.n_halves,
-            n_neuroids=self.recording.responses.sizes["neuroid"],
+    """Return the layers asked for; for "auto" all of the model's that stand for the area, for "all" all that there are."""
+    if config.layers == "all":
+        return tuple(layers)
+    if config.layers != "auto":
+        return tuple(check_option(f"layer of {model}", layer, layers) for layer in config.layers)
+    candidates = region_layers[check_option(f"region of {model}", config.region, region_layers)]
+    if config.splits == "folds" and len(candidates) > 1:
+        raise NeurofitError(
+            f"The predictions of all folds are scored together, so one layer must make them: name it ({', '.join(candidates)}) or "
+            'ask for "all".'
         )
+    return candidates
 
-    def check_time(self) -> None:
-        """Refuse a recording that lies outside the unroll."""
-        if not self.covered.any():
-            bins, a = self.recording.time_bins, self.activations
+
+def _common(configs: Sequence[ScoreConfig]) -> ScoreConfig:
+    """Return the first of configurations that differ in the mapping only."""
+    first = configs[0]
+    for other in configs[1:]:
+        differing = [name for name, value in vars(other).items() if value != getattr(first, name) and name not in MAPPING_OPTIONS]
+        if differing:
             raise NeurofitError(
-                f"No time bin of {self.recording.name} ({bins[0][0]}-{bins[-1][1]} ms) can be predicted by {', '.join(self.layers)}: "
-                f"the unroll has {a.n_timesteps} steps of {a.ms_per_timestep} ms."
+                f"Configurations scored together differ in the mapping only ({', '.join(MAPPING_OPTIONS)}); "
+                f"these differ in {', '.join(differing)}."
             )
-
-    def fit_bins(self, bins: list[int]) -> None:
-        """Fit one group of bins: a single one, or all of them with a shared map."""
-        means = {b: self.trials.means(self.recording.block(b)) for b in bins}  # bin -> (set stimulus neuroid)
-        for b in bins:
-            self.statistics.r_yy[..., b] = self._consistency(means[b])
-        whole = np.all([np.isfinite(sets).all(axis=(0, 1)) for sets in means.values()], axis=0)  # neuroids with every mean there
-        self.statistics.missing[:, bins] = ~whole[:, None]
-        for layer in range(len(self.layers)):
-            predictable = [b for b in bins if self.covered[layer, b]]
-            if predictable and whole.any():
-                self._fit_layer(layer, predictable, np.concatenate([means[b][:, :, whole] for b in predictable], axis=1), whole)
-
-    def _consistency(self, sets: np.ndarray) -> np.ndarray:
-        """Correlate the two half means over each split's test stimuli, or over all: (split half neuroid)."""
-        first, second = np.split(sets[1:], 2)
-        if self.config.ceiling_stimuli == "all":
-            return np.repeat(pearson(first, second)[None], len(self.train), axis=0)
-        return np.stack([pearson(first[:, ~train], second[:, ~train]) for train in self.train])
-
-    def _fit_layer(self, layer: int, bins: list[int], targets: np.ndarray, neuroids: np.ndarray) -> None:
-        """Fill in one layer's correlations; the rows of `targets` (set row neuroid) are the bins' stimuli, bin after bin."""
-        name, shown = self.layers[layer], [self.recording.time_bins[b] for b in bins]
-        gram = gram_of(
-            [self.activations.features(name, time_bin) for time_bin in shown],
-            name=f"{self.activations.model}, {name} at {shown[0][0]}-{shown[-1][1]} ms",
-            precision=self.mapping.precision,
-        )
-        for split, (predicted, truth) in enumerate(self._predict(gram, targets, self.train, ~self.train)):
-            for b, prediction, response in zip(bins, np.split(predicted, len(bins), 1), np.split(truth, len(bins), 1), strict=True):
-                self.statistics.r_xy[layer, split, neuroids, b] = pearson(prediction[0], response[0])
-                self.statistics.r_xx[layer, split, :, neuroids, b] = pearson(*np.split(prediction[1:], 2)).T
-        if self.chooses_layer:
-            inner = np.stack([inner_split(train, seed=self.config.seed + split) for split, train in enumerate(self.train)])
-            for split, (predicted, truth) in enumerate(self._predict(gram, targets[:1], inner, self.train & ~inner)):
-                for b, prediction, response in zip(bins, np.split(predicted, len(bins), 1), np.split(truth, len(bins), 1), strict=True):
-                    self.statistics.held_out[layer, split, neuroids, b] = pearson(prediction[0], response[0])
-
-    @property
-    def chooses_layer(self) -> bool:
-        """Whether there is a choice among layers, to be made on training stimuli."""
-        return self.config.layers == "auto" and len(self.layers) > 1
-
-    def _predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield each split's predictions and truth (set row neuroid) for its `test` stimuli in every bin."""
-        times = targets.shape[1] // train.shape[1]
-        for fitted, held, predicted in zip(
-            train, test, self.mapping.cross_predict(gram, targets, np.tile(train, times), times=times), strict=True
-        ):
-            yield predicted[:, np.tile(held[~fitted], times)], targets[:, np.tile(held, times)]
+    return first
 
 
 def _train_splits(recording: Recording, config: ScoreConfig) -> np.ndarray:
     table = recording.stimuli.table
     strata = table[config.strata].to_numpy() if config.stratified and config.strata in table else None
+    if config.splits == "folds":
+        return fold_splits(len(table), n_folds=config.n_splits, seed=config.seed, strata=strata)
     return train_splits(len(table), n_splits=config.n_splits, train_size=config.train_size, seed=config.seed, strata=strata)
 
 
 def _halves(recording: Recording, config: ScoreConfig) -> np.ndarray:
-    repetition = recording.responses.repetition.values
-    return split_halves(recording.stimulus_rows, n_halves=config.n_halves, seed=config.seed, by=config.halves_by, repetition=repetition)
+    return split_halves(
+        recording.stimulus_rows,
+        n_halves=config.n_halves,
+        seed=config.seed,
+        by=config.halves_by,
+        repetition=recording.responses.repetition.values,
+        session=recording_sessions(recording),
+    )
 
 
-def _in_parallel(work: Callable[[list[int]], None], groups: list[list[int]], *, n_jobs: int | None) -> Iterator[None]:
+def _in_parallel(work: Callable[[np.ndarray], None], groups: list[np.ndarray], *, n_jobs: int | None) -> Iterator[None]:
     """Run the groups side by side with one BLAS thread each: two spinning BLAS threads took 15 times as long on a busy machine."""
     with threadpool_limits(1), ThreadPoolExecutor(n_jobs or _available_cores()) as pool:
         yield from pool.map(work, groups)

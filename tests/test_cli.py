@@ -109,6 +109,41 @@ def test_the_default_folder_is_named_by_what_was_scored(neurofit: Any, registere
     assert (tmp_path / "neurofit-results" / "timedecay_tiny_V4_small" / "summary.json").is_file()
 
 
+def test_all_layers_and_both_mappings_come_from_one_call(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    command = ("score", "--model", "timedecay_tiny", "--recording", "small", "--region", "V4", "--layer", "all", "--mapping", "ridge,pls")
+    code, out, err = neurofit(*command, "--window", "70:90", "--out", "here")
+    assert code == 0, err
+    assert max(len(line) for line in out.splitlines()) <= 80
+    names = ["conv1", "conv2", "conv3", "conv4", "conv5", "imnetds"]
+    for mapping in ("ridge", "pls"):
+        folder = tmp_path / "here" / mapping
+        assert sorted(p.name for p in folder.iterdir()) == ["curve.png", "result.nc", "summary.json"]
+        result = xr.load_dataset(folder / "result.nc", engine="h5netcdf")
+        assert (result.layer.values.tolist(), result.attrs["mapping"]) == (names, mapping)
+        table = out.split(f"timedecay_tiny all layers against V4, {mapping}")[1].splitlines()[2:8]
+        assert [line.split()[0] for line in table] == names
+        best = result.curve.max("time_bin").values
+        assert [line.split()[1] for line in table] == ["-" if np.isnan(b) else f"{b:.2f}" for b in best]
+        choices = json.loads(result.attrs["layer_choice"])
+        assert sum(int(line.split()[-3]) for line in table if line.endswith("of 10")) == len(choices) == 10
+    assert "5,040 fits" in out  # 6 layers, 2 mappings, 2 bins, 10 splits, 1 + 2 x 10 target sets
+    assert set(json.loads(neurofit(*command, "--window", "70:80", "--json")[1])) == {"ridge", "pls"}
+
+
+def test_missing_trials_and_what_the_interval_is_over_are_said(neurofit: Any, registered: Any, make_recording: Make) -> None:
+    recording = evoked(make_recording)
+    responses = recording.responses.copy(deep=True)
+    of_stimulus = np.flatnonzero(recording.stimulus_rows == 7)
+    responses.values[of_stimulus, 0] = np.nan  # V4-0 has no trial of it, V4-1 one
+    responses.values[of_stimulus[1:], 1] = np.nan
+    registered(replace(recording, responses=responses))
+    code, out, err = neurofit(*SCORE, "V4", "--bootstrap-over", "both", "--out", "here")
+    assert code == 0, err
+    assert "2 neuroids are left out in some time bin, 0 in some trial halves" in " ".join(out.split())
+    assert "1000 bootstraps over neuroids and test stimuli" in " ".join(out.split())
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
 def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered: Any) -> None:
     code, out, _ = neurofit(*SCORE, "V4", "--shuffle-stimuli", "--out", "here")
     assert code == 0
@@ -123,6 +158,7 @@ def test_shuffled_stimuli_are_a_control_and_said_to_be(neurofit: Any, registered
         ((*SCORE, "V4", "--layer", "conv33"), "Did you mean 'conv3'?"),
         ((*SCORE, "V4", "--preset", "nayebi22"), "Unknown preset 'nayebi22'. Did you mean 'nayebi2022'?"),
         ((*SCORE, "V4", "--mapping", "rigde"), "Did you mean 'ridge'?"),
+        ((*SCORE, "V4", "--bootstrap-over", "stimulus"), "Did you mean 'stimuli'?"),
         ((*SCORE, "V4", "--time", "perbin"), "Did you mean 'per-bin'?"),
         ((*SCORE, "V4", "--window", "70-260"), "--window takes START:END in ms"),
         ((*SCORE, "V4", "--window", "500:600"), "No time bin of small lies inside 500-600 ms; it has 70-110 ms."),

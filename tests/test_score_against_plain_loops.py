@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.stats import pearsonr
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import Ridge, RidgeCV
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedShuffleSplit
 
 from neurofit.assemblies import Recording
 from neurofit.extract import Activations
@@ -154,3 +154,70 @@ def test_every_number_equals_that_of_plain_loops(planted: tuple[Activations, Rec
     np.testing.assert_allclose(result.curve_explained_variance.values[0], explained, atol=1e-6)
     shown = {"nayebi2022": result.curve_noise_corrected_r, "brainscore": result.curve_explained_variance}
     np.testing.assert_array_equal(result.curve.values, shown[preset].values)
+
+
+def test_streams2018_is_the_squared_mean_over_the_mean_reliabilities(planted: tuple[Activations, Recording]) -> None:
+    config = make_config("streams2018", region="IT", n_components=N_COMPONENTS, n_splits=3, n_halves=2, n_bootstraps=10)
+    result = score(*planted, config)
+    r_xy, r_xx, r_yy = plain_correlations(*planted, config)
+    corrected_xx, corrected_yy = ((2 * r / (1 + r)).mean(axis=(0, 1)) for r in (r_xx, r_yy))
+    squares = r_xy.mean(axis=0) ** 2 / (corrected_xx * corrected_yy)
+    np.testing.assert_allclose(result.curve.values[0], np.median(squares, axis=0), atol=1e-6)
+    assert result.attrs["formula"] == "noise_corrected_r2 = r_xy^2 / (r_xx * r_yy), median over neuroids, terms averaged first"
+
+
+def test_mouse_divides_in_every_split_and_half_and_averages_then(planted: tuple[Activations, Recording]) -> None:
+    config = make_config("mouse", region="IT", n_components=N_COMPONENTS, n_splits=3, n_halves=4, n_bootstraps=10)
+    assert (config.train_size, make_config("mouse", region="IT").n_halves) == (0.5, 100)
+    result = score(*planted, config)
+    r_xy, r_xx, r_yy = plain_correlations(*planted, config)
+    products = (2 * r_xx / (1 + r_xx)) * (2 * r_yy / (1 + r_yy))
+    ratios = r_xy[:, None] / np.sqrt(np.where(products > 0, products, np.nan))  # (split half neuroid bin)
+    np.testing.assert_allclose(result.curve.values[0], np.median(np.nanmean(ratios, axis=(0, 1)), axis=0), atol=1e-6)
+    assert result.attrs["formula"].endswith("median over neuroids, averaged after the division")
+
+
+@pytest.mark.parametrize(("mapping", "time_mode"), [("pls", "per-bin"), ("pls", "fixed"), ("ridge", "per-bin")])
+def test_kar2019_correlates_the_predictions_of_all_folds_together(
+    planted: tuple[Activations, Recording], mapping: str, time_mode: str
+) -> None:
+    activations, recording = planted
+    config = make_config(
+        "kar2019", region="IT", mapping=mapping, time_mode=time_mode, n_components=N_COMPONENTS, n_splits=4, n_halves=2, n_bootstraps=10
+    )
+    result = score(activations, recording, config)
+    trials = recording.responses.values[:, recording.responses.region.values == "IT"].astype(float)
+    rows, n = recording.stimulus_rows, trials.shape[1]
+    halves = split_halves(rows, n_halves=2, seed=0)
+    everything = np.ones(len(rows), dtype=bool)
+    groups = [[b] for b in range(N_BINS)] if time_mode == "per-bin" else [list(range(N_BINS))]
+
+    def predict(chosen: np.ndarray, group: list[int]) -> np.ndarray:
+        """Return each stimulus' prediction by the map that its fold did not train: (bin stimulus neuroid)."""
+        x = np.concatenate([activations.blocks["layer", b].astype(float) for b in group])
+        whole, y = (np.concatenate([mean_of(trials[c][:, :, b], rows[c]) for b in group]) for c in (everything, chosen))
+        predicted = np.empty_like(y)
+        for inside, _ in KFold(4, shuffle=True, random_state=0).split(np.zeros(N_STIMULI)):
+            train = np.tile(np.isin(np.arange(N_STIMULI), inside), len(group))
+            predicted[~train] = fit_predict(mapping, x, whole, y, train)
+        return predicted.reshape(len(group), N_STIMULI, n)
+
+    for group in groups:
+        predictions = [predict(c, group) for c in (everything, *halves, *~halves)]
+        for i, b in enumerate(group):
+            truth = [mean_of(trials[c][:, :, b], rows[c]) for c in (everything, *halves, *~halves)]
+            for s in range(n):
+                r_xy = pearsonr(predictions[0][i][:, s], truth[0][:, s]).statistic
+                r_xx, r_yy = (
+                    np.array([pearsonr(p[1 + h][:, s], p[3 + h][:, s]).statistic for h in range(2)])
+                    for p in ([prediction[i] for prediction in predictions], truth)
+                )
+                np.testing.assert_allclose(result.r_xy.values[0, 0, s, b], r_xy, atol=1e-6)
+                np.testing.assert_allclose(result.r_xx.values[0, 0, :, s, b], r_xx, atol=1e-6)
+                np.testing.assert_allclose(result.r_yy.values[0, :, s, b], r_yy, atol=1e-6)
+    xx, yy = (2 * r / (1 + r) for r in (result.r_xx.values[0, 0], result.r_yy.values[0]))
+    per_cent = 100 * (result.r_xy.values[0, 0] / np.sqrt(xx.mean(axis=0) * yy.mean(axis=0))) ** 2
+    np.testing.assert_allclose(result.curve.values[0], np.median(per_cent, axis=0), rtol=1e-9)
+    assert result.attrs["formula"].startswith("percent_explained_variance = 100 (r_xy / sqrt(r_xx * r_yy))^2")
+    assert result.train.dims == ("fold", "stimulus")
+    assert (result.train.values == 0).sum(axis=0).tolist() == [1] * N_STIMULI

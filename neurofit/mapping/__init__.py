@@ -7,11 +7,23 @@ from neurofit.mapping.gram import Gram, gram_of, plan_gram
 from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.reduce import Reduction
 from neurofit.mapping.ridge import RidgeMapping
-from neurofit.mapping.splits import inner_split, train_splits
+from neurofit.mapping.splits import fold_splits, inner_split, train_splits
 from neurofit.registry import Registry
 
 MAPPINGS: Registry[Callable[..., Mapping]] = Registry("mapping")
 MAPPINGS.register("pls")(PLSMapping)
 MAPPINGS.register("ridge")(RidgeMapping)
 
-__all__ = ["MAPPINGS", "Gram", "Mapping", "PLSMapping", "Reduction", "RidgeMapping", "gram_of", "inner_split", "plan_gram", "train_splits"]
+__all__ = [
+    "MAPPINGS",
+    "Gram",
+    "Mapping",
+    "PLSMapping",
+    "Reduction",
+    "RidgeMapping",
+    "fold_splits",
+    "gram_of",
+    "inner_split",
+    "plan_gram",
+    "train_splits",
+]

@@ -132,6 +132,7 @@ class Gram:
     notes: tuple[str, ...] = ()
     plan: GramPlan | None = None
     mean: Float[np.ndarray, " unit"] | None = field(default=None, repr=False)
+    memory: dict[bytes, tuple[Any, Any, Any]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -170,6 +171,10 @@ class Gram:
         kept = self.kept or tuple(np.arange(len(block)) for block in self.blocks)
         chosen = np.split(rows, np.cumsum([len(part) for part in kept])[:-1])
         return replace(self, kept=tuple(part[inside] for part, inside in zip(kept, chosen, strict=True)))
+
+    def remembering(self) -> Gram:
+        """Return a Gram that decomposes itself once for each set of training rows, and keeps what came of it."""
+        return replace(self, memory={})
 
     def dot(self, vectors: Float[np.ndarray, "row vector"]) -> Float[np.ndarray, "row vector"]:
         """Return K @ vectors."""
@@ -227,6 +232,14 @@ class Gram:
 
     def split_scores(self, train: Bool[np.ndarray, " row"], device: Device) -> tuple[Any, Any, Any]:
         """Return the same scores of training rows and of test rows, and the eigenvalues, as arrays of a device."""
+        if self.memory is None:
+            return self._decompose(train, device)
+        key = train.tobytes()
+        if key not in self.memory:
+            self.memory[key] = self._decompose(train, device)
+        return self.memory[key]
+
+    def _decompose(self, train: np.ndarray, device: Device) -> tuple[Any, Any, Any]:
         xp, tolerance = device.xp, RANK_TOLERANCE[self.precision]
         inside, outside = (device.array(np.flatnonzero(rows), "int64") for rows in (train, ~train))
         if self.dense is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
 from neurofit.errors import NeurofitError
 
@@ -38,6 +38,25 @@ def train_splits(
     except ValueError as error:
         among = "" if strata is None else f" of {len(np.unique(strata))} categories"
         raise NeurofitError(f"Cannot split {n_stimuli} stimuli{among} into {train_size:.0%} training and the rest: {error}") from error
+    return train
+
+
+def fold_splits(n_stimuli: int, *, n_folds: int, seed: int, strata: np.ndarray | None = None) -> Bool[np.ndarray, "fold stimulus"]:
+    """Return folds, shuffled with a seed: each stimulus is tested once; True marks a training stimulus.
+
+    Raises
+    ------
+    NeurofitError
+        If there are fewer stimuli, or stimuli of some stratum, than folds.
+    """
+    train = np.ones((n_folds, n_stimuli), dtype=bool)
+    fewest = n_stimuli if strata is None else int(np.unique(strata, return_counts=True)[1].min())
+    if not 2 <= n_folds <= fewest:
+        of_what = "stimuli" if strata is None else "stimuli of a category"
+        raise NeurofitError(f"It takes at least 2 folds, and as many {of_what}; got {n_folds} folds, there are {fewest}.")
+    splitter = (KFold if strata is None else StratifiedKFold)(n_folds, shuffle=True, random_state=seed)
+    for fold, (_, rows) in enumerate(splitter.split(np.zeros(n_stimuli), strata)):
+        train[fold, rows] = False
     return train
 
 

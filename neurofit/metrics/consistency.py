@@ -6,6 +6,7 @@ r_yy = SB(corr(half 1, half 2)),    SB(r) = 2 r / (1 + r).      Spearman (1910),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,6 +22,12 @@ def spearman_brown(r: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         return np.asarray(np.where(r > -1.0, 2.0 * r / (1.0 + r), np.nan))
 
 
+def spearman_brown_slope(r: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """Return the derivative of `spearman_brown`, 2 / (1 + r)^2; NaN for r = -1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(r > -1.0, 2.0 / (1.0 + r) ** 2, np.nan))
+
+
 def split_halves(
     stimulus_rows: Int[np.ndarray, " presentation"],
     *,
@@ -28,6 +35,7 @@ def split_halves(
     seed: int,
     by: str = "stimulus",
     repetition: np.ndarray | None = None,
+    session: Int[np.ndarray, " presentation"] | None = None,
 ) -> Bool[np.ndarray, "half presentation"]:
     """Split the trials in two, `n_halves` times; True marks the first half.
 
@@ -40,6 +48,11 @@ def split_halves(
     by
         "stimulus": the repetitions of each stimulus are shuffled and split on their own (an odd one falls on either side).
         "repetition": the values of `repetition` are split, the same for all stimuli, as Brain-Score's `internal_consistency`.
+    repetition
+        Number of each presentation among those of its stimulus.
+    session
+        Presentations with the same number were recorded from the same neuroids; by "stimulus", those of a stimulus are split evenly
+        within each session too, so that no neuroid finds all its few trials on one side.
 
     Raises
     ------
@@ -54,7 +67,7 @@ def split_halves(
             first[half, rows] = True
         halves = first[:, position]
     else:
-        halves = _halves_per_stimulus(stimulus_rows, n_halves=n_halves, rng=np.random.default_rng(seed))
+        halves = _halves_per_stimulus(stimulus_rows, session, n_halves=n_halves, rng=np.random.default_rng(seed))
     n_stimuli = int(stimulus_rows.max()) + 1
     for half in (*halves, *~halves):
         if (np.bincount(stimulus_rows[half], minlength=n_stimuli) == 0).any():
@@ -62,14 +75,18 @@ def split_halves(
     return halves
 
 
-def _halves_per_stimulus(rows: np.ndarray, *, n_halves: int, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle all presentations, group them by stimulus, and take every second of each group, starting at random."""
+def _halves_per_stimulus(rows: np.ndarray, session: np.ndarray | None, *, n_halves: int, rng: np.random.Generator) -> np.ndarray:
+    """Shuffle all presentations, group them by stimulus (and session), and take every second of a stimulus, starting at random."""
     halves = np.zeros((n_halves, len(rows)), dtype=bool)
     counts = np.bincount(rows)
     begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
     for half in halves:
         shuffled = rng.permutation(len(rows))
-        grouped = shuffled[np.argsort(rows[shuffled], kind="stable")]
+        if session is None:
+            grouped = shuffled[np.argsort(rows[shuffled], kind="stable")]
+        else:
+            turn = rng.permutation(session.max() + 1)[session]
+            grouped = shuffled[np.lexsort((turn[shuffled], rows[shuffled]))]
         rank = np.arange(len(rows)) - np.repeat(begins, counts)
         half[grouped] = (rank + np.repeat(rng.integers(2, size=len(counts)), counts)) % 2 == 0
     return halves
@@ -95,18 +112,33 @@ class TrialSets:
         """Number of trial splits."""
         return len(self.halves)
 
-    def means(self, trials: Float[np.ndarray, "presentation neuroid"]) -> Float[np.ndarray, "set stimulus neuroid"]:
+    @cached_property
+    def mirrored(self) -> Bool[np.ndarray, " half"]:
+        """Whether both sides of a half have equally many trials of every stimulus: then their means have the mean of all between them."""
+        counts = np.bincount(self.stimulus_rows)
+        return np.array([(2 * np.bincount(self.stimulus_rows[first], minlength=len(counts)) == counts).all() for first in self.halves])
+
+    def means(
+        self, trials: Float[np.ndarray, "presentation neuroid"], halves: range | None = None
+    ) -> Float[np.ndarray, "set stimulus neuroid"]:
         """Average the trials of every set, over what is not NaN; NaN where nothing is there.
 
-        One sparse product for all sets; float64.
+        One sparse product for all trials and first halves; a second half is what remains. float64.
+
+        Parameters
+        ----------
+        trials
+            One time bin.
+        halves
+            Which halves make sets; None: all.
         """
-        n_presentations = len(self.stimulus_rows)
+        first = self.halves if halves is None else self.halves[halves.start : halves.stop]
         n_stimuli = int(self.stimulus_rows.max()) + 1
-        chosen = np.concatenate([np.ones((1, n_presentations), dtype=bool), self.halves, ~self.halves])
+        chosen = np.concatenate([np.ones((1, first.shape[1]), dtype=bool), first])
         sets, presentations = np.nonzero(chosen)
         selection = sparse.csr_array(
             (np.ones(len(sets)), (sets * n_stimuli + self.stimulus_rows[presentations], presentations)),
-            shape=(len(chosen) * n_stimuli, n_presentations),
+            shape=(len(chosen) * n_stimuli, trials.shape[0]),
         )
         there = ~np.isnan(trials)
         if there.all():
@@ -115,8 +147,9 @@ class TrialSets:
         else:
             counts = selection @ there.astype(np.float64)
             sums = selection @ np.where(there, trials, 0.0).astype(np.float64)
+        counts, sums = (part.reshape(len(chosen), n_stimuli, -1) for part in (counts, sums))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((sums / counts).reshape(len(chosen), n_stimuli, -1))
+            return np.concatenate([sums / counts, (sums[:1] - sums[1:]) / (counts[:1] - counts[1:])])
 
 
 def null_reliability_sd(*, n_test: int, n_splits: int, n_halves: int, test_share: float) -> float:
@@ -132,7 +165,12 @@ def null_reliability_sd(*, n_test: int, n_splits: int, n_halves: int, test_share
 
 
 def reliable(
-    reliability: Float[np.ndarray, "neuroid time_bin"], *, floor: float, false_discovery_rate: float, null_sd: float, min_neuroids: int
+    reliability: Float[np.ndarray, "neuroid time_bin"],
+    *,
+    floor: float,
+    false_discovery_rate: float,
+    null_sd: float | Float[np.ndarray, "neuroid time_bin"],
+    min_neuroids: int,
 ) -> Bool[np.ndarray, "neuroid time_bin"]:
     """Return where a neuroid's reliability in a bin can be divided by.
 

@@ -1,10 +1,13 @@
 """Predictivity corrected for the noise of the recording, and of the map that was fitted to it.
 
-    noise_corrected_r  = r_xy / sqrt(r_xx r_yy)                 two-sided, per neuroid and time bin
-    explained_variance = median(r_xy)^2 / median(r_yy)          Brain-Score's, per time bin
+    noise_corrected_r          = r_xy / sqrt(r_xx r_yy)             two-sided, per neuroid and time bin
+    noise_corrected_r2         = r_xy^2 / (r_xx r_yy)               its square
+    percent_explained_variance = 100 (r_xy / sqrt(r_xx r_yy))^2     in per cent
+    explained_variance         = median(r_xy)^2 / median(r_yy)      Brain-Score's, per time bin
 
 r_xy: prediction of the map fitted on all trials against the mean response, test stimuli. r_xx, r_yy: Spearman-Brown corrected
-consistency of the maps fitted on two trial halves, and of the two half means. Nayebi et al. (2018, 2022); Schrimpf et al. (2018).
+consistency of the maps fitted on two trial halves, and of the two half means.
+Nayebi et al. (2018, 2022); Kar et al. (2019); Schrimpf et al. (2018).
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 NOISE_CORRECTED_R = "r_xy / sqrt(r_xx * r_yy)"
+NOISE_CORRECTED_R2 = "r_xy^2 / (r_xx * r_yy)"
+PERCENT_EXPLAINED_VARIANCE = "100 (r_xy / sqrt(r_xx * r_yy))^2"
 EXPLAINED_VARIANCE = "median(r_xy)^2 / median(r_yy)"
 
 
@@ -59,8 +64,19 @@ def bootstrap_neuroids(
     n_bootstraps, interval, seed
         Number of draws, coverage, seed.
     """
-    draws = np.random.default_rng(seed).integers(n_neuroids, size=(n_bootstraps, n_neuroids))
-    values = np.stack([statistic(draw) for draw in draws])
+    draws = draw(n_neuroids, n_bootstraps=n_bootstraps, seed=seed)
+    return percentile_interval(np.stack([statistic(neuroids) for neuroids in draws]), interval=interval)
+
+
+def draw(n: int, *, n_bootstraps: int, seed: int | tuple[int, ...]) -> Int[np.ndarray, "draw n"]:
+    """Return bootstrap samples: positions among `n`, drawn with replacement."""
+    return np.random.default_rng(seed).integers(n, size=(n_bootstraps, n))
+
+
+def percentile_interval(
+    values: Float[np.ndarray, "draw time_bin"], *, interval: float
+) -> tuple[Float[np.ndarray, " time_bin"], Float[np.ndarray, " time_bin"]]:
+    """Return the quantiles of bootstrapped values that hold a share `interval` of them; NaN where there is none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
         low, high = np.nanquantile(values, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
@@ -68,10 +84,14 @@ def bootstrap_neuroids(
 
 
 def nanmedian(values: np.ndarray, *, axis: int) -> np.ndarray:
-    """Median over what is there; NaN, without a warning, where nothing is."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
-        return np.asarray(np.nanmedian(values, axis=axis))
+    """Median over what is there; NaN, without a warning, where nothing is. Numpy's takes five times as long."""
+    ordered = np.moveaxis(np.sort(values, axis=axis), axis, 0)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=0, keepdims=True)
+    low, high = (
+        np.take_along_axis(ordered, middle, axis=0)[0]
+        for middle in (np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(ordered) - 1))
+    )
+    return np.asarray(np.where(low == high, low, (low + high) / 2))
 
 
 def nanmean(values: np.ndarray, *, axis: int | tuple[int, ...]) -> np.ndarray:

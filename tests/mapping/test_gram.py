@@ -8,6 +8,7 @@ import pytest
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping import Mapping, PLSMapping, RidgeMapping, gram_of, train_splits
 from neurofit.mapping.gram import Gram, plan_gram
+from neurofit.mapping.linalg import Device
 
 
 @pytest.mark.parametrize(("n", "p"), [(30, 9000), (30, 12)])
@@ -145,3 +146,27 @@ def test_torch_builds_the_same_gram(precision: str) -> None:
     assert ours is not None
     assert torchs is not None
     np.testing.assert_allclose(torchs, ours, atol={"float32": 1e-6, "float64": 1e-13}[precision] * np.abs(ours).max())
+
+
+@pytest.mark.parametrize("n_units", [8, 60])
+def test_a_remembering_gram_decomposes_itself_once_for_each_training_set(n_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    gram = gram_of([rng.standard_normal((20, n_units)).astype(np.float32)])
+    train = rng.random((3, 20)) < 0.7
+    plain = [gram.principal_scores(rows) for rows in train]
+    decomposed = 0
+
+    def count(self: Gram, rows: np.ndarray, device: Device) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        nonlocal decomposed
+        decomposed += 1
+        return decompose(self, rows, device)
+
+    decompose = Gram._decompose
+    monkeypatch.setattr(Gram, "_decompose", count)
+    remembering = gram.remembering()
+    for _ in range(4):
+        for rows, (scores, eigenvalues) in zip(train, plain, strict=True):
+            again = remembering.principal_scores(rows)
+            np.testing.assert_array_equal(again[0], scores)
+            np.testing.assert_array_equal(again[1], eigenvalues)
+    assert decomposed == 3

@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from neurofit.errors import NeurofitError
-from neurofit.mapping import inner_split, train_splits
+from neurofit.mapping import fold_splits, inner_split, train_splits
 
 
 def test_each_category_keeps_its_share() -> None:
@@ -39,3 +39,19 @@ def test_the_inner_split_never_touches_test_stimuli() -> None:
     inner = inner_split(train, seed=0)
     assert inner.sum() == 60
     assert not (inner & ~train).any()
+
+
+@pytest.mark.parametrize("strata", [None, np.repeat(np.arange(5), 8)])
+def test_folds_test_each_stimulus_once_and_keep_the_categories_shares(strata: np.ndarray | None) -> None:
+    train = fold_splits(40, n_folds=4, seed=0, strata=strata)
+    assert ((~train).sum(axis=0) == 1).all()
+    assert (train != fold_splits(40, n_folds=4, seed=1, strata=strata)).any()
+    if strata is not None:
+        assert all(np.bincount(strata[~rows]).tolist() == [2] * 5 for rows in train)
+
+
+def test_folds_that_cannot_be_made_are_refused() -> None:
+    with pytest.raises(NeurofitError, match="at least 2 folds, and as many stimuli; got 41 folds, there are 40"):
+        fold_splits(40, n_folds=41, seed=0)
+    with pytest.raises(NeurofitError, match="as many stimuli of a category; got 9 folds, there are 8"):
+        fold_splits(40, n_folds=9, seed=0, strata=np.repeat(np.arange(5), 8))

@@ -98,3 +98,36 @@ def test_noise_alone_is_not_reliable_and_a_good_bin_keeps_what_is_above_the_floo
     mixed[:100] = 0.4
     assert reliable(mixed, **options)[:, 0].tolist() == [True] * 100 + [False] * 68
     assert not reliable(np.full((5, 1), np.nan), **options).any()
+
+
+def test_halves_of_even_trials_mirror_each_other_and_of_odd_ones_do_not() -> None:
+    even, odd = np.repeat(np.arange(5), 4), np.repeat(np.arange(5), [4, 4, 3, 4, 4])
+    trials = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
+    sets = TrialSets(even, split_halves(even, n_halves=3, seed=0))
+    means = sets.means(trials)
+    assert sets.mirrored.tolist() == [True] * 3
+    np.testing.assert_allclose(means[4:], 2 * means[:1] - means[1:4], atol=1e-12)
+    assert not TrialSets(odd, split_halves(odd, n_halves=3, seed=0)).mirrored.any()
+
+
+def test_some_halves_are_the_same_as_of_all() -> None:
+    rows = np.repeat(np.arange(5), 4)
+    trials = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
+    sets = TrialSets(rows, split_halves(rows, n_halves=5, seed=0))
+    np.testing.assert_allclose(sets.means(trials, range(2, 4)), sets.means(trials)[[0, 3, 4, 8, 9]], atol=1e-12)
+
+
+def test_trials_of_a_stimulus_are_split_evenly_within_each_session_too() -> None:
+    rng = np.random.default_rng(0)
+    rows, session = rng.permutation(np.repeat(np.arange(30), 9)), rng.integers(3, size=270)
+    for half in split_halves(rows, n_halves=5, seed=0, session=session):
+        for among in (rows, 3 * rows + session):
+            assert np.abs(np.bincount(among[half], minlength=90) - np.bincount(among[~half], minlength=90)).max() <= 1
+
+
+def test_presentations_each_in_a_session_of_its_own_are_split_at_random() -> None:
+    rows = np.repeat(np.arange(40), 4)
+    halves = split_halves(rows, n_halves=50, seed=0, session=np.arange(160))
+    assert halves.mean(axis=0) == pytest.approx(0.5, abs=0.3)
+    together = (halves[:, 0::4] == halves[:, 1::4]).mean()  # two of four trials are on one side in a third of the halves
+    assert together == pytest.approx(1 / 3, abs=0.03)
