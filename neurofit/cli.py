@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,8 @@ data = typer.Typer(no_args_is_help=True, help="Bring a recording's files to this
 app.add_typer(data, name="data")
 weights_of_models = typer.Typer(no_args_is_help=True, help="Bring published weights to this machine, or convert a checkpoint.")
 app.add_typer(weights_of_models, name="weights")
+cache = typer.Typer(no_args_is_help=True, help="See and remove what neurofit keeps on this machine (NEUROFIT_HOME).")
+app.add_typer(cache, name="cache")
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ZERO_FIXED = "Take decays as 0 that the reference fixes at 0, whatever the checkpoint says."
@@ -69,6 +72,11 @@ def score(
     preset: Annotated[str, typer.Option(help="How to split, correct, average (neurofit list presets).")] = "nayebi2022",
     window: Annotated[str, typer.Option(help="Only bins inside START:END ms.", metavar="START:END")] = "",
     bootstrap_over: Annotated[str, typer.Option(help="What the interval is over: neuroids, stimuli or both.")] = "neuroids",
+    convergence: Annotated[str, typer.Option(help="Of PLS: sklearn (stops where it does) or exact.")] = "sklearn",
+    reduce: Annotated[str, typer.Option(help="Of the features: none, srp:DIMENSIONS or pca:COMPONENTS.")] = "none",
+    batch_size: Annotated[int | None, typer.Option(help="Images at once.", show_default="what fits into memory")] = None,
+    precision: Annotated[str, typer.Option(help="Of the model's convolutions: float32 or bfloat16.")] = "float32",
+    keep_grams: Annotated[bool, typer.Option("--keep-grams", help="Keep the features' Grams, and use those that are kept.")] = False,
     weights: Annotated[str, typer.Option(help="auto (shipped, else published and here, else random), random, or a FILE.")] = "auto",
     presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "neural",
     seed: Annotated[int, typer.Option(help="Seed of random weights and of --shuffle-stimuli.")] = 0,
@@ -80,7 +88,7 @@ def score(
 ) -> None:
     """Score how well a model predicts an area in time."""
     from neurofit.assemblies import validate_recording
-    from neurofit.extract import count_units, extract
+    from neurofit.extract import count_units, extract, extract_when_needed
     from neurofit.plot import plot_curve
     from neurofit.presets import make_config
     from neurofit.protocol import find_presentation
@@ -98,6 +106,8 @@ def score(
             layers=layer if layer in ("auto", "all") else tuple(layer.split(",")),
             window=_parse_window(window),
             bootstrap_over=bootstrap_over,
+            convergence=convergence,
+            reduce=reduce,
         )
         for name in dict.fromkeys(mapping.split(","))
     ]
@@ -116,17 +126,19 @@ def score(
             steps = timestep_weights(responses.time_bins, n_timesteps=shown.n_timesteps, ms_per_timestep=network.ms_per_timestep)
             plan = estimate(units, responses, configs, n_timesteps=int(steps.any(axis=0).sum()))
             _say_plan(network, origin, responses, configs, units, plan, device=device)
-        features = extract(
+        features = (extract_when_needed if keep_grams else extract)(
             network,
             responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli,
             layers=layers,
             time_bins=responses.time_bins,
             presentation=shown,
+            batch_size=batch_size,
             device=device,
+            precision=precision,
             progress=report("images through the model"),
         )
         fitted = report("time bins fitted" if time == "per-bin" else "time bins together")
-        results = score_many(features, responses, configs, progress=fitted)
+        results = score_many(features, responses, configs, device=device, keep_grams=keep_grams, progress=fitted)
     summaries = {}
     for config, result in zip(configs, results, strict=True):
         result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli)}
@@ -239,6 +251,30 @@ def get(
         f"{shape['neuroid']} neuroids in {', '.join(recording.regions)}, {shape['time_bin']} time bins. Kept in {home()}.",
         soft_wrap=True,
     )
+
+
+@cache.command(epilog="Example: neurofit cache ls")
+def ls() -> None:
+    """List what is kept, and how much room it takes."""
+    from neurofit.home import home, kept
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("kept")
+    table.add_column("files", justify="right")
+    table.add_column("size", justify="right")
+    for name, n_files, n_bytes in kept():
+        table.add_row(name, f"{n_files:,}", f"{n_bytes / 1e6:,.1f} MB")
+    out.print(table)
+    err.print(f"[dim]In {home()}.[/dim]", soft_wrap=True)
+
+
+@cache.command(epilog="Example: neurofit cache rm grams")
+def rm(name: Annotated[str, typer.Argument(help="What to remove, as `neurofit cache ls` names it, or a part of it.")]) -> None:
+    """Remove what is kept; it is built or downloaded again when it is needed."""
+    from neurofit.home import remove
+
+    n_files, n_bytes = remove(name)
+    out.print(f"Removed {name}: {n_files:,} files, {n_bytes / 1e6:,.1f} MB.")
 
 
 @weights_of_models.command(name="get", epilog="Example: neurofit weights get rgc_shallow")
@@ -392,6 +428,7 @@ def _say_accuracy(found: Accuracy, what: str) -> None:
 
 def main() -> None:
     """Run the command; wrong use exits with 2, the machine's faults with 1, in one or two lines."""
+    warnings.showwarning = _say_warning  # type: ignore[assignment]  # the place is taken as it comes
     try:
         app(standalone_mode=False)
     except NeurofitError as error:
@@ -406,6 +443,12 @@ def main() -> None:
             message = error.format_message()  # type: ignore[attr-defined]
             _fail(error, f"{message} See neurofit --help." if message else "See neurofit --help.", 2)
         _fail(error, f"{type(error).__name__}: {error}\nThis is a fault of neurofit; neurofit --debug COMMAND shows where.", 1)
+
+
+def _say_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print our own warnings as a line; others with the place that they come from, under --debug."""
+    if issubclass(category, NeurofitWarning) or os.environ.get("NEUROFIT_DEBUG"):
+        err.print(f"Note: {message}", markup=False, soft_wrap=True)
 
 
 def _fail(error: Exception, message: str, code: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +35,17 @@ LARGEST_BATCH = (32, 256)
 Progress = Callable[[int, int], None]
 
 
+@runtime_checkable
+class Blocks(Protocol):
+    """A mapping from (layer, timestep) to features, whose values may be made when one is looked up."""
+
+    def __getitem__(self, key: tuple[str, int], /) -> np.ndarray: ...
+
+    def __iter__(self) -> Iterator[tuple[str, int]]: ...
+
+    def __len__(self) -> int: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Activations:
     """Features of one model over a stimulus set.
@@ -55,17 +68,20 @@ class Activations:
         How the images were shown.
     provenance
         What else a result should record (weights' hash, device, image size).
+    fingerprint
+        Hash of all that the blocks depend on; empty where it is not known.
     """
 
     model: str
     stimulus_ids: np.ndarray = field(repr=False)
-    blocks: Mapping[tuple[str, int], np.ndarray] = field(repr=False)
+    blocks: Blocks = field(repr=False)
     first_timestep: Mapping[str, int]
     ms_per_timestep: int
     n_timesteps: int
     region_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     presentation: Presentation | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
     _storage: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
@@ -85,6 +101,11 @@ class Activations:
         if np.isclose(weights.sum(), 1.0) and all(self.blocks[layer, int(step)] is first for step in steps):
             return first
         return sum(np.float32(weights[step]) * self.blocks[layer, int(step)] for step in steps)  # type: ignore[return-value]
+
+    def timesteps(self, time_bin: TimeBin) -> list[tuple[int, float]]:
+        """Return the timesteps that a recorded bin overlaps, and how much of the bin each covers."""
+        weights = self._weights([time_bin])[0]
+        return [(int(step), float(weights[step])) for step in np.flatnonzero(weights)]
 
     def _weights(self, time_bins: Sequence[TimeBin]) -> np.ndarray:
         return timestep_weights(time_bins, n_timesteps=self.n_timesteps, ms_per_timestep=self.ms_per_timestep)
@@ -184,6 +205,66 @@ def extract(
         },
         _storage=blocks.folder,
     )
+
+
+def extract_when_needed(
+    model: Model,
+    stimuli: StimulusSet,
+    *,
+    layers: Sequence[str] | None = None,
+    time_bins: Iterable[TimeBin] | None = None,
+    presentation: str | Presentation = "neural",
+    batch_size: int | None = None,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    storage: str = "disk",
+    progress: Progress | None = None,
+) -> Activations:
+    """Return activations that are extracted the first time one of them is asked for, and a fingerprint of them at once.
+
+    Parameters, errors: as `extract`. The fingerprint is the sha256 of the pixels of all stimuli and of the activations of two of them,
+    on which everything else that matters leaves its mark: weights, architecture, presentation, precision, machine.
+    """
+    bins = None if time_bins is None else list(time_bins)
+    common: dict[str, Any] = {"layers": layers, "time_bins": bins, "presentation": presentation, "device": device, "precision": precision}
+    digest = hashlib.sha256(f"{stimuli.visual_degrees} {len(stimuli)}".encode())
+    for row in range(len(stimuli)):
+        image = stimuli.images[row]
+        digest.update(f"{image.shape} {image.dtype}".encode() + np.ascontiguousarray(image).tobytes())
+    probe = extract(model, stimuli.first(2), storage="memory", batch_size=2, **common)
+    for layer, timestep in probe.blocks:
+        block = probe.blocks[layer, timestep]
+        digest.update(f"{layer} {timestep} {block.shape}".encode() + np.ascontiguousarray(block).tobytes())
+    made: list[Activations] = []
+
+    def make() -> Blocks:
+        made.append(extract(model, stimuli, batch_size=batch_size, storage=storage, progress=progress, **common))
+        return made[0].blocks
+
+    blocks = _WhenNeeded(tuple(iter(probe.blocks)), make)
+    return replace(probe, stimulus_ids=stimuli.ids, blocks=blocks, fingerprint=digest.hexdigest())
+
+
+class _WhenNeeded:
+    """Blocks whose names are known and whose values are made the first time one is looked up, whoever comes first."""
+
+    def __init__(self, keys: tuple[tuple[str, int], ...], make: Callable[[], Blocks]) -> None:
+        self._keys = keys
+        self._make = make
+        self._made: Blocks | None = None
+        self._lock = threading.Lock()
+
+    def __getitem__(self, key: tuple[str, int]) -> np.ndarray:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 class _Blocks:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError
 from neurofit.extract import Activations
-from neurofit.mapping import Gram, Mapping, gram_of, inner_split
+from neurofit.grams import Grams
+from neurofit.mapping import Gram, Mapping, inner_split
 from neurofit.metrics import TrialSets, pearson
 from neurofit.presets import ScoreConfig
 from neurofit.statistics import Predictivity, Reliability
@@ -28,6 +30,8 @@ class Fitting:
         As for `neurofit.score`; the recording of one area.
     mappings, layers
         To fit, each with each.
+    grams
+        Of the activations.
     train
         Training stimuli of each split: boolean (split stimulus).
     trials
@@ -48,6 +52,7 @@ class Fitting:
     activations: Activations
     recording: Recording
     mappings: list[Mapping]
+    grams: Grams
     layers: tuple[str, ...]
     train: np.ndarray
     trials: TrialSets
@@ -83,6 +88,16 @@ class Fitting:
                 f"No time bin of {self.recording.name} ({bins[0][0]}-{bins[-1][1]} ms) can be predicted by {', '.join(self.layers)}: "
                 f"the unroll has {a.n_timesteps} steps of {a.ms_per_timestep} ms."
             )
+
+    def say_how(self, mapping: Mapping) -> dict[str, str]:
+        """Return what was fitted, and for each layer how and at what estimated cost (a group of bins): texts for a result."""
+        sizes = {
+            "n_sets": 1 + 2 * self.config.n_halves,
+            "n_splits": len(self.train),
+            "n_neuroids": self.recording.responses.sizes["neuroid"],
+        }
+        plans = {layer: {"gram": asdict(plan), "maps": asdict(mapping.plan(plan, **sizes))} for layer, plan in self.grams.plans.items()}
+        return {"mapping_name": mapping.name, "plan": json.dumps(plans)}
 
     def hold_out(self, bins: np.ndarray) -> None:
         """Hold training stimuli of every split out in a group of bins, and see how well each layer predicts them."""
@@ -127,16 +142,7 @@ class Fitting:
         """Yield the Gram of the bins that a layer can predict, and their positions among `bins`; nothing if there is none."""
         at = np.flatnonzero(self.covered[layer, bins])
         if len(at):
-            name, shown = self.layers[layer], [self.recording.time_bins[b] for b in bins[at]]
-            wanted = {mapping.precision for mapping in self.mappings}  # one Gram for all
-            yield (
-                gram_of(
-                    [self.activations.features(name, time_bin) for time_bin in shown],
-                    name=f"{self.activations.model}, {name} at {shown[0][0]}-{shown[-1][1]} ms",
-                    precision=wanted.pop() if len(wanted) == 1 else "float64",
-                ),
-                at,
-            )
+            yield self.grams.of(self.layers[layer], [self.recording.time_bins[b] for b in bins[at]]), at
 
     def _fit_layer(self, layer: int, gram: Gram, at: np.ndarray, bins: np.ndarray, means: TrialMeans) -> None:
         row = 0 if self.layer_per_split else layer

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from neurofit.errors import MachineError, NeurofitError
+from neurofit.errors import MachineError, NeurofitError, check_option
 
 
 def home() -> Path:
@@ -90,3 +90,32 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes as hexadecimal text."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def kept() -> list[tuple[str, int, int]]:
+    """Return (folder/name, files, bytes) of everything in NEUROFIT_HOME: recordings, weights, images, grams, activations."""
+    folders = sorted(folder for folder in home().glob("*") if folder.is_dir())
+    return [(f"{folder.name}/{each.name}", *_size(each)) for folder in folders for each in sorted(folder.iterdir())]
+
+
+def remove(name: str) -> tuple[int, int]:
+    """Remove a folder of NEUROFIT_HOME, or one thing in it ("grams", "recordings/hvm-sim"); return files and bytes.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such thing.
+    """
+    existing = {each for each, _, _ in kept()}
+    path = home() / check_option("kept thing", name, existing | {each.split("/")[0] for each in existing})
+    size = _size(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return size
+
+
+def _size(path: Path) -> tuple[int, int]:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return len(files), sum(file.stat().st_size for file in files)

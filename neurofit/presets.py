@@ -20,9 +20,12 @@ OPTIONS = {
     "formula": ("noise_corrected_r", "noise_corrected_r2", "explained_variance", "percent_explained_variance"),
     "average": ("correlations", "terms", "ratios"),
     "bootstrap_over": ("neuroids", "stimuli", "both"),
+    "convergence": ("sklearn", "exact"),
+    "penalty": ("loo", "gcv"),
+    "gram_precision": ("auto", "float32", "float64"),
 }
 
-MAPPING_OPTIONS = ("mapping", "n_components")
+MAPPING_OPTIONS = ("mapping", "n_components", "choose_components", "convergence", "penalty")
 """Fields that say how the maps are fitted; several mappings scored together differ in these only."""
 
 
@@ -36,8 +39,14 @@ class ScoreConfig:
         Area to score ("V4", "IT").
     mapping
         "pls" or "ridge".
-    n_components
-        Components of PLS.
+    n_components, choose_components, convergence
+        Of PLS: the number of components, or the most of them if held-out training stimuli choose; where each component stops, see
+        `neurofit.mapping.PLSMapping`.
+    penalty
+        How ridge chooses its penalties: "loo" or "gcv", see `neurofit.mapping.RidgeMapping`.
+    reduce, gram_precision
+        Of the features: "none", "srp:DIMENSIONS" or "pca:COMPONENTS", see `neurofit.mapping.Reduction`; and of their inner products,
+        "auto", "float32" or "float64", see `neurofit.mapping.gram_of`.
     time_mode
         "per-bin": an own map for each time bin. "fixed": one map shared by all bins, so that dynamics must come from the model.
     layers
@@ -79,6 +88,11 @@ class ScoreConfig:
     region: str
     mapping: str = "pls"
     n_components: int = 25
+    choose_components: bool = False
+    convergence: str = "sklearn"
+    penalty: str = "loo"
+    reduce: str = "none"
+    gram_precision: str = "auto"
     time_mode: str = "per-bin"
     layers: str | tuple[str, ...] = "auto"
     window: tuple[int, int] | None = None

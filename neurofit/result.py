@@ -62,6 +62,7 @@ def make_result(
     activations: Activations,
     recording: Recording,
     config: ScoreConfig,
+    how: dict[str, str],
 ) -> xr.Dataset:
     """Average the statistics as the configuration says and return everything as one Dataset.
 
@@ -82,7 +83,7 @@ def make_result(
     layer is called "auto" and `layer_choice` names it for each split (or its own name, if all splits agree). With "all",
     `layer_choice` is what "auto" would choose among them.
     """
-    attrs = _provenance(train, halves, activations=activations, recording=recording, config=config)
+    attrs = _provenance(train, halves, activations=activations, recording=recording, config=config) | how
     names = layers
     if config.layers in ("auto", "all") and len(layers) > 1:
         choice = predictivity.best_layer()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Table
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,7 +22,8 @@ from neurofit.assemblies import Recording, validate_structure
 from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
 from neurofit.fitting import Fitting, bytes_per_half
-from neurofit.mapping import MAPPINGS, Mapping, fold_splits, train_splits
+from neurofit.grams import Grams
+from neurofit.mapping import MAPPINGS, Mapping, Reduction, fold_splits, train_splits
 from neurofit.metrics import TrialSets, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
@@ -32,7 +34,14 @@ Progress = Callable[[int, int], None]
 
 
 def score(
-    activations: Activations, recording: Recording, config: ScoreConfig, *, n_jobs: int | None = None, progress: Progress | None = None
+    activations: Activations,
+    recording: Recording,
+    config: ScoreConfig,
+    *,
+    n_jobs: int | None = None,
+    device: str = "cpu",
+    keep_grams: bool = False,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Score how well activations predict one area of a recording in time.
 
@@ -48,6 +57,10 @@ def score(
         Area, mapping, time mode, splits, noise correction: see `ScoreConfig`.
     n_jobs
         Time bins worked on at once; default the available cores. It does not change the numbers.
+    device
+        Where maps are fitted: "cpu" (numpy), "torch-cpu", "cuda".
+    keep_grams
+        Keep the features' Grams in NEUROFIT_HOME/grams, and use those that are there: see `neurofit.grams`.
     progress
         Called with (steps done, steps in all); a step is a time bin, or all of them in the fixed time mode.
 
@@ -62,7 +75,7 @@ def score(
         Faults of the recording; unknown region, layer or mapping; stimuli that do not match; too few stimuli or repetitions; no bin
         that can be predicted.
     """
-    return score_many(activations, recording, [config], n_jobs=n_jobs, progress=progress)[0]
+    return score_many(activations, recording, [config], n_jobs=n_jobs, device=device, keep_grams=keep_grams, progress=progress)[0]
 
 
 def score_many(
@@ -71,13 +84,15 @@ def score_many(
     configs: Sequence[ScoreConfig],
     *,
     n_jobs: int | None = None,
+    device: str = "cpu",
+    keep_grams: bool = False,
     progress: Progress | None = None,
 ) -> list[xr.Dataset]:
     """Score several mappings at once: trial means, r_yy and the features' Grams are computed once for all.
 
     Parameters
     ----------
-    activations, recording, n_jobs, progress
+    activations, recording, n_jobs, device, keep_grams, progress
         As for `score`.
     configs
         One per mapping; they differ in nothing else.
@@ -96,10 +111,19 @@ def score_many(
     recording = recording.select(region=config.region, window=config.window)
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
         raise NeurofitError(f"The activations of {activations.model} are not of the stimuli of {recording.name}, in their order.")
+    mappings = [make_mapping(c, device=device) for c in configs]
     fitting = Fitting(
         activations,
         recording,
-        mappings=[make_mapping(c) for c in configs],
+        mappings=mappings,
+        grams=Grams(
+            activations,
+            recording.time_bins,
+            precision=_precision(config, mappings),
+            reduction=Reduction(config.reduce, config.seed),
+            device=device,
+            keep=keep_grams,
+        ),
         layers=layers_to_fit(activations.model, activations.layers, activations.region_layers, config),
         train=_train_splits(recording, config),
         trials=TrialSets(recording.stimulus_rows, _halves(recording, config)),
@@ -124,8 +148,9 @@ def score_many(
             activations=activations,
             recording=recording,
             config=c,
+            how=fitting.say_how(mapping),
         )
-        for c, predictivity in zip(configs, fitting.predictivities, strict=True)
+        for c, mapping, predictivity in zip(configs, mappings, fitting.predictivities, strict=True)
     ]
 
 
@@ -175,10 +200,26 @@ class Estimate:
     disk_bytes: int
 
 
-def make_mapping(config: ScoreConfig) -> Mapping:
+def make_mapping(config: ScoreConfig, *, device: str = "cpu") -> Mapping:
     """Return the mapping a configuration names, with its options (`MAPPING_OPTIONS`)."""
-    options = {"n_components": config.n_components} if config.mapping == "pls" else {}
-    return MAPPINGS[config.mapping](**options)
+    options: dict[str, dict[str, Any]] = {
+        "pls": {
+            "n_components": config.n_components,
+            "choose_components": config.choose_components,
+            "convergence": config.convergence,
+        },
+        "ridge": {"select": config.penalty},
+    }
+    mapping = MAPPINGS[config.mapping](**options.get(config.mapping, {}), device=device)
+    return Reduction(config.reduce, config.seed).mapping(mapping)
+
+
+def _precision(config: ScoreConfig, mappings: Sequence[Mapping]) -> str:
+    """Return the precision of the Grams that all mappings share: what they want, float64 where they want different ones."""
+    wanted = {mapping.precision for mapping in mappings}
+    if config.gram_precision != "auto":
+        return config.gram_precision
+    return wanted.pop() if len(wanted) == 1 else "float64"
 
 
 def layers_to_fit(model: str, layers: Sequence[str], region_layers: Table[str, tuple[str, ...]], config: ScoreConfig) -> tuple[str, ...]:

@@ -78,6 +78,11 @@ class StimulusSet:
         """The stimulus ids, in the order of the images: array (stimulus)."""
         return np.asarray(self.table.stimulus_id.to_numpy())
 
+    def first(self, n: int) -> StimulusSet:
+        """Return the first n stimuli."""
+        n = min(n, len(self))
+        return replace(self, table=self.table[:n], images=_Reordered(self.images, np.arange(n)))
+
     def shuffled(self, seed: int) -> StimulusSet:
         """Return the set with its pictures dealt to the wrong rows at random: a control whose true score is 0."""
         order = np.random.default_rng(seed).permutation(len(self))

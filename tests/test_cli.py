@@ -104,6 +104,22 @@ def test_json_prints_the_summary_and_nothing_else(neurofit: Any, registered: Any
     assert summary["time_mode"] == "fixed"
 
 
+def test_kept_grams_are_used_listed_and_removed(neurofit: Any, registered: Any, own_home: Path) -> None:
+    call = ("score", "--model", "timedecay_tiny", "--region", "V4", "--recording", "small", "--mapping", "ridge", "--keep-grams")
+    first, again = neurofit(*call), neurofit(*call)
+    assert first[0] == again[0] == 0
+    assert first[1] == again[1]
+    assert "images through the model" in first[2]
+    code, out, _ = neurofit("cache", "ls")
+    assert code == 0
+    assert "grams/" in out
+    code, out, _ = neurofit("cache", "rm", "grams")
+    assert code == 0
+    assert out.startswith("Removed grams: ")
+    code, _, error = neurofit("cache", "rm", "grams")
+    assert (code, "Unknown kept thing 'grams'" in error) == (2, True)
+
+
 def test_the_default_folder_is_named_by_what_was_scored(neurofit: Any, registered: Any, tmp_path: Path) -> None:
     assert neurofit(*SCORE, "V4")[0] == 0
     assert (tmp_path / "neurofit-results" / "timedecay_tiny_V4_small" / "summary.json").is_file()

@@ -87,7 +87,7 @@ def test_grams_and_trial_means_are_computed_once_for_all_mappings(
         made["means"] += 1
         return means(*arguments, **options)
 
-    monkeypatch.setattr(import_module("neurofit.fitting"), "gram_of", count_gram)
+    monkeypatch.setattr(import_module("neurofit.grams"), "gram_of", count_gram)
     monkeypatch.setattr(TrialSets, "means", count_means)
     score_many(*scored, [config(mapping=mapping, layers="all") for mapping in ("ridge", "pls")])
     assert made == {"grams": 2 * len(LAYERS), "means": 2}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from neurofit.mapping.contract import Mapping
-from neurofit.mapping.gram import Gram, gram_of, plan_gram
+from neurofit.mapping.gram import Gram, GramPlan, gram_of, plan_gram
 from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.reduce import Reduction
 from neurofit.mapping.ridge import RidgeMapping
@@ -17,6 +17,7 @@ MAPPINGS.register("ridge")(RidgeMapping)
 __all__ = [
     "MAPPINGS",
     "Gram",
+    "GramPlan",
     "Mapping",
     "PLSMapping",
     "Reduction",

@@ -375,7 +375,7 @@ def test_gradients_flow_to_the_module() -> None:
 def test_static_activations_are_kept_once(make_recording: Callable[..., neurofit.Recording]) -> None:
     stimuli: StimulusSet = make_recording().stimuli
     activations = extract(small(Static(), ["conv"]), stimuli, time_bins=[(10 * step, 10 * step + 10) for step in range(26)], batch_size=4)
-    blocks = {id(block) for block in activations.blocks.values()}
+    blocks = {id(activations.blocks[key]) for key in activations.blocks}
     assert len(activations.blocks) == 26
     assert len(blocks) == 1
     assert activations.features("conv", (30, 55)) is activations.blocks["conv", 0]

@@ -1,0 +1,147 @@
+"""Grams of a layer's features, bin by bin: the same features make one Gram, and one that is kept on disk needs no features at all.
+
+A Gram is what every mapping sees of the features, and a tenth of their size; with it another mapping, split or preset is scored
+without showing the model a single image. It is found by what it depends on: the pixels of all stimuli, the activations of a probe
+(and so the weights, the architecture, the presentation, the machine), the timesteps, the precision and the reduction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from neurofit.extract import Activations
+from neurofit.home import atomic_file, home
+from neurofit.mapping import Gram, GramPlan, Reduction, gram_of
+from neurofit.time_bins import TimeBin
+
+
+@dataclass
+class Grams:
+    """Builds, shares and keeps the Grams of one model's activations.
+
+    Parameters
+    ----------
+    activations
+        Of the recording's stimuli.
+    time_bins
+        All bins that will be asked for.
+    precision
+        Of the products, see `neurofit.mapping.gram_of`.
+    reduction
+        Of the features, before their Gram.
+    device
+        Where products are made: "cpu", "torch-cpu", "cuda".
+    keep
+        Whether Grams are kept in NEUROFIT_HOME/grams, and looked for there; only of activations with a `fingerprint`.
+    """
+
+    activations: Activations
+    time_bins: Sequence[TimeBin]
+    precision: str = "auto"
+    reduction: Reduction = field(default_factory=Reduction)
+    device: str = "cpu"
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        self._shared: dict[tuple[object, ...], Gram] = {}
+        self._uses: dict[str, Counter[tuple[object, ...]]] = {}
+        self._lock = threading.Lock()
+        self.plans: dict[str, GramPlan] = {}
+        """Layer -> how its Grams were made; only of those that were not found on disk."""
+
+    def of(self, layer: str, time_bins: Sequence[TimeBin]) -> Gram:
+        """Return the Gram of a layer in one bin, or in several stacked along the rows."""
+        path = self._path(layer, time_bins) if self.keep and self.activations.fingerprint and len(time_bins) == 1 else None
+        if path is not None and (kept := _load(path)) is not None:
+            return kept
+        gram = self._build(layer, time_bins)
+        if path is not None and gram.blocks is None:
+            _save(gram, path)
+        return gram
+
+    def _build(self, layer: str, time_bins: Sequence[TimeBin]) -> Gram:
+        if len(time_bins) > 1 or self._uses_of(layer)[self._source(layer, time_bins[0])] < 2:
+            return self._compute(layer, time_bins)
+        with self._lock:  # one that several bins share is computed once, while others wait for it
+            source = self._source(layer, time_bins[0])
+            if source not in self._shared:
+                self._shared[source] = self._compute(layer, time_bins)
+            return self._shared[source]
+
+    def _compute(self, layer: str, time_bins: Sequence[TimeBin]) -> Gram:
+        gram = gram_of(
+            [self.reduction.features(self.activations.features(layer, time_bin)) for time_bin in time_bins],
+            name=f"{self.activations.model}, {layer} at {time_bins[0][0]}-{time_bins[-1][1]} ms",
+            precision=self.precision,
+            device=self.device,
+        )
+        if gram.plan is not None:
+            self.plans[layer] = gram.plan
+        return gram
+
+    def _uses_of(self, layer: str) -> Counter[tuple[object, ...]]:
+        """Return how many bins have each source, of those that the layer can predict."""
+        with self._lock:
+            if layer not in self._uses:
+                covered = self.activations.covered(layer, self.time_bins)
+                bins = (time_bin for time_bin, inside in zip(self.time_bins, covered, strict=True) if inside)
+                self._uses[layer] = Counter(self._source(layer, time_bin) for time_bin in bins)
+            return self._uses[layer]
+
+    def _source(self, layer: str, time_bin: TimeBin) -> tuple[object, ...]:
+        """Return what tells the features of a bin from those of others: the arrays that they are taken from, with their weights."""
+        weights: dict[int, float] = {}
+        for step, weight in self.activations.timesteps(time_bin):
+            array = id(self.activations.blocks[layer, step])
+            weights[array] = round(weights.get(array, 0.0) + weight, 9)
+        return (layer, *sorted(weights.items()))
+
+    def _path(self, layer: str, time_bins: Sequence[TimeBin]) -> Path:
+        what = {
+            "layer": layer,
+            "timesteps": [self.activations.timesteps(time_bin) for time_bin in time_bins],
+            "precision": self.precision,
+            "reduction": [self.reduction.rule, self.reduction.seed],
+        }
+        name = hashlib.sha256(json.dumps(what).encode()).hexdigest()
+        return home() / "grams" / self.activations.fingerprint[:32] / f"{name[:32]}.safetensors"
+
+
+def _save(gram: Gram, path: Path) -> None:
+    metadata = {
+        "precision": gram.precision,
+        "name": gram.name,
+        "n_constant": str(gram.n_constant),
+        "notes": json.dumps(gram.notes),
+    }
+    with atomic_file(path) as temporary:
+        faces = {"dense": gram.dense, "factor": gram.factor}
+        save_file({name: np.ascontiguousarray(face) for name, face in faces.items() if face is not None}, temporary, metadata=metadata)
+
+
+def _load(path: Path) -> Gram | None:
+    """Return a kept Gram; None if there is none, or the file is damaged and has to be made anew."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            about, (face,) = file.metadata(), file.keys()
+            return Gram(
+                **{face: file.get_tensor(face)},
+                precision=about["precision"],
+                name=about["name"],
+                n_constant=int(about["n_constant"]),
+                notes=tuple(json.loads(about["notes"])),
+            )
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        return None

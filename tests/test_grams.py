@@ -1,0 +1,159 @@
+"""Grams are made once for the same features, and once for good where they are kept; nothing that matters goes unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from neurofit import grams as module
+from neurofit.assemblies import Recording
+from neurofit.extract import Activations, extract, extract_when_needed
+from neurofit.grams import Grams
+from neurofit.home import home
+from neurofit.mapping import Reduction, gram_of
+from neurofit.models import create_model, wrap
+from neurofit.presentation import Presentation
+from neurofit.presets import ScoreConfig
+from neurofit.score import score
+
+BINS = [(70, 80), (80, 90), (90, 100), (95, 105)]
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def recording(make_recording: Callable[..., Recording]) -> Recording:
+    made = make_recording(n_stimuli=60, n_neuroids=4, n_bins=3, regions=("V4",))
+    noise = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    return replace(made, stimuli=replace(made.stimuli, images=noise))
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the name of every Gram that is built."""
+    names: list[str] = []
+    build = gram_of
+
+    def noted(blocks: Any, **options: Any) -> Any:
+        names.append(options["name"])
+        return build(blocks, **options)
+
+    monkeypatch.setattr(module, "gram_of", noted)
+    return names
+
+
+def when_needed(recording: Recording, **options: Any) -> Activations:
+    model = options.pop("model", None) or create_model("rgc_tiny", input_size=32, seed=options.pop("seed", 0))
+    return extract_when_needed(model, recording.stimuli, layers=["conv3", "conv5"], time_bins=BINS, **options)
+
+
+CONFIG = ScoreConfig(region="V4", mapping="ridge", layers=("conv3", "conv5"), n_splits=3, n_halves=2, n_bootstraps=5)
+
+
+class Net(nn.Module):
+    """A static net, whose features are the same in every bin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 5, stride=3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images)  # type: ignore[no-any-return]
+
+
+def test_a_static_layer_has_one_gram_for_all_bins(recording: Recording, built: list[str]) -> None:
+    activations = extract(wrap(Net(), ["conv"], input_size=32), recording.stimuli, time_bins=BINS)
+    found = Grams(activations, BINS)
+    first, *others = (found.of("conv", [time_bin]) for time_bin in BINS)
+    assert all(other is first for other in others)
+    assert len(built) == 1
+    values = activations.blocks["conv", 7] - activations.blocks["conv", 7].mean(axis=0, dtype=np.float64)
+    assert first.dense is not None
+    np.testing.assert_allclose(first.dense, values @ values.T, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_that_change_have_a_gram_per_bin(recording: Recording, built: list[str]) -> None:
+    activations = extract(create_model("rgc_tiny", input_size=32), recording.stimuli, layers=["conv3"], time_bins=BINS)
+    found = Grams(activations, BINS)
+    assert len({id(found.of("conv3", [time_bin])) for time_bin in BINS}) == 4
+    assert built == [f"rgc_tiny, conv3 at {start}-{end} ms" for start, end in BINS]
+
+
+def test_kept_grams_give_the_same_score_without_a_single_image(recording: Recording, built: list[str]) -> None:
+    plain = score(extract(create_model("rgc_tiny", input_size=32), recording.stimuli, layers=["conv3", "conv5"]), recording, CONFIG)
+    first = score(when_needed(recording), recording, CONFIG, keep_grams=True)
+    assert len(list((home() / "grams").rglob("*.safetensors"))) == 6  # two layers, three bins
+    built.clear()
+    shown: list[int] = []
+    again = score(when_needed(recording, progress=lambda done, total: shown.append(done)), recording, CONFIG, keep_grams=True)
+    assert (shown, built) == ([], [])
+    for name in plain.data_vars:
+        np.testing.assert_array_equal(first[name].values, plain[name].values)
+        np.testing.assert_array_equal(again[name].values, plain[name].values)
+    other = score(when_needed(recording), recording, replace(CONFIG, mapping="pls", gram_precision="float64"), keep_grams=True)
+    assert other.attrs["mapping_name"] == "pls"
+
+
+def test_without_the_option_nothing_is_kept(recording: Recording) -> None:
+    score(when_needed(recording), recording, CONFIG)
+    assert not (home() / "grams").exists()
+
+
+def changed(recording: Recording) -> Iterator[tuple[str, Activations]]:
+    yield "weights", when_needed(recording, seed=1)
+    yield "size", when_needed(recording, model=create_model("rgc_tiny", input_size=40))
+    yield "unroll", when_needed(recording, model=create_model("rgc_tiny", input_size=32, unroll="feedforward-per-step"))
+    yield "presentation", when_needed(recording, presentation=Presentation(n_timesteps=26, image_off=5))
+    yield "precision", when_needed(recording, precision="bfloat16")
+    images = np.stack([recording.stimuli.images[row] for row in range(60)])
+    images[59, 3, 4, 1] += 1
+    yield "a pixel", when_needed(replace(recording, stimuli=replace(recording.stimuli, images=images)))
+    yield "degrees", when_needed(replace(recording, stimuli=replace(recording.stimuli, visual_degrees=7.0)))
+    yield "order", when_needed(replace(recording, stimuli=recording.stimuli.shuffled(0)))
+
+
+def test_everything_that_changes_features_changes_their_fingerprint(recording: Recording) -> None:
+    same = {when_needed(recording).fingerprint for _ in range(2)}
+    assert len(same) == 1
+    seen = set(same)
+    for what, activations in changed(recording):
+        assert activations.fingerprint not in seen, what
+        seen.add(activations.fingerprint)
+
+
+def test_precision_and_reduction_are_part_of_a_grams_name(recording: Recording) -> None:
+    activations = when_needed(recording)
+    kinds: list[dict[str, Any]] = [{}, {"precision": "float64"}, {"reduction": Reduction("srp:50")}, {"reduction": Reduction("srp:50", 1)}]
+    for n, options in enumerate(kinds, start=1):
+        Grams(activations, BINS, keep=True, **options).of("conv3", [BINS[0]])
+        assert len(list((home() / "grams").rglob("*.safetensors"))) == n
+
+
+def test_a_damaged_gram_is_made_anew(recording: Recording, built: list[str]) -> None:
+    expected = Grams(when_needed(recording), BINS, keep=True).of("conv3", [BINS[0]])
+    (file,) = (home() / "grams").rglob("*.safetensors")
+    whole = file.read_bytes()
+    for damage in (b"", whole[:-9], b"no gram"):
+        file.write_bytes(damage)
+        built.clear()
+        found = Grams(when_needed(recording), BINS, keep=True).of("conv3", [BINS[0]])
+        np.testing.assert_array_equal(found.dense, expected.dense)
+        assert len(built) == 1
+        assert len(file.read_bytes()) == len(whole)
+
+
+def test_several_bins_together_are_not_kept(recording: Recording) -> None:
+    stacked = Grams(when_needed(recording), BINS, keep=True).of("conv5", BINS[:2])
+    assert stacked.n_rows == 120
+    assert not (home() / "grams").exists()
