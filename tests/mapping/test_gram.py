@@ -8,6 +8,7 @@ import pytest
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping import Mapping, PLSMapping, RidgeMapping, gram_of, train_splits
 from neurofit.mapping.gram import Gram, plan_gram
+from neurofit.mapping.linalg import Device
 
 
 @pytest.mark.parametrize(("n", "p"), [(30, 9000), (30, 12)])
@@ -47,6 +48,28 @@ def test_constant_features_have_no_principal_scores() -> None:
     scores, eigenvalues = Gram(dense=np.zeros((10, 10))).principal_scores(np.arange(10) < 7)
     assert scores.shape == (10, 0)
     assert eigenvalues.shape == (0,)
+
+
+@pytest.mark.parametrize("n_units", [8, 60])
+def test_a_remembering_gram_decomposes_itself_once_for_each_training_set(n_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    gram = gram_of([rng.standard_normal((20, n_units)).astype(np.float32)])
+    train = rng.random((3, 20)) < 0.7
+    plain = [gram.principal_scores(rows) for rows in train]
+    decompose, decomposed = Gram._decompose, []
+
+    def count(self: Gram, rows: np.ndarray, device: Device) -> tuple[np.ndarray, ...]:
+        decomposed.append(rows)
+        return decompose(self, rows, device)
+
+    monkeypatch.setattr(Gram, "_decompose", count)
+    remembering = gram.remembering()
+    for _ in range(4):
+        for rows, (scores, eigenvalues) in zip(train, plain, strict=True):
+            again = remembering.principal_scores(rows)
+            np.testing.assert_array_equal(again[0], scores)
+            np.testing.assert_array_equal(again[1], eigenvalues)
+    assert len(decomposed) == 3
 
 
 def test_float32_products_are_used_where_they_are_safe_and_pay_and_are_recorded() -> None:
