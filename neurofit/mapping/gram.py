@@ -120,6 +120,10 @@ class Gram:
         What looked wrong with the features, in words.
     plan
         How it was made and what it cost; None for one made by hand.
+    mean
+        With `blocks`: the mean over all rows, which `pieces` removes.
+    memory
+        Principal scores by training rows, for a Gram that is asked for the same splits again; see `remembering`.
     """
 
     dense: Float[np.ndarray, "row row"] | None = None
@@ -132,7 +136,7 @@ class Gram:
     notes: tuple[str, ...] = ()
     plan: GramPlan | None = None
     mean: Float[np.ndarray, " unit"] | None = field(default=None, repr=False)
-    memory: dict[bytes, tuple[Any, Any, Any]] | None = field(default=None, repr=False, compare=False)
+    memory: dict[tuple[str, bytes], tuple[Any, Any, Any]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -164,13 +168,13 @@ class Gram:
         if rows.all():
             return self
         if self.factor is not None:
-            return replace(self, factor=self.factor[rows])
+            return replace(self, factor=self.factor[rows], memory=None)
         if self.dense is not None:
-            return replace(self, dense=self.dense[np.ix_(rows, rows)])
+            return replace(self, dense=self.dense[np.ix_(rows, rows)], memory=None)
         assert self.blocks is not None
         kept = self.kept or tuple(np.arange(len(block)) for block in self.blocks)
         chosen = np.split(rows, np.cumsum([len(part) for part in kept])[:-1])
-        return replace(self, kept=tuple(part[inside] for part, inside in zip(kept, chosen, strict=True)))
+        return replace(self, kept=tuple(part[inside] for part, inside in zip(kept, chosen, strict=True)), memory=None)
 
     def remembering(self) -> Gram:
         """Return a Gram that decomposes itself once for each set of training rows, and keeps what came of it."""
@@ -234,7 +238,7 @@ class Gram:
         """Return the same scores of training rows and of test rows, and the eigenvalues, as arrays of a device."""
         if self.memory is None:
             return self._decompose(train, device)
-        key = train.tobytes()
+        key = device.name, train.tobytes()
         if key not in self.memory:
             self.memory[key] = self._decompose(train, device)
         return self.memory[key]

@@ -182,13 +182,14 @@ class _Turn:
         if self.cross is not None:
             p = (r.swapaxes(0, 1) @ self.cross).swapaxes(0, 1)
             return p, xp.einsum("fku,fku->fk", r, p)
-        p, energy = self.device.zeros(*r.shape), self.device.zeros(*r.shape[:2])
+        flat = r.reshape(-1, r.shape[-1])  # all fits in one product
+        p, energy = self.device.zeros(*flat.shape), self.device.zeros(*r.shape[:2])
         shift = xp.einsum("fku,ku->fk", r, self.center)[..., None]
         for rows, piece in self.pieces():
-            t = (r @ piece.T - shift) * self.mask[:, rows]
+            t = ((flat @ piece.T).reshape(*shift.shape[:2], -1) - shift) * self.mask[:, rows]
             energy += xp.einsum("fkr,fkr->fk", t, t)
-            p += t @ piece
-        return p, energy
+            p += t.reshape(len(flat), -1) @ piece
+        return p.reshape(r.shape), energy
 
     def _test_scores(self, directions: Any) -> list[Any]:
         """Return every split's t = (x - mean)'r of its test rows (set component test), from one pass over the features."""

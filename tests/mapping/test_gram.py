@@ -50,6 +50,28 @@ def test_constant_features_have_no_principal_scores() -> None:
     assert eigenvalues.shape == (0,)
 
 
+@pytest.mark.parametrize("n_units", [8, 60])
+def test_a_remembering_gram_decomposes_itself_once_for_each_training_set(n_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    gram = gram_of([rng.standard_normal((20, n_units)).astype(np.float32)])
+    train = rng.random((3, 20)) < 0.7
+    plain = [gram.principal_scores(rows) for rows in train]
+    decompose, decomposed = Gram._decompose, []
+
+    def count(self: Gram, rows: np.ndarray, device: Device) -> tuple[np.ndarray, ...]:
+        decomposed.append(rows)
+        return decompose(self, rows, device)
+
+    monkeypatch.setattr(Gram, "_decompose", count)
+    remembering = gram.remembering()
+    for _ in range(4):
+        for rows, (scores, eigenvalues) in zip(train, plain, strict=True):
+            again = remembering.principal_scores(rows)
+            np.testing.assert_array_equal(again[0], scores)
+            np.testing.assert_array_equal(again[1], eigenvalues)
+    assert len(decomposed) == 3
+
+
 def test_float32_products_are_used_where_they_are_safe_and_pay_and_are_recorded() -> None:
     assert plan_gram(2560, 25088).precision == "float32"
     assert plan_gram(2560, 25088, single=False).precision == "float64", "features given in float64 stay there"
@@ -146,27 +168,3 @@ def test_torch_builds_the_same_gram(precision: str) -> None:
     assert ours is not None
     assert torchs is not None
     np.testing.assert_allclose(torchs, ours, atol={"float32": 1e-6, "float64": 1e-13}[precision] * np.abs(ours).max())
-
-
-@pytest.mark.parametrize("n_units", [8, 60])
-def test_a_remembering_gram_decomposes_itself_once_for_each_training_set(n_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    gram = gram_of([rng.standard_normal((20, n_units)).astype(np.float32)])
-    train = rng.random((3, 20)) < 0.7
-    plain = [gram.principal_scores(rows) for rows in train]
-    decomposed = 0
-
-    def count(self: Gram, rows: np.ndarray, device: Device) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        nonlocal decomposed
-        decomposed += 1
-        return decompose(self, rows, device)
-
-    decompose = Gram._decompose
-    monkeypatch.setattr(Gram, "_decompose", count)
-    remembering = gram.remembering()
-    for _ in range(4):
-        for rows, (scores, eigenvalues) in zip(train, plain, strict=True):
-            again = remembering.principal_scores(rows)
-            np.testing.assert_array_equal(again[0], scores)
-            np.testing.assert_array_equal(again[1], eigenvalues)
-    assert decomposed == 3
