@@ -14,7 +14,7 @@ from neurofit.models.catalogue import INFO, MODELS, ModelInfo, ModelOptions, reg
 from neurofit.models.cells import CELLS, Cell, CellShapes, register_cell
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.layer import Conv, Layer
-from neurofit.models.weight_files import load_weights, save_weights
+from neurofit.models.weight_files import load_weights, save_weights, training_card
 from neurofit.models.wrapped import WrappedModel, wrap
 from neurofit.protocol import weights_sha256
 
@@ -56,7 +56,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int 
     seed
         Of the random weights: name of the model and seed fix them.
     **overrides
-        Options of the model, such as `input_size` in pixels and `n_classes`.
+        Options of the model, such as `input_size` in pixels and `n_classes`; by default those that the weights were trained with.
 
     Returns
     -------
@@ -81,7 +81,8 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int 
             f"No weights of {name} come with neurofit. {advice} pretrained=PATH of a .safetensors file, "
             "or pretrained=False for seeded random weights."
         )
-    model = build(seed=None, **overrides)
+    trained_as = {name: value for name, value in training_card(path).items() if name in ("input_size", "n_classes") and name in options}
+    model = build(seed=None, **{**trained_as, **overrides})
     load_weights(model, path)
     return model
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -48,6 +50,12 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     check_weights(model.state_dict(), weights, source=f"Weights {path}")
     model.load_state_dict(weights)
     return metadata
+
+
+def training_card(path: str | Path) -> dict[str, Any]:
+    """Return how the weights of a file were trained here, as `neurofit.train` notes it; empty for others. Raises as `load_weights`."""
+    card: dict[str, Any] = json.loads(read_weights(path)[1].get("training", "{}"))
+    return card
 
 
 def check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, source: str) -> None:

@@ -503,6 +503,7 @@ def _described(model: nn.Module, images: ImageSet, config: TrainConfig) -> dict[
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_size": _input_size(model),
         "data": images.name,
+        "n_classes": len(images.classes),
         "n_train": len(images.train),
         **asdict(config),
         "milestones": list(config.milestones),

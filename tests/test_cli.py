@@ -19,6 +19,7 @@ from neurofit.assemblies import Recording
 from neurofit.cli import main
 from neurofit.data_loaders import register_recording
 from neurofit.data_loaders.recordings import RECORDINGS
+from neurofit.models import create_model
 
 Make = Callable[..., Recording]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -387,6 +388,10 @@ def test_a_model_is_trained_tested_and_resumed_from_the_command(neurofit: Any, c
         last = file.read().splitlines()[-1].split(",")
     assert json.loads(out)["top1"] == pytest.approx(float(last[5]))
     assert set(json.loads(out)["by_timestep"]) == {str(step) for step in range(6, 16)}
+
+    trained = create_model("timedecay_tiny", pretrained=weights)  # with the size and the classes that it was trained with
+    assert (trained.input_size, trained.shapes["imnetds"]) == (32, (2, 1, 1))
+    assert neurofit("eval", *wanted[:4], "--weights", str(weights), "--json")[1] == out
 
     code, _, error = neurofit(*run)
     assert (code, "holds a run already" in error) == (2, True)
