@@ -108,38 +108,36 @@ class RidgeMapping:
             if self.alphas is None and len(eigenvalues):
                 alphas = alphas * float(eigenvalues.sum()) / rows.sum()
             unsafe |= gram.precision == "float32" and len(eigenvalues) > 0 and alphas.min() < SAFE_IN_FLOAT32 * float(eigenvalues[0])
-            predictions.append(self._predict_split(trained, tested, eigenvalues, targets, rows, alphas, times=times, device=device))
+            first = device.array(targets[0, rows])
+            position = _choose(trained, eigenvalues, first - first.mean(0), alphas, times=times, select=self.select, device=device)
+            predictions.append(_predict(trained, tested, eigenvalues, targets, rows, alphas[position], device))
         if unsafe:
             note = f"{gram.name}: some penalties are below {SAFE_IN_FLOAT32:g} of the largest eigenvalue; they need a float64 Gram."
             warnings.warn(note, NeurofitWarning, stacklevel=2)
         return predictions
 
-    def _predict_split(
-        self,
-        trained: Any,
-        tested: Any,
-        eigenvalues: Any,
-        targets: np.ndarray,
-        train: np.ndarray,
-        alphas: np.ndarray,
-        *,
-        times: int,
-        device: Device,
-    ) -> np.ndarray:
-        """Predict one split's test rows from its principal scores."""
-        xp = device.xp
-        held = device.array(targets[:, train])
-        means = held.mean(1)[:, None]
-        held = held - means
-        position = _choose(trained, eigenvalues, held[0], alphas, times=times, select=self.select, device=device)
-        out = device.zeros(len(held), len(tested), held.shape[2])
-        for chosen in np.unique(position):
-            neuroids = np.flatnonzero(position == chosen)
-            wanted = held[:, :, neuroids].swapaxes(0, 1).reshape(len(trained), -1)
-            shrunk = tested / (eigenvalues + float(alphas[chosen]))
-            predicted = xp.linalg.multi_dot([shrunk, trained.swapaxes(0, 1), wanted])  # in the cheaper order
-            out[:, :, neuroids] = predicted.reshape(len(tested), len(held), len(neuroids)).swapaxes(0, 1)
-        return device.numpy(out + means)
+
+def _predict(
+    trained: Any, tested: Any, eigenvalues: Any, targets: np.ndarray, train: np.ndarray, alphas: np.ndarray, device: Device
+) -> np.ndarray:
+    """Predict the test rows, set by set: Z_test (Z'Y / (L + alpha)), from one (test train) matrix per penalty where that is less work."""
+    n_sets, _, n_neuroids = targets.shape
+    weights = 1 / (eigenvalues[:, None] + device.array(alphas))  # (rank neuroid)
+    groups = [np.flatnonzero(alphas == alpha) for alpha in np.unique(alphas)]
+    matrices = None
+    if len(groups) * len(tested) < n_sets * n_neuroids:
+        matrices = [(tested * weights[:, int(group[0])]) @ trained.swapaxes(0, 1) for group in groups]
+    out = np.empty((n_sets, len(tested), n_neuroids))
+    for target, predicted in zip(targets, out, strict=True):
+        held = device.array(target[train])
+        mean = held.mean(0)
+        held = held - mean
+        if matrices is None:
+            predicted[:] = device.numpy(mean + tested @ (weights * (trained.swapaxes(0, 1) @ held)))
+            continue
+        for group, matrix in zip(groups, matrices, strict=True):
+            predicted[:, group] = device.numpy(mean[group] + matrix @ held[:, group])
+    return out
 
 
 def choose_alphas(
