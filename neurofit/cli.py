@@ -594,7 +594,7 @@ def _say_plan(
         f"{config.n_splits} splits x {config.n_halves} trial halves"
     )
     memory, disk = (f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.n_bytes, plan.disk_bytes))
-    out.print(f"  {plan.n_fits:,} fits, {memory} of memory, {disk} of disk for activations")
+    out.print(f"  {plan.n_fits:,} fits in about {_duration(plan.seconds)}, {memory} of memory, {disk} of disk for activations")
 
 
 def _say_result(result: xr.Dataset) -> None:
@@ -662,6 +662,14 @@ def _recording_name(recording: Recording) -> str:
 
 def _terminal_curve(values: Any) -> str:
     return "".join("." if v != v else BLOCKS[min(8, max(0, round(8 * float(v))))] for v in values)
+
+
+def _duration(seconds: float) -> str:
+    """Return a rough time: it is an estimate."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
 
 
 def _number(value: float) -> str:

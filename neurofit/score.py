@@ -8,6 +8,7 @@ r_xy / sqrt(r_xx r_yy) per neuroid and time bin -> median over reliable neuroids
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as Table
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from neurofit.errors import NeurofitError, check_option
 from neurofit.extract import Activations
 from neurofit.fitting import Fitting, bytes_per_half
 from neurofit.grams import Grams
-from neurofit.mapping import MAPPINGS, Mapping, Reduction, fold_splits, train_splits
+from neurofit.mapping import MAPPINGS, Mapping, Reduction, fold_splits, plan_gram, train_splits
 from neurofit.metrics import TrialSets, split_halves
 from neurofit.presets import MAPPING_OPTIONS, ScoreConfig
 from neurofit.result import make_result
@@ -31,6 +32,9 @@ from neurofit.statistics import KEPT_HALVES
 from neurofit.targets import parts_of, recording_sessions
 
 Progress = Callable[[int, int], None]
+
+SHARE_OF_PEAK = 0.25
+"""Of the speed of large products that fits of a few hundred stimuli and neuroids reach."""
 
 
 def score(
@@ -183,21 +187,42 @@ def estimate(
     trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     jobs = min(n_jobs or _available_cores(), groups)
     kept = n_layers * len(configs) * n_neuroids * n_bins * config.n_splits * min(config.n_halves, KEPT_HALVES)
+    mappings = [make_mapping(c) for c in configs]
+    sizes = {"n_sets": 1 + 2 * config.n_halves, "n_splits": config.n_splits, "n_neuroids": n_neuroids}
+    flops = 0.0
+    for units in layer_units.values():
+        plan = plan_gram(n_stimuli * times, units, precision=_precision(config, mappings))
+        flops += groups * (plan.flops + sum(mapping.plan(plan, **sizes).flops for mapping in mappings))
     influences = 0 if config.bootstrap_over == "neuroids" else n_layers * len(configs) * n_neuroids * n_bins * n_stimuli
     return Estimate(
         n_fits=n_layers * len(configs) * groups * config.n_splits * (1 + 2 * config.n_halves),
         n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + remembered + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences,
         disk_bytes=4 * n_stimuli * n_timesteps * sum(layer_units.values()),
+        flops=flops,
+        n_jobs=jobs,
     )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Size of a piece of work: maps to fit, memory, activations on disk."""
+    """Size of a piece of work: maps to fit, memory, activations on disk, floating point operations and how many work on them."""
 
     n_fits: int
     n_bytes: int
     disk_bytes: int
+    flops: float
+    n_jobs: int
+
+    @property
+    def seconds(self) -> float:
+        """About how long the fits take here, on cores that are free, from a product of two matrices: within a factor of two or so."""
+        a, best = np.ones((512, 512)), 1.0
+        with threadpool_limits(1):
+            for _ in range(5):
+                begun = time.process_time()
+                a @ a
+                best = min(best, time.process_time() - begun)
+        return self.flops / (SHARE_OF_PEAK * 2 * len(a) ** 3 / best * self.n_jobs)
 
 
 def make_mapping(config: ScoreConfig, *, device: str = "cpu") -> Mapping:

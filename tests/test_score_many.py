@@ -1,6 +1,7 @@
 """Several mappings and all layers at once: the numbers of one at a time, from one pass over the features and the trials."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +16,7 @@ from neurofit.mapping import RidgeMapping, gram_of
 from neurofit.metrics import TrialSets
 from neurofit.presets import ScoreConfig, make_config
 from neurofit.result import layer_rows
-from neurofit.score import score, score_many
+from neurofit.score import estimate, score, score_many
 
 Make = Callable[..., Recording]
 LAYERS = ("a", "b", "c")
@@ -127,3 +128,17 @@ def test_ridge_predicts_a_second_half_from_the_first_where_trials_are_even(
     assert set(asked[: len(asked) // 2]) == {1 + 5}
     assert set(asked[len(asked) // 2 :]) == {1 + 2 * 5}
     np.testing.assert_allclose(fast.r_xx.values, plain.r_xx.values, atol=1e-10)
+
+
+def test_an_estimate_grows_with_the_work(scored: tuple[Activations, Recording]) -> None:
+    _, recording = scored
+    config = make_config("nayebi2022", region="IT")
+    one = estimate({"a": 900}, recording, [config], n_timesteps=3)
+    two = estimate({"a": 900, "b": 900}, recording, [config], n_timesteps=3)
+    both = estimate({"a": 900}, recording, [config, replace(config, mapping="ridge")], n_timesteps=3)
+    more = estimate({"a": 900}, recording, [replace(config, n_halves=20)], n_timesteps=3)
+    assert two.flops == 2 * one.flops
+    assert two.n_fits == both.n_fits == 2 * one.n_fits
+    assert both.flops > one.flops
+    assert more.flops > 1.5 * one.flops
+    assert 0 < one.seconds < 60
