@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -53,6 +54,9 @@ app.add_typer(cache, name="cache")
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ZERO_FIXED = "Take decays as 0 that the reference fixes at 0, whatever the checkpoint says."
+_said: set[str] = set()
+"""Kinds of notes that have been printed."""
+
 LISTED = ("models", "recordings", "cells", "presets", "images", "recipes")
 
 
@@ -97,13 +101,14 @@ def score(
     from neurofit.time_bins import timestep_weights
 
     _set_offline(offline)
+    check_option("precision", precision, ("float32", "bfloat16"))
     configs = [
         make_config(
             preset,
             region=region,
             mapping=name,
             time_mode=time,
-            layers=layer if layer in ("auto", "all") else tuple(layer.split(",")),
+            layers=layer if layer in ("auto", "all") else tuple(dict.fromkeys(layer.split(","))),
             window=_parse_window(window),
             bootstrap_over=bootstrap_over,
             convergence=convergence,
@@ -149,7 +154,7 @@ def score(
         _write_json(summaries[config.mapping], inside / "summary.json")
         if not as_json:
             (_say_layers if layer == "all" else _say_result)(result)
-            _say_formula(result, inside)
+            _say_formula(result, inside, interval=layer != "all")
     if as_json:
         print(json.dumps(summaries if len(configs) > 1 else summaries[configs[0].mapping]))
 
@@ -355,10 +360,11 @@ def train(
             f"[bold]{images.name}[/bold], {len(images.train):,} images of {len(images.classes)} classes",
             soft_wrap=True,
         )
-        out.print(f"  {recipe}: {config.epochs} epochs, batches of {config.batch_size}, lr {config.lr:g}, {config.schedule}; {where}")
+        lasts = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
+        out.print(f"  {recipe}: {lasts}, batches of {config.batch_size}, lr {config.lr:g}, {config.schedule}; {where}")
         out.print(
             f"  about {trial.images_per_s:,.0f} images/s and {max(trial.n_bytes / 1e9, 0.1):.1f} GB in a process: "
-            f"{n_images / trial.images_per_s / 3600 / int(os.environ.get('WORLD_SIZE', '1')):.1f} h"
+            f"{_duration(n_images / trial.images_per_s / int(os.environ.get('WORLD_SIZE', '1')))}"
         )
     with _progress() as report:
         bar = report("training steps") if leads else None
@@ -376,7 +382,7 @@ def train(
         for reason in done.unreadable:
             err.print(f"Left out: {reason}", markup=False)
         _say_accuracy(done.accuracy, "test images")
-        out.print(f"Written: {done.weights}; neurofit score --model {model} --weights {done.weights}", soft_wrap=True)
+        out.print(f"Written: {done.weights}. neurofit score --model {model} --region IT --weights {done.weights}", soft_wrap=True)
 
 
 @app.command(name="eval", epilog="Example: neurofit eval --model rgc_tiny --data cifar10 --weights runs/rgc_tiny/rgc_tiny.safetensors")
@@ -447,7 +453,9 @@ def main() -> None:
 
 def _say_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
     """Print our own warnings as a line; others with the place that they come from, under --debug."""
-    if issubclass(category, NeurofitWarning) or os.environ.get("NEUROFIT_DEBUG"):
+    kind = re.sub(r"\d+", "", str(message))  # what is noted of one time bin is not noted of the others too
+    if (issubclass(category, NeurofitWarning) and kind not in _said) or os.environ.get("NEUROFIT_DEBUG"):
+        _said.add(kind)
         err.print(f"Note: {message}", markup=False, soft_wrap=True)
 
 
@@ -548,12 +556,13 @@ Report = Callable[[str], Callable[[int, int], None]]
 @contextmanager
 def _progress() -> Iterator[Report]:
     """Yield a function that opens a progress bar with remaining time, on stderr."""
+    # A bar appears with the first piece of work that is done.
     columns = (TextColumn("{task.description:<26}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as bars:
 
         def report(label: str) -> Callable[[int, int], None]:
-            task = bars.add_task(label, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
+            task = bars.add_task(label, total=None, visible=False)
+            return lambda done, total: bars.update(task, completed=done, total=total, visible=True)
 
         yield report
 
@@ -580,6 +589,8 @@ def _is_here(name: str) -> bool:
 def _say_plan(
     model: Model, origin: str, recording: Recording, configs: list[ScoreConfig], units: dict[str, int], plan: Estimate, *, device: str
 ) -> None:
+    from neurofit.score import make_mapping
+
     bins, config = recording.time_bins, configs[0]
     sizes = recording.responses.sizes
     out.print(f"[bold]{model.name}[/bold] ({origin}) against [bold]{config.region}[/bold] of {_recording_name(recording)}")
@@ -590,7 +601,7 @@ def _say_plan(
     layers = Padding(f"layers {', '.join(f'{layer} ({count:,} units)' for layer, count in units.items())} on {device}", (0, 0, 0, 2))
     out.print(layers)
     out.print(
-        f"  {', '.join(c.mapping for c in configs)}, {config.time_mode}, {config.preset}: "
+        f"  {', '.join(make_mapping(c).name for c in configs)}, {config.time_mode}, {config.preset}: "
         f"{config.n_splits} splits x {config.n_halves} trial halves"
     )
     memory, disk = (f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.n_bytes, plan.disk_bytes))
@@ -626,7 +637,7 @@ def _say_layers(result: xr.Dataset) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("layer")
-    for column in ("best bin", "at ms", "bins", "mean", "r", "ceiling", "chosen"):
+    for column in ("best", "at ms", "bins", "mean", "r", "ceiling", "chosen"):
         table.add_column(column, justify="right")
     for row in layer_rows(result):
         at = f"{row['start']}-{row['end']}" if row["best"] == row["best"] else ""
@@ -635,24 +646,28 @@ def _say_layers(result: xr.Dataset) -> None:
         table.add_row(row["layer"], _number(row["best"]), at, str(row["bins"]), *means, chosen)
     _say_what(result, "all layers")
     out.print(table)
-    out.print("[dim]bins: that have a score; mean, r, ceiling: over them. chosen: in so many splits, by held-out training stimuli.[/dim]")
+    out.print(
+        "[dim]best: highest bin. bins: how many have a score; mean, r, ceiling: over these. chosen: splits in which the layer predicts "
+        "held-out training stimuli best.[/dim]"
+    )
 
 
 def _say_what(result: xr.Dataset, what: str) -> None:
     attrs = result.attrs
     control = "  CONTROL: stimuli shuffled" if attrs["shuffled_stimuli"] else ""
     out.print()
-    out.print(f"[bold]{attrs['model']} {what}[/bold] against {attrs['region']}, {attrs['mapping']}{control}")
+    out.print(f"[bold]{attrs['model']} {what}[/bold] against {attrs['region']}, {attrs['mapping_name']}, {attrs['time_mode']}{control}")
 
 
-def _say_formula(result: xr.Dataset, target: Path) -> None:
+def _say_formula(result: xr.Dataset, target: Path, *, interval: bool) -> None:
     from neurofit.result import count_missing
 
     attrs = result.attrs
     left_out, in_halves = count_missing(result)
     if left_out or in_halves:
         out.print(f"Trials are missing: {left_out} neuroids are left out in some time bin, {in_halves} in some trial halves.")
-    out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median. interval: {attrs['interval']}.[/dim]")
+    said = f" interval: {attrs['interval']}." if interval else ""
+    out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median.{said}[/dim]")
     out.print(f"Written: {target}/result.nc, curve.png, summary.json", soft_wrap=True)
 
 

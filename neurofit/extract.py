@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import threading
@@ -31,6 +32,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 LARGEST_BATCH = (32, 256)
 """Images per batch at most, on a CPU and on a GPU; larger ones are no faster."""
+
+N_PROBES = 4
+"""Stimuli whose activations are part of a fingerprint, from the first to the last."""
 
 Progress = Callable[[int, int], None]
 
@@ -88,6 +92,11 @@ class Activations:
     def layers(self) -> tuple[str, ...]:
         """The extracted layers, in the model's order."""
         return tuple(dict.fromkeys(layer for layer, _ in self.blocks))
+
+    @property
+    def holds_blocks(self) -> bool:
+        """Whether looking up a block twice gives the same array, which nothing else takes the place of."""
+        return isinstance(self.blocks, dict | _WhenNeeded)
 
     def covered(self, layer: str, time_bins: Sequence[TimeBin]) -> np.ndarray:
         """Return which bins the layer can predict: boolean array (time_bin)."""
@@ -172,6 +181,8 @@ def extract(
     dtype = PRECISIONS[check_option("precision", precision, PRECISIONS)]
     layout = getattr(model, "memory_format", torch.preserve_format)
     network = model.to(device, memory_format=layout).eval() if isinstance(model, torch.nn.Module) else model  # type: ignore[call-overload]
+    if batch_size is not None and batch_size < 1:
+        raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")
     per_batch = batch_size or fitting_batch_size(network, device=device)
     blocks = _Blocks(len(stimuli), storage)
     with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32):
@@ -222,8 +233,8 @@ def extract_when_needed(
 ) -> Activations:
     """Return activations that are extracted the first time one of them is asked for, and a fingerprint of them at once.
 
-    Parameters, errors: as `extract`. The fingerprint is the sha256 of the pixels of all stimuli and of the activations of two of them,
-    on which everything else that matters leaves its mark: weights, architecture, presentation, precision, machine.
+    Parameters, errors: as `extract`. The fingerprint is the sha256 of the weights, of the pixels of all stimuli, and of the activations
+    of a few of them, on which everything else that matters leaves its mark: architecture, presentation, precision, machine.
     """
     bins = None if time_bins is None else list(time_bins)
     common: dict[str, Any] = {"layers": layers, "time_bins": bins, "presentation": presentation, "device": device, "precision": precision}
@@ -231,7 +242,9 @@ def extract_when_needed(
     for row in range(len(stimuli)):
         image = stimuli.images[row]
         digest.update(f"{image.shape} {image.dtype}".encode() + np.ascontiguousarray(image).tobytes())
-    probe = extract(model, stimuli.first(2), storage="memory", batch_size=2, **common)
+    probes = sorted({round(row) for row in np.linspace(0, len(stimuli) - 1, N_PROBES)})
+    probe = extract(model, stimuli.only(probes), storage="memory", batch_size=N_PROBES, **common)
+    digest.update(json.dumps([probe.model, probe.provenance["weights_sha256"], repr(probe.presentation)]).encode())
     for layer, timestep in probe.blocks:
         block = probe.blocks[layer, timestep]
         digest.update(f"{layer} {timestep} {block.shape}".encode() + np.ascontiguousarray(block).tobytes())

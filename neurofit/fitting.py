@@ -97,7 +97,8 @@ class Fitting:
             "n_neuroids": self.recording.responses.sizes["neuroid"],
         }
         plans = {layer: {"gram": asdict(plan), "maps": asdict(mapping.plan(plan, **sizes))} for layer, plan in self.grams.plans.items()}
-        return {"mapping_name": mapping.name, "plan": json.dumps(plans)}
+        reduced = f" of features reduced by {self.config.reduce}" if self.config.reduce.startswith("srp") else ""
+        return {"mapping_name": mapping.name + reduced, "plan": json.dumps(plans)}
 
     def hold_out(self, bins: np.ndarray) -> None:
         """Hold training stimuli of every split out in a group of bins, and see how well each layer predicts them."""

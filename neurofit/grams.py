@@ -1,8 +1,8 @@
 """Grams of a layer's features, bin by bin: the same features make one Gram, and one that is kept on disk needs no features at all.
 
-A Gram is what every mapping sees of the features, and a tenth of their size; with it another mapping, split or preset is scored
-without showing the model a single image. It is found by what it depends on: the pixels of all stimuli, the activations of a probe
-(and so the weights, the architecture, the presentation, the machine), the timesteps, the precision and the reduction.
+A Gram is what every mapping sees of the features, and a tenth of their size; with it another mapping, split or preset is scored by
+showing the model no more than a few images. It is found by what it depends on: the weights, the pixels of all stimuli, the
+activations of a probe (and so the architecture, the presentation, the machine), the timesteps, the precision and the reduction.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from neurofit.errors import NeurofitWarning
 from neurofit.extract import Activations
 from neurofit.home import atomic_file, home
 from neurofit.mapping import Gram, GramPlan, Reduction, gram_of
@@ -57,13 +59,15 @@ class Grams:
         self._uses: dict[str, Counter[tuple[object, ...]]] = {}
         self._lock = threading.Lock()
         self.plans: dict[str, GramPlan] = {}
-        """Layer -> how its Grams were made; only of those that were not found on disk."""
+        """Layer -> how its Grams were made."""
 
     def of(self, layer: str, time_bins: Sequence[TimeBin]) -> Gram:
         """Return the Gram of a layer in one bin, or in several stacked along the rows."""
         path = self._path(layer, time_bins) if self.keep and self.activations.fingerprint and len(time_bins) == 1 else None
         if path is not None and (kept := _load(path)) is not None:
-            return kept
+            for note in kept.notes:
+                warnings.warn(note, NeurofitWarning, stacklevel=2)
+            return self._planned(layer, kept)
         gram = self._build(layer, time_bins)
         if path is not None and gram.blocks is None:
             _save(gram, path)
@@ -85,6 +89,9 @@ class Grams:
             precision=self.precision,
             device=self.device,
         )
+        return self._planned(layer, gram)
+
+    def _planned(self, layer: str, gram: Gram) -> Gram:
         if gram.plan is not None:
             self.plans[layer] = gram.plan
         return gram
@@ -99,7 +106,12 @@ class Grams:
             return self._uses[layer]
 
     def _source(self, layer: str, time_bin: TimeBin) -> tuple[object, ...]:
-        """Return what tells the features of a bin from those of others: the arrays that they are taken from, with their weights."""
+        """Return what tells the features of a bin from those of others: the arrays that they are taken from, with their weights.
+
+        Blocks that do not hold their arrays (a mapping over files) may give another one each time, or another one at the same place.
+        """
+        if not self.activations.holds_blocks:
+            return (layer, time_bin)
         weights: dict[int, float] = {}
         for step, weight in self.activations.timesteps(time_bin):
             array = id(self.activations.blocks[layer, step])
@@ -118,15 +130,18 @@ class Grams:
 
 
 def _save(gram: Gram, path: Path) -> None:
+    ((face, values),) = ((name, each) for name, each in (("dense", gram.dense), ("factor", gram.factor)) if each is not None)
+    values = np.ascontiguousarray(values)
     metadata = {
         "precision": gram.precision,
         "name": gram.name,
         "n_constant": str(gram.n_constant),
         "notes": json.dumps(gram.notes),
+        "plan": json.dumps(asdict(gram.plan) if gram.plan else None),
+        "sha256": hashlib.sha256(values.data).hexdigest(),
     }
     with atomic_file(path) as temporary:
-        faces = {"dense": gram.dense, "factor": gram.factor}
-        save_file({name: np.ascontiguousarray(face) for name, face in faces.items() if face is not None}, temporary, metadata=metadata)
+        save_file({face: values}, temporary, metadata=metadata)
 
 
 def _load(path: Path) -> Gram | None:
@@ -136,12 +151,16 @@ def _load(path: Path) -> Gram | None:
     try:
         with safe_open(path, "np") as file:
             about, (face,) = file.metadata(), file.keys()
+            values, plan = file.get_tensor(face), json.loads(about["plan"])
+            if hashlib.sha256(values.data).hexdigest() != about["sha256"]:
+                return None
             return Gram(
-                **{face: file.get_tensor(face)},
+                **{face: values},
                 precision=about["precision"],
                 name=about["name"],
                 n_constant=int(about["n_constant"]),
                 notes=tuple(json.loads(about["notes"])),
+                plan=None if plan is None else GramPlan(**plan),
             )
     except (SafetensorError, KeyError, TypeError, ValueError):
         return None

@@ -70,7 +70,7 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
         )
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
-    axes.set_title(f"{result.attrs['mapping']}, {result.attrs['time_mode']}, {result.attrs['preset']}", loc="right", fontsize="small")
+    axes.set_title(f"{result.attrs['mapping_name']}, {result.attrs['time_mode']}, {result.attrs['preset']}", loc="right", fontsize="small")
     counts.set_ylabel("reliable\nneuroids")
     counts.set_ylim(0, result.sizes["neuroid"] * 1.1)
     counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))

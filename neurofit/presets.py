@@ -120,12 +120,25 @@ class ScoreConfig:
             check_option(name, getattr(self, name), existing)
         if isinstance(self.layers, str) and self.layers not in ("auto", "all"):
             raise NeurofitError(f'layers is "auto" or a tuple of names, or "all"; got {self.layers!r}.')
+        if not self.layers or (isinstance(self.layers, tuple) and len(set(self.layers)) < len(self.layers)):
+            raise NeurofitError(f'layers names some, once each, or is "auto" or "all"; got {self.layers!r}.')
+        if self.window is not None and len(self.window) != 2:
+            raise NeurofitError(f"window is (start, end) in ms; got {self.window!r}.")
+        if self.seed < 0:
+            raise NeurofitError(f"A seed is a whole number from 0 on; got {self.seed}.")
+        kind, _, number = self.reduce.partition(":")
+        if self.reduce != "none" and (kind not in ("srp", "pca") or not (number.isascii() and number.isdigit()) or int(number) < 1):
+            raise NeurofitError(f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {self.reduce!r}.')
         for name in ("n_components", "n_splits", "n_halves", "n_bootstraps", "min_neuroids"):
             if getattr(self, name) < 1:
                 raise NeurofitError(f"{name} must be at least 1; got {getattr(self, name)}.")
         for name in ("train_size", "interval"):
             if not 0 < getattr(self, name) < 1:
                 raise NeurofitError(f"{name} must lie between 0 and 1; got {getattr(self, name)}.")
+        if not 0 < self.false_discovery_rate <= 1:
+            raise NeurofitError(f"false_discovery_rate must lie between 0 and 1; got {self.false_discovery_rate}.")
+        if self.reliability_floor is not None and self.reliability_floor >= 1:
+            raise NeurofitError(f"A reliability_floor of 1 or more leaves no neuroid; got {self.reliability_floor}.")
 
     @property
     def test_share(self) -> float:

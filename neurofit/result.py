@@ -296,7 +296,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
     return {
         **{name: result.attrs[name] for name in ("model", "region", "recording")},
         "simulated": bool(result.attrs["simulated"]),
-        **{name: result.attrs[name] for name in ("preset", "formula", "time_mode", "mapping")},
+        **{name: result.attrs[name] for name in ("preset", "formula", "time_mode", "mapping", "mapping_name")},
         "layer": layers if len(layers) > 1 else layers[0],
         "layer_choice": json.loads(result.attrs.get("layer_choice", "null")),
         "time_bins": bins.tolist(),

@@ -103,7 +103,7 @@ def score_many(
 
     Returns
     -------
-    One Dataset per configuration, equal to that of `score`.
+    One Dataset per configuration, equal to that of `score`; to 1e-6 where mappings that want Grams of different precision share them.
 
     Raises
     ------
@@ -111,6 +111,8 @@ def score_many(
         As `score`; or if the configurations differ in more than the mapping.
     """
     config = _common(configs)
+    if n_jobs is not None and n_jobs < 1:
+        raise NeurofitError(f"n_jobs is at least 1; got {n_jobs}.")
     validate_structure(recording)
     recording = recording.select(region=config.region, window=config.window)
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
@@ -193,10 +195,11 @@ def estimate(
     for units in layer_units.values():
         plan = plan_gram(n_stimuli * times, units, precision=_precision(config, mappings))
         flops += groups * (plan.flops + sum(mapping.plan(plan, **sizes).flops for mapping in mappings))
+    drawn = 0 if config.bootstrap_over == "neuroids" else 6 * 8 * config.n_bootstraps * n_neuroids * n_bins
     influences = 0 if config.bootstrap_over == "neuroids" else n_layers * len(configs) * n_neuroids * n_bins * n_stimuli
     return Estimate(
         n_fits=n_layers * len(configs) * groups * config.n_splits * (1 + 2 * config.n_halves),
-        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + remembered + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences,
+        n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + remembered + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences + drawn,
         disk_bytes=4 * n_stimuli * n_timesteps * sum(layer_units.values()),
         flops=flops,
         n_jobs=jobs,
@@ -264,6 +267,8 @@ def layers_to_fit(model: str, layers: Sequence[str], region_layers: Table[str, t
 
 def _common(configs: Sequence[ScoreConfig]) -> ScoreConfig:
     """Return the first of configurations that differ in the mapping only."""
+    if not configs:
+        raise NeurofitError("There is nothing to score: give at least one configuration.")
     first = configs[0]
     for other in configs[1:]:
         differing = [name for name, value in vars(other).items() if value != getattr(first, name) and name not in MAPPING_OPTIONS]

@@ -78,10 +78,9 @@ class StimulusSet:
         """The stimulus ids, in the order of the images: array (stimulus)."""
         return np.asarray(self.table.stimulus_id.to_numpy())
 
-    def first(self, n: int) -> StimulusSet:
-        """Return the first n stimuli."""
-        n = min(n, len(self))
-        return replace(self, table=self.table[:n], images=_Reordered(self.images, np.arange(n)))
+    def only(self, rows: Sequence[int]) -> StimulusSet:
+        """Return the stimuli at some positions."""
+        return replace(self, table=self.table.iloc[list(rows)], images=_Reordered(self.images, np.asarray(rows)))
 
     def shuffled(self, seed: int) -> StimulusSet:
         """Return the set with its pictures dealt to the wrong rows at random: a control whose true score is 0."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from neurofit import grams as module
 from neurofit.assemblies import Recording
+from neurofit.errors import NeurofitWarning
 from neurofit.extract import Activations, extract, extract_when_needed
 from neurofit.grams import Grams
 from neurofit.home import home
@@ -157,3 +158,60 @@ def test_several_bins_together_are_not_kept(recording: Recording) -> None:
     stacked = Grams(when_needed(recording), BINS, keep=True).of("conv5", BINS[:2])
     assert stacked.n_rows == 120
     assert not (home() / "grams").exists()
+
+
+def test_blocks_that_make_their_arrays_anew_are_not_shared(recording: Recording, tmp_path: Path) -> None:
+    activations = extract(create_model("rgc_tiny", input_size=32), recording.stimuli, layers=["conv3", "conv5"], time_bins=BINS)
+    for layer, timestep in activations.blocks:
+        np.save(tmp_path / f"{layer}-{timestep}.npy", activations.blocks[layer, timestep])
+
+    class OnDisk:
+        def __getitem__(self, key: tuple[str, int], /) -> np.ndarray:
+            return np.load(tmp_path / f"{key[0]}-{key[1]}.npy")  # type: ignore[no-any-return]
+
+        def __iter__(self) -> Iterator[tuple[str, int]]:
+            return iter(activations.blocks)
+
+        def __len__(self) -> int:
+            return len(activations.blocks)
+
+    held, anew = Grams(activations, BINS), Grams(replace(activations, blocks=OnDisk()), BINS)
+    for layer in ("conv3", "conv5"):
+        for time_bin in BINS:
+            np.testing.assert_array_equal(anew.of(layer, [time_bin]).dense, held.of(layer, [time_bin]).dense)
+
+
+def test_weights_that_the_probe_does_not_show_change_the_fingerprint(recording: Recording) -> None:
+    black = replace(recording, stimuli=replace(recording.stimuli, images=np.zeros((60, 32, 32, 3), np.uint8)))
+    seen = set()
+    for scale in (1.0, 2.0):
+        model = create_model("rgc_tiny", input_size=32)
+        with torch.no_grad():
+            model.net["imnetds"].conv.bias.fill_(scale)  # not recorded
+        seen.add(when_needed(black, model=model).fingerprint)
+    assert len(seen) == 2
+
+
+def test_a_kept_gram_says_what_a_fresh_one_says(recording: Recording) -> None:
+    activations = when_needed(recording)
+    blocks = {key: np.array(activations.blocks[key]) for key in activations.blocks}
+    for block in blocks.values():
+        block[:, 0] *= 1e6
+    lopsided = replace(activations, blocks=blocks)
+    for _ in range(2):
+        found = Grams(lopsided, BINS, keep=True)
+        with pytest.warns(NeurofitWarning, match="dwarfs all others'"):
+            found.of("conv3", [BINS[0]])
+        assert found.plans["conv3"].face == "dense"
+
+
+def test_a_flipped_byte_is_noticed(recording: Recording, built: list[str]) -> None:
+    expected = Grams(when_needed(recording), BINS, keep=True).of("conv3", [BINS[0]])
+    (file,) = (home() / "grams").rglob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    built.clear()
+    found = Grams(when_needed(recording), BINS, keep=True).of("conv3", [BINS[0]])
+    np.testing.assert_array_equal(found.dense, expected.dense)
+    assert len(built) == 1

@@ -309,3 +309,12 @@ def test_activations_of_other_stimuli_and_times_are_refused() -> None:
     late = recording.responses.assign_coords(time_bin_start=("time_bin", [900, 910]), time_bin_end=("time_bin", [910, 920]))
     with pytest.raises(NeurofitError, match=r"No time bin of late .* can be predicted"):
         score(as_activations(blocks, recording), Recording(name="late", responses=late, stimuli=recording.stimuli), config)
+
+
+def test_infinite_responses_are_refused(make_recording: Any) -> None:
+    recording = make_recording(n_stimuli=60, regions=("V4",))
+    recording.responses.values[5, 1, 2] = np.inf
+    features = np.random.default_rng(0).standard_normal((60, 5))
+    activations = as_activations({("a", step): features for step in range(15)}, recording)
+    with pytest.raises(NeurofitError, match="Responses are finite, or NaN where a trial is missing; some are infinite"):
+        score(activations, recording, make_config("nayebi2022", region="V4", mapping="ridge", layers=("a",)))

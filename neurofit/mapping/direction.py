@@ -102,7 +102,8 @@ def eigenvector(matrices: Any, start: Any, xp: Any, device: Device) -> Any:
     """Return the dominant eigenvectors; where the largest eigenvalue is not alone, one of its eigenvectors."""
     if matrices.shape[-1] <= SMALL:
         return xp.linalg.eigh(matrices)[1][..., -1]
-    q = matrices.sum(-1)
+    # A fixed random start: one with a meaning, such as the sum of all neuroids, can be orthogonal to the direction that is sought.
+    q = matrices @ device.array(np.random.default_rng(0).standard_normal(matrices.shape[-1]))
     q = q / _lengths(xp, q)[:, None]
     good = xp.zeros_like(q[:, 0]) > 0
     for _ in range(2):  # a second round starts from what the first found

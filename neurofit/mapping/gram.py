@@ -40,6 +40,9 @@ PRECISIONS = ("auto", "float32", "float64")
 RANK_TOLERANCE = {"float64": 1e-12, "float32": 1e-6}
 """Eigenvalues below this share of the largest are rounding of the Gram."""
 
+LOPSIDED = 1e3
+"""Where the variance of a unit, or the sum of squares of a stimulus, exceeds the median by this factor, "auto" takes float64."""
+
 DWARFING = 1e6
 """A unit whose variance exceeds the median by this factor leaves float32 products no digits for the others."""
 
@@ -318,7 +321,10 @@ def gram_of(
                 if watch.centre(columns, start):
                     moved = place.array(columns, plan.precision)
                     total += moved @ moved.T
-        gram = Gram(dense=place.numpy(total), precision=plan.precision)
+        dense = place.numpy(total)
+        if plan.precision == "float32" and precision == "auto" and (watch.is_lopsided() or _lopsided(np.diagonal(dense))):
+            return gram_of(blocks, name=name, precision="float64", device=device, memory=memory)
+        gram = Gram(dense=dense, precision=plan.precision)
     gram = replace(gram, name=name, n_constant=watch.n_constant, notes=watch.notes(), plan=plan)
     for note in gram.notes:
         warnings.warn(note, NeurofitWarning, stacklevel=2)
@@ -372,6 +378,10 @@ class _Watch:
             f"(median sd {median_sd:.3g}); an unscaled map sees little else.",
         )
 
+    def is_lopsided(self) -> bool:
+        """Return whether a few units are so much larger than the others that these lose digits in float32."""
+        return _lopsided(np.concatenate(self.variances))
+
     def _note(self, squares: np.ndarray, mean: np.ndarray, eps: float) -> np.ndarray:
         constant = squares <= self.n_rows * (4 * eps * np.abs(mean)) ** 2
         self.n_constant += int(constant.sum())
@@ -385,6 +395,11 @@ class _Watch:
                 f"Features must be finite; {self.name} has NaN or infinity in {len(bad)} of units {start} to {start + len(mean) - 1} "
                 f"(first: unit {start + bad[0]})."
             )
+
+
+def _lopsided(sizes: np.ndarray) -> bool:
+    positive = sizes[sizes > 0]
+    return bool(len(positive) and positive.max() > LOPSIDED * np.median(positive))
 
 
 def _row_pieces(blocks: Sequence[np.ndarray], kept: Sequence[np.ndarray] | None = None) -> Iterator[tuple[slice, np.ndarray]]:

@@ -136,7 +136,7 @@ class PLSMapping:
     ) -> list[int]:
         """Return, per split, the number of components that predicts held-out training stimuli best."""
         stimuli = train[:, : train.shape[1] // times]
-        inner = np.tile(np.stack([inner_split(rows, seed=split) for split, rows in enumerate(stimuli)]), times)
+        inner = np.tile(np.stack([inner_split(rows) for rows in stimuli]), times)
         chosen = []
         for fit, outer, rows in zip(self._fits(gram, targets[:1], inner), train, inner, strict=True):
             held = outer[~rows]  # of the inner test rows, those that train outside
@@ -184,7 +184,8 @@ class PLSMapping:
     def _warn_if_exhausted(self, gram: Gram, fits: Sequence[Fit]) -> None:
         least = min(int(fit.used.min()) for fit in fits)
         if least < self.n_components:
-            note = f"{gram.name}: the rank of the training features allows {least} of {self.n_components} components; those are used."
+            limit = "the rank of the training features" + (" (or the precision of a float32 Gram)" if gram.precision == "float32" else "")
+            note = f"{gram.name}: {limit} allows {least} of {self.n_components} components; those are used."
             warnings.warn(note, NeurofitWarning, stacklevel=3)
 
 

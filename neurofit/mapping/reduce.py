@@ -43,7 +43,7 @@ class Reduction:
 
     def __post_init__(self) -> None:
         kind, _, number = self.rule.partition(":")
-        if self.rule != "none" and (kind not in ("srp", "pca") or not number.isdigit() or int(number) < 1):
+        if self.rule != "none" and (kind not in ("srp", "pca") or not (number.isascii() and number.isdigit()) or int(number) < 1):
             raise NeurofitError(f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {self.rule!r}.')
 
     def features(self, block: Float[np.ndarray, "stimulus unit"]) -> Float[np.ndarray, "stimulus dimension"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 from jaxtyping import Bool
 from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
@@ -60,8 +62,13 @@ def fold_splits(n_stimuli: int, *, n_folds: int, seed: int, strata: np.ndarray |
     return train
 
 
-def inner_split(train: Bool[np.ndarray, " stimulus"], *, train_size: float = 0.8, seed: int) -> Bool[np.ndarray, " stimulus"]:
-    """Return a random `train_size` of the training stimuli; what remains of them is held out to choose with."""
+def inner_split(train: Bool[np.ndarray, " stimulus"], *, train_size: float = 0.8, seed: int | None = None) -> Bool[np.ndarray, " stimulus"]:
+    """Return a random `train_size` of the training stimuli; what remains of them is held out to choose with.
+
+    Without a seed it follows from the training stimuli themselves: the same, whichever other splits there are.
+    """
+    if seed is None:
+        seed = zlib.crc32(np.packbits(train).tobytes())
     rows = np.flatnonzero(train)
     chosen = np.random.default_rng(seed).permutation(rows)[: round(train_size * len(rows))]
     inner = np.zeros_like(train)

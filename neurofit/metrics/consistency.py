@@ -140,6 +140,8 @@ class TrialSets:
             (np.ones(len(sets)), (sets * n_stimuli + self.stimulus_rows[presentations], presentations)),
             shape=(len(chosen) * n_stimuli, trials.shape[0]),
         )
+        if np.isinf(trials).any():
+            raise NeurofitError("Responses are finite, or NaN where a trial is missing; some are infinite.")
         there = ~np.isnan(trials)
         if there.all():
             counts = np.asarray(selection.sum(axis=1))[:, None]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from neurofit.mapping.direction import MAX_ITERATIONS, POWER_TOLERANCE, eigenvector, next_direction, power_iteration
-from neurofit.mapping.linalg import find_device
+from neurofit.mapping.direction import MAX_ITERATIONS, POWER_TOLERANCE, RULES, eigenvector, next_direction, power_iteration
+from neurofit.mapping.linalg import CPU, find_device
 
 
 def matrices(n: int, size: int, *, seed: int = 0) -> np.ndarray:
@@ -57,3 +57,15 @@ def test_a_fit_with_nothing_left_gets_a_finite_direction_and_disturbs_no_other(r
     q = next_direction(m, None, start, place, rule=rule)  # type: ignore[arg-type]
     assert np.isfinite(q).all()
     np.testing.assert_allclose(q[0], alone[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_direction_that_is_orthogonal_to_the_sum_of_all_is_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mirrored = rng.standard_normal((80, 14))
+    other = rng.standard_normal((80, 30))
+    targets = np.concatenate([mirrored, -mirrored, other], axis=1)
+    inner = targets.T @ targets
+    values = np.linalg.eigvalsh(inner)
+    found = RULES["exact"](inner[None], np.eye(len(inner))[:1], np, CPU)[0]
+    assert found @ inner @ found >= values[-1] * (1 - 1e-10)

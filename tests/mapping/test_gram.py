@@ -7,6 +7,7 @@ import pytest
 
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping import Mapping, PLSMapping, RidgeMapping, gram_of, train_splits
+from neurofit.mapping import gram as gram_module
 from neurofit.mapping.gram import Gram, plan_gram
 from neurofit.mapping.linalg import Device
 
@@ -168,3 +169,13 @@ def test_torch_builds_the_same_gram(precision: str) -> None:
     assert ours is not None
     assert torchs is not None
     np.testing.assert_allclose(torchs, ours, atol={"float32": 1e-6, "float64": 1e-13}[precision] * np.abs(ours).max())
+
+
+@pytest.mark.parametrize(("axis", "factor"), [(0, 300.0), (1, 300.0)], ids=["a stimulus", "a unit"])
+def test_a_lopsided_gram_is_float64_unless_asked_otherwise(axis: int, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gram_module, "WORTH_ROUNDING", 0.0)
+    features = np.random.default_rng(0).standard_normal((60, 200)).astype(np.float32)
+    assert gram_of([features]).precision == "float32"
+    np.moveaxis(features, axis, 0)[3] *= factor
+    assert gram_of([features]).precision == "float64"
+    assert gram_of([features], precision="float32").precision == "float32"

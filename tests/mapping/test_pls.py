@@ -269,7 +269,7 @@ def test_the_number_of_components_is_chosen_on_held_out_training_stimuli(times: 
     mapping = PLSMapping(n_components=12, choose_components=True)
     chosen = mapping.chosen_components(gram, targets, train, times=times)
     for split, rows in enumerate(stimuli):
-        inner = np.tile(inner_split(rows, seed=split), times)
+        inner = np.tile(inner_split(rows), times)
         held = train[split] & ~inner
         r = []
         for n in range(1, 13):
@@ -314,3 +314,15 @@ def test_the_scale_and_the_order_of_the_neuroids_change_nothing_but_joint_pls_de
     np.testing.assert_allclose(mapping.cross_predict(gram, 7 * targets - 3, train)[0], 7 * plain - 3, atol=1e-8)
     alone = np.concatenate([mapping.cross_predict(gram, targets[..., part], train)[0] for part in (slice(4), slice(4, 8))], axis=-1)
     assert np.abs(alone - plain).max() > 0.01 * plain.std()
+
+
+def test_the_number_of_components_does_not_depend_on_the_company_of_a_split() -> None:
+    rng = np.random.default_rng(0)
+    features, train = rng.standard_normal((60, 20)), np.stack([rng.permutation(60) < 45 for _ in range(3)])
+    targets = (features[:, :4] @ rng.standard_normal((4, 5)) + rng.standard_normal((60, 5)))[None]
+    mapping = PLSMapping(n_components=10, choose_components=True)
+    gram = gram_of([features])
+    together = mapping.cross_predict(gram, targets, train)
+    for split in (2, 1, 0):
+        (alone,) = mapping.cross_predict(gram, targets, train[[split]])
+        np.testing.assert_allclose(alone, together[split], atol=1e-10)
