@@ -149,12 +149,13 @@ def score(
         result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli)}
         summaries[config.mapping] = summarise(result)
         inside = target / config.mapping if len(configs) > 1 else target
+        replaced = (inside / "result.nc").exists()
         save_result(result, inside / "result.nc")
         plot_curve(result, inside / "curve.png")
         _write_json(summaries[config.mapping], inside / "summary.json")
         if not as_json:
             (_say_layers if layer == "all" else _say_result)(result)
-            _say_formula(result, inside, interval=layer != "all")
+            _say_formula(result, f"{'Replaced' if replaced else 'Written'}: {inside}", interval=layer != "all")
     if as_json:
         print(json.dumps(summaries if len(configs) > 1 else summaries[configs[0].mapping]))
 
@@ -659,7 +660,7 @@ def _say_what(result: xr.Dataset, what: str) -> None:
     out.print(f"[bold]{attrs['model']} {what}[/bold] against {attrs['region']}, {attrs['mapping_name']}, {attrs['time_mode']}{control}")
 
 
-def _say_formula(result: xr.Dataset, target: Path, *, interval: bool) -> None:
+def _say_formula(result: xr.Dataset, written: str, *, interval: bool) -> None:
     from neurofit.result import count_missing
 
     attrs = result.attrs
@@ -668,7 +669,7 @@ def _say_formula(result: xr.Dataset, target: Path, *, interval: bool) -> None:
         out.print(f"Trials are missing: {left_out} neuroids are left out in some time bin, {in_halves} in some trial halves.")
     said = f" interval: {attrs['interval']}." if interval else ""
     out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median.{said}[/dim]")
-    out.print(f"Written: {target}/result.nc, curve.png, summary.json", soft_wrap=True)
+    out.print(f"{written}/result.nc, curve.png, summary.json", soft_wrap=True)
 
 
 def _recording_name(recording: Recording) -> str:

@@ -109,7 +109,7 @@ def test_kept_grams_are_used_listed_and_removed(neurofit: Any, registered: Any, 
     call = ("score", "--model", "timedecay_tiny", "--region", "V4", "--recording", "small", "--mapping", "ridge", "--keep-grams")
     first, again = neurofit(*call), neurofit(*call)
     assert first[0] == again[0] == 0
-    assert first[1] == again[1]
+    assert first[1].split("Written")[0] == again[1].split("Replaced")[0]
     assert "images through the model" in first[2]
     code, out, _ = neurofit("cache", "ls")
     assert code == 0
@@ -122,7 +122,10 @@ def test_kept_grams_are_used_listed_and_removed(neurofit: Any, registered: Any, 
 
 
 def test_the_default_folder_is_named_by_what_was_scored(neurofit: Any, registered: Any, tmp_path: Path) -> None:
-    assert neurofit(*SCORE, "V4")[0] == 0
+    code, out, _ = neurofit(*SCORE, "V4")
+    assert code == 0
+    assert "Written: neurofit-results/timedecay_tiny_V4_small/result.nc" in out
+    assert "Replaced: neurofit-results/timedecay_tiny_V4_small/result.nc" in neurofit(*SCORE, "V4", "--reduce", "pca:5")[1]
     assert (tmp_path / "neurofit-results" / "timedecay_tiny_V4_small" / "summary.json").is_file()
 
 
