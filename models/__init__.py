@@ -35,6 +35,7 @@ __all__ = [
     "list_models",
     "load_weights",
     "model_info",
+    "model_options",
     "register_cell",
     "register_model",
     "save_weights",
@@ -69,7 +70,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int 
         If the name, an option or the seed is wrong, or there are no such weights.
     """
     build = MODELS[name]
-    options = _options(build)
+    options = model_options(name)
     for option in overrides:
         check_option(f"option of {name}", option, options)
     if pretrained is False:
@@ -103,9 +104,9 @@ def model_info(name: str) -> ModelInfo:
     return INFO[check_option("model", name, MODELS)]
 
 
-def _options(build: Callable[..., Any]) -> list[str]:
-    """Return the options of a registered function but its seed: those it names, and those of all ConvRNNs if it takes them."""
-    parameters = inspect.signature(build).parameters.values()
+def model_options(name: str) -> list[str]:
+    """Return the options that `create_model` passes on to a model, beside its seed: its own, and those of all ConvRNNs if it is one."""
+    parameters = inspect.signature(MODELS[name]).parameters.values()
     named = [each.name for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
     common = ModelOptions.__annotations__ if len(named) < len(parameters) else ()
     return [option for option in (*named, *common) if option != "seed"]

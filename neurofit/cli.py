@@ -198,7 +198,7 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, p
 def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")]) -> None:
     """Describe a model or a recording."""
     from neurofit.data_loaders import describe_recording, list_recordings
-    from neurofit.models import list_models, model_info
+    from neurofit.models import list_models, model_info, model_options
 
     check_option("model or recording", name, [*list_models(), *list_recordings()])
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -228,6 +228,7 @@ def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")
                 for key, shown in info.presentations.items()
             ),
             "decoder": info.decoder,
+            "options": ", ".join(model_options(name)),
             "weights": _say_weights(info) + (f": neurofit weights get {name}" if info.is_published and not info.has_weights else ""),
             "ImageNet": f"top-1 {info.top1:g} %, top-5 {info.top5:g} % (as its authors report)" if info.is_published else "",
             "published": info.reference,

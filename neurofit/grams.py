@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import warnings
 from collections import Counter
@@ -126,7 +127,8 @@ class Grams:
             "reduction": [self.reduction.rule, self.reduction.seed],
         }
         name = hashlib.sha256(json.dumps(what).encode()).hexdigest()
-        return home() / "grams" / self.activations.fingerprint[:32] / f"{name[:32]}.safetensors"
+        folder = f"{re.sub(r'[^A-Za-z0-9_-]', '_', self.activations.model)}-{self.activations.fingerprint[:24]}"
+        return home() / "grams" / folder / f"{layer}-{time_bins[0][0]}-{time_bins[-1][1]}-{name[:24]}.safetensors"
 
 
 def _save(gram: Gram, path: Path) -> None:
