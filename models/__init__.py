@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

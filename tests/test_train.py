@@ -282,11 +282,12 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path: Path, monkeypatc
             raise OSError(28, "No space left on device")
         save(tensors, path, metadata=metadata)
 
-    save = training.save_file
-    monkeypatch.setattr(training, "save_file", fail)
+    state = import_module("neurofit.training_state")
+    save = state.save_file
+    monkeypatch.setattr(state, "save_file", fail)
     with pytest.raises(MachineError, match="No space left"):
         train(net(), image_set(), CONFIG, out=tmp_path)
-    monkeypatch.setattr(training, "save_file", save)
+    monkeypatch.setattr(state, "save_file", save)
     train(resumed := net(seed=3), image_set(), CONFIG, out=tmp_path, resume=True)
     train(straight := net(), image_set(), CONFIG, out=tmp_path / "straight")
     assert weights_sha256(resumed) == weights_sha256(straight)
