@@ -42,16 +42,20 @@ class Team:
         devices = [self.device.index or 0] if self.device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=devices, find_unused_parameters=some_unused)
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let the optimizer step; on a TPU, take the mean of gradients first and run what has been recorded after."""
+    def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take the mean of gradients over the processes of a TPU; elsewhere the module from `share` has done so."""
         if self.device.type == "xla":
             import torch_xla.core.xla_model as xm
 
             xm.reduce_gradients(optimizer)
-            optimizer.step()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let the optimizer step; on a TPU, run what has been recorded after."""
+        optimizer.step()
+        if self.device.type == "xla":
+            import torch_xla.core.xla_model as xm
+
             xm.mark_step()
-        else:
-            optimizer.step()
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of a tensor over the processes."""

@@ -229,6 +229,7 @@ def train(
                 group["lr"] = lr
             torch.manual_seed(config.seed * 1_000_003 + step)  # whatever a module draws (dropout) depends on the step alone
             loss, top1 = _gradients(objective, network, optimizer, batch, config, team)
+            team.average_gradients(optimizer)
             if config.clip is not None:
                 nn.utils.clip_grad_value_(network.parameters(), config.clip)
             team.step(optimizer)

@@ -28,7 +28,7 @@ def test_without_torch_xla_one_is_told_what_to_install() -> None:
         pass
 
 
-def test_on_a_tpu_gradients_are_meaned_before_the_step_and_the_graph_runs_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_tpu_gradients_are_meaned_first_and_the_graph_runs_after_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     xla = {name: ModuleType(name) for name in ("torch_xla", "torch_xla.core", "torch_xla.core.xla_model", "torch_xla.runtime")}
     model, runtime = xla["torch_xla.core.xla_model"], xla["torch_xla.runtime"]
@@ -60,6 +60,7 @@ def test_on_a_tpu_gradients_are_meaned_before_the_step_and_the_graph_runs_after(
         weights = nn.Linear(1, 1)
         optimizer = torch.optim.SGD(weights.parameters())
         monkeypatch.setattr(optimizer, "step", lambda: done.append("step"))
+        team.average_gradients(optimizer)
         team.step(optimizer)
         assert done == ["mean", "step", "run"]
         assert team.share(weights, some_unused=False) is weights
