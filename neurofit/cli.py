@@ -95,13 +95,13 @@ def score(
     from neurofit.extract import count_units, extract, extract_when_needed
     from neurofit.plot import plot_curve
     from neurofit.presets import make_config
-    from neurofit.protocol import find_presentation
+    from neurofit.protocol import PRECISIONS, find_presentation
     from neurofit.result import save_result, summarise
     from neurofit.score import estimate, layers_to_fit, make_mapping, score_many
     from neurofit.time_bins import timestep_weights
 
     _set_offline(offline)
-    check_option("precision", precision, ("float32", "bfloat16"))
+    check_option("precision", precision, PRECISIONS)
     configs = [
         make_config(
             preset,

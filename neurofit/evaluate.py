@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from neurofit.batches import Batch
 from neurofit.errors import NeurofitError
+from neurofit.protocol import layout_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def evaluate(
     """
     device = torch.device(device)
     was_training = model.training
-    layout = getattr(model, "memory_format", torch.preserve_format)
+    layout = layout_of(model)
     network = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     total, loss, decoded = 0, 0.0, torch.zeros(2)
     over_time: dict[int, Tensor] = {}

@@ -21,14 +21,12 @@ from torch.nn import functional
 from neurofit.errors import MachineError, NeurofitError, check_option
 from neurofit.home import home
 from neurofit.presentation import Presentation
-from neurofit.protocol import Model, find_layers, find_presentation, weights_sha256
+from neurofit.protocol import PRECISIONS, Model, find_layers, find_presentation, layout_of, weights_sha256
 from neurofit.stimuli import StimulusSet
 from neurofit.time_bins import TimeBin, covered_bins, timestep_weights
 
 GRAY = 128 / 255
 """What surrounds an image that is smaller than the model's field, in [0, 1]; Brain-Score's gray."""
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 LARGEST_BATCH = (32, 256)
 """Images per batch at most, on a CPU and on a GPU; larger ones are no faster."""
@@ -179,7 +177,7 @@ def extract(
             f"None of the time bins lies in the unroll of {model.name}: {shown.n_timesteps} timesteps of {model.ms_per_timestep} ms."
         )
     dtype = PRECISIONS[check_option("precision", precision, PRECISIONS)]
-    layout = getattr(model, "memory_format", torch.preserve_format)
+    layout = layout_of(model)
     network = model.to(device, memory_format=layout).eval() if isinstance(model, torch.nn.Module) else model  # type: ignore[call-overload]
     if batch_size is not None and batch_size < 1:
         raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from neurofit.errors import NeurofitError, check_option
+from neurofit.mapping import Reduction
 from neurofit.registry import Registry
 
 OPTIONS = {
@@ -126,9 +127,7 @@ class ScoreConfig:
             raise NeurofitError(f"window is (start, end) in ms; got {self.window!r}.")
         if self.seed < 0:
             raise NeurofitError(f"A seed is a whole number from 0 on; got {self.seed}.")
-        kind, _, number = self.reduce.partition(":")
-        if self.reduce != "none" and (kind not in ("srp", "pca") or not (number.isascii() and number.isdigit()) or int(number) < 1):
-            raise NeurofitError(f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {self.reduce!r}.')
+        Reduction(self.reduce)  # refuses what is none
         for name in ("n_components", "n_splits", "n_halves", "n_bootstraps", "min_neuroids"):
             if getattr(self, name) < 1:
                 raise NeurofitError(f"{name} must be at least 1; got {getattr(self, name)}.")

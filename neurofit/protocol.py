@@ -57,6 +57,16 @@ class Model(Protocol):
         ...
 
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""How precise a model's convolutions are, by name; bfloat16 is torch's autocast."""
+
+
+def layout_of(model: object) -> torch.memory_format:
+    """Return how a model says its tensors are laid out best (`memory_format`); others may depend on the order that they were given."""
+    layout: torch.memory_format = getattr(model, "memory_format", torch.preserve_format)
+    return layout
+
+
 def find_presentation(model: Model, presentation: str | Presentation) -> Presentation:
     """Return a model's presentation by name, or the explicit one that was given."""
     if isinstance(presentation, Presentation):

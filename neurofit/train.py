@@ -24,11 +24,11 @@ from neurofit.evaluate import Accuracy, evaluate, n_correct
 from neurofit.home import atomic_file
 from neurofit.image_sets import ImageSet
 from neurofit.models.weight_files import save_weights
+from neurofit.protocol import PRECISIONS, layout_of
 from neurofit.team import Team, joined
 from neurofit.training_state import Metrics, TrainingState, read_checkpoint
 
 SCHEDULES = ("constant", "step", "cosine")
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LOSSES = ("decoder", "all")
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -210,7 +210,7 @@ def train(
     with joined(device) as team:
         batches = _batches(model, images, config, team)
         n_steps = config.epochs * batches.steps_per_epoch
-        network: Any = model.to(team.device, memory_format=_layout(model))  # type: ignore[call-overload]
+        network: Any = model.to(team.device, memory_format=layout_of(model))  # type: ignore[call-overload]
         optimizer = make_optimizer(network, config)
         state = TrainingState(network, optimizer, average=None if config.ema is None else copy.deepcopy(network.state_dict()))
         record = _described(network, images, config)
@@ -281,7 +281,7 @@ class Trial:
 def try_step(model: nn.Module, config: TrainConfig, *, device: str | torch.device = "cpu") -> Trial:
     """Measure one training step of a copy of the model, on random images; the second of two, without the optimizer."""
     device = torch.device(device)
-    network = copy.deepcopy(model).to(device, memory_format=_layout(model))  # type: ignore[call-overload]
+    network = copy.deepcopy(model).to(device, memory_format=layout_of(model))  # type: ignore[call-overload]
     network.recompute = config.recompute
     objective = _Objective(network, config)
     n = max(1, config.batch_size // config.accumulate)
@@ -348,7 +348,7 @@ def _gradients(
     objective.train()
     loss, correct = torch.zeros((), device=team.device), torch.zeros(())
     parts = list(zip(batch[0].chunk(config.accumulate), batch[1].chunk(config.accumulate), strict=True))
-    dtype, layout = PRECISIONS[config.precision], _layout(model)
+    dtype, layout = PRECISIONS[config.precision], layout_of(model)
     for i, (images, labels) in enumerate(parts):
         share = len(labels) / len(batch[1])
         apart = objective.no_sync() if i + 1 < len(parts) and isinstance(objective, DistributedDataParallel) else nullcontext()
@@ -385,12 +385,6 @@ def _input_size(model: nn.Module) -> int:
     if not isinstance(size, int):
         raise NeurofitError(f"A model to train says its images' height and width in `input_size`; {type(model).__name__} does not.")
     return size
-
-
-def _layout(model: nn.Module) -> torch.memory_format:
-    """Return how a model says its tensors are laid out best; other modules may depend on the order that they were given."""
-    layout: torch.memory_format = getattr(model, "memory_format", torch.preserve_format)
-    return layout
 
 
 def _some_unused(model: nn.Module) -> bool:
