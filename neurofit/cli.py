@@ -13,29 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
+from neurofit.tables import duration, err, out, recording_name, say_accuracy, say_formula, say_layers, say_plan, say_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import xarray as xr
-
     from neurofit.assemblies import Recording
-    from neurofit.evaluate import Accuracy
     from neurofit.models import ModelInfo
-    from neurofit.presets import ScoreConfig
-    from neurofit.protocol import Model
     from neurofit.registry import Registry
-    from neurofit.score import Estimate
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 app = typer.Typer(
     name="neurofit",
@@ -52,7 +42,6 @@ app.add_typer(weights_of_models, name="weights")
 cache = typer.Typer(no_args_is_help=True, help="See and remove what neurofit keeps on this machine (NEUROFIT_HOME).")
 app.add_typer(cache, name="cache")
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
 ZERO_FIXED = "Take decays as 0 that the reference fixes at 0, whatever the checkpoint says."
 _said: set[str] = set()
 """Kinds of notes that have been printed."""
@@ -130,7 +119,7 @@ def score(
         if not as_json:
             steps = timestep_weights(responses.time_bins, n_timesteps=shown.n_timesteps, ms_per_timestep=network.ms_per_timestep)
             plan = estimate(units, responses, configs, n_timesteps=int(steps.any(axis=0).sum()))
-            _say_plan(network, origin, responses, configs, units, plan, device=device)
+            say_plan(network, origin, responses, configs, units, plan, device=device)
         features = (extract_when_needed if keep_grams else extract)(
             network,
             responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli,
@@ -154,8 +143,8 @@ def score(
         plot_curve(result, inside / "curve.png")
         _write_json(summaries[config.mapping], inside / "summary.json")
         if not as_json:
-            (_say_layers if layer == "all" else _say_result)(result)
-            _say_formula(result, f"{'Replaced' if replaced else 'Written'}: {inside}", interval=layer != "all")
+            (say_layers if layer == "all" else say_result)(result)
+            say_formula(result, f"{'Replaced' if replaced else 'Written'}: {inside}", interval=layer != "all")
     if as_json:
         print(json.dumps(summaries if len(configs) > 1 else summaries[configs[0].mapping]))
 
@@ -254,7 +243,7 @@ def get(
         validate_recording(recording)
     shape = recording.responses.sizes
     out.print(
-        f"{_recording_name(recording)}: {len(recording.stimuli)} stimuli, {shape['presentation']:,} presentations, "
+        f"{recording_name(recording)}: {len(recording.stimuli)} stimuli, {shape['presentation']:,} presentations, "
         f"{shape['neuroid']} neuroids in {', '.join(recording.regions)}, {shape['time_bin']} time bins. Kept in {home()}.",
         soft_wrap=True,
     )
@@ -366,7 +355,7 @@ def train(
         out.print(f"  {recipe}: {lasts}, batches of {config.batch_size}, lr {config.lr:g}, {config.schedule}; {where}")
         out.print(
             f"  about {trial.images_per_s:,.0f} images/s and {max(trial.n_bytes / 1e9, 0.1):.1f} GB in a process: "
-            f"{_duration(n_images / trial.images_per_s / int(os.environ.get('WORLD_SIZE', '1')))}"
+            f"{duration(n_images / trial.images_per_s / int(os.environ.get('WORLD_SIZE', '1')))}"
         )
     with _progress() as report:
         bar = report("training steps") if leads else None
@@ -383,7 +372,7 @@ def train(
     if leads:
         for reason in done.unreadable:
             err.print(f"Left out: {reason}", markup=False)
-        _say_accuracy(done.accuracy, "test images")
+        say_accuracy(done.accuracy, "test images")
         out.print(f"Written: {done.weights}. neurofit score --model {model} --region IT --weights {done.weights}", soft_wrap=True)
 
 
@@ -420,18 +409,7 @@ def eval_(
         print(json.dumps(asdict(found)))
     else:
         out.print(f"[bold]{model}[/bold] ({origin}) on [bold]{images.name}[/bold]")
-        _say_accuracy(found, "test images")
-
-
-def _say_accuracy(found: Accuracy, what: str) -> None:
-    out.print(f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.n_images:,} {what}; cross-entropy {found.loss:.3f}")
-    if found.by_timestep:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("timestep", "top-1", "top-5"):
-            table.add_column(column, justify="right")
-        for timestep, (top1, top5) in found.by_timestep.items():
-            table.add_row(str(timestep), f"{top1:.2%}", f"{top5:.2%}")
-        out.print(table)
+        say_accuracy(found, "test images")
 
 
 def main() -> None:
@@ -586,111 +564,6 @@ def _is_here(name: str) -> bool:
     from neurofit.home import home
 
     return any((home() / "recordings" / name).glob("*"))
-
-
-def _say_plan(
-    model: Model, origin: str, recording: Recording, configs: list[ScoreConfig], units: dict[str, int], plan: Estimate, *, device: str
-) -> None:
-    from neurofit.score import make_mapping
-
-    bins, config = recording.time_bins, configs[0]
-    sizes = recording.responses.sizes
-    out.print(f"[bold]{model.name}[/bold] ({origin}) against [bold]{config.region}[/bold] of {_recording_name(recording)}")
-    out.print(
-        f"  {len(recording.stimuli)} images, {sizes['presentation']:,} presentations, {sizes['neuroid']} neuroids, "
-        f"{len(bins)} time bin{'s' * (len(bins) > 1)} in {bins[0][0]}-{bins[-1][1]} ms"
-    )
-    layers = Padding(f"layers {', '.join(f'{layer} ({count:,} units)' for layer, count in units.items())} on {device}", (0, 0, 0, 2))
-    out.print(layers)
-    out.print(
-        f"  {', '.join(make_mapping(c).name for c in configs)}, {config.time_mode}, {config.preset}: "
-        f"{config.n_splits} splits x {config.n_halves} trial halves"
-    )
-    memory, disk = (f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.n_bytes, plan.disk_bytes))
-    out.print(f"  {plan.n_fits:,} fits in about {_duration(plan.seconds)}, {memory} of memory, {disk} of disk for activations")
-
-
-def _say_result(result: xr.Dataset) -> None:
-    from neurofit.result import bin_groups
-
-    for i, layer in enumerate(result.layer.values):
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("ms", justify="right")
-        for column in ("score", "interval", "r", "expl. var.", "ceiling", "neuroids"):
-            table.add_column(column, justify="right")
-        for start, end, row in bin_groups(result, i):
-            table.add_row(
-                f"{start}-{end}",
-                _number(row["curve"]),
-                f"{_number(row['curve_low'])} to {_number(row['curve_high'])}" if row["curve"] == row["curve"] else "",
-                _number(row["curve_r_xy"]),
-                _number(row["curve_explained_variance"]),
-                _number(row["ceiling"]),
-                f"{row['n_neuroids']:.0f}" if row["n_neuroids"] else "none reliable",
-            )
-        _say_what(result, str(layer))
-        out.print(table)
-        perfect = result.attrs["perfect_score"]
-        out.print(f"{_terminal_curve(result.curve.values[i] / perfect)}  0 to {perfect:g}, one mark per bin; . no score")
-
-
-def _say_layers(result: xr.Dataset) -> None:
-    from neurofit.result import layer_rows
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("layer")
-    for column in ("best", "at ms", "bins", "mean", "r", "ceiling", "chosen"):
-        table.add_column(column, justify="right")
-    for row in layer_rows(result):
-        at = f"{row['start']}-{row['end']}" if row["best"] == row["best"] else ""
-        chosen = "" if not row["chosen"] else f"{row['chosen']} of {len(result.train)}"
-        means = (_number(row[name]) for name in ("score", "r_xy", "ceiling"))
-        table.add_row(row["layer"], _number(row["best"]), at, str(row["bins"]), *means, chosen)
-    _say_what(result, "all layers")
-    out.print(table)
-    out.print(
-        "[dim]best: highest bin. bins: how many have a score; mean, r, ceiling: over these. chosen: splits in which the layer predicts "
-        "held-out training stimuli best.[/dim]"
-    )
-
-
-def _say_what(result: xr.Dataset, what: str) -> None:
-    attrs = result.attrs
-    control = "  CONTROL: stimuli shuffled" if attrs["shuffled_stimuli"] else ""
-    out.print()
-    out.print(f"[bold]{attrs['model']} {what}[/bold] against {attrs['region']}, {attrs['mapping_name']}, {attrs['time_mode']}{control}")
-
-
-def _say_formula(result: xr.Dataset, written: str, *, interval: bool) -> None:
-    from neurofit.result import count_missing
-
-    attrs = result.attrs
-    left_out, in_halves = count_missing(result)
-    if left_out or in_halves:
-        out.print(f"Trials are missing: {left_out} neuroids are left out in some time bin, {in_halves} in some trial halves.")
-    said = f" interval: {attrs['interval']}." if interval else ""
-    out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median.{said}[/dim]")
-    out.print(f"{written}/result.nc, curve.png, summary.json", soft_wrap=True)
-
-
-def _recording_name(recording: Recording) -> str:
-    return f"{recording.name} (SIMULATED)" if recording.simulated else recording.name
-
-
-def _terminal_curve(values: Any) -> str:
-    return "".join("." if v != v else BLOCKS[min(8, max(0, round(8 * float(v))))] for v in values)
-
-
-def _duration(seconds: float) -> str:
-    """Return a rough time: it is an estimate."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 1):.0f} s"
-
-
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.2f}"
 
 
 def _documented(kind: str) -> Registry[Any]:
