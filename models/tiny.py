@@ -1,4 +1,8 @@
-"""Small ConvRNNs of the shallow shape for 64 pixels and a laptop: maps of 32, 16, 8, 8, 4 pixels, then a mean and a linear readout."""
+"""Small ConvRNNs of the shallow shape for 32 pixels, with weights trained on CIFAR-10: maps of 16, 8, 4, 4 and 4 pixels, and a mean.
+
+All have 209,000 to 223,000 parameters: what a cell spends on its recurrence, its layers lack in channels, so that their accuracies
+compare (docs/tiny_zoo.md). `neurofit train --model NAME --data cifar10 --recipe cifar10-tiny` made every one of them.
+"""
 
 from __future__ import annotations
 
@@ -6,79 +10,122 @@ from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 from neurofit.models.catalogue import ModelOptions, assemble, register_model
-from neurofit.models.convrnn import ConvRNN
+from neurofit.models.convrnn import ConvRNN, presentations
 from neurofit.models.initialisers import KernelInitialiser, VarianceScaling
 from neurofit.models.layer import Conv, Layer
+from neurofit.presentation import Presentation
 
 _WEIGHT = VarianceScaling()
 
 _FAMILY: dict[str, Any] = {
     "family": "tiny",
     "region_layers": {"V4": ("conv3",), "IT": ("conv5",)},
-    "input_size": 64,
+    "input_size": 32,
     "n_classes": 10,
+    # Each recurrent layer is passed five times until the readout; the image is on for 100 ms, as in the recordings.
+    "presentations": presentations(6, Presentation(n_timesteps=10)),
     "reference": "neurofit; cells of Nayebi et al. 2022, Neural Computation 34(8)",
 }
+
+
+@register_model(cell="memoryless", **_FAMILY)
+def feedforward_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """No recurrence: plain cells in wider layers."""
+    return assemble("feedforward_tiny", _layers("memoryless", 92), **options)
 
 
 @register_model(cell="timedecay", **_FAMILY)
 def timedecay_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
     """Leaky integrators in conv3 to conv5."""
     # At the reference's initial decay of 0 an untrained model has no memory at all. At 0.8 a step of 10 ms it forgets with a
-    # time constant of 45 ms: 150 ms after the image conv3 still tells images apart (std over images 0.06 of 0.7; at 0.5 it is
-    # 0.0003). A lasting input grows 5 times, so the kernels start smaller, which keeps the standard deviations at 1 to 3.5.
-    specs = _layers("timedecay", weight=VarianceScaling(0.2), cell_options={"initial_decay": 0.8})
-    return assemble("timedecay_tiny", specs, **options)
+    # time constant of 45 ms. A lasting input grows 5 times, so the kernels start smaller.
+    table = _layers("timedecay", 92, weight=VarianceScaling(0.2), cell_options={"initial_decay": 0.8})
+    return assemble("timedecay_tiny", table, **options)
 
 
 @register_model(cell="simplernn", **_FAMILY)
 def simplernn_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """SimpleRNN cells with layer norm."""
-    # The layer norm holds the activity: standard deviations 0.8, whatever the kernels.
-    return assemble("simplernn_tiny", _layers("simplernn"), **options)
+    """SimpleRNN ("vanilla" recurrent) cells, without layer norm."""
+    return assemble("simplernn_tiny", _layers("simplernn", 50, cell_options={"norm": False}), **options)
+
+
+@register_model(cell="simplernn", **_FAMILY)
+def rnn_bypass_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """simplernn_tiny whose input also reaches the output directly (bypassing)."""
+    return assemble("rnn_bypass_tiny", _layers("simplernn", 50, cell_options={"norm": False, "bypassing": True}), **options)
+
+
+@register_model(cell="simplernn", **_FAMILY)
+def rnn_gating_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """simplernn_tiny whose state gates what is kept and what is let in (gating)."""
+    return assemble("rnn_gating_tiny", _layers("simplernn", 38, cell_options={"norm": False, "gating": True}), **options)
+
+
+@register_model(cell="simplernn", **_FAMILY)
+def rnn_bypass_gating_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """simplernn_tiny with bypassing and gating."""
+    table = _layers("simplernn", 38, cell_options={"norm": False, "bypassing": True, "gating": True})
+    return assemble("rnn_bypass_gating_tiny", table, **options)
+
+
+@register_model(cell="gru", **_FAMILY)
+def gru_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """GRUs."""
+    return assemble("gru_tiny", _layers("gru", 32), **options)
 
 
 @register_model(cell="lstm", **_FAMILY)
 def lstm_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
     """LSTMs with 3 x 3 kernels, without layer norm or peepholes."""
-    # 48 hidden channels throughout: with 64 in conv4 and conv5 it would have more parameters than the largest of the others.
-    # Glorot's kernels let the activity fade from layer to layer (standard deviations 0.25, 0.1, 0.03 at step 8); with a scale of
-    # 4 they are 0.3, 0.25, 0.15.
-    specs = _layers("lstm", cell_channels=48, cell_options={"weight": VarianceScaling(4.0)})
-    return assemble("lstm_tiny", specs, **options)
+    # Glorot's kernels let the activity fade from layer to layer.
+    return assemble("lstm_tiny", _layers("lstm", 28, cell_options={"weight": VarianceScaling(4.0)}), **options)
+
+
+@register_model(cell="ugrnn", **_FAMILY)
+def ugrnn_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """UGRNNs."""
+    return assemble("ugrnn_tiny", _layers("ugrnn", 38), **options)
+
+
+@register_model(cell="intersectionrnn", **_FAMILY)
+def intersectionrnn_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """Intersection RNNs."""
+    return assemble("intersectionrnn_tiny", _layers("intersectionrnn", 28), **options)
 
 
 @register_model(cell="rgc", **_FAMILY)
 def rgc_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
     """Reciprocal gated cells (RGC-S)."""
-    # Glorot uniform as in rgc_shallow: standard deviations 0.3 to 1.3. The gates start half open: a step keeps about half, and
-    # 150 ms after the image conv3 has under 1 % of it left. Larger tau kernels remember longer, but conv5 then grows without bound.
-    return assemble("rgc_tiny", _layers("rgc"), **options)
+    return assemble("rgc_tiny", _layers("rgc", 32), **options)
+
+
+@register_model(cell="rgc", **_FAMILY)
+def rgc_feedback_tiny(**options: Unpack[ModelOptions]) -> ConvRNN:
+    """rgc_tiny with long-range feedback: conv4 to conv3, conv5 to conv3 and to conv4."""
+    feedback = (("conv4", "conv3"), ("conv5", "conv3"), ("conv5", "conv4"))
+    return assemble("rgc_feedback_tiny", _layers("rgc", 32), feedback=feedback, **options)
 
 
 def _layers(
-    cell: str,
-    *,
-    weight: KernelInitialiser = _WEIGHT,
-    cell_channels: int | None = None,
-    cell_options: Mapping[str, Any] | None = None,
+    cell: str, channels: int, *, weight: KernelInitialiser = _WEIGHT, cell_options: Mapping[str, Any] | None = None
 ) -> Callable[[int], tuple[Layer, ...]]:
-    def recurrent(name: str, channels: int, *, pool: bool) -> Layer:
+    """Return the table of one cell with so many channels in its three layers, as a function of the number of classes."""
+
+    def recurrent(name: str, *, pool: bool = False) -> Layer:
         return Layer(
             name,
             Conv(channels, 3, weight=weight),
             before_cell=("elu",),  # for every cell, so that also the leaky integrator is nonlinear
             cell=cell,
-            cell_channels=cell_channels,
             cell_options=cell_options or {},
             after_cell=("max_pool",) if pool else (),
         )
 
     return lambda n_classes: (
-        Layer("conv1", Conv(32, 7, stride=2), before_cell=("elu",)),
+        Layer("conv1", Conv(32, 5, stride=2), before_cell=("elu",)),
         Layer("conv2", Conv(48, 3), before_cell=("elu",), after_cell=("max_pool",)),
-        recurrent("conv3", 48, pool=True),
-        recurrent("conv4", 64, pool=False),
-        recurrent("conv5", 64, pool=True),
+        recurrent("conv3", pool=True),
+        recurrent("conv4"),
+        recurrent("conv5"),
         Layer("imnetds", Conv(n_classes, 1), before_conv=("mean",)),
     )

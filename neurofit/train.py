@@ -26,7 +26,7 @@ from neurofit.image_sets import ImageSet
 from neurofit.models.weight_files import save_weights
 from neurofit.protocol import PRECISIONS, layout_of
 from neurofit.team import Team, joined
-from neurofit.training_state import Metrics, TrainingState, read_checkpoint
+from neurofit.training_state import Metrics, TrainingState, code_version, read_checkpoint
 
 SCHEDULES = ("constant", "step", "cosine")
 LOSSES = ("decoder", "all")
@@ -257,7 +257,7 @@ def train(
             accuracy = _test(network, images, config, team)
         path = folder / f"{getattr(model, 'name', type(model).__name__)}.safetensors"
         if team.leads:
-            card = {**record, "step": n_steps, "top1": accuracy.top1, "top5": accuracy.top5}
+            card = {**record, **code_version(), "step": n_steps, "top1": accuracy.top1, "top5": accuracy.top5}
             save_weights(network, path, metadata={"training": json.dumps(card)})
         return Trained(weights=path, accuracy=accuracy, unreadable=tuple(sorted(set(batches.unreadable))))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +140,17 @@ def _open_board(folder: Path) -> Any:
     except ImportError as error:
         raise NeurofitError(f"TensorBoard is not installed ({error}): pip install 'neurofit[tensorboard]'.") from error
     return SummaryWriter(str(folder))
+
+
+def code_version() -> dict[str, str]:
+    """Return the version of neurofit, and the commit of its source where that is a git checkout; "+" marks one with changes."""
+    known = {"neurofit": version("neurofit")}
+    source = Path(__file__).resolve().parents[1]
+    if (source / ".git").exists():
+        try:
+            asked = partial(subprocess.run, cwd=source, capture_output=True, text=True, check=True, timeout=10)
+            changed = asked(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
+            known["commit"] = asked(["git", "rev-parse", "HEAD"]).stdout.strip() + ("+" if changed else "")
+        except (OSError, subprocess.SubprocessError):
+            pass  # without git there is a version only
+    return known

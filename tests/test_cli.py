@@ -303,7 +303,7 @@ def test_an_equation_in_brackets_is_printed_as_it_stands(neurofit: Any) -> None:
     assert "[i; j; f; o] = LN(W * [x; h] + b)" in out
 
 
-@pytest.mark.parametrize(("name", "said"), [("rgc_tiny", "662,250"), ("hvm-sim", "SIMULATED"), ("cowley2023", "V4")])
+@pytest.mark.parametrize(("name", "said"), [("rgc_tiny", "219,482"), ("hvm-sim", "SIMULATED"), ("cowley2023", "V4")])
 def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     code, out, _ = neurofit("describe", name)
     assert code == 0

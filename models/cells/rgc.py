@@ -18,15 +18,16 @@ class RGC(Cell):
     """RGC-S, the dense form of rgc_shallow, state (c, o), output = o'.
 
     c' = ELU((1 - sigmoid(W_ctau * c)) c + (1 - sigmoid(W_cg * o)) (W_ic * x))
-    o' = ELU((1 - sigmoid(W_otau * o)) o + (1 - sigmoid(W_og * c + W_rg * u)) x)
+    o' = ELU((1 - sigmoid(W_otau * o)) o + (1 - sigmoid(W_og * c + W_rg * u)) (x + W_fb * fb))
 
-    Both lines use the old c and o; all kernels are 3 x 3 without bias. `u` is the layer's raw input. Without bypassing W_io * x
-    takes the place of x in the second line. Without gating all four gates are one half.
+    Both lines use the old c and o; all kernels are 3 x 3 without bias but W_fb, which is 1 x 1. `u` is the layer's raw input.
+    Without bypassing W_io * x takes the place of x in the second line. Without gating all four gates are one half.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; the channels of c, o and `x` are equal, and `u` has the height and width of `x`.
+        See `CellShapes`; the channels of c, o and `x` are equal, and `u` has the height and width of `x`. With `fb` there is a
+        feedback term, which enters where that of `RGCMedian` does; rgc_shallow has none.
     bypassing, gating
         The switches of the 2018 ablations; both are on in the published model.
 
@@ -37,6 +38,8 @@ class RGC(Cell):
     here they are not cut, so that the weights do not depend on the input size.
     """
 
+    takes_feedback = True
+
     def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:
         super().__init__(shapes)
         self.need_channels_of_x()
@@ -45,6 +48,7 @@ class RGC(Cell):
         channels = shapes.channels
         self.input_to_cell = Convolution(channels, channels, kernel=3, bias=False)  # W_ic
         self.input_to_out = None if bypassing else Convolution(channels, channels, kernel=3, bias=False)  # W_io
+        self.feedback = None if shapes.fb is None else Convolution(shapes.fb[0], channels, kernel=1, bias=False)  # W_fb
         self.cell_to_gates = self.out_to_gates = self.raw_to_out_gate = None
         if gating:
             self.cell_to_gates = Convolution(channels, 2 * channels, kernel=3, bias=False)  # W_ctau, W_og
@@ -59,6 +63,8 @@ class RGC(Cell):
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Return o' and (c', o')."""
         (to_cell, to_out, *to_gate), (c, o) = drive, state
+        if self.feedback is not None and fb is not None:
+            to_out = to_out + self.feedback(fb)
         cell_tau: Tensor | None = None
         cell_gate: Tensor | None = None
         out_tau: Tensor | None = None

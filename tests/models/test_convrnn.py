@@ -186,7 +186,8 @@ def test_a_full_pass_at_each_step_brings_the_image_to_every_layer_at_once(name: 
     model = create_model(name, input_size=32, unroll="feedforward-per-step")
     assert set(model.first_timestep.values()) == {0}
     validate_model(model)
-    assert not torch.equal(model(images()), create_model(name, input_size=32)(images()))
+    alike = torch.equal(model(images()), create_model(name, input_size=32)(images()))
+    assert alike == (name == "feedforward_tiny")  # what has no recurrence ends the same way
 
 
 def test_a_full_pass_of_a_net_without_recurrence_is_its_last_biological_step() -> None:
@@ -311,7 +312,7 @@ def test_asking_for_a_lower_layer_changes_nothing_in_it(name: str) -> None:
         assert all(torch.equal(a[layer], b[layer]) for layer in a)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [name for name in TINY if "feedback" not in name])
 def test_layers_above_the_asked_ones_are_not_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = create_model(name, input_size=32)
     monkeypatch.setattr(model.get_submodule("net.conv5"), "step", None)
@@ -332,8 +333,8 @@ def test_a_constant_image_is_convolved_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_neural_is_default_until_the_image_goes_off(name: str) -> None:
     model = create_model(name, input_size=32)
     default, neural = unrolled(model, images()), unrolled(model, images(), "neural")
-    assert (len(default), len(neural)) == (16, 26)
-    for timestep in range(16):
+    assert (len(default), len(neural)) == (model.presentations["default"].n_timesteps, 26)
+    for timestep in range(len(default)):
         for layer in model.layers:
             gone = timestep >= 10 + model.first_timestep[layer]
             if not gone:

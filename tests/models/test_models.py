@@ -67,7 +67,7 @@ CONVRNNS = [name for name in list_models() if model_info(name).family in ("shall
 
 def small(name: str) -> ConvRNN:
     """Return a model for smaller images, where its weights allow, that takes less of everybody's time."""
-    model = create_model(name, input_size=64 if model_info(name).family == "tiny" else 72)
+    model = create_model(name, input_size=32 if model_info(name).family == "tiny" else 72)
     assert isinstance(model, ConvRNN)
     return model
 
@@ -96,12 +96,11 @@ def test_what_is_known_of_a_model_is_what_is_built(name: str) -> None:
     for attribute in ("name", "region_layers", "input_size", "visual_degrees", "presentations", "mean", "std"):
         assert getattr(info, attribute) == getattr(model, attribute), attribute
     assert model.shapes[model.layers[-1]] == (info.n_classes, 1, 1)
-    assert name.split("_")[1] == info.family
-    assert name.split("_")[0] in (info.cell.split("_")[0], "feedforward")
+    assert info.family in name.split("_")
+    assert name.split("_")[0] in (info.cell.split("_")[0], "feedforward", "rnn")
     assert info.cell in {layer.spec.cell for layer in model.net.values()}  # type: ignore[union-attr]
     assert type(model.decoder) is DECODERS[info.decoder]
     assert {"default", "neural", "constant", "minimal"} <= set(model.presentations)
-    assert not info.has_weights
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -156,8 +155,8 @@ def test_the_2018_ablations_differ_from_the_plain_cell_by_their_switch(name: str
 @pytest.mark.parametrize("name", list_models("*_tiny"))
 def test_a_tiny_model_is_tiny(name: str) -> None:
     model = create_model(name)
-    assert parameters(model) < 700_000
-    assert [model.shapes[layer][1] for layer in model.layers] == [32, 16, 8, 8, 4, 1]
+    assert 209_000 < parameters(model) < 223_000  # so their accuracies compare
+    assert [model.shapes[layer][1] for layer in model.layers] == [16, 8, 4, 4, 4, 1]
 
 
 @pytest.mark.parametrize("name", list_models("*_tiny"))
@@ -178,7 +177,7 @@ def test_an_untrained_tiny_model_neither_fades_nor_bursts_nor_forgets_at_once(
     name: str, seed: int, random_images: Callable[..., Tensor]
 ) -> None:
     model = create_model(name, seed=seed)
-    images = torch.nn.functional.interpolate(random_images(8, 8), size=64, mode="bilinear")  # patches, as scenes have
+    images = torch.nn.functional.interpolate(random_images(8, 8), size=32, mode="bilinear")  # patches, as scenes have
     with torch.no_grad():
         for timestep, activations in model.unroll(images, "neural"):
             for layer in model.layers[2:5]:
@@ -188,12 +187,12 @@ def test_an_untrained_tiny_model_neither_fades_nor_bursts_nor_forgets_at_once(
                     assert 0.02 < float(maps.std()) < 10, (layer, timestep)
                 if 4 <= since < 10:
                     assert float((maps.std(dim=0) > 1e-4).float().mean()) > 0.99, (layer, timestep)
-                if 4 <= since < 14:  # the image is gone since 4 steps at most
+                if 4 <= since < (10 if name == "feedforward_tiny" else 14):  # the image is gone since 4 steps at most
                     assert float(maps.std(dim=0).mean()) > 0.02 * float(maps.std()), (layer, timestep)
 
 
 def test_patterns_choose_models() -> None:
-    assert list_models("*_tiny") == ["lstm_tiny", "rgc_tiny", "simplernn_tiny", "timedecay_tiny"]
+    assert list_models("rgc*_tiny") == ["rgc_feedback_tiny", "rgc_tiny"]
     assert list_models("rgc_shallow*") == ["rgc_shallow", "rgc_shallow_minimal"]
     assert list_models("nothing*") == []
 
