@@ -219,6 +219,7 @@ def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")
             "decoder": info.decoder,
             "options": ", ".join(model_options(name)),
             "weights": _say_weights(info) + (f": neurofit weights get {name}" if info.is_published and not info.has_weights else ""),
+            **_card_rows(info),
             "ImageNet": f"top-1 {info.top1:g} %, top-5 {info.top5:g} % (as its authors report)" if info.is_published else "",
             "published": info.reference,
         }
@@ -473,6 +474,20 @@ def _make_model(name: str, *, weights: str, seed: int, **options: Any) -> tuple[
     if weights == "auto":
         return create_model(name, pretrained=True, **options), "trained weights"
     return create_model(name, pretrained=weights, **options), f"weights of {weights}"
+
+
+def _card_rows(info: ModelInfo) -> dict[str, str]:
+    """Return how weights that lie here were trained, if it was by `neurofit train`."""
+    from neurofit.models.weight_files import training_card
+
+    card = training_card(info.weights) if info.has_weights else {}
+    if not card:
+        return {}
+    made = f"neurofit {card['neurofit']}" + (f", commit {card['commit'][:12]}" if "commit" in card else "")
+    return {
+        "trained": f"on {card['data']}, {card['n_train']:,} images, {card['recipe']}, {card['epochs']} epochs, seed {card['seed']}; {made}",
+        "accuracy": f"top-1 {card['top1']:.2%}, top-5 {card['top5']:.2%} of its test images",
+    }
 
 
 def _say_weights(info: ModelInfo) -> str:

@@ -34,7 +34,7 @@ def test_blocks_are_the_unrolled_activations_whatever_the_batch(stimuli: Stimulu
     activations = extract(model, stimuli, layers=["conv3", "conv5"], batch_size=4)
     assert activations.layers == ("conv3", "conv5")
     assert len(activations.blocks) == 2 * 26
-    images = load_images(stimuli, range(6), size=64, field_degrees=8.0)
+    images = load_images(stimuli, range(6), size=32, field_degrees=8.0)
     with torch.inference_mode():
         for timestep, layers in model.unroll(images, NEURAL):
             for layer in ("conv3", "conv5"):
@@ -88,7 +88,7 @@ def test_provenance_tells_weights_apart(stimuli: StimulusSet) -> None:
 
 
 def test_units_are_counted_without_extracting() -> None:
-    assert count_units(create_model("rgc_tiny"), ["conv3", "conv5"]) == {"conv3": 48 * 8 * 8, "conv5": 64 * 4 * 4}
+    assert count_units(create_model("rgc_tiny"), ["conv3", "conv5"]) == {"conv3": 32 * 4 * 4, "conv5": 32 * 4 * 4}
 
 
 @pytest.mark.parametrize("degrees", [4.0, 8.0, 16.0])
@@ -210,8 +210,8 @@ def test_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -
     model = create_model("rgc_tiny")
     assert fitting_batch_size(model) == 32
     # zoo_facts 8.7 on maps of 8 x 8 and 4 x 4: conv, W_ic, (W_ctau, W_og), (W_otau, W_cg), W_rg, that is 7 times the channels
-    recurrent = 7 * (48 * 16 * 16 + 64 * 8 * 8 + 64 * 8 * 8)
-    floats = 32 * 32 * 32 + 48 * 32 * 32 + recurrent + 10
+    recurrent = 7 * (32 * 8 * 8 + 32 * 4 * 4 + 32 * 4 * 4)
+    floats = 32 * 16 * 16 + 48 * 16 * 16 + recurrent + 10
     monkeypatch.setattr(import_module("neurofit.extract"), "_free_bytes", lambda device: int(5.5 * 4 * 4 * floats))
     assert fitting_batch_size(model) == 5
     monkeypatch.setattr(import_module("neurofit.extract"), "_free_bytes", lambda device: 0)
