@@ -3,7 +3,7 @@
     python benchmarks/training.py [--batch-size 128] [--repeats 5]
 
 One thread, medians of CPU time, both loops in turn; "recomputed" keeps only outputs and states of each step (TrainConfig.recompute).
-Gradients are compared before times are. Images of 32 pixels, 16 steps, float32, channels last.
+Gradients are compared before times are. Images of 32 pixels, 10 steps, float32, channels last.
 """
 
 from __future__ import annotations

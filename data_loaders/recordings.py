@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from neurofit.assemblies import Recording, validate_structure
+from neurofit.data_loaders.formats import open_recording
 from neurofit.registry import Registry
 
 Progress = Callable[[str, int, int], None]
@@ -64,17 +66,30 @@ def describe_recording(name: str) -> RecordingInfo:
     return RECORDINGS[name]
 
 
+def is_path(name: str | Path) -> bool:
+    """Return whether a recording is asked for by path: it is no registered name, and exists or looks like one."""
+    path = Path(name)
+    return isinstance(name, Path) or (name not in RECORDINGS and (path.exists() or path.suffix != "" or len(path.parts) > 1))
+
+
 def load_recording(
-    name: str, *, region: str | None = None, window: tuple[int, int] | None = None, progress: Progress | None = None
+    name: str | Path,
+    *,
+    region: str | None = None,
+    window: tuple[int, int] | None = None,
+    pictures: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Recording:
-    """Return a registered recording; its files are built or downloaded on the first call, its responses read when used.
+    """Return a recording by name or from a file; registered ones are built or downloaded on the first call, responses read when used.
 
     Parameters
     ----------
     name
-        Registered name, see `list_recordings`.
+        Registered name, see `list_recordings`; or the path of a file or folder, see `neurofit.data_loaders.formats`.
     region, window
         Keep one area, and the bins inside (start, end) ms.
+    pictures
+        Of a file: a table, zip or folder of its pictures, if they are not beside it.
     progress
         Called with (what is being done, done, in all).
 
@@ -85,6 +100,6 @@ def load_recording(
     MachineError
         A download that fails, a full disk.
     """
-    recording = RECORDINGS[name].load(progress)
+    recording = open_recording(name, pictures=pictures) if is_path(name) else RECORDINGS[str(name)].load(progress)
     validate_structure(recording)
     return recording.select(region=region, window=window)

@@ -41,6 +41,7 @@ _HOME_OF = {
     "ScoreConfig": "neurofit.presets",
     "StimulusSet": "neurofit.stimuli",
     "TrainConfig": "neurofit.train",
+    "ceiling": "neurofit.ceiling",
     "create_model": "neurofit.models",
     "extract": "neurofit.extract",
     "list_models": "neurofit.models",
@@ -53,6 +54,7 @@ _HOME_OF = {
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",
     "wrap": "neurofit.models",
+    "write_recording": "neurofit.data_loaders",
 }
 
 

@@ -7,23 +7,19 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from neurofit import cli_recordings
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.tables import duration, err, out, recording_name, say_accuracy, say_formula, say_layers, say_plan, say_result
+from neurofit.terminal import load, parse_window, progress, set_offline, writable, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from neurofit.assemblies import Recording
     from neurofit.models import ModelInfo
     from neurofit.registry import Registry
 
@@ -49,6 +45,14 @@ _said: set[str] = set()
 LISTED = ("models", "recordings", "cells", "presets", "images", "recipes")
 
 
+for _into, _command, _example in (
+    (app, cli_recordings.ceiling, "ceiling --recording zhang2011 --region IT --bins -100:400:10"),
+    (app, cli_recordings.check, "check mine.nc"),
+    (data, cli_recordings.convert, "data convert session.nwb mine.nc"),
+):
+    _into.command(epilog=f"Example: neurofit {_example}")(_command)
+
+
 @app.callback()
 def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
     os.environ["NEUROFIT_DEBUG"] = "1" if debug else os.environ.get("NEUROFIT_DEBUG", "")
@@ -58,12 +62,18 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the trace
 def score(
     model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
     region: Annotated[str, typer.Option(help="Area: V4 or IT.")],
-    recording: Annotated[str, typer.Option(help="Registered recording (neurofit list recordings).")] = "hvm-sim",
+    recording: Annotated[str, typer.Option(help="Registered recording (neurofit list recordings), or a path.")] = "hvm-sim",
+    images: Annotated[str, typer.Option(help="Pictures of a path: a table, zip or folder.", show_default="beside it")] = "",
     layer: Annotated[str, typer.Option(help="auto, all, or layer names joined by commas.")] = "auto",
     mapping: Annotated[str, typer.Option(help="pls, ridge, or pls,ridge for both.")] = "pls",
     time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
     preset: Annotated[str, typer.Option(help="How to split, correct, average (neurofit list presets).")] = "nayebi2022",
     window: Annotated[str, typer.Option(help="Only bins inside START:END ms.", metavar="START:END")] = "",
+    bins: Annotated[str, typer.Option(help="Other time bins, in ms.", metavar="START:END:WIDTH")] = "",
+    subject: Annotated[str, typer.Option(help="Only this animal.")] = "",
+    subregion: Annotated[str, typer.Option(help="Only this part of the area.")] = "",
+    stimuli: Annotated[str, typer.Option(help="Only COLUMN=VALUE,VALUE of the stimuli, or a file of ids.")] = "",
+    min_reliability: Annotated[float | None, typer.Option(help="Only neuroids of such a split-half reliability.")] = None,
     bootstrap_over: Annotated[str, typer.Option(help="What the interval is over: neuroids, stimuli or both.")] = "neuroids",
     convergence: Annotated[str, typer.Option(help="Of PLS: sklearn (stops where it does) or exact.")] = "sklearn",
     reduce: Annotated[str, typer.Option(help="Of the features: none, srp:DIMENSIONS or pca:COMPONENTS.")] = "none",
@@ -89,7 +99,7 @@ def score(
     from neurofit.score import estimate, layers_to_fit, make_mapping, score_many
     from neurofit.time_bins import timestep_weights
 
-    _set_offline(offline)
+    set_offline(offline)
     check_option("precision", precision, PRECISIONS)
     configs = [
         make_config(
@@ -98,7 +108,7 @@ def score(
             mapping=name,
             time_mode=time,
             layers=layer if layer in ("auto", "all") else tuple(dict.fromkeys(layer.split(","))),
-            window=_parse_window(window),
+            window=parse_window(window),
             bootstrap_over=bootstrap_over,
             convergence=convergence,
             reduce=reduce,
@@ -111,9 +121,20 @@ def score(
     shown = find_presentation(network, presentation)
     layers = layers_to_fit(network.name, network.layers, network.region_layers, configs[0])
     device = _find_device(device)
-    with _progress() as report:
-        responses = _load(recording, report).select(region=region, window=configs[0].window)
-        target = _writable(Path(folder or f"neurofit-results/{model}_{region}_{recording}"))
+    with progress() as report:
+        whole = load(recording, report, pictures=images)
+        whole.stimuli.need_images()
+        target = writable(Path(folder or f"neurofit-results/{model}_{region}_{whole.name}"))
+        responses, selection = cli_recordings.select(
+            whole,
+            region=region,
+            window=configs[0].window,
+            bins=bins,
+            subject=subject,
+            subregion=subregion,
+            stimuli=stimuli,
+            min_reliability=min_reliability,
+        )
         validate_recording(responses)
         units = count_units(network, layers)
         if not as_json:
@@ -135,13 +156,13 @@ def score(
         results = score_many(features, responses, configs, device=device, keep_grams=keep_grams, progress=fitted)
     summaries = {}
     for config, result in zip(configs, results, strict=True):
-        result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli)}
+        result.attrs |= {"weights": origin, "shuffled_stimuli": int(shuffle_stimuli), "selection": json.dumps(selection)}
         summaries[config.mapping] = summarise(result)
         inside = target / config.mapping if len(configs) > 1 else target
         replaced = (inside / "result.nc").exists()
         save_result(result, inside / "result.nc")
         plot_curve(result, inside / "curve.png")
-        _write_json(summaries[config.mapping], inside / "summary.json")
+        write_json(summaries[config.mapping], inside / "summary.json")
         if not as_json:
             (say_layers if layer == "all" else say_result)(result)
             say_formula(result, f"{'Replaced' if replaced else 'Written'}: {inside}", interval=layer != "all")
@@ -184,11 +205,15 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, p
 
 
 @app.command(epilog="Example: neurofit describe rgc_tiny")
-def describe(name: Annotated[str, typer.Argument(help="A model or a recording.")]) -> None:
+def describe(name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")]) -> None:
     """Describe a model or a recording."""
     from neurofit.data_loaders import describe_recording, list_recordings
+    from neurofit.data_loaders.recordings import is_path
     from neurofit.models import list_models, model_info, model_options
 
+    if is_path(name) and name not in list_models():
+        cli_recordings.describe_path(name)
+        return
     check_option("model or recording", name, [*list_models(), *list_recordings()])
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
@@ -238,9 +263,9 @@ def get(
     from neurofit.assemblies import validate_recording
     from neurofit.home import home
 
-    _set_offline(offline)
-    with _progress() as report:
-        recording = _load(name, report)
+    set_offline(offline)
+    with progress() as report:
+        recording = load(name, report)
         validate_recording(recording)
     shape = recording.responses.sizes
     out.print(
@@ -283,7 +308,7 @@ def get_weights(
     """Download a model's published weights and convert them, once."""
     from neurofit.models.published import get_weights as get_published
 
-    _set_offline(offline)
+    set_offline(offline)
     path = get_published(name, zero_fixed=zero_fixed)
     out.print(f"The published weights of {name} are at {path}; --weights auto finds them.", soft_wrap=True)
 
@@ -329,7 +354,7 @@ def train(
     from neurofit.train import train as run
     from neurofit.train import try_step
 
-    _set_offline(offline)
+    set_offline(offline)
     given = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -358,7 +383,7 @@ def train(
             f"  about {trial.images_per_s:,.0f} images/s and {max(trial.n_bytes / 1e9, 0.1):.1f} GB in a process: "
             f"{duration(n_images / trial.images_per_s / int(os.environ.get('WORLD_SIZE', '1')))}"
         )
-    with _progress() as report:
+    with progress() as report:
         bar = report("training steps") if leads else None
         done = run(
             network,
@@ -397,13 +422,13 @@ def eval_(
     from neurofit.data_loaders import load_images
     from neurofit.evaluate import evaluate
 
-    _set_offline(offline)
+    set_offline(offline)
     images = load_images(data)
     size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
     network, origin = _make_model(model, weights=weights, seed=0, n_classes=len(images.classes), **size)
     tested = images.test if first is None else images.test.first(first)
     batches = evaluation_batches(tested, size=network.input_size, views=images.views, batch_size=batch_size)
-    with _progress() as report:
+    with progress() as report:
         bar = report("test images")
         found = evaluate(network, batches, presentation=presentation, device=_find_device(device), progress=lambda n: bar(n, len(tested)))
     if as_json:
@@ -445,21 +470,6 @@ def _fail(error: Exception, message: str, code: int) -> None:
         err.print_exception()
     err.print(message, markup=False, soft_wrap=True)
     sys.exit(code)
-
-
-def _set_offline(offline: bool) -> None:
-    if offline:
-        os.environ["NEUROFIT_OFFLINE"] = "1"
-
-
-def _parse_window(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    try:
-        start, end = (int(part) for part in text.split(":"))
-    except ValueError:
-        raise NeurofitError(f"--window takes START:END in ms, as 70:260; got {text!r}.") from None
-    return start, end
 
 
 def _make_model(name: str, *, weights: str, seed: int, **options: Any) -> tuple[Any, str]:
@@ -523,56 +533,6 @@ def _find_device(device: str) -> str:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise NeurofitError(f"There is no CUDA device for --device {device}; existing: cpu.")
     return device
-
-
-def _writable(folder: Path) -> Path:
-    """Return the folder, made if need be, after trying to write to it: hours of work should not fail at the end."""
-    from neurofit.home import atomic_file
-
-    new = [part for part in (folder, *folder.parents) if not part.exists()]
-    with atomic_file(folder / ".writable"):
-        pass
-    (folder / ".writable").unlink()
-    for part in new:
-        part.rmdir()
-    return folder
-
-
-def _write_json(content: dict[str, Any], path: Path) -> None:
-    from neurofit.home import atomic_file
-
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-
-
-Report = Callable[[str], Callable[[int, int], None]]
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """Yield a function that opens a progress bar with remaining time, on stderr."""
-    # A bar appears with the first piece of work that is done.
-    columns = (TextColumn("{task.description:<26}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as bars:
-
-        def report(label: str) -> Callable[[int, int], None]:
-            task = bars.add_task(label, total=None, visible=False)
-            return lambda done, total: bars.update(task, completed=done, total=total, visible=True)
-
-        yield report
-
-
-def _load(name: str, report: Report) -> Recording:
-    from neurofit.data_loaders import load_recording
-
-    bars: dict[str, Callable[[int, int], None]] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        if what not in bars:
-            bars[what] = report(what)
-        bars[what](done, total)
-
-    return load_recording(name, progress=show)
 
 
 def _is_here(name: str) -> bool:

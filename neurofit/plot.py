@@ -89,3 +89,42 @@ def _light_to_dark(n: int) -> list[tuple[float, ...]]:
 
 def _edges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.append(starts, ends[-1])
+
+
+def plot_ceiling(result: xr.Dataset, path: Path) -> None:
+    """Draw the reliability of a recording: the median over neuroids with its interval, over a line for each neuroid.
+
+    Parameters
+    ----------
+    result
+        Of `neurofit.ceiling`.
+    path
+        PNG to write, whole or not at all.
+    """
+    from matplotlib.figure import Figure
+
+    middle = (result.time_bin_start.values + result.time_bin_end.values) / 2
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    values, low, high = (result[name].values for name in ("curve", "curve_low", "curve_high"))
+    if len(middle) == 1:
+        every = result.reliability.values[:, 0]
+        axes.plot(np.full(len(every), middle), every, "_", color=CEILING, alpha=0.5, label="neuroids")
+        axes.errorbar(middle, values, [values - low, high - values], color=CURVE, capsize=4)
+    else:
+        axes.plot(middle, result.reliability.values.T, color=CEILING, linewidth=0.4, alpha=0.35)
+        axes.plot([], [], color=CEILING, linewidth=0.8, label="neuroids")
+    axes.fill_between(middle, low, high, color=CURVE, alpha=0.25, linewidth=0)
+    axes.plot(middle, values, color=CURVE, marker="o", markersize=3, label="median")
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.axhline(1, color="black", linewidth=0.6)
+    axes.set_ylim(-0.35, 1.05)
+    axes.set_ylabel("split-half reliability\n(Spearman-Brown)")
+    axes.set_xlabel("time from stimulus onset (ms)")
+    simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
+    axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
+    axes.set_title(f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves", loc="right", fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")

@@ -78,6 +78,11 @@ class StimulusSet:
         """The stimulus ids, in the order of the images: array (stimulus)."""
         return np.asarray(self.table.stimulus_id.to_numpy())
 
+    def need_images(self) -> None:
+        """Refuse to go on without pictures."""
+        if isinstance(self.images, NoImages):
+            self.images[0]
+
     def only(self, rows: Sequence[int]) -> StimulusSet:
         """Return the stimuli at some positions."""
         return replace(self, table=self.table.iloc[list(rows)], images=_Reordered(self.images, np.asarray(rows)))
@@ -98,6 +103,31 @@ class _Reordered:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         return self.images[int(self.order[index])]
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """The pictures of a recording that came without any: it has a ceiling, but no model can be scored against it.
+
+    Parameters
+    ----------
+    n
+        Number of stimuli.
+    source
+        The recording's file or name, for the message.
+    """
+
+    n: int
+    source: str | Path
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        raise NeurofitError(
+            f"{self.source} comes without pictures: no model can be scored against it, it is good for ceilings only.\n"
+            "If you have them, give --images (a table, a .zip or a folder), or put stimuli.csv and stimuli.zip beside it."
+        )
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,23 @@ def say_accuracy(found: Accuracy, what: str) -> None:
         for timestep, (top1, top5) in found.by_timestep.items():
             table.add_row(str(timestep), f"{top1:.2%}", f"{top5:.2%}")
         out.print(table)
+
+
+def say_ceiling(result: xr.Dataset) -> None:
+    """Print a ceiling as a table over time and a line of marks."""
+    attrs = result.attrs
+    simulated = " (SIMULATED)" if attrs["simulated"] else ""
+    out.print(f"[bold]{attrs['region']}[/bold] of [bold]{attrs['recording']}[/bold]{simulated}: {result.sizes['neuroid']} neuroids")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("ms", "reliability", "interval", "neuroids"):
+        table.add_column(column, justify="right")
+    starts, ends = result.time_bin_start.values, result.time_bin_end.values
+    step = -(-len(starts) // 30)  # at most 30 rows; all bins are in the file
+    for i in range(0, len(starts), step):
+        row = (float(result[name].values[i]) for name in ("curve", "curve_low", "curve_high"))
+        middle, low, high = map(_number, row)
+        table.add_row(f"{starts[i]}-{ends[i]}", middle, f"{low} to {high}", str(int(result.n_neuroids.values[i])))
+    out.print(table)
+    every = "" if step == 1 else f" Every {step}. bin is shown, all are in the file."
+    out.print(f"{_terminal_curve(result.curve.values)}  0 to 1, one mark per bin")
+    out.print(f"[dim]{attrs['formula']}. interval: {attrs['interval']}.{every}[/dim]")

@@ -76,7 +76,7 @@ def test_the_citation_and_the_package_have_one_version(repository: Path) -> None
 
 def test_the_extras_are_those_that_the_documents_name(config: configparser.ConfigParser) -> None:
     extras = set(config["options.extras_require"])
-    assert extras == {"brainscore", "convert", "dask", "dev", "nwb", "search", "tensorboard", "test", "tpu"}
+    assert extras == {"brainscore", "convert", "dask", "dev", "nwb", "parquet", "search", "tensorboard", "test", "tpu"}
     assert config["options.extras_require"]["brainscore"].split() == ["brainscore-vision", ">=", "2.4,", "<", "3"]
 
 

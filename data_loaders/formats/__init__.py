@@ -1,0 +1,191 @@
+"""Recordings from files, in the forms that people have them, told apart by content: `open_recording(PATH)`.
+
+netcdf.py   Brain-Score's assemblies and our own netCDF, read a block at a time
+arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
+raster.py   folders of the Neural Decoding Toolbox
+spikes.py   tables of spike times, CSV or Parquet
+nwb.py      Neurodata Without Borders (extra nwb)
+named.py    from named arrays to our words and axes; pictures.py finds the pictures
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurofit.assemblies import Recording
+from neurofit.data_loaders.formats import arrays, netcdf, nwb, raster, spikes
+from neurofit.data_loaders.formats.named import said_beside
+from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
+from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.home import atomic_file, sha256_of
+from neurofit.stimuli import NoImages, StimulusSet
+
+__all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "read_netcdf", "write_netcdf", "write_recording"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A form of recordings: what it is called, how it is recognised, how its responses are read (presentation neuroid time_bin)."""
+
+    name: str
+    recognises: Callable[[Path, bytes], bool]
+    read: Callable[[Path], xr.DataArray]
+
+
+FORMATS = (
+    Format(name="NWB", recognises=nwb.recognises, read=nwb.read_nwb),
+    Format(name="netCDF", recognises=netcdf.recognises, read=lambda path: read_netcdf(path).responses),
+    Format(name="raster folder", recognises=raster.recognises, read=raster.read_raster),
+    Format(name="spike times", recognises=spikes.recognises, read=spikes.read_spikes),
+    Format(name="NumPy arrays", recognises=arrays.recognises_numpy, read=arrays.read_numpy),
+    Format(name="MATLAB", recognises=arrays.recognises_matlab, read=arrays.read_matlab),
+    Format(name="HDF5", recognises=arrays.recognises_hdf5, read=arrays.read_hdf5),
+)
+"""In the order in which they are tried."""
+
+HEAD_BYTES = 4096
+
+
+def find_format(path: Path) -> Format:
+    """Return the form of a file or folder, by its content.
+
+    Raises
+    ------
+    NeurofitError
+        If there is nothing, or nothing of a known form.
+    """
+    if not path.exists():
+        raise NeurofitError(f"There is no recording at {path}.")
+    try:
+        head = b"" if path.is_dir() else path.open("rb").read(HEAD_BYTES)
+    except OSError as error:
+        raise NeurofitError(f"Cannot read {path}: {error.strerror or error}.") from error
+    found = next((each for each in FORMATS if each.recognises(path, head)), None)
+    if found is None:
+        raise NeurofitError(f"{path} is no recording of a known form: {', '.join(each.name for each in FORMATS)}. See docs/recordings.md.")
+    return found
+
+
+def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> Recording:
+    """Return the recording of a file or folder; netCDF is read when used, every other form at once.
+
+    Parameters
+    ----------
+    path
+        A file or folder of one of `FORMATS`.
+    pictures
+        A table (.csv), zip or folder of its pictures; None: those beside it. Without any the recording is good for ceilings only.
+
+    Raises
+    ------
+    NeurofitError
+        If it is of no known form, or damaged, or lacks what every recording has.
+    """
+    path, given = Path(path), None if pictures is None else Path(pictures)
+    form = find_format(path)
+    if form.name == "netCDF":
+        return read_netcdf(path, pictures=given)
+    try:
+        responses = form.read(path)
+    except (NeurofitError, MachineError):
+        raise
+    except MemoryError as error:
+        raise NeurofitError(f"{path} does not fit into memory; netCDF is the form for recordings that do not.") from error
+    except Exception as error:  # libraries raise nearly anything on broken bytes
+        raise NeurofitError(f"Cannot read {path} as {form.name}: {str(error) or type(error).__name__}.") from error
+    said = said_beside(path)
+    stimuli = find_stimuli(path, responses, given=given, visual_degrees=said.visual_degrees, duration_ms=said.duration_ms)
+    if form.name == "NWB" and isinstance(stimuli.images, NoImages):
+        stimuli = _templates(path, stimuli)
+    return Recording(name=path.name.partition(".")[0], responses=responses, stimuli=stimuli, sha256=_sha256(path))
+
+
+def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
+    """Write a recording: responses as netCDF (.nc) or .npz, beside them NAME.stimuli.csv and, if there are pictures, NAME.stimuli.zip.
+
+    Parameters
+    ----------
+    recording
+        Any; as netCDF it may be larger than memory.
+    path
+        NAME.nc or NAME.npz.
+    layout
+        Of netCDF: see `write_netcdf`.
+
+    Raises
+    ------
+    NeurofitError
+        If the ending is another, or the path cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix == ".nc":
+        write_netcdf(recording, path, layout=layout)
+    elif path.suffix == ".npz":
+        held: dict[str, Any] = {str(name): _fixed(coord.values) for name, coord in recording.responses.coords.items() if coord.ndim == 1}
+        with atomic_file(path) as temporary:
+            np.savez_compressed(temporary, responses=recording.responses.values, dims=np.array(recording.responses.dims), **held)
+    else:
+        raise NeurofitError(f"Recordings are written as NAME.nc or NAME.npz; got {path.name}.")
+    stem = path.name.partition(".")[0]
+    table = recording.stimuli.table.copy()
+    if not isinstance(recording.stimuli.images, NoImages):
+        table["filename"] = [f"{number:06d}.png" for number in range(len(table))]
+        _write_pictures(recording.stimuli, path.with_name(f"{stem}.stimuli.zip"))
+    with atomic_file(path.with_name(f"{stem}.stimuli.csv")) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _write_pictures(stimuli: StimulusSet, path: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for number in range(len(stimuli)):
+            content = io.BytesIO()
+            Image.fromarray(stimuli.images[number]).save(content, format="PNG")
+            archive.writestr(zipfile.ZipInfo(f"{number:06d}.png"), content.getvalue())
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    return values.astype(str) if values.dtype.kind not in "iufb" else values
+
+
+def _templates(path: Path, stimuli: StimulusSet) -> StimulusSet:
+    from dataclasses import replace
+
+    held = nwb.pictures_in(path)
+    asked = [str(each) for each in stimuli.ids]
+    if not set(asked) <= set(held):
+        return stimuli
+    return replace(stimuli, images=_Held([held[each] for each in asked]))
+
+
+@dataclass(frozen=True)
+class _Held:
+    images: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.images[index]
+
+
+def _sha256(path: Path) -> str:
+    """Return the hash of a file, or of the names and contents of a folder."""
+    if path.is_file():
+        return sha256_of(path)
+    whole = hashlib.sha256()
+    for file in sorted(file for file in path.iterdir() if file.is_file()):
+        whole.update(f"{file.name} {sha256_of(file)}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,163 @@
+"""Files of named arrays: NumPy's .npz and .npy with CSV tables, HDF5, MATLAB v7 and v7.3. They are read whole, and nothing in them is run.
+
+A folder holds responses.npy and tables by axis: stimuli.csv, neuroids.csv, presentations.csv, time_bins.csv.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurofit.data_loaders.formats.named import responses_from, said_beside
+from neurofit.errors import NeurofitError
+
+MAX_BYTES = 2**33
+"""What a file that is read whole may hold; netCDF is the form for more."""
+
+TABLES = {"stimuli": "stimulus", "neuroids": "neuroid", "presentations": "presentation", "time_bins": "time_bin"}
+"""Name of a table -> the axis that it lies along."""
+
+
+def recognises_numpy(path: Path, head: bytes) -> bool:
+    """Return whether a path is a .npy, a .npz or a folder with responses.npy."""
+    if path.is_dir():
+        return (path / "responses.npy").is_file()
+    return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK") and _holds_npy(path))
+
+
+def recognises_matlab(path: Path, head: bytes) -> bool:
+    """Return whether a file is MATLAB's, v5 to v7 (not v7.3, which is HDF5)."""
+    return head.startswith(b"MATLAB 5.0")
+
+
+def recognises_hdf5(path: Path, head: bytes) -> bool:
+    """Return whether a file is HDF5, MATLAB's v7.3 included."""
+    return head.startswith(b"\x89HDF\r\n\x1a\n") or head.startswith(b"MATLAB 7.3")
+
+
+def read_numpy(path: Path) -> xr.DataArray:
+    """Return the responses of a .npz, or of responses.npy with its tables."""
+    if zipfile.is_zipfile(path):
+        return responses_from(_npz(path), said_beside(path), source=str(path))
+    array = path / "responses.npy" if path.is_dir() else path
+    tables = {dim: _columns(file) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
+    if "presentation" in tables:
+        tables.pop("stimulus", None)
+    return responses_from({"responses": _npy(array)}, said_beside(path), source=str(array), tables=tables)
+
+
+def read_matlab(path: Path) -> xr.DataArray:
+    """Return the responses of a MATLAB file of v5 to v7."""
+    from scipy.io import loadmat, whosmat
+
+    declared = {name: int(np.prod(shape, dtype=np.float64)) for name, shape, _ in whosmat(path)}
+    _refuse_large(path, 8 * sum(declared.values()))
+    held = loadmat(path, chars_as_strings=True)
+    arrays = {name: _squeezed(held[name]) for name in held if not name.startswith("__") and held[name].dtype.names is None}
+    return responses_from(arrays, said_beside(path), source=str(path))
+
+
+def read_hdf5(path: Path) -> xr.DataArray:
+    """Return the responses of an HDF5 file; attributes `dims` of the responses, and arrays at the top or in one group."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        matlab = path.open("rb").read(10) == b"MATLAB 7.3"
+        group = _group(file)
+        arrays: dict[str, np.ndarray] = {}
+        _refuse_large(path, sum(item.nbytes for item in group.values() if isinstance(item, h5py.Dataset)))
+        for name, item in group.items():
+            if isinstance(item, h5py.Dataset):
+                arrays[name] = _from_matlab(item, file) if matlab else np.asarray(item[()])
+                if "dims" in item.attrs:
+                    arrays["dims"] = np.asarray(item.attrs["dims"])
+        for name, value in group.attrs.items():
+            if name in ("region", "missing") and name not in arrays:
+                arrays[name] = np.asarray(value)
+    return responses_from(arrays, said_beside(path), source=str(path))
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        _refuse_large(path, sum(member.file_size for member in members))
+        for member in members:  # a header may declare more than there is, and NumPy allocates what is declared
+            with archive.open(member) as stream:
+                _check_header(stream, member.file_size, f"{member.filename} in {path}")
+    with np.load(path, allow_pickle=False) as held:
+        return {name: held[name] for name in held.files}
+
+
+def _npy(path: Path) -> np.ndarray:
+    size = path.stat().st_size
+    _refuse_large(path, size)
+    with open(path, "rb") as stream:
+        _check_header(stream, size, str(path))
+    return np.asarray(np.load(path, allow_pickle=False))
+
+
+def _check_header(stream: Any, size: int, source: str) -> None:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise NeurofitError(f"{source} holds Python objects, which are never loaded. Save numbers and texts.")
+    declared = float(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+    if declared > size:
+        raise NeurofitError(f"{source} is damaged: it declares {declared:,.0f} bytes and holds {size:,}.")
+
+
+def _columns(path: Path) -> Mapping[str, np.ndarray]:
+    table = pd.read_csv(path)
+    if not len(table.columns) or not len(table):
+        raise NeurofitError(f"The table {path} is empty.")
+    return {str(name): table[name].to_numpy() for name in table}
+
+
+def _holds_npy(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+def _group(file: Any) -> Any:
+    """Return the top of an HDF5 file, or its only group where the top has no array."""
+    import h5py
+
+    if any(isinstance(item, h5py.Dataset) for item in file.values()):
+        return file
+    groups = [item for name, item in file.items() if isinstance(item, h5py.Group) and not name.startswith("#")]
+    return groups[0] if len(groups) == 1 else file
+
+
+def _from_matlab(item: Any, file: Any) -> np.ndarray:
+    """Return a v7.3 array as MATLAB shows it: axes reversed, characters as text, cells of text as texts."""
+    kind = item.attrs.get("MATLAB_class", b"")
+    if kind == b"char":
+        return np.array("".join(map(chr, np.asarray(item[()]).ravel())))
+    if kind == b"cell":
+        return np.array(["".join(map(chr, np.asarray(file[reference][()]).ravel())) for reference in np.asarray(item[()]).ravel()])
+    return _squeezed(np.asarray(item[()]).T)
+
+
+def _squeezed(values: np.ndarray) -> np.ndarray:
+    """Return MATLAB's rows and columns as vectors, cells of text as texts, and larger arrays as they are."""
+    if values.dtype == object:
+        return np.array([str(np.squeeze(value)) for value in values.ravel()])
+    return values.ravel() if values.ndim == 2 and 1 in values.shape else values
+
+
+def _refuse_large(path: Path, n_bytes: float) -> None:
+    if n_bytes > MAX_BYTES:
+        raise NeurofitError(
+            f"{path} declares {n_bytes / 1e9:,.1f} GB; files of arrays are read whole, up to {MAX_BYTES / 1e9:.1f} GB. "
+            "netCDF is the form for more."
+        )

@@ -1,0 +1,231 @@
+"""Recordings as netCDF: Brain-Score's assemblies and our own, read a block at a time without Brain-Score, written whole or not at all.
+
+One variable of numbers, of any name, with flat coordinates. Ours is chunked so that a time bin lies together; Brain-Score's as its
+packaging writes it (one variable `data`, no MultiIndex).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from neurofit.assemblies import COORDS, DIMS, Recording
+from neurofit.data_loaders.formats.named import WORDS, as_text, count_up
+from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.errors import NeurofitError, check_option
+from neurofit.home import atomic_file, sha256_of
+from neurofit.stimuli import StimulusSet
+
+LAYOUTS = ("neurofit", "brainscore")
+CHUNK_BYTES = 2**22
+
+MAX_LENGTH = 10_000_000
+"""Of a dimension: the largest experiments have a tenth of it. What a broken file declares must not be allocated."""
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether a file is HDF5 with dimension scales (netCDF4), or classic netCDF."""
+    return head.startswith(b"CDF") or (head.startswith(b"\x89HDF\r\n\x1a\n") and _has_dimensions(path))
+
+
+def read_netcdf(
+    path: str | Path, *, stimuli: StimulusSet | None = None, pictures: Path | None = None, name: str | None = None
+) -> Recording:
+    """Return the recording of a netCDF file; responses are read when a block of them is used.
+
+    Parameters
+    ----------
+    path
+        netCDF4 (HDF5) or classic netCDF, in any order of presentation, neuroid and time_bin.
+    stimuli
+        Its pictures; None: those beside the file, see `neurofit.data_loaders.formats.pictures.find_stimuli`.
+    pictures
+        Where these are, if not beside it.
+    name
+        Of the recording; None: the file's attribute `identifier`, or its name.
+
+    Raises
+    ------
+    NeurofitError
+        If it is no netCDF, or its content no recording.
+    """
+    path = Path(path)
+    try:
+        responses, attrs = _responses(path)
+    except NeurofitError:
+        raise
+    except Exception as error:  # the libraries below raise nearly anything on broken bytes
+        raise NeurofitError(f"Cannot read {path} as netCDF: {str(error) or type(error).__name__}.") from error
+    if stimuli is None:
+        stimuli = find_stimuli(
+            path, responses, given=pictures, visual_degrees=attrs.get("visual_degrees"), duration_ms=attrs.get("duration_ms")
+        )
+    return Recording(
+        name=name or str(attrs.get("identifier") or path.name.partition(".")[0]),
+        responses=responses,
+        stimuli=stimuli,
+        simulated=bool(attrs.get("simulated", 0)),
+        sha256=sha256_of(path),
+        citation=str(attrs.get("citation", "")),
+    )
+
+
+def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
+    """Write the responses of a recording, a time bin at a time; the pictures go elsewhere, see `write_recording`.
+
+    Parameters
+    ----------
+    recording
+        Whose responses may be larger than memory.
+    path
+        A file, replaced if it exists.
+    layout
+        "neurofit": chunks of one time bin, so that reading a bin reads nothing else. "brainscore": the variable `data` as Brain-Score's
+        packaging stores it.
+
+    Raises
+    ------
+    NeurofitError
+        If the layout is unknown or the path cannot be written to.
+    MachineError
+        If the disk is full; nothing is left.
+    """
+    import h5netcdf
+
+    check_option("layout", layout, LAYOUTS)
+    responses = recording.responses
+    variable = "responses" if layout == "neurofit" else "data"
+    n_presentations, n_neuroids, n_bins = responses.shape
+    rows = max(1, min(n_presentations, CHUNK_BYTES // (4 * n_neuroids)))
+    chunks = {"chunks": (rows, n_neuroids, 1)} if layout == "neurofit" else {}
+    coords = xr.Dataset(coords={n: (c.dims, as_text(c.values)) for n, c in responses.coords.items() if c.ndim == 1})
+    coords.attrs = _attrs(recording, layout)
+    with atomic_file(Path(path)) as temporary:
+        coords.to_netcdf(temporary, engine="h5netcdf")
+        with h5netcdf.File(temporary, "a") as file:
+            written = file.create_variable(variable, DIMS, dtype="float32", fillvalue=np.float32(np.nan), **chunks)
+            written.attrs["coordinates"] = " ".join(map(str, coords.coords))
+            for key, value in responses.attrs.items():
+                if isinstance(value, str | int | float | np.number):
+                    written.attrs[key] = value
+            for position in range(n_bins):
+                written[:, :, position] = recording.block(position)
+
+
+def _attrs(recording: Recording, layout: str) -> dict[str, Any]:
+    own = {"identifier": recording.name, "stimulus_set_identifier": recording.stimuli.name, "citation": recording.citation}
+    if layout == "brainscore":
+        return own
+    degrees = {"visual_degrees": recording.stimuli.visual_degrees, "duration_ms": recording.stimuli.duration_ms}
+    return {**own, **degrees, "simulated": int(recording.simulated)}
+
+
+def _has_dimensions(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return any(item.attrs.get("CLASS") == b"DIMENSION_SCALE" for item in file.values() if isinstance(item, h5py.Dataset))
+    except (OSError, RuntimeError, KeyError, ValueError):
+        return False
+
+
+def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
+    with open(path, "rb") as file:
+        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
+    with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
+        name = _variable(dataset, path)
+        variable = dataset[name]
+        attrs = {**dataset.attrs, **variable.attrs}
+        if max(dataset.sizes.values()) > MAX_LENGTH:
+            raise NeurofitError(f"{path}: a dimension of {max(dataset.sizes.values()):,} is none of a recording (at most {MAX_LENGTH:,}).")
+        coords = _coords(dataset, variable, path)
+        dims = tuple(str(dim) for dim in variable.dims)
+        packed = {"scale_factor", "add_offset"} & set(variable.encoding)
+        if engine == "scipy" or packed:
+            lazy: Any = variable.values
+        else:
+            lazy = indexing.LazilyIndexedArray(_Stored(path, name, dims, dict(zip(dims, variable.shape, strict=True))))
+    responses = xr.Variable(DIMS, _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy)
+    kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
+    array = xr.DataArray(responses, coords=coords, attrs=kept)
+    chunks = variable.encoding.get("chunksizes")
+    bins_apart = chunks is not None and "time_bin" in dims and chunks[dims.index("time_bin")] == 1
+    array.encoding["together"] = "neuroid" if dims[0] == "neuroid" and not bins_apart else "time_bin"  # what lies together in the file
+    return array, attrs
+
+
+def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
+    """Return values (presentation neuroid time_bin), whatever the order of their axes; without bins there is one."""
+    if "time_bin" not in dims:
+        values, dims = values[..., None], (*dims, "time_bin")
+    return np.asarray(values.transpose([dims.index(dim) for dim in DIMS]), dtype=np.float32)
+
+
+class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
+    """A variable of a netCDF4 file as float32 (presentation neuroid time_bin); the file is open only while it is read."""
+
+    def __init__(self, path: Path, name: str, dims: tuple[str, ...], sizes: dict[str, int]) -> None:
+        self.path, self.name, self.dims = path, name, dims
+        self.shape = tuple(sizes.get(dim, 1) for dim in DIMS)
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        import h5py
+
+        asked = dict(zip(DIMS, key, strict=True))
+        with h5py.File(self.path, "r") as file:
+            values = np.asarray(file[self.name][tuple(asked[dim] for dim in self.dims)], dtype=np.float32)
+        kept = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
+        wanted = [dim for dim in DIMS if dim in kept]
+        values = values.transpose([kept.index(dim) for dim in wanted])
+        if "time_bin" not in self.dims and not isinstance(asked["time_bin"], int | np.integer):
+            values = values[..., None]
+        return values
+
+
+def _variable(dataset: xr.Dataset, path: Path) -> str:
+    names = [str(n) for n, v in dataset.data_vars.items() if v.dtype.kind in "iuf" and {"presentation", "neuroid"} <= set(v.dims)]
+    if len(names) != 1:
+        found = ", ".join(f"{n} ({' '.join(map(str, v.dims))})" for n, v in dataset.data_vars.items()) or "none"
+        raise NeurofitError(f"{path} needs one variable of numbers over presentation, neuroid and time_bin; it has {found}.")
+    dims = set(map(str, dataset[names[0]].dims))
+    if dims - set(DIMS):
+        raise NeurofitError(f"{path}: dims must be {', '.join(DIMS)}; {names[0]} has {', '.join(sorted(dims))}.")
+    return names[0]
+
+
+def _coords(dataset: xr.Dataset, variable: xr.DataArray, path: Path) -> dict[str, Any]:
+    coords: dict[str, Any] = {}
+    held = {**dataset.data_vars, **dataset.coords}
+    for name, values in held.items():
+        own = WORDS.get(str(name), str(name)) if str(name) in ("image_id", "time_bin_stop", "animal") else str(name)
+        if own != name and own in held:
+            own = str(name)
+        if values.ndim == 1 and values.dims[0] in DIMS and name != variable.name and name not in DIMS:
+            coords[own] = (values.dims[0], as_text(values.values))
+        elif values.ndim == 0 and own in ("time_bin_start", "time_bin_end") and "time_bin" not in variable.dims:
+            coords[own] = ("time_bin", values.values[None])
+    missing = [name for name in COORDS if name not in coords and name != "repetition"]
+    if missing:
+        raise NeurofitError(
+            f"{path} lacks the coordinate{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(sorted(coords))}."
+        )
+    for name in ("time_bin_start", "time_bin_end"):
+        coords[name] = (coords[name][0], _whole(coords[name][1]))
+    if "repetition" not in coords:
+        coords["repetition"] = ("presentation", count_up(coords["stimulus_id"][1]))
+    return coords
+
+
+def _whole(edges: np.ndarray) -> np.ndarray:
+    """Return whole numbers as integers; others as they are, for the check of the recording to name."""
+    return edges.astype(np.int64) if edges.dtype.kind == "f" and np.isfinite(edges).all() and (edges == np.round(edges)).all() else edges

@@ -1,0 +1,177 @@
+"""Neurodata Without Borders: spike times of units around the onsets of a trials table, counted into bins; needs pynwb (extra nwb).
+
+Several sessions (a folder of .nwb) are joined: a unit that a session did not record is NaN in its trials.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurofit.data_loaders.formats.named import Said, as_text, count_up, said_beside
+from neurofit.data_loaders.formats.spikes import BINS, counted
+from neurofit.errors import NeurofitError
+from neurofit.time_bins import make_time_bins
+
+STIMULUS = ("stimulus_id", "image_id", "stimulus", "stim_id", "image", "stimulus_name", "condition")
+ONSET = ("stimulus_onset", "stim_on", "stimulus_start", "onset", "onset_time", "start_time")
+REGION = ("region", "area", "brain_area", "location")
+"""Columns that are looked for, in this order."""
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether a file is NWB (HDF5 that says its nwb_version), or a folder of such."""
+    if path.is_dir():
+        return any(path.glob("*.nwb"))
+    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "nwb_version" in file.attrs
+    except (OSError, RuntimeError):
+        return False
+
+
+def read_nwb(path: Path) -> xr.DataArray:
+    """Return spike counts (presentation neuroid time_bin) of an NWB file or of a folder of sessions.
+
+    Raises
+    ------
+    NeurofitError
+        If pynwb is not installed, or a file lacks units, trials, or a column of stimuli.
+    """
+    try:
+        import pynwb
+    except ImportError as error:
+        raise NeurofitError("Reading NWB needs pynwb: pip install 'neurofit[nwb]'.") from error
+    said = said_beside(path)
+    files = sorted(path.glob("*.nwb")) if path.is_dir() else [path]
+    sessions = []
+    for file in files:
+        try:
+            with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
+                sessions.append(_session(io.read(), file, said))
+        except NeurofitError:
+            raise
+        except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
+            raise NeurofitError(f"Cannot read {file} as NWB: {str(error) or type(error).__name__}.") from error
+    return sessions[0] if len(sessions) == 1 else _joined(sessions, [file.stem for file in files])
+
+
+def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
+    if nwb.units is None or nwb.trials is None:
+        raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
+    trials, units = nwb.trials.to_dataframe(), nwb.units
+    stimulus, onset = _column(trials, STIMULUS, said, "stimulus_id"), _column(trials, ONSET, said, "onset")
+    if stimulus is None or onset is None:
+        raise NeurofitError(
+            f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and of onsets; "
+            f"they have {', '.join(map(str, trials))}."
+        )
+    rows = pd.DataFrame(
+        {"presentation": np.arange(len(trials)), "stimulus_id": as_text(trials[stimulus].to_numpy(dtype=object)).astype(str)}
+    )
+    for name in trials:
+        if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time"):
+            rows[str(name)] = trials[name].to_numpy()
+    regions = _regions(units, said, file)
+    subject = said.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
+    sites = pd.DataFrame({"neuroid_id": [f"{nwb.identifier}-{number}" for number in units.id[:]], "region": regions})
+    if subject is not None:
+        sites["subject"] = subject
+    bins = make_time_bins(*(said.bins or BINS))
+    begin, end = bins[0][0] / 1e3, bins[-1][1] / 1e3
+    onsets = trials[onset].to_numpy(dtype=np.float64)
+    who, when, which = [], [], []
+    for number in range(len(sites)):
+        times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
+        first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
+        counts = last - first
+        at = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+        trial = np.repeat(np.arange(len(onsets)), counts)
+        who.append(np.full(len(at), number))
+        which.append(trial)
+        when.append(1e3 * (times[at] - onsets[trial]))
+    spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
+    return counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+
+
+def _column(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: str) -> str | None:
+    told = next((theirs for theirs, word in said.words.items() if word == ours), None)
+    return next((name for name in ((told, *wanted) if told else wanted) if name in table), None)
+
+
+def _regions(units: Any, said: Said, file: Path) -> list[str]:
+    for name in REGION:
+        if name in units.colnames:
+            return [str(value) for value in units[name][:]]
+    if "electrodes" in units.colnames:
+        regions = []
+        for number in range(len(units.id)):
+            electrodes = units["electrodes"][number]
+            column = next((each for each in REGION if each in electrodes), None)
+            if column is None:
+                break
+            regions.append(str(electrodes[column].iloc[0]))
+        else:
+            return regions
+    if said.region is None:
+        raise NeurofitError(
+            f'{file} does not say where its units are: no region or electrodes. Write {{"region": "IT"}} into NAME.json beside it.'
+        )
+    return [said.region] * len(units.id)
+
+
+def _joined(sessions: list[xr.DataArray], names: list[str]) -> xr.DataArray:
+    """Put sessions below each other; a unit belongs to the session whose file names it, unless two files share its id."""
+    shared = sorted(set.intersection(*(set(map(str, s.coords)) for s in sessions)))
+    ids = list(dict.fromkeys(str(i) for s in sessions for i in s.neuroid_id.values))
+    column = {name: number for number, name in enumerate(ids)}
+    n_rows = sum(s.sizes["presentation"] for s in sessions)
+    trials = np.full((n_rows, len(ids), sessions[0].sizes["time_bin"]), np.nan, dtype=np.float32)
+    begin = 0
+    for session in sessions:
+        end = begin + session.sizes["presentation"]
+        trials[begin:end, [column[str(i)] for i in session.neuroid_id.values]] = session.values
+        begin = end
+    coords: dict[str, Any] = {}
+    for name in shared:
+        dim = str(sessions[0][name].dims[0])
+        if dim == "presentation":
+            coords[name] = (dim, np.concatenate([s[name].values for s in sessions]))
+        elif dim == "neuroid":
+            known = {str(i): value for s in sessions for i, value in zip(s.neuroid_id.values, s[name].values, strict=True)}
+            coords[name] = (dim, np.array([known[i] for i in ids]))
+        else:
+            coords[name] = (dim, sessions[0][name].values)
+    coords["session"] = ("presentation", np.repeat(names, [s.sizes["presentation"] for s in sessions]))
+    coords["repetition"] = ("presentation", count_up(coords["stimulus_id"][1]))
+    return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs=sessions[0].attrs)
+
+
+def pictures_in(path: Path) -> dict[str, np.ndarray]:
+    """Return the pictures that an NWB file or folder holds as stimulus templates: name -> uint8 (height width channel)."""
+    import pynwb
+
+    found: dict[str, np.ndarray] = {}
+    for file in sorted(path.glob("*.nwb")) if path.is_dir() else [path]:
+        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
+            nwb = io.read()
+            for container in (*nwb.stimulus_template.values(), *nwb.stimulus.values()):
+                if isinstance(container, pynwb.base.Images):
+                    for name, image in container.images.items():
+                        found[str(name)] = _rgb(np.asarray(image.data))
+    return found
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    if image.dtype.kind == "f":
+        image = np.round(255 * image / max(1.0, float(image.max())))
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]

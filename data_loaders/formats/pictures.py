@@ -1,0 +1,124 @@
+"""The pictures of a recording file: a table and a zip or folder beside it, or given; without any it is good for ceilings only."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurofit.errors import NeurofitError
+from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+
+FILE_COLUMNS = ("filename", "image_file_name", "image_file", "file", "path")
+"""What the column of file names may be called; stimulus_id with any ending, otherwise."""
+
+DEGREES = 8.0
+DURATION_MS = 100.0
+"""Taken where nobody says: as in the HvM experiments."""
+
+
+def find_stimuli(
+    recording: Path,
+    responses: xr.DataArray,
+    *,
+    given: Path | None = None,
+    visual_degrees: float | None = None,
+    duration_ms: float | None = None,
+) -> StimulusSet:
+    """Return the stimulus set of a recording: what was shown, in the order of its table, else in that in which it first was.
+
+    Parameters
+    ----------
+    recording
+        Its file or folder: beside it (in it) are looked for NAME.stimuli.csv, stimuli.csv and NAME.stimuli.zip, stimuli.zip, or a
+        folder NAME.stimuli, stimuli.
+    responses
+        Whose coordinates along presentation say what is known of each stimulus.
+    given
+        A table, zip or folder instead of those beside the recording.
+    visual_degrees, duration_ms
+        As the recording says; 8 degrees and 100 ms where it does not.
+
+    Raises
+    ------
+    NeurofitError
+        If a table lacks a stimulus, or the pictures lack one.
+    """
+    table_path, pictures = _places(recording, given)
+    _, first = np.unique(responses.stimulus_id.values, return_index=True)
+    first.sort()
+    known = {str(name): coord.values[first] for name, coord in responses.coords.items() if coord.dims == ("presentation",)}
+    table = pd.DataFrame({"stimulus_id": known.pop("stimulus_id"), **{name: known[name] for name in known if name != "repetition"}})
+    if table_path is not None:
+        table = _merged(table, table_path)
+    images: ImageSource = NoImages(len(table), recording) if pictures is None else _images(table, pictures)
+    if visual_degrees is None and "degrees" in table:
+        visual_degrees = float(table.degrees.iloc[0])
+    return StimulusSet(
+        name=recording.name.partition(".")[0],
+        table=table,
+        images=images,
+        visual_degrees=DEGREES if visual_degrees is None else float(visual_degrees),
+        duration_ms=DURATION_MS if duration_ms is None else float(duration_ms),
+    )
+
+
+def _places(recording: Path, given: Path | None) -> tuple[Path | None, Path | None]:
+    if given is not None:
+        if not given.exists():
+            raise NeurofitError(f"There are no pictures at {given}: give a table (.csv), a .zip or a folder.")
+        if given.suffix.lower() != ".csv":
+            return None, given
+        around = [given.with_suffix(".zip"), given.with_suffix("")]
+        return given, next((place for place in around if place.exists()), given.parent)
+    folder, stem = (recording, recording.name) if recording.is_dir() else (recording.parent, recording.name.partition(".")[0])
+    tables = [path for name in (f"{stem}.stimuli", "stimuli") if (path := folder / f"{name}.csv").is_file()]
+    pictures = [path for name in (f"{stem}.stimuli", "stimuli") for ending in (".zip", "") if (path := folder / f"{name}{ending}").exists()]
+    return next(iter(tables), None), next(iter(pictures), None)
+
+
+def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    try:
+        told = pd.read_csv(path, dtype={"stimulus_id": str, "image_id": str})
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise NeurofitError(f"Cannot read {path} as a table of stimuli: {error}.") from error
+    told = told.rename(columns={"image_id": "stimulus_id"}) if "stimulus_id" not in told else told
+    if "stimulus_id" not in told:
+        raise NeurofitError(f"{path} needs a column stimulus_id; it has {', '.join(map(str, told.columns))}.")
+    told = told.drop_duplicates("stimulus_id").set_index("stimulus_id")
+    table = table.assign(stimulus_id=table.stimulus_id.astype(str)).set_index("stimulus_id", drop=False)
+    lacking = table.index[~table.index.isin(told.index)]
+    if len(lacking):
+        raise NeurofitError(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown, the first {lacking[0]!r}.")
+    shown = told.index[told.index.isin(table.index)]  # in the order of the table, which then is that of the set
+    merged, more = table.loc[shown].reset_index(drop=True), told.loc[shown].reset_index(drop=True)
+    return merged.assign(**{str(name): more[name] for name in more.columns if name not in merged})
+
+
+def _images(table: pd.DataFrame, pictures: Path) -> ImageSource:
+    names = _names_in(pictures)
+    by_stem = {Path(name).stem: name for name in names}
+    by_name = {Path(name).name: name for name in names} | {name: name for name in names}
+    column = next((name for name in FILE_COLUMNS if name in table), None)
+    asked = [str(value) for value in table[column or "stimulus_id"]]
+    found = [by_name.get(name) or by_name.get(Path(name).name) or by_stem.get(name) for name in asked]
+    lacking = [name for name, there in zip(asked, found, strict=True) if there is None]
+    if lacking:
+        raise NeurofitError(f"{pictures} lacks {len(lacking)} of {len(asked)} pictures, the first {lacking[0]!r}.")
+    chosen = [name for name in found if name is not None]
+    return ImageFiles([pictures / name for name in chosen]) if pictures.is_dir() else ImageZip(pictures, chosen)
+
+
+def _names_in(pictures: Path) -> list[str]:
+    if pictures.is_dir():
+        return sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*") if path.suffix.lower() in SUFFIXES)
+    try:
+        with zipfile.ZipFile(pictures) as archive:
+            return sorted(name for name in archive.namelist() if name.lower().endswith(SUFFIXES))
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise NeurofitError(f"Cannot read {pictures} as a zip archive of pictures: {error}.") from error

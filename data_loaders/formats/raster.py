@@ -1,0 +1,108 @@
+"""Raster folders of the Neural Decoding Toolbox (Meyers 2013): a .mat file per site with raster_data (trial ms) of 0 and 1, and labels.
+
+Sites were recorded one after the other, so trials of different sites with the same number were not simultaneous.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurofit.data_loaders.formats.named import Said, said_beside
+from neurofit.errors import NeurofitError
+
+WIDTH_MS = 10
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether a folder holds raster files."""
+    return path.is_dir() and any(path.glob("*raster_data.mat"))
+
+
+def read_raster(path: Path, *, region: str | None = None, label: str | None = None, onset: int | None = None) -> xr.DataArray:
+    """Return spike counts (presentation neuroid time_bin) of a folder of raster files, in bins of 10 ms.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    region
+        Area of all sites; None: as recording.json in the folder says.
+    label
+        Which of `raster_labels` names the stimulus; None: "combined_ID_position", "stimulus_ID" or the only one.
+    onset
+        Sample at which the stimulus comes on, counted from 1 as in MATLAB; None: as the files say (`alignment_event_time`).
+
+    Raises
+    ------
+    NeurofitError
+        If a file is no raster, or the area is not said.
+    """
+    said = said_beside(path)
+    region = region or said.region
+    if region is None:
+        raise NeurofitError(f'Raster files do not say which area was recorded. Write {{"region": "IT"}} into {path / "recording.json"}.')
+    sites = [_site(file, label, onset) for file in sorted(path.glob("*raster_data.mat"))]
+    return _joined(sites, region, said)
+
+
+def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:
+    from scipy.io import loadmat, whosmat
+
+    try:
+        if sum(float(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(file)) > 2**31:
+            raise NeurofitError("it declares more than a raster file holds")
+        held = loadmat(file)
+        raster = np.asarray(held["raster_data"])
+        labels = held["raster_labels"]
+        names = labels.dtype.names or ()
+        chosen = label or next((n for n in ("combined_ID_position", "stimulus_ID", *names) if n in names), "")
+        if chosen not in names:
+            raise NeurofitError(f"it has the labels {', '.join(names)}")
+        shown = np.array([str(np.squeeze(each)) for each in labels[chosen][0, 0].ravel()])
+        info = held.get("raster_site_info")
+        if onset is None:
+            fields = () if info is None else info.dtype.names or ()
+            if info is None or "alignment_event_time" not in fields:
+                raise NeurofitError("it does not say when the stimulus came on")
+            onset = int(np.squeeze(info["alignment_event_time"][0, 0]))
+    except Exception as error:  # scipy raises nearly anything on broken bytes
+        raise NeurofitError(f"{file} is no raster file of the Neural Decoding Toolbox: {error}.") from error
+    if raster.ndim != 2 or len(shown) != len(raster):
+        raise NeurofitError(f"{file}: raster_data is (trial, ms) with a label for each trial; got {raster.shape} and {len(shown)} labels.")
+    first = (onset - 1) % WIDTH_MS  # bins have an edge at the onset
+    n_bins = (raster.shape[1] - first) // WIDTH_MS
+    counts = raster[:, first : first + n_bins * WIDTH_MS].reshape(len(raster), n_bins, WIDTH_MS).sum(axis=2, dtype=np.int64)
+    start = first - (onset - 1)
+    return {"name": file.stem, "shown": shown, "counts": counts.astype(np.float32), "start": start}
+
+
+def _joined(sites: list[dict[str, Any]], region: str, said: Said) -> xr.DataArray:
+    """Bring trials of all sites into rows (stimulus, number of the trial); a site without such a trial is NaN there."""
+    if len({(site["start"], site["counts"].shape[1]) for site in sites}) > 1:
+        raise NeurofitError("Raster files of one folder have to cover the same time around the stimulus.")
+    stimuli = sorted({str(s) for site in sites for s in site["shown"]})
+    most = {s: max(int((site["shown"] == s).sum()) for site in sites) for s in stimuli}
+    rows = [(s, repetition) for s in stimuli for repetition in range(most[s])]
+    begin = dict(zip(stimuli, np.concatenate([[0], np.cumsum([most[s] for s in stimuli])[:-1]]).tolist(), strict=True))
+    n_bins = sites[0]["counts"].shape[1]
+    trials = np.full((len(rows), len(sites), n_bins), np.nan, dtype=np.float32)
+    for number, site in enumerate(sites):
+        for s in stimuli:
+            mine = site["counts"][site["shown"] == s]
+            trials[begin[s] : begin[s] + len(mine), number] = mine
+    starts = sites[0]["start"] + WIDTH_MS * np.arange(n_bins)
+    coords: dict[str, Any] = {
+        "stimulus_id": ("presentation", np.array([s for s, _ in rows])),
+        "repetition": ("presentation", np.array([r for _, r in rows])),
+        "neuroid_id": ("neuroid", np.array([site["name"].removesuffix("_raster_data") for site in sites])),
+        "region": ("neuroid", np.full(len(sites), region)),
+        "time_bin_start": ("time_bin", starts),
+        "time_bin_end": ("time_bin", starts + WIDTH_MS),
+    }
+    if said.subject is not None:
+        coords["subject"] = ("neuroid", np.full(len(sites), said.subject))
+    return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": "spikes per bin"})

@@ -1,0 +1,134 @@
+"""Spike times as tables (CSV or Parquet): a row per spike, counted into time bins.
+
+One table with neuroid_id, region, stimulus_id, repetition and time_ms; or a folder with spikes.csv (neuroid_id, presentation, time_ms),
+presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurofit.data_loaders.formats.named import WORDS, Said, count_up, said_beside
+from neurofit.errors import NeurofitError
+from neurofit.time_bins import TimeBin, make_time_bins
+
+BINS = (0, 300, 10)
+"""Start, end and width in ms where nobody says: NAME.json beside the file, {"bins": [0, 300, 10]}."""
+
+ENDINGS = (".csv", ".parquet")
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Return whether a path is a table of spike times, or a folder with one."""
+    if path.is_dir():
+        return any((path / f"spikes{ending}").is_file() for ending in ENDINGS)
+    if head.startswith(b"PAR1"):
+        return True
+    first = head.split(b"\n", 1)[0].lower()
+    return b"," in first and any(word in first for word in (b"time_ms", b"time_s", b"spike_time"))
+
+
+def read_spikes(path: Path) -> xr.DataArray:
+    """Return spike counts (presentation neuroid time_bin) of tables of spike times."""
+    said = said_beside(path)
+    if path.is_dir():
+        spikes = _table(next(file for ending in ENDINGS if (file := path / f"spikes{ending}").is_file()), said)
+        trials, sites = (_table(path / f"{name}.csv", said) for name in ("presentations", "neuroids"))
+        _need(trials, ("presentation", "stimulus_id"), path / "presentations.csv")
+        _need(sites, ("neuroid_id", "region"), path / "neuroids.csv")
+        _need(spikes, ("neuroid_id", "presentation"), path)
+    else:
+        spikes = _table(path, said)
+        if "region" not in spikes and said.region is not None:
+            spikes["region"] = said.region
+        _need(spikes, ("neuroid_id", "region", "stimulus_id", "repetition"), path)
+        trials = spikes[["stimulus_id", "repetition"]].drop_duplicates().sort_values(["stimulus_id", "repetition"], ignore_index=True)
+        trials.insert(0, "presentation", np.arange(len(trials)))
+        spikes = spikes.merge(trials, on=["stimulus_id", "repetition"])
+        sites = spikes[["neuroid_id", "region"]].drop_duplicates(ignore_index=True)
+    return counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+
+
+def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], times_ms: np.ndarray) -> xr.DataArray:
+    """Return the number of spikes of each site in each trial and bin, float32 (presentation neuroid time_bin).
+
+    Parameters
+    ----------
+    spikes
+        A row per spike: `neuroid_id`, `presentation`.
+    trials
+        A row per trial: `presentation`, `stimulus_id`, and whatever is known.
+    sites
+        A row per site: `neuroid_id`, `region`, and whatever is known.
+    bins
+        Adjacent, in ms from stimulus onset.
+    times_ms
+        Of each spike, from the onset of its trial.
+    """
+    row = pd.Index(trials.presentation).get_indexer(pd.Index(spikes.presentation))
+    column = pd.Index(sites.neuroid_id).get_indexer(pd.Index(spikes.neuroid_id))
+    unknown = np.flatnonzero((row < 0) | (column < 0))
+    if len(unknown):
+        first = spikes.iloc[unknown[0]]
+        raise NeurofitError(
+            f"{len(unknown)} spikes are of a presentation or neuroid that is in no table, the first of presentation {first.presentation}, "
+            f"neuroid {first.neuroid_id}."
+        )
+    start, width = bins[0][0], bins[0][1] - bins[0][0]
+    which = np.floor((times_ms - start) / width)
+    inside = (which >= 0) & (which < len(bins))
+    shape = (len(trials), len(sites), len(bins))
+    flat = np.ravel_multi_index((row[inside], column[inside], which[inside].astype(np.int64)), shape)
+    counts = np.bincount(flat, minlength=int(np.prod(shape))).astype(np.float32).reshape(shape)
+    coords: dict[str, Any] = {str(name): ("presentation", trials[name].to_numpy()) for name in trials if name != "presentation"}
+    coords |= {str(name): ("neuroid", sites[name].to_numpy()) for name in sites}
+    coords.setdefault("repetition", ("presentation", count_up(trials.stimulus_id.to_numpy())))
+    coords |= {"time_bin_start": ("time_bin", [s for s, _ in bins]), "time_bin_end": ("time_bin", [e for _, e in bins])}
+    coords = {name: (dim, _plain(values)) for name, (dim, values) in coords.items()}
+    return xr.DataArray(counts, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": "spikes per bin"})
+
+
+def _plain(values: Any) -> np.ndarray:
+    """Return pandas' texts as texts of a fixed width."""
+    values = np.asarray(values)
+    return values if values.dtype.kind in "iufb" else np.array([str(value) for value in values])
+
+
+def _table(path: Path, said: Said) -> pd.DataFrame:
+    if not path.is_file():
+        raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
+    try:
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or path.open("rb").read(4) == b"PAR1" else pd.read_csv(path)
+    except ImportError as error:
+        raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
+    present = [str(column) for column in table]
+    names = {column: WORDS[column] for column in present if column in WORDS and WORDS[column] not in present}
+    table = table.rename(columns={**names, **said.words})
+    if not len(table):
+        raise NeurofitError(f"The table {path} is empty.")
+    return table
+
+
+def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
+    for name, scale in (("time_ms", 1.0), ("spike_time_ms", 1.0), ("time_s", 1e3), ("spike_time_s", 1e3)):
+        if name in spikes:
+            times = pd.to_numeric(spikes[name], errors="coerce").to_numpy(dtype=np.float64) * scale
+            broken = np.flatnonzero(~np.isfinite(times))
+            if len(broken):
+                raise NeurofitError(f"{path}: {name} of spike {broken[0]} is no number ({len(broken)} in all).")
+            return times
+    raise NeurofitError(
+        f"{path} needs a column time_ms or time_s: when each spike came, from stimulus onset; it has {', '.join(map(str, spikes))}."
+    )
+
+
+def _need(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise NeurofitError(f"{path} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; it has {', '.join(map(str, table))}.")

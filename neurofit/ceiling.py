@@ -1,0 +1,173 @@
+"""How reliable a recording is in time: the most that any model can be asked for.
+
+reliability = SB(mean over halves of corr(half 1, half 2)),    SB(r) = 2 r / (1 + r), per neuroid and time bin, over stimuli.
+
+Correlations are averaged before the Spearman-Brown correction, which is concave: corrected first, noisy halves pull the mean down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from neurofit.assemblies import Recording
+from neurofit.errors import NeurofitError
+from neurofit.metrics import TrialSets, nanmean, nanmedian, pearson, percentile_interval, spearman_brown, split_halves
+from neurofit.selection import keep_neuroids, rebin
+
+BLOCK_BYTES = 2**28
+"""Responses that are held at a time."""
+
+FORMULA = "reliability = SB(mean r of two trial halves), SB(r) = 2 r / (1 + r), median over neuroids"
+
+Progress = Callable[[int, int], None]
+
+
+def ceiling(
+    recording: Recording,
+    *,
+    n_halves: int = 10,
+    seed: int = 0,
+    n_bootstraps: int = 1000,
+    interval: float = 0.95,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Return the reliability of each neuroid in each time bin, and their median over neuroids with its interval.
+
+    Parameters
+    ----------
+    recording
+        Of one area, or whatever its median is wanted of; may be larger than memory: each block of it is read once.
+    n_halves, seed
+        Random splits of the trials of each stimulus in two, and their seed.
+    n_bootstraps, interval
+        Bootstraps over neuroids, and the share of them that the interval holds.
+    progress
+        Called with (blocks done, in all).
+
+    Returns
+    -------
+    Dataset
+        `reliability` (neuroid time_bin), NaN where a neuroid lacks a half of too many stimuli; `curve`, `curve_low`, `curve_high`
+        and `n_neuroids` (time_bin); `r_halves` (half neuroid time_bin), not corrected.
+
+    Raises
+    ------
+    NeurofitError
+        If a stimulus has one repetition only.
+    """
+    responses = recording.responses
+    rows = recording.stimulus_rows
+    sets = TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=seed))
+    r = np.full((n_halves, *responses.shape[1:]), np.nan)
+    blocks = list(_blocks(recording, n_halves))
+    for number, (neuroids, bins) in enumerate(blocks):
+        held = np.asarray(responses.isel(neuroid=neuroids, time_bin=bins).values, dtype=np.float32)
+        for position in range(held.shape[2]):
+            r[:, neuroids, bins.start + position] = _halves_agree(sets, held[:, :, position])
+        if progress:
+            progress(number + 1, len(blocks))
+    return _summarised(recording, r, seed=seed, n_bootstraps=n_bootstraps, interval=interval)
+
+
+def reliabilities(recording: Recording, *, n_halves: int = 10, seed: int = 0) -> Float[np.ndarray, " neuroid"]:
+    """Return the reliability of each neuroid's mean response over all time bins (overlapping ones count as they are)."""
+    starts, ends = np.array(recording.time_bins).T
+    if len(starts) > 1 and (starts[1:] == ends[:-1]).all():
+        whole = rebin(recording, [(int(starts[0]), int(ends[-1]))])
+        return np.asarray(ceiling(whole, n_halves=n_halves, seed=seed, n_bootstraps=1).reliability.values[:, 0])
+    mean = recording.responses.mean("time_bin", skipna=False).expand_dims("time_bin", axis=2)
+    single = mean.assign_coords(time_bin_start=("time_bin", starts[:1]), time_bin_end=("time_bin", ends[-1:]))
+    whole = replace(recording, responses=single.astype(np.float32), truth=None)
+    return np.asarray(ceiling(whole, n_halves=n_halves, seed=seed, n_bootstraps=1).reliability.values[:, 0])
+
+
+def keep_reliable(recording: Recording, least: float, *, n_halves: int = 10, seed: int = 0) -> tuple[Recording, int]:
+    """Return the neuroids whose reliability over all bins is at least so much, and how many were left out.
+
+    Raises
+    ------
+    NeurofitError
+        If none is left.
+    """
+    found = reliabilities(recording, n_halves=n_halves, seed=seed)
+    kept = np.nan_to_num(found, nan=-1.0) >= least
+    if not kept.any():
+        raise NeurofitError(f"No neuroid of {recording.name} has a reliability of {least:g}; the highest is {np.nanmax(found):.2f}.")
+    return keep_neuroids(recording, kept), int((~kept).sum())
+
+
+def _blocks(recording: Recording, n_halves: int) -> Iterator[tuple[slice, slice]]:
+    """Yield (neuroids, time bins) that lie together in the file: neuroid by neuroid, or bin by bin."""
+    n_presentations, n_neuroids, n_bins = recording.responses.shape
+    one = 4 * n_presentations
+    if recording.responses.encoding.get("together") == "neuroid":
+        step = max(1, BLOCK_BYTES // (one * n_bins))
+        for begin in range(0, n_neuroids, step):
+            yield slice(begin, min(begin + step, n_neuroids)), slice(0, n_bins)
+    else:
+        step = max(1, BLOCK_BYTES // (one * n_neuroids))
+        for begin in range(0, n_bins, step):
+            yield slice(0, n_neuroids), slice(begin, min(begin + step, n_bins))
+
+
+def _halves_agree(sets: TrialSets, trials: Float[np.ndarray, "presentation neuroid"]) -> Float[np.ndarray, "half neuroid"]:
+    """Return the correlation over stimuli of both halves; stimuli that a half of a neuroid lacks are left out for it."""
+    means = sets.means(trials)
+    first, second = means[1 : sets.n_halves + 1], means[sets.n_halves + 1 :]
+    if not np.isnan(first).any() and not np.isnan(second).any():
+        return np.asarray(pearson(first, second))
+    r = np.full((sets.n_halves, trials.shape[1]), np.nan)
+    for half in range(sets.n_halves):
+        for neuroid in range(trials.shape[1]):
+            there = ~np.isnan(first[half, :, neuroid]) & ~np.isnan(second[half, :, neuroid])
+            if there.sum() > 2:
+                r[half, neuroid] = pearson(first[half, there, neuroid, None], second[half, there, neuroid, None])[0]
+    return r
+
+
+def _summarised(recording: Recording, r: np.ndarray, *, seed: int, n_bootstraps: int, interval: float) -> xr.Dataset:
+    responses = recording.responses
+    reliability = spearman_brown(nanmean(r, axis=0))
+    rng = np.random.default_rng(seed)
+    draws = np.stack([nanmedian(reliability[rng.integers(len(reliability), size=len(reliability))], axis=0) for _ in range(n_bootstraps)])
+    low, high = percentile_interval(draws, interval=interval)
+    coords = {str(name): (coord.dims, coord.values) for name, coord in responses.coords.items() if "presentation" not in coord.dims}
+    return xr.Dataset(
+        {
+            "reliability": (("neuroid", "time_bin"), reliability),
+            "r_halves": (("half", "neuroid", "time_bin"), r),
+            "curve": ("time_bin", nanmedian(reliability, axis=0)),
+            "curve_low": ("time_bin", low),
+            "curve_high": ("time_bin", high),
+            "n_neuroids": ("time_bin", (~np.isnan(reliability)).sum(axis=0)),
+        },
+        coords=coords,
+        attrs={
+            "recording": recording.name,
+            "region": ", ".join(recording.regions),
+            "simulated": int(recording.simulated),
+            "data_sha256": recording.sha256,
+            "formula": FORMULA,
+            "n_halves": len(r),
+            "seed": seed,
+            "interval": f"{interval:.0%}, {n_bootstraps} bootstraps over neuroids",
+        },
+    )
+
+
+def summarise_ceiling(result: xr.Dataset) -> dict[str, Any]:
+    """Return a ceiling's curve, ready for JSON; undefined values are null."""
+    bins = np.stack([result.time_bin_start.values, result.time_bin_end.values], axis=1)
+    return {
+        **{name: result.attrs[name] for name in ("recording", "region", "formula", "n_halves", "seed", "interval")},
+        "simulated": bool(result.attrs["simulated"]),
+        "time_bins": bins.tolist(),
+        **{name: [None if v != v else float(v) for v in result[name].values] for name in ("curve", "curve_low", "curve_high")},
+        "n_neuroids": result.n_neuroids.values.tolist(),
+    }

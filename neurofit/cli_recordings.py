@@ -1,0 +1,194 @@
+"""Commands about recordings: describe a file, check it, convert it, its ceiling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from neurofit.errors import NeurofitError
+from neurofit.tables import err, out, recording_name, say_ceiling
+from neurofit.terminal import load, progress, set_offline, writable, write_json
+
+if TYPE_CHECKING:
+    from neurofit.assemblies import Recording
+
+FILES = "A file or folder: see docs/recordings.md."
+
+
+def select(
+    recording: Recording,
+    *,
+    region: str | None,
+    window: tuple[int, int] | None = None,
+    bins: str = "",
+    subject: str = "",
+    subregion: str = "",
+    stimuli: str = "",
+    min_reliability: float | None = None,
+) -> tuple[Recording, dict[str, Any]]:
+    """Return the part of a recording that options ask for, and what a result notes of the choice; say what is left out."""
+    from neurofit.ceiling import keep_reliable
+    from neurofit.selection import COUNTS, keep_stimuli, overlapping, parse_bins, rebin, where
+
+    chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
+    if stimuli:
+        chosen = keep_stimuli(chosen, stimuli)
+    if bins:
+        before, chosen = chosen, rebin(chosen, parse_bins(bins))
+        kind = "counts" if before.responses.attrs.get("units") in COUNTS else "rates"
+        if not set(chosen.time_bins) <= set(before.time_bins):
+            err.print(f"Note: bins of {bins} ms; responses are taken as {kind} ({before.responses.attrs.get('units', 'units unknown')}).")
+    if overlapping(chosen.time_bins):
+        (first, end), (second, _) = chosen.time_bins[:2]
+        err.print(f"Note: time bins overlap ({end - first} ms every {second - first} ms) and share spikes; --bins takes some of them.")
+    left_out = 0
+    if min_reliability is not None:
+        chosen, left_out = keep_reliable(chosen, min_reliability)
+        err.print(f"Note: {left_out} neuroids with a reliability under {min_reliability:g} are left out.")
+    noted = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
+    selection: dict[str, Any] = {name: value for name, value in noted.items() if value}
+    if min_reliability is not None:
+        selection |= {"min_reliability": min_reliability, "left_out": left_out}
+    return chosen, selection
+
+
+def describe_path(path: str) -> None:
+    """Print what a recording file holds, and how reliable each area is."""
+    from neurofit.ceiling import reliabilities
+    from neurofit.data_loaders.formats import find_format, open_recording
+    from neurofit.selection import overlapping
+    from neurofit.stimuli import NoImages
+
+    recording = open_recording(path)
+    counts = _repetitions(recording)
+    bins = recording.time_bins
+    (first, end), width = bins[0], bins[0][1] - bins[0][0]
+    several = f"{len(bins)} of {width} ms from {first} to {bins[-1][1]} ms" if len(bins) > 1 else f"one, {first}-{end} ms"
+    shared = f", every {bins[1][0] - first} ms: they overlap" if overlapping(bins) else ""
+    pictures = "none: for ceilings only" if isinstance(recording.stimuli.images, NoImages) else f"{len(recording.stimuli):,}"
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    rows = {
+        "recording": recording_name(recording),
+        "form": find_format(Path(path)).name,
+        "units": str(recording.responses.attrs.get("units", "not said: taken as rates")),
+        "time bins": several + shared,
+        "stimuli": f"{len(recording.stimuli):,}; pictures: {pictures}",
+        "presentations": f"{recording.responses.sizes['presentation']:,}; repetitions {counts[0]} to {counts[2]}, median {counts[1]:g}",
+        "missing": f"{_missing(recording):.1%} of the trials of a neuroid",
+        "sha256": recording.sha256,
+    }
+    for key, value in rows.items():
+        table.add_row(key, value)
+    out.print(table)
+    areas = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("area", "sites", "reliability: median", "5 to 95 %", "over 0.5"):
+        areas.add_column(name, justify="left" if name == "area" else "right")
+    for region in recording.regions:
+        part = recording.select(region=region)
+        sizes = part.responses.sizes
+        if counts[0] < 2:
+            areas.add_row(region, str(sizes["neuroid"]), "-", "", "needs 2 repetitions")
+            continue
+        found = reliabilities(part)
+        known = found[found == found]
+        if len(known):
+            low, middle, high = (float(q) for q in _quantiles(known))
+            areas.add_row(region, str(sizes["neuroid"]), f"{middle:.2f}", f"{low:.2f} to {high:.2f}", str(int((known > 0.5).sum())))
+    out.print()
+    out.print(areas)
+    out.print("[dim]reliability: of the mean over all bins, split halves, Spearman-Brown corrected.[/dim]")
+
+
+def check(path: Annotated[str, typer.Argument(help=FILES)]) -> None:
+    """List every fault of a recording with its position and repair; exits with 0 only if there is none."""
+    from neurofit.assemblies import validate_recording
+    from neurofit.data_loaders.formats import open_recording
+
+    recording = open_recording(path)
+    validate_recording(recording)
+    sizes = recording.responses.sizes
+    out.print(
+        f"{path}: no fault in {sizes['presentation']:,} presentations x {sizes['neuroid']} neuroids x {sizes['time_bin']} time bins.",
+        soft_wrap=True,
+    )
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help=f"A registered recording, or a file or folder. {FILES}")],
+    target: Annotated[str, typer.Argument(metavar="OUT", help="NAME.nc or NAME.npz; pictures go into NAME.stimuli.zip beside it.")],
+    layout: Annotated[str, typer.Option(help="Of netCDF: neurofit (a time bin lies together) or brainscore.")] = "neurofit",
+    images: Annotated[str, typer.Option(help="Its pictures: a table, zip or folder.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+) -> None:
+    """Write a recording in another form."""
+    from neurofit.data_loaders.formats import write_recording
+
+    set_offline(offline)
+    with progress() as report:
+        recording = load(source, report, pictures=images)
+    write_recording(recording, target, layout=layout)
+    out.print(f"Written: {target} and, beside it, {Path(target).name.partition('.')[0]}.stimuli.csv with the pictures.", soft_wrap=True)
+
+
+def ceiling(
+    recording: Annotated[str, typer.Option(help=f"Registered recording, or a path. {FILES}")],
+    region: Annotated[str, typer.Option(help="Area.")],
+    bins: Annotated[str, typer.Option(help="Other time bins, in ms.", metavar="START:END:WIDTH")] = "",
+    subject: Annotated[str, typer.Option(help="Only this animal.")] = "",
+    subregion: Annotated[str, typer.Option(help="Only this part of the area.")] = "",
+    stimuli: Annotated[str, typer.Option(help="COLUMN=VALUE,VALUE of the stimuli, or a file of ids.")] = "",
+    halves: Annotated[int, typer.Option(help="Random splits of the trials in two.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the splits and bootstraps.")] = 0,
+    folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the result.", show_default="neurofit-results/...")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the curve as JSON, nothing else.")] = False,
+) -> None:
+    """Say how reliable a recording is in time: the bound of every score."""
+    from neurofit.ceiling import ceiling as run
+    from neurofit.ceiling import summarise_ceiling
+    from neurofit.plot import plot_ceiling
+    from neurofit.result import save_result
+
+    if halves < 1:
+        raise NeurofitError(f"--halves is at least 1; got {halves}.")
+    set_offline(offline)
+    with progress() as report:
+        whole = load(recording, report)
+        target = writable(Path(folder or f"neurofit-results/ceiling_{region}_{whole.name}"))
+        chosen, selection = select(whole, region=region, bins=bins, subject=subject, subregion=subregion, stimuli=stimuli)
+        result = run(chosen, n_halves=halves, seed=seed, progress=report("blocks of the recording"))
+    result.attrs["selection"] = json.dumps(selection)
+    save_result(result, target / "ceiling.nc")
+    plot_ceiling(result, target / "ceiling.png")
+    summary = summarise_ceiling(result)
+    write_json(summary, target / "ceiling.json")
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        say_ceiling(result)
+        out.print(f"Written: {target}/ceiling.nc, ceiling.png, ceiling.json", soft_wrap=True)
+
+
+def _repetitions(recording: Recording) -> tuple[int, float, int]:
+    import numpy as np
+
+    counts = np.bincount(recording.stimulus_rows)
+    return int(counts.min()), float(np.median(counts)), int(counts.max())
+
+
+def _missing(recording: Recording) -> float:
+    import numpy as np
+
+    return float(np.mean([np.isnan(recording.block(position)).mean() for position in range(len(recording.time_bins))]))
+
+
+def _quantiles(values: Any) -> Any:
+    import numpy as np
+
+    return np.quantile(values, [0.05, 0.5, 0.95])

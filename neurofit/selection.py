@@ -1,0 +1,205 @@
+"""Parts of a recording: neuroids, stimuli, other time bins. Nothing is read before a block of it is used.
+
+A new bin takes from each recorded bin the share that it overlaps: of counts the same share of the spikes, of rates the mean weighted
+by the overlap. Where bins overlap each other, only bins that were recorded as they are can be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from neurofit.assemblies import Recording
+from neurofit.errors import NeurofitError, check_option
+from neurofit.time_bins import TimeBin, make_time_bins
+
+COUNTS = ("spikes per bin", "counts")
+"""Units under which responses are counts; under any other they are rates."""
+
+
+def where(recording: Recording, **values: str | None) -> Recording:
+    """Return the neuroids whose coordinates have these values: `where(recording, subject="Chabo", subregion="aIT")`.
+
+    Raises
+    ------
+    NeurofitError
+        If neuroids have no such coordinate, or none of them the value; the nearest is named.
+    """
+    for name, value in values.items():
+        if value is None:
+            continue
+        coords = [str(n) for n, coord in recording.responses.coords.items() if coord.dims == ("neuroid",)]
+        check_option(f"coordinate of the neuroids of {recording.name}", name, coords)
+        own = recording.responses[name].values.astype(str)
+        check_option(f"{name} of {recording.name}", value, np.unique(own).tolist())
+        recording = keep_neuroids(recording, own == value)
+    return recording
+
+
+def keep_neuroids(recording: Recording, kept: np.ndarray) -> Recording:
+    """Return the neuroids that a boolean array (neuroid) marks."""
+    rows = np.flatnonzero(kept)
+    truth = None if recording.truth is None else recording.truth.isel(neuroid=rows)
+    return replace(recording, responses=recording.responses.isel(neuroid=rows), truth=truth)
+
+
+def keep_stimuli(recording: Recording, asked: str) -> Recording:
+    """Return the presentations of some stimuli.
+
+    Parameters
+    ----------
+    recording
+        Any.
+    asked
+        "COLUMN=VALUE[,VALUE...]" of the table of stimuli, or a text file with a stimulus_id per line.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such column, value, file or stimulus.
+    """
+    table = recording.stimuli.table
+    column, equals, values = asked.partition("=")
+    if equals:
+        check_option(f"column of the stimuli of {recording.name}", column, map(str, table.columns))
+        own = table[column].astype(str)
+        wanted = [check_option(f"{column} of {recording.name}", value, own.unique()) for value in values.split(",")]
+        kept = own.isin(wanted).to_numpy()
+    else:
+        path = Path(asked)
+        if not path.is_file():
+            raise NeurofitError(f"--stimuli takes COLUMN=VALUE,VALUE or a file with a stimulus_id per line; got {asked!r}.")
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        own = table.stimulus_id.astype(str)
+        for line in lines:
+            check_option(f"stimulus of {recording.name}", line, own)
+        kept = own.isin(lines).to_numpy()
+    rows = np.flatnonzero(kept)
+    shown = np.flatnonzero(kept[recording.stimulus_rows])
+    truth = None if recording.truth is None else recording.truth.isel(stimulus=rows)
+    return replace(
+        recording, responses=recording.responses.isel(presentation=shown), stimuli=recording.stimuli.only(rows.tolist()), truth=truth
+    )
+
+
+def overlapping(time_bins: Sequence[TimeBin]) -> bool:
+    """Return whether a bin begins before the one before it ends."""
+    return any(start < end for (_, end), (start, _) in pairwise(time_bins))
+
+
+def parse_bins(text: str) -> list[TimeBin]:
+    """Return the adjacent bins of "START:END:WIDTH" in ms.
+
+    Raises
+    ------
+    NeurofitError
+        If it is nothing of that form.
+    """
+    try:
+        start, end, width = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise NeurofitError(f"--bins takes START:END:WIDTH in ms, as 70:260:10; got {text!r}.") from None
+    return make_time_bins(start, end, width)
+
+
+def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
+    """Return the responses in other time bins.
+
+    Parameters
+    ----------
+    recording
+        With bins that cover the new ones; `responses.attrs["units"]` says whether they are counts (`COUNTS`) or rates.
+    time_bins
+        Half-open, in ms from stimulus onset.
+
+    Raises
+    ------
+    NeurofitError
+        If the recorded bins do not cover a new one, or overlap each other and the new one is none of them.
+    """
+    recorded = recording.time_bins
+    if overlapping(recorded):
+        lacking = [each for each in time_bins if each not in recorded]
+        if lacking:
+            start, end = lacking[0]
+            width = recorded[0][1] - recorded[0][0]
+            raise NeurofitError(
+                f"The bins of {recording.name} overlap ({width} ms every {recorded[1][0] - recorded[0][0]} ms): {start}-{end} ms cannot be "
+                f"made of them. Take some as they are: --bins {recorded[0][0]}:{recorded[0][0] + width * (len(recorded) // 2)}:{width}."
+            )
+        rows = [recorded.index(each) for each in time_bins]
+        truth = None if recording.truth is None else recording.truth.isel(time_bin=rows)
+        return replace(recording, responses=recording.responses.isel(time_bin=rows), truth=truth)
+    weights = overlap_weights(recorded, time_bins, counts=recording.responses.attrs.get("units") in COUNTS, name=recording.name)
+    return replace(
+        recording,
+        responses=_rebinned(recording.responses, weights, time_bins),
+        truth=None if recording.truth is None else _rebinned(recording.truth, weights, time_bins),
+    )
+
+
+def overlap_weights(recorded: Sequence[TimeBin], asked: Sequence[TimeBin], *, counts: bool, name: str) -> np.ndarray:
+    """Return what each recorded bin gives to each asked one: array (asked recorded).
+
+    Counts: the share of the recorded bin that lies in the asked one. Rates: the share of the asked bin that the recorded one covers.
+
+    Raises
+    ------
+    NeurofitError
+        If an asked bin is not covered; the message says what is.
+    """
+    old, new = np.asarray(recorded, dtype=np.float64), np.asarray(asked, dtype=np.float64)
+    overlap = np.clip(np.minimum(new[:, None, 1], old[None, :, 1]) - np.maximum(new[:, None, 0], old[None, :, 0]), 0, None)
+    widths = new[:, 1] - new[:, 0]
+    uncovered = np.flatnonzero(overlap.sum(axis=1) < widths)
+    if len(uncovered):
+        start, end = asked[uncovered[0]]
+        raise NeurofitError(
+            f"{name} does not cover {start}-{end} ms: it has {len(recorded)} bins from {recorded[0][0]} to {recorded[-1][1]} ms, "
+            f"the first {recorded[0][0]}-{recorded[0][1]} ms."
+        )
+    return np.asarray(overlap / (old[:, 1] - old[:, 0])[None, :] if counts else overlap / widths[:, None])
+
+
+def _rebinned(responses: xr.DataArray, weights: np.ndarray, time_bins: Sequence[TimeBin]) -> xr.DataArray:
+    coords: dict[str, Any] = {str(n): (c.dims, c.values) for n, c in responses.coords.items() if "time_bin" not in c.dims}
+    starts, ends = np.array(time_bins).T
+    coords |= {"time_bin_start": ("time_bin", starts), "time_bin_end": ("time_bin", ends)}
+    lazy = indexing.LazilyIndexedArray(_Rebinned(responses, weights))
+    return xr.DataArray(xr.Variable(responses.dims, lazy), coords=coords, attrs=responses.attrs)
+
+
+class _Rebinned(BackendArray):
+    """Sums of recorded bins, weighted, computed for the rows and columns that are asked for."""
+
+    def __init__(self, responses: xr.DataArray, weights: np.ndarray) -> None:
+        self.responses, self.weights = responses, weights
+        self.shape = (*responses.shape[:2], len(weights))
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        rows, columns, bins = key
+        positions = np.atleast_1d(np.arange(self.shape[2])[bins])
+        dims = tuple(map(str, self.responses.dims[:2]))
+        part = self.responses.isel({dims[0]: rows, dims[1]: columns})
+        read: dict[int, np.ndarray] = {}
+        made = []
+        for position in positions:
+            needed = np.flatnonzero(self.weights[position]).tolist()
+            read = {
+                old: read[old] if old in read else np.asarray(part.isel(time_bin=old).values, dtype=np.float64) for old in needed
+            }  # what the bin before has read of this one is not read again
+            made.append(sum(self.weights[position, old] * values for old, values in read.items()))
+        stacked = np.stack(made, axis=-1).astype(np.float32)
+        return stacked[..., 0] if isinstance(bins, int | np.integer) else stacked
