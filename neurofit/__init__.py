@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurofit.assemblies import Recording as Recording
     from neurofit.assemblies import validate_recording as validate_recording
+    from neurofit.ceiling import ceiling as ceiling
     from neurofit.data_loaders import list_recordings as list_recordings
     from neurofit.data_loaders import load_images as load_images
     from neurofit.data_loaders import load_recording as load_recording
+    from neurofit.data_loaders import write_recording as write_recording
     from neurofit.errors import NeurofitError as NeurofitError
     from neurofit.extract import Activations as Activations
     from neurofit.extract import extract as extract

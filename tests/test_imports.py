@@ -63,7 +63,7 @@ from importlib import import_module
 from types import ModuleType
 names = sorted(set(dir(neurofit)) - {"__version__"})
 first = {name: getattr(neurofit, name) for name in names}
-for name in {"extract", "score"}:
+for name in {"ceiling", "extract", "score", "train"}:
     import_module(f"neurofit.{name}")
 wrong = [name for name in names if isinstance(getattr(neurofit, name), ModuleType) or getattr(neurofit, name) is not first[name]]
 assert not wrong, wrong
