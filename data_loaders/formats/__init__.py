@@ -22,7 +22,7 @@ import xarray as xr
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, raster, spikes
-from neurofit.data_loaders.formats.named import said_beside
+from neurofit.data_loaders.formats.named import head_of, said_beside
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import find_stimuli
 from neurofit.errors import MachineError, NeurofitError
@@ -52,8 +52,6 @@ FORMATS = (
 )
 """In the order in which they are tried."""
 
-HEAD_BYTES = 4096
-
 
 def find_format(path: Path) -> Format:
     """Return the form of a file or folder, by its content.
@@ -66,7 +64,7 @@ def find_format(path: Path) -> Format:
     if not path.exists():
         raise NeurofitError(f"There is no recording at {path}.")
     try:
-        head = b"" if path.is_dir() else path.open("rb").read(HEAD_BYTES)
+        head = b"" if path.is_dir() else head_of(path)
     except OSError as error:
         raise NeurofitError(f"Cannot read {path}: {error.strerror or error}.") from error
     found = next((each for each in FORMATS if each.recognises(path, head)), None)

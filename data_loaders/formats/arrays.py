@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import responses_from, said_beside
+from neurofit.data_loaders.formats.named import head_of, responses_from, said_beside
 from neurofit.errors import NeurofitError
 
 MAX_BYTES = 2**33
@@ -68,7 +68,7 @@ def read_hdf5(path: Path) -> xr.DataArray:
     import h5py
 
     with h5py.File(path, "r") as file:
-        matlab = path.open("rb").read(10) == b"MATLAB 7.3"
+        matlab = head_of(path).startswith(b"MATLAB 7.3")
         group = _group(file)
         arrays: dict[str, np.ndarray] = {}
         _refuse_large(path, sum(item.nbytes for item in group.values() if isinstance(item, h5py.Dataset)))
@@ -155,7 +155,7 @@ def _squeezed(values: np.ndarray) -> np.ndarray:
     return values.ravel() if values.ndim == 2 and 1 in values.shape else values
 
 
-def _refuse_large(path: Path, n_bytes: float) -> None:
+def _refuse_large(path: Path, n_bytes: int) -> None:
     if n_bytes > MAX_BYTES:
         raise NeurofitError(
             f"{path} declares {n_bytes / 1e9:,.1f} GB; files of arrays are read whole, up to {MAX_BYTES / 1e9:.1f} GB. "

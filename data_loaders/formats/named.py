@@ -122,6 +122,12 @@ def said_beside(path: Path) -> Said:
         raise NeurofitError(f"{beside} has to be a JSON object of {', '.join(Said.__dataclass_fields__)}: {error}.") from error
 
 
+def head_of(path: Path) -> bytes:
+    """Return a file's first bytes, which say of what form it is."""
+    with open(path, "rb") as file:
+        return file.read(4096)
+
+
 def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Return arrays under our names, texts as texts; what has no name of ours keeps its own."""
     ours: dict[str, np.ndarray] = {}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import WORDS, Said, count_up, said_beside
+from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, said_beside
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -104,7 +104,7 @@ def _table(path: Path, said: Said) -> pd.DataFrame:
     if not path.is_file():
         raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
     try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or path.open("rb").read(4) == b"PAR1" else pd.read_csv(path)
+        table = pd.read_parquet(path) if head_of(path).startswith(b"PAR1") else pd.read_csv(path)
     except ImportError as error:
         raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
     present = [str(column) for column in table]
