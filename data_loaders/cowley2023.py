@@ -1,12 +1,20 @@
-"""V4 responses to 640 images, one 100 ms bin: Cowley, Stan, Pillow & Smith (2023), "Compact deep neural network models of visual cortex".
+"""V4 responses, one 100 ms bin: Cowley, Stan, Pillow & Smith (2023), "Compact deep neural network models of visual cortex".
 
-The source states neither the pictures' visual degrees nor how long they were shown; 8 degrees and 100 ms, as in the HvM experiments the
-pictures come from, are taken.
+50 sessions of 400 to 3,000 images in three animals; `cowley2023` is session 210325, HvM images, the others are `cowley2023-SESSION`.
+
+The source says of the pictures neither their visual degrees nor how long they were shown; 8 degrees and 100 ms, as in the HvM experiments
+that those of 210325 come from, are taken for all. Which bin of 100 ms the spikes were counted in, it does not say either: 50-150 ms,
+as in the article. Five sessions have no pictures there and are good for ceilings only.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -16,46 +24,109 @@ from neurofit.assemblies import Recording
 from neurofit.data_loaders.recordings import Progress, register_recording
 from neurofit.download import RemoteFile, fetch_file
 from neurofit.errors import NeurofitError
-from neurofit.stimuli import ImageZip, StimulusSet
+from neurofit.stimuli import ImageZip, NoImages, StimulusSet
 
 SOURCE = "https://raw.githubusercontent.com/cowleygroup/V4_compact_models/f4552ad9d34a466ebc66658f72a08a8e5038f1cf/data_V4_responses"
-RESPONSES = RemoteFile(
-    name="responses_210325.npy",
-    url=f"{SOURCE}/responses_raw/responses_210325.npy",
-    sha256="4008dbbf31a47d9b1b8d8da609f4a7a3433c7071f0e45c611c220b217dd75b76",
-)
-IMAGES = RemoteFile(
-    name="images_210325.zip",
-    url=f"{SOURCE}/images/images_210325.zip",
-    sha256="992774eca3508a2ad01accb1a31f5f3e3d90248c49f4eec314f2a915a263e454",
-)
+CITATION = "Cowley, Stan, Pillow & Smith (2023), Compact deep neural network models of visual cortex"
+HVM = "210325"
+"""The session of `cowley2023`."""
+
+SHA256 = {
+    "responses_210325.npy": "4008dbbf31a47d9b1b8d8da609f4a7a3433c7071f0e45c611c220b217dd75b76",
+    "images_210325.zip": "992774eca3508a2ad01accb1a31f5f3e3d90248c49f4eec314f2a915a263e454",
+}
 CATEGORIES = ("bear", "elephant", "face", "car", "dog", "apple", "chair", "plane")
-"""Eight blocks of 80 images, in this order."""
+"""Of session 210325: eight blocks of 80 images, in this order."""
+
+
+class Session(TypedDict):
+    """A session of the source: its animal, its size, and the git blobs of its files there; `images` is None where it has none."""
+
+    subject: str
+    neuroids: int
+    stimuli: int
+    responses: str
+    images: str | None
+
+
+SESSIONS: dict[str, Session] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
 @register_recording(regions=("V4",), citation="Cowley, Stan, Pillow & Smith (2023)")
 def cowley2023(progress: Progress | None = None) -> Recording:
     """50 V4 sites, 640 HvM images, 6 to 10 repetitions, spike counts in one bin of 50-150 ms."""
-    if progress:
-        progress("fetching cowley2023", 0, 2)
-    responses_path = fetch_file(RESPONSES, dataset="cowley2023")
-    if progress:
-        progress("fetching cowley2023", 1, 2)
-    images_path = fetch_file(IMAGES, dataset="cowley2023")
-    if progress:
-        progress("fetching cowley2023", 2, 2)
-    responses = np.load(responses_path, allow_pickle=False)
-    stimuli = _stimuli(ImageZip(images_path, [f"image{number:04d}.jpg" for number in range(1, responses.shape[1] + 1)]))
-    return Recording(
-        name="cowley2023",
-        responses=arrange(responses, stimuli),
-        stimuli=stimuli,
-        sha256=hashlib.sha256(f"{RESPONSES.sha256} {IMAGES.sha256}".encode()).hexdigest(),
-        citation="Cowley, Stan, Pillow & Smith (2023), Compact deep neural network models of visual cortex",
+    return _load(HVM, "cowley2023", progress)
+
+
+def _register(session: str, facts: Session) -> None:
+    name = f"cowley2023-{session}"
+
+    def load(progress: Progress | None = None) -> Recording:
+        return _load(session, name, progress)
+
+    pictures = "images" if facts["images"] else "images that are not in the source: for ceilings only"
+    load.__doc__ = f"{facts['neuroids']} V4 sites of animal {facts['subject']}, {facts['stimuli']} {pictures}; one bin of 50-150 ms."
+    register_recording(name=name, regions=("V4",), citation="Cowley, Stan, Pillow & Smith (2023)", verified=False, variant_of="cowley2023")(
+        load
     )
 
 
-def arrange(responses: np.ndarray, stimuli: StimulusSet) -> xr.DataArray:
+for _session, _facts in SESSIONS.items():
+    if _session != HVM:
+        _register(_session, _facts)
+
+
+def _load(session: str, name: str, progress: Progress | None) -> Recording:
+    facts = SESSIONS[session]
+    files = [_file("responses_raw", f"responses_{session}.npy", facts["responses"])]
+    if facts["images"]:
+        files.append(_file("images", f"images_{session}.zip", facts["images"]))
+    paths = []
+    for number, file in enumerate(files):
+        if progress:
+            progress(f"fetching {name}", number, len(files))
+        paths.append(fetch_file(file, dataset=name))
+    if progress:
+        progress(f"fetching {name}", len(files), len(files))
+    responses = np.load(paths[0], allow_pickle=False)
+    shown = pictures_of(paths[1]) if facts["images"] else NoImages(responses.shape[1], name)
+    stimuli = _stimuli(session, shown)
+    return Recording(
+        name=name,
+        responses=arrange(responses, stimuli, session=session),
+        stimuli=stimuli,
+        sha256=hashlib.sha256(" ".join(file.fingerprint for file in files).encode()).hexdigest(),
+        citation=CITATION,
+    )
+
+
+def _file(folder: str, name: str, git_blob: str) -> RemoteFile:
+    return RemoteFile(name, f"{SOURCE}/{folder}/{name}", SHA256.get(name), git_blob=git_blob)
+
+
+def pictures_of(path: Path) -> ImageZip:
+    """Return the pictures of a session in the order of its responses: image0001.jpg, ..., whatever their order and folder in the zip.
+
+    Raises
+    ------
+    NeurofitError
+        If it is no zip, or a number is missing or occurs twice.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [(int(match[1]), name) for name in archive.namelist() if (match := re.search(r"(?:^|/)image(\d+)\.jpg$", name))]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise NeurofitError(f"Cannot read {path} as a zip archive of stimuli: {error}.") from error
+    found.sort()
+    wrong = [expected for expected, (number, _) in enumerate(found, start=1) if number != expected]
+    if wrong or not found:
+        raise NeurofitError(
+            f"{path} must hold image0001.jpg, image0002.jpg, ... once each; it has {len(found)}, and not number {(wrong or [1])[0]}."
+        )
+    return ImageZip(path, [name for _, name in found])
+
+
+def arrange(responses: np.ndarray, stimuli: StimulusSet, *, session: str = HVM) -> xr.DataArray:
     """Bring the published array into the recording's form; trials that are NaN stay missing.
 
     Parameters
@@ -63,7 +134,9 @@ def arrange(responses: np.ndarray, stimuli: StimulusSet) -> xr.DataArray:
     responses
         Spike counts (neuroid stimulus repetition), NaN where a trial is missing.
     stimuli
-        The 640 pictures, in the order of the array.
+        The pictures, in the order of the array.
+    session
+        Its name in the source.
 
     Raises
     ------
@@ -71,20 +144,24 @@ def arrange(responses: np.ndarray, stimuli: StimulusSet) -> xr.DataArray:
         If the array is not of that form.
     """
     if responses.ndim != 3 or responses.shape[1] != len(stimuli):
-        raise NeurofitError(f"{RESPONSES.name} must be (neuroid, {len(stimuli)} stimuli, repetition); got {responses.shape}.")
+        raise NeurofitError(f"responses_{session}.npy must be (neuroid, {len(stimuli)} stimuli, repetition); got {responses.shape}.")
     n_neuroids, n_stimuli, n_repetitions = responses.shape
     trials = responses.transpose(1, 2, 0).reshape(n_stimuli * n_repetitions, n_neuroids, 1)
     shown = ~np.isnan(trials).all(axis=(1, 2))  # a repetition that no site has was never shown
-    table = stimuli.table
+    known = {
+        name: ("presentation", np.repeat(stimuli.table[name].to_numpy(), n_repetitions)[shown])
+        for name in ("stimulus_id", "object_name")
+        if name in stimuli.table
+    }
     return xr.DataArray(
         trials[shown].astype(np.float32),
         dims=("presentation", "neuroid", "time_bin"),
         coords={
-            "stimulus_id": ("presentation", np.repeat(table.stimulus_id.to_numpy(), n_repetitions)[shown]),
-            "object_name": ("presentation", np.repeat(table.object_name.to_numpy(), n_repetitions)[shown]),
+            **known,
             "repetition": ("presentation", np.tile(np.arange(n_repetitions), n_stimuli)[shown]),
-            "neuroid_id": ("neuroid", [f"cowley2023-210325-{site:02d}" for site in range(n_neuroids)]),
+            "neuroid_id": ("neuroid", [f"cowley2023-{session}-{site:02d}" for site in range(n_neuroids)]),
             "region": ("neuroid", ["V4"] * n_neuroids),
+            "subject": ("neuroid", [SESSIONS[session]["subject"]] * n_neuroids),
             "time_bin_start": ("time_bin", [50]),
             "time_bin_end": ("time_bin", [150]),
         },
@@ -92,7 +169,9 @@ def arrange(responses: np.ndarray, stimuli: StimulusSet) -> xr.DataArray:
     )
 
 
-def _stimuli(images: ImageZip) -> StimulusSet:
-    names = np.repeat(CATEGORIES, len(images) // len(CATEGORIES))
-    table = pd.DataFrame({"stimulus_id": [name.removesuffix(".jpg") for name in images.names], "object_name": names, "category": names})
-    return StimulusSet(name="cowley2023-210325", table=table, images=images, visual_degrees=8.0, duration_ms=100.0)
+def _stimuli(session: str, images: ImageZip | NoImages) -> StimulusSet:
+    table = pd.DataFrame({"stimulus_id": [f"image{number:04d}" for number in range(1, len(images) + 1)]})
+    if session == HVM:
+        names = np.repeat(CATEGORIES, len(images) // len(CATEGORIES))
+        table = table.assign(object_name=names, category=names)
+    return StimulusSet(name=f"cowley2023-{session}", table=table, images=images, visual_degrees=8.0, duration_ms=100.0)

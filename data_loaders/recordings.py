@@ -24,13 +24,26 @@ class RecordingInfo:
     regions: tuple[str, ...]
     simulated: bool
     citation: str
+    verified: bool = True
+    variant_of: str = ""
+
+    @property
+    def caution(self) -> str:
+        """What to know before trusting the loader; empty if there is nothing."""
+        return "" if self.verified else "not verified against the original file"
 
 
 RECORDINGS: Registry[RecordingInfo] = Registry("recording")
 
 
 def register_recording(
-    *, regions: tuple[str, ...], citation: str, simulated: bool = False, name: str | None = None
+    *,
+    regions: tuple[str, ...],
+    citation: str,
+    simulated: bool = False,
+    name: str | None = None,
+    verified: bool = True,
+    variant_of: str = "",
 ) -> Callable[[Loader], Loader]:
     """Register a function `(progress) -> Recording` under its own name (or `name`); the first line of its docstring is the summary.
 
@@ -44,12 +57,25 @@ def register_recording(
         Whether a program made the responses.
     name
         Where the recording's name is no Python name.
+    verified
+        Whether the loader was run on the original files.
+    variant_of
+        Of which recording it is another session or form; lists name only that one.
     """
 
     def decorate(load: Loader) -> Loader:
         key = name or load.__name__
         summary = (load.__doc__ or "").strip().partition("\n")[0]
-        info = RecordingInfo(name=key, load=load, summary=summary, regions=regions, simulated=simulated, citation=citation)
+        info = RecordingInfo(
+            name=key,
+            load=load,
+            summary=summary,
+            regions=regions,
+            simulated=simulated,
+            citation=citation,
+            verified=verified,
+            variant_of=variant_of,
+        )
         RECORDINGS.register(key)(info)
         return load
 

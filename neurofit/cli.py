@@ -189,9 +189,13 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, p
 
         for column in ("recording", "areas", "what it is"):
             table.add_column(column)
-        for name in list_recordings():
-            recording = describe_recording(name)
-            table.add_row(name, ", ".join(recording.regions), recording.summary)
+        described = [describe_recording(name) for name in list_recordings()]
+        for recording in (each for each in described if not each.variant_of):
+            more = sum(each.variant_of == recording.name for each in described)
+            summary = recording.summary + (f" {more} more like it: neurofit describe {recording.name}." if more else "")
+            table.add_row(recording.name, ", ".join(recording.regions), summary + (" (*)" if recording.caution else ""))
+        if any(each.caution for each in described if not each.variant_of):
+            table.caption, table.caption_justify = "(*) not verified against the original file", "left"
     else:
         registered = _documented(kind)
         table.add_column(kind.removesuffix("s") if kind != "images" else "image set")
@@ -225,6 +229,8 @@ def describe(name: Annotated[str, typer.Argument(help="A model, a recording, or 
             "what it is": recording.summary,
             "areas": ", ".join(recording.regions),
             "published": recording.citation,
+            "caution": recording.caution,
+            "more like it": ", ".join(other for other in list_recordings() if describe_recording(other).variant_of == name),
             "files": "here" if _is_here(name) else f"not here yet: neurofit data get {name}",
         }
     else:

@@ -1,4 +1,4 @@
-"""Published files, of data sets and weights: from a local mirror or over plain HTTPS, pinned by sha256, whole or not at all."""
+"""Published files, of data sets and weights: from a local mirror or over plain HTTPS, pinned by their hash, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.home import atomic_file, home, sha256_of
+from neurofit.home import atomic_file, hash_of, home
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,27 @@ class RemoteFile:
     url
         Plain HTTPS address.
     sha256
-        Hash of the content; None where its publishers give none and it is not known. Then whoever reads the file has to check it.
+        Hash of the content; None where it is not known.
+    sha1, git_blob
+        What is known instead: the SHA-1 of the content, or the name that git gives it (SHA-1 of "blob", its size and the content).
+        Where nothing is known, whoever reads the file has to check it.
     """
 
     name: str
     url: str
-    sha256: str | None
+    sha256: str | None = None
+    sha1: str | None = None
+    git_blob: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash by which the file is pinned; empty where none is known."""
+        return self.sha256 or self.sha1 or self.git_blob or ""
+
+    def differs(self, path: Path) -> str:
+        """Return which hash of a file is not this one's ("sha256", "sha1", "git blob"); empty if all that are known agree."""
+        known = {"sha256": self.sha256, "sha1": self.sha1, "git blob": self.git_blob}
+        return next((kind for kind, expected in known.items() if expected is not None and hash_of(path, kind) != expected), "")
 
 
 def offline() -> bool:
@@ -46,20 +61,20 @@ def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> P
     """Return the path of a file's verified copy in NEUROFIT_HOME/kind/dataset, bringing it there if need be.
 
     The mirror comes first, then the address. An interrupted download goes on
-    where it stopped. A file without a sha256 is whole, but not otherwise checked.
+    where it stopped. A file without a known hash is whole, but not otherwise checked.
 
     Raises
     ------
     NeurofitError
-        If the file is neither here nor in the mirror and downloads are off, or a content does not have its sha256.
+        If the file is neither here nor in the mirror and downloads are off, or a content does not have its hash.
     MachineError
         If the download fails or the disk is full.
     """
     target = home() / kind / dataset / file.name
     if target.is_file():
-        if file.sha256 is None or sha256_of(target) == file.sha256:
-            return target
-        raise NeurofitError(f"{target} is not the published {file.name} (its sha256 differs). Delete it and run the command again.")
+        if wrong := file.differs(target):
+            raise NeurofitError(f"{target} is not the published {file.name} (its {wrong} differs). Delete it and run the command again.")
+        return target
     source = mirrored(file.name, dataset=dataset)
     with atomic_file(target) as temporary:
         if source is not None:
@@ -76,8 +91,8 @@ def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> P
         else:
             _download(file, target.with_name(f"{file.name}.part"), temporary)
             origin = file.url
-        if file.sha256 is not None and sha256_of(temporary) != file.sha256:
-            raise NeurofitError(f"{origin} is not the published {file.name}: its sha256 differs. Nothing was kept.")
+        if wrong := file.differs(temporary):
+            raise NeurofitError(f"{origin} is not the published {file.name}: its {wrong} differs. Nothing was kept.")
     return target
 
 

@@ -16,17 +16,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from neurofit.errors import MachineError, NeurofitError, check_option
 from neurofit.home import home
 from neurofit.presentation import Presentation
 from neurofit.protocol import PRECISIONS, Model, find_layers, find_presentation, layout_of, weights_sha256
+from neurofit.screen import describe_screen, load_images
 from neurofit.stimuli import StimulusSet
 from neurofit.time_bins import TimeBin, covered_bins, timestep_weights
-
-GRAY = 128 / 255
-"""What surrounds an image that is smaller than the model's field, in [0, 1]; Brain-Score's gray."""
 
 LARGEST_BATCH = (32, 256)
 """Images per batch at most, on a CPU and on a GPU; larger ones are no faster."""
@@ -69,7 +66,7 @@ class Activations:
     presentation
         How the images were shown.
     provenance
-        What else a result should record (weights' hash, device, image size).
+        What else a result should record (weights' hash, device, what was done to the pictures).
     fingerprint
         Hash of all that the blocks depend on; empty where it is not known.
     """
@@ -211,6 +208,7 @@ def extract(
             "input_size": model.input_size,
             "visual_degrees": model.visual_degrees,
             "stimuli": stimuli.name,
+            "screen": describe_screen(stimuli, size=model.input_size, field_degrees=model.visual_degrees),
         },
         _storage=blocks.folder,
     )
@@ -349,32 +347,6 @@ def count_units(model: Model, layers: Sequence[str] | None = None) -> dict[str, 
     with torch.inference_mode():
         _, activations = next(iter(model.unroll(blank, Presentation(n_timesteps=1), layers=names)))
     return {layer: activations[layer].numel() for layer in names}
-
-
-def load_images(stimuli: StimulusSet, rows: Iterable[int], *, size: int, field_degrees: float) -> Tensor:
-    """Return stimuli as a model sees them: float32 (batch channel height width) in [0, 1].
-
-    The picture keeps its visual degrees: in a larger field it is surrounded by gray, in a smaller one its centre is seen.
-    Resizing is bilinear with anti-aliasing.
-    """
-    return torch.stack([_fit_to_field(stimuli.images[row], stimuli.visual_degrees, field_degrees, size) for row in rows])
-
-
-def _fit_to_field(image: np.ndarray, image_degrees: float, field_degrees: float, size: int) -> Tensor:
-    if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] != image.shape[1]:
-        raise NeurofitError(f"Stimuli must be square RGB pictures (height width 3); got {image.shape}.")
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()[None] / 255
-    extent = max(1, round(size * image_degrees / field_degrees))
-    if pixels.shape[-1] != extent:
-        pixels = functional.interpolate(pixels, size=(extent, extent), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
-    if extent < size:
-        before = (size - extent) // 2
-        after = size - extent - before
-        pixels = functional.pad(pixels, (before, after, before, after), value=GRAY)
-    elif extent > size:
-        before = (extent - size) // 2
-        pixels = pixels[..., before : before + size, before : before + size]
-    return pixels[0]
 
 
 def _wanted_timesteps(model: Model, shown: Presentation, time_bins: Iterable[TimeBin] | None) -> set[int]:

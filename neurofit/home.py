@@ -88,8 +88,16 @@ def _umask() -> int:
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes as hexadecimal text."""
+    return hash_of(path, "sha256")
+
+
+def hash_of(path: Path, kind: str) -> str:
+    """Return a hash of a file as hexadecimal text: "sha256" or "sha1" of its bytes, or the "git blob" that git calls it by."""
+    started = hashlib.new("sha256" if kind == "sha256" else "sha1", usedforsecurity=kind == "sha256")
+    if kind == "git blob":
+        started.update(f"blob {path.stat().st_size}\0".encode())
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: started).hexdigest()
 
 
 def kept() -> list[tuple[str, int, int]]:

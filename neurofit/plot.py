@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -103,24 +104,9 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    middle = (result.time_bin_start.values + result.time_bin_end.values) / 2
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    values, low, high = (result[name].values for name in ("curve", "curve_low", "curve_high"))
-    if len(middle) == 1:
-        every = result.reliability.values[:, 0]
-        axes.plot(np.full(len(every), middle), every, "_", color=CEILING, alpha=0.5, label="neuroids")
-        axes.errorbar(middle, values, [values - low, high - values], color=CURVE, capsize=4)
-    else:
-        axes.plot(middle, result.reliability.values.T, color=CEILING, linewidth=0.4, alpha=0.35)
-        axes.plot([], [], color=CEILING, linewidth=0.8, label="neuroids")
-    axes.fill_between(middle, low, high, color=CURVE, alpha=0.25, linewidth=0)
-    axes.plot(middle, values, color=CURVE, marker="o", markersize=3, label="median")
-    axes.axhline(0, color="black", linewidth=0.6)
-    axes.axhline(1, color="black", linewidth=0.6)
-    axes.set_ylim(-0.35, 1.05)
-    axes.set_ylabel("split-half reliability\n(Spearman-Brown)")
-    axes.set_xlabel("time from stimulus onset (ms)")
+    (_one_ceiling if result.sizes["time_bin"] == 1 else _ceiling_in_time)(axes, result)
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
     axes.set_title(f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves", loc="right", fontsize="small")
@@ -128,3 +114,26 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
+
+
+def _ceiling_in_time(axes: Any, result: xr.Dataset) -> None:
+    middle = (result.time_bin_start.values + result.time_bin_end.values) / 2
+    axes.plot(middle, result.reliability.values.T, color=CEILING, linewidth=0.4, alpha=0.35)
+    axes.plot([], [], color=CEILING, linewidth=0.8, label="neuroids")
+    axes.fill_between(middle, result.curve_low.values, result.curve_high.values, color=CURVE, alpha=0.25, linewidth=0)
+    axes.plot(middle, result.curve.values, color=CURVE, marker="o", markersize=3, label="median")
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.axhline(1, color="black", linewidth=0.6)
+    axes.set_ylim(-0.35, 1.05)
+    axes.set_ylabel("split-half reliability\n(Spearman-Brown)")
+    axes.set_xlabel("time from stimulus onset (ms)")
+
+
+def _one_ceiling(axes: Any, result: xr.Dataset) -> None:
+    every = result.reliability.values[:, 0]
+    start, end = int(result.time_bin_start[0]), int(result.time_bin_end[0])
+    axes.hist(np.clip(every[~np.isnan(every)], -0.3, 1), bins=np.linspace(-0.3, 1, 27), color=CEILING, alpha=0.6, label="neuroids")
+    axes.axvline(float(result.curve[0]), color=CURVE, label="median")
+    axes.axvspan(float(result.curve_low[0]), float(result.curve_high[0]), color=CURVE, alpha=0.25, linewidth=0)
+    axes.set_xlabel(f"split-half reliability (Spearman-Brown) in {start} to {end} ms")
+    axes.set_ylabel("neuroids")

@@ -31,7 +31,7 @@ class Presentation:
     Notes
     -----
     The published ConvRNNs use a blank of 0.5 in the normalised space (Nayebi et al. 2022, reference code). The degrees
-    of the image belong to the stimulus set, the degrees of the model's field to the model: see `fit_to_field`.
+    of the image belong to the stimulus set, the degrees of the model's field to the model: see `neurofit.screen`.
     """
 
     n_timesteps: int

@@ -12,9 +12,18 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 
 from neurofit.errors import NeurofitError
+
+GRAY_LEVEL = 128
+"""Mid gray of 8 bits: what lies behind and around a picture; Brain-Score's."""
+
+MAX_PIXELS = 2**26
+"""Larger pictures (8192 x 8192 px) are refused: a few hostile bytes can claim any size."""
+
+MAX_BYTES = 2**28
+"""A larger file of a picture in an archive is refused before it is decompressed."""
 
 
 @runtime_checkable
@@ -161,6 +170,11 @@ class ImageZip:
         try:
             if not self._archive:
                 self._archive.append(zipfile.ZipFile(self.path))
+            size = self._archive[0].getinfo(self.names[index]).file_size
+            if size > MAX_BYTES:
+                raise NeurofitError(
+                    f"Stimulus image {self.names[index]} in {self.path} would be {size / 1e6:.0f} MB, over {MAX_BYTES / 1e6:.0f}."
+                )
             content = self._archive[0].read(self.names[index])
         except KeyError:
             raise NeurofitError(f"Stimulus image {self.names[index]} is not in {self.path}.") from None
@@ -170,15 +184,35 @@ class ImageZip:
 
 
 def decode_image(content: bytes, *, name: str) -> np.ndarray:
-    """Decode a picture (any format Pillow reads) to uint8 (height width channel), RGB; gray is repeated.
+    """Decode a picture (any format Pillow reads) to uint8 (height width channel), RGB.
+
+    Gray is repeated; 16 bits are scaled to 8 (value / 257); a transparent picture is laid over mid gray (128), which is also what
+    surrounds a picture on the screen; palettes and CMYK become RGB; a photograph is turned as its EXIF orientation says; of an
+    animation the first frame is taken.
 
     Raises
     ------
     NeurofitError
-        If the bytes are not a whole picture; `name` says which.
+        If the bytes are not a whole picture, have more than `MAX_PIXELS` pixels, or 32 bits per pixel whose white is not known;
+        `name` says which.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image.convert("RGB"))
+            if image.width * image.height > MAX_PIXELS:  # before a byte of it is decompressed
+                raise ValueError(f"it claims {image.width} x {image.height} px, at most {MAX_PIXELS} pixels are read")
+            return _rgb(ImageOps.exif_transpose(image), form=str(image.format))
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
         raise NeurofitError(f"Stimulus image {name} is not a readable picture: {error}.") from error
+
+
+def _rgb(image: Image.Image, *, form: str) -> np.ndarray:
+    sixteen_bits = image.mode.startswith("I;16") or (image.mode == "I" and form in ("PNG", "PPM"))  # 16 bits are "I" in older Pillows
+    if image.mode in ("I", "F") and not sixteen_bits:
+        raise ValueError("its pixels have 32 bits, and which value is white is not known; save it with 8 or 16 bits")
+    if sixteen_bits:
+        gray = np.rint(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return np.asarray(image.convert("RGB"))
+    colours, opacity = np.split(np.asarray(image.convert("RGBA"), dtype=np.float64), [3], axis=2)
+    return np.rint(GRAY_LEVEL + (colours - GRAY_LEVEL) * opacity / 255).astype(np.uint8)

@@ -83,6 +83,21 @@ def test_a_content_that_is_not_the_published_one_is_not_kept(file: RemoteFile) -
     assert kept() == []
 
 
+@pytest.mark.parametrize("kind", ["sha256", "sha1", "git_blob"])
+def test_each_kind_of_hash_is_checked(file: RemoteFile, kind: str) -> None:
+    right = {  # the last one as `git hash-object` works it out
+        "sha256": hashlib.sha256(CONTENT),
+        "sha1": hashlib.sha1(CONTENT),
+        "git_blob": hashlib.sha1(b"blob 1024000\0" + CONTENT),
+    }[kind].hexdigest()
+    with pytest.raises(NeurofitError, match=f"its {kind.replace('_', ' ')} differs"):
+        fetch_file(RemoteFile(file.name, file.url, **{kind: right[1:] + "0"}), dataset="set")
+    assert kept() == []
+    pinned = RemoteFile(file.name, file.url, **{kind: right})
+    assert fetch_file(pinned, dataset="set").read_bytes() == CONTENT
+    assert pinned.fingerprint == right
+
+
 def test_a_damaged_copy_is_found(file: RemoteFile) -> None:
     path = fetch_file(file, dataset="set")
     path.write_bytes(CONTENT[:-1])

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from neurofit.assemblies import Recording
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.extract import GRAY, count_units, extract, fitting_batch_size, load_images
+from neurofit.extract import count_units, extract, fitting_batch_size
 from neurofit.home import home
 from neurofit.models import create_model
 from neurofit.presentation import NEURAL, Presentation
+from neurofit.screen import load_images
 from neurofit.stimuli import StimulusSet
 
 Make = Callable[..., Recording]
@@ -87,31 +88,18 @@ def test_provenance_tells_weights_apart(stimuli: StimulusSet) -> None:
     assert len(hashes) == 2
 
 
+def test_provenance_says_what_was_done_to_the_pictures(stimuli: StimulusSet) -> None:
+    small = replace(stimuli, images=np.zeros((6, 40, 40, 3), np.uint8), visual_degrees=4.0)
+    assert extract(create_model("timedecay_tiny"), small, layers=["conv3"], time_bins=[(50, 60)]).provenance["screen"] == {
+        "picture": "40 x 40 px, 4 degrees",
+        "canvas": "80 x 80 px, 8 degrees",
+        "placed": "padded with gray 128",
+        "resized": "to 32 x 32 px, bilinear, antialiased",
+    }
+
+
 def test_units_are_counted_without_extracting() -> None:
     assert count_units(create_model("rgc_tiny"), ["conv3", "conv5"]) == {"conv3": 32 * 4 * 4, "conv5": 32 * 4 * 4}
-
-
-@pytest.mark.parametrize("degrees", [4.0, 8.0, 16.0])
-def test_a_picture_keeps_its_visual_degrees(stimuli: StimulusSet, degrees: float) -> None:
-    white = replace(stimuli, images=np.full((6, 40, 40, 3), 255, np.uint8), visual_degrees=degrees)
-    image = load_images(white, [0], size=32, field_degrees=8.0)[0]
-    assert image.shape == (3, 32, 32)
-    bright = (image > 0.99).float().mean()
-    assert float(bright) == pytest.approx(min(1.0, degrees / 8.0) ** 2)
-    if degrees < 8:
-        assert float(image[0, 0, 0]) == pytest.approx(GRAY)
-
-
-def test_a_larger_picture_shows_its_centre(stimuli: StimulusSet) -> None:
-    pixels = np.zeros((6, 32, 32, 3), np.uint8)
-    pixels[:, 8:24, 8:24] = 255
-    image = load_images(replace(stimuli, images=pixels, visual_degrees=16.0), [0], size=16, field_degrees=8.0)[0]
-    np.testing.assert_allclose(image.numpy(), 1.0, atol=1e-6)
-
-
-def test_a_picture_that_is_not_square_is_refused(stimuli: StimulusSet) -> None:
-    with pytest.raises(NeurofitError, match=r"square RGB pictures .* got \(4, 6, 3\)"):
-        load_images(replace(stimuli, images=np.zeros((6, 4, 6, 3), np.uint8)), [0], size=8, field_degrees=8.0)
 
 
 def test_an_unknown_layer_and_presentation_are_refused_with_the_nearest(stimuli: StimulusSet) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.home import atomic_directory, atomic_file, home, kept, remove, sha256_of
+from neurofit.home import atomic_directory, atomic_file, hash_of, home, kept, remove, sha256_of
 
 Writer = Callable[[Path], AbstractContextManager[Path]]
 
@@ -176,3 +176,8 @@ def test_what_is_kept_is_listed_and_removed(tmp_path: Path, monkeypatch: pytest.
             remove(wrong)
     assert remove("grams") == (2, 15)
     assert kept() == []
+
+
+def test_a_git_blob_is_named_as_git_does(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"hello\n")
+    assert hash_of(tmp_path / "a", "git blob") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +45,85 @@ def test_gray_is_repeated() -> None:
     np.testing.assert_array_equal(decode_image(encode(gray), name="a"), np.repeat(gray[..., None], 3, axis=2))
 
 
-def test_transparency_is_dropped() -> None:
-    rgba = np.concatenate([PICTURE, np.full((6, 9, 1), 100, np.uint8)], axis=2)
-    np.testing.assert_array_equal(decode_image(encode(rgba), name="a"), PICTURE)
+def test_transparency_shows_mid_gray() -> None:
+    opacity = np.linspace(0, 255, 54).round().astype(np.uint8).reshape(6, 9, 1)
+    expected = np.rint((opacity / 255.0) * PICTURE + (1 - opacity / 255.0) * 128)
+    for picture in (np.concatenate([PICTURE, opacity], axis=2), np.concatenate([PICTURE[..., :1], opacity], axis=2)):
+        shown = expected if picture.shape[2] == 4 else np.repeat(expected[..., :1], 3, axis=2)
+        np.testing.assert_array_equal(decode_image(encode(picture), name="a"), shown)
+
+
+def test_a_transparent_colour_of_a_palette_or_of_rgb_shows_mid_gray() -> None:
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    rgb = Image.fromarray(np.array([[[10, 20, 30], [40, 50, 60], [70, 80, 90]]], np.uint8))
+    for image, transparent in ((palette, 1), (rgb, (40, 50, 60))):
+        content = io.BytesIO()
+        image.save(content, format="PNG", transparency=transparent)
+        assert decode_image(content.getvalue(), name="a").tolist() == [[[10, 20, 30], [128, 128, 128], [70, 80, 90]]]
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_and_not_clipped(form: str) -> None:
+    gray = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)  # 65535 / 255 = 257
+    assert decode_image(encode(gray, form=form), name="a")[0].tolist() == [[v] * 3 for v in (0, 0, 1, 1, 128, 255)]
+
+
+def test_big_endian_sixteen_bits_are_read() -> None:
+    tags = [(256, 3, 2), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 4096), (277, 3, 1), (278, 3, 1), (279, 4, 4)]
+    entries = b"".join(
+        struct.pack(">HHI", tag, kind, 1) + struct.pack(">HH" if kind == 3 else ">I", *([n, 0] if kind == 3 else [n]))
+        for tag, kind, n in tags
+    )
+    tiff = (b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries + bytes(4)).ljust(4096, b"\0") + struct.pack(">HH", 257, 65535)
+    assert decode_image(tiff, name="a")[..., 0].tolist() == [[1, 255]]
+
+
+def test_pixels_of_32_bits_are_refused() -> None:
+    for dtype in (np.int32, np.float32):
+        with pytest.raises(NeurofitError, match=r"x\.tif is not a readable picture: its pixels have 32 bits"):
+            decode_image(encode(np.ones((2, 2), dtype), form="TIFF"), name="x.tif")
+
+
+def test_cmyk_and_black_and_white_become_rgb() -> None:
+    cmyk = Image.fromarray(np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 0, 0, 255]]], np.uint8), mode="CMYK")
+    content = io.BytesIO()
+    cmyk.save(content, format="TIFF")
+    assert decode_image(content.getvalue(), name="a").tolist() == [[[255, 255, 255], [0, 255, 255], [0, 0, 0]]]
+    assert decode_image(encode(np.array([[True, False]])), name="a").tolist() == [[[255] * 3, [0] * 3]]
+
+
+def test_a_photograph_is_turned_as_its_exif_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    content = io.BytesIO()
+    Image.fromarray(PICTURE).save(content, format="PNG", exif=exif)
+    np.testing.assert_array_equal(decode_image(content.getvalue(), name="a"), np.rot90(PICTURE, -1))
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    content = io.BytesIO()
+    frames = [Image.fromarray(np.full((4, 4, 3), level, np.uint8)) for level in (0, 255)]
+    frames[0].save(content, format="GIF", save_all=True, append_images=frames[1:])
+    assert decode_image(content.getvalue(), name="a").max() == 0
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decompressed() -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    for side in (9_000, 60_000):  # ours, and above what Pillow refuses by itself
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        with pytest.raises(NeurofitError, match=r"bomb\.png is not a readable picture"):
+            decode_image(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))), name="bomb.png")
+
+
+def test_a_zip_bomb_is_refused_before_it_is_decompressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurofit.stimuli.MAX_BYTES", 10**6)
+    with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.png", bytes(2 * 10**6))
+    with pytest.raises(NeurofitError, match=r"0\.png in .*images\.zip would be 2 MB, over 1"):
+        ImageZip(tmp_path / "images.zip", ["0.png"])[0]
 
 
 def test_palette_and_jpeg_are_read() -> None:

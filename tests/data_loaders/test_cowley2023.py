@@ -1,16 +1,20 @@
 """Real V4: the loader keeps every count and every missing trial, and the sites are as reliable as was measured."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from neurofit.assemblies import validate_recording
-from neurofit.data_loaders import load_recording
-from neurofit.data_loaders.cowley2023 import arrange
+from neurofit.data_loaders import list_recordings, load_recording
+from neurofit.data_loaders.cowley2023 import SESSIONS, arrange, pictures_of
 from neurofit.errors import NeurofitError
+from neurofit.home import hash_of
 from neurofit.metrics import TrialSets, pearson, spearman_brown, split_halves
 from neurofit.stimuli import StimulusSet
 
@@ -37,6 +41,80 @@ def test_counts_and_missing_trials_keep_their_place() -> None:
 def test_an_array_of_another_form_is_refused() -> None:
     with pytest.raises(NeurofitError, match=r"must be \(neuroid, 3 stimuli, repetition\); got \(3, 4\)"):
         arrange(np.zeros((3, 4)), small_stimuli(3))
+
+
+def test_every_session_of_the_source_has_a_name() -> None:
+    sessions = [name.removeprefix("cowley2023-") for name in list_recordings() if name.startswith("cowley2023-")]
+    assert sorted([*sessions, "210325"]) == list(SESSIONS)
+    assert len(SESSIONS) == 50
+    assert sum(facts["images"] is None for facts in SESSIONS.values()) == 5
+    assert {facts["subject"] for facts in SESSIONS.values()} == {"WE", "PE", "RA"}
+
+
+def write_session(folder: Path, monkeypatch: pytest.MonkeyPatch, *, session: str, zip_names: list[str]) -> np.ndarray:
+    """Write files as the source has them into a mirror, pin them, and return the responses (neuroid stimulus repetition)."""
+    name = f"cowley2023-{session}"
+    monkeypatch.setenv("NEUROFIT_MIRROR", str(folder))
+    monkeypatch.setenv("NEUROFIT_HOME", str(folder / "home"))
+    (folder / name).mkdir()
+    responses = np.random.default_rng(0).poisson(3, (2, 3, 4)).astype(float)
+    responses[1, 2, 3] = np.nan
+    np.save(folder / name / f"responses_{session}.npy", responses)
+    blobs = {"responses": hash_of(folder / name / f"responses_{session}.npy", "git blob")}
+    if zip_names:
+        with zipfile.ZipFile(folder / name / f"images_{session}.zip", "w") as archive:
+            for each in zip_names:
+                content = io.BytesIO()
+                Image.fromarray(np.full((4, 4, 3), 10 * int(Path(each).stem[-1]), np.uint8)).save(content, format="JPEG")
+                archive.writestr(each, content.getvalue())
+        blobs["images"] = hash_of(folder / name / f"images_{session}.zip", "git blob")
+    for key, blob in blobs.items():
+        monkeypatch.setitem(SESSIONS[session], key, blob)
+    return responses
+
+
+@pytest.mark.parametrize(
+    "zip_names",
+    [
+        ["images_190923/image0001.jpg", "images_190923/image0002.jpg", "images_190923/image0003.jpg"],
+        ["image0003.jpg", "image0001.jpg", "image0002.jpg"],
+    ],
+)  # both occur in the source
+def test_a_session_has_its_pictures_in_the_order_of_its_responses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zip_names: list[str]
+) -> None:
+    responses = write_session(tmp_path, monkeypatch, session="190923", zip_names=zip_names)
+    recording = load_recording("cowley2023-190923")
+    validate_recording(recording)
+    assert recording.stimuli.ids.tolist() == ["image0001", "image0002", "image0003"]
+    assert [int(recording.stimuli.images[row].mean().round()) for row in range(3)] == [10, 20, 30]
+    assert set(recording.responses.subject.values) == {"WE"}
+    assert "object_name" not in recording.responses.coords
+    trial = recording.responses.sel(presentation=recording.responses.stimulus_id.values == "image0003")
+    np.testing.assert_array_equal(trial.values[..., 0].T, responses[:, 2].astype(np.float32))
+
+
+def test_a_session_without_pictures_is_for_ceilings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_session(tmp_path, monkeypatch, session="201016", zip_names=[])
+    recording = load_recording("cowley2023-201016")
+    validate_recording(recording)
+    with pytest.raises(NeurofitError, match="cowley2023-201016 comes without pictures"):
+        recording.stimuli.images[0]
+
+
+def test_a_file_that_is_not_that_of_the_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_session(tmp_path, monkeypatch, session="201016", zip_names=[])
+    monkeypatch.setitem(SESSIONS["201016"], "responses", "0" * 40)
+    with pytest.raises(NeurofitError, match=r"is not the published responses_201016\.npy: its git blob differs"):
+        load_recording("cowley2023-201016")
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for number in (1, 2, 4):
+            archive.writestr(f"image000{number}.jpg", b"")
+    with pytest.raises(NeurofitError, match="it has 3, and not number 3"):
+        pictures_of(tmp_path / "images.zip")
 
 
 def test_the_published_recording_is_valid_and_as_reliable_as_measured(mirror: Find, monkeypatch: pytest.MonkeyPatch) -> None:

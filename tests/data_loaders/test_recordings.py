@@ -7,7 +7,18 @@ from neurofit.errors import NeurofitError
 
 
 def test_the_names_are_those_people_type() -> None:
-    assert list_recordings() == ["cowley2023", "hvm-sim", "zhang2011"]
+    assert [name for name in list_recordings() if not describe_recording(name).variant_of] == ["cowley2023", "hvm-sim", "zhang2011"]
+
+
+def test_a_variant_is_one_of_a_registered_recording() -> None:
+    variants = [describe_recording(name) for name in list_recordings() if describe_recording(name).variant_of]
+    assert len(variants) == 49
+    assert {each.variant_of for each in variants} <= set(list_recordings())
+
+
+def test_a_loader_that_never_saw_its_file_says_so() -> None:
+    assert "not verified against the original file" in describe_recording("cowley2023-190923").caution
+    assert describe_recording("cowley2023").caution == ""
 
 
 @pytest.mark.parametrize("name", list_recordings())
