@@ -26,7 +26,7 @@ OPTIONS = {
     "gram_precision": ("auto", "float32", "float64"),
 }
 
-MAPPING_OPTIONS = ("mapping", "n_components", "choose_components", "convergence", "penalty")
+MAPPING_OPTIONS = ("mapping", "n_components", "choose_components", "convergence", "penalty", "alphas")
 """Fields that say how the maps are fitted; several mappings scored together differ in these only."""
 
 
@@ -95,6 +95,7 @@ class ScoreConfig:
     reduce: str = "none"
     gram_precision: str = "auto"
     time_mode: str = "per-bin"
+    alphas: tuple[float, ...] | None = None
     layers: str | tuple[str, ...] = "auto"
     window: tuple[int, int] | None = None
     splits: str = "random"

@@ -104,9 +104,10 @@ def make_result(
     reason = _reasons(reliability, predictivity, covered, config=config)
     kept = reason == REASONS.index("kept")
 
+    halves_yy = spearman_brown(reliability.r_yy).reshape(-1, *mean_yy.shape)
     per_layer = []
     for i in range(len(names)):
-        values = _Values(corrected[i], predictivity.r_xy[i], mean_yy).where(kept[i])
+        values = _Values(corrected[i], predictivity.r_xy[i], halves_yy).where(kept[i])
         draws = _resample(values, kept[i], reliability, predictivity, i, config=config)
         per_layer.append(_curves(values, draws, kept[i], config=config))
     curves = {name: ("layer time_bin", np.stack([curve[name] for curve in per_layer])) for name in per_layer[0]}
@@ -170,11 +171,11 @@ class _Values:
 
     corrected: np.ndarray  # (neuroid time_bin): as the configuration averages
     r_xy: np.ndarray  # (split neuroid time_bin)
-    r_yy: np.ndarray  # (neuroid time_bin)
+    r_yy: np.ndarray  # (half neuroid time_bin), Spearman-Brown corrected, of each test set
 
     def of(self, neuroids: np.ndarray) -> _Values:
         """Return the values of drawn neuroids."""
-        return _Values(self.corrected[neuroids], self.r_xy[:, neuroids], self.r_yy[neuroids])
+        return _Values(self.corrected[neuroids], self.r_xy[:, neuroids], self.r_yy[:, neuroids])
 
     def where(self, keep: np.ndarray) -> _Values:
         """Return the values of what counts (neuroid time_bin), the rest undefined."""
@@ -196,7 +197,7 @@ def _resample(
 
     Stimuli are resampled to first order, each term shifted by their influence on it (`metrics.pearson_influence`); the maps stay.
     """
-    n_draws, n_neuroids = config.n_bootstraps, len(values.r_yy)
+    n_draws, n_neuroids = config.n_bootstraps, len(values.corrected)
     neuroids = draw(n_neuroids, n_bootstraps=n_draws, seed=config.seed)
     if config.bootstrap_over == "neuroids":
         return (values.of(drawn) for drawn in neuroids)
@@ -217,7 +218,8 @@ def _resample(
         else:
             corrected = predictivity.ratios.resampled(times, (i,))
     shift_xy = mean_xy - predictivity.mean_xy.value[i]
-    return (_Values(corrected[k], values.r_xy + shift_xy[k], mean_yy[k]).where(keep).of(neuroids[k]) for k in range(n_draws))
+    shift_yy = mean_yy - (spearman_brown(reliability.raw.value) if config.average == "correlations" else reliability.corrected.value)
+    return (_Values(corrected[k], values.r_xy + shift_xy[k], values.r_yy + shift_yy[k]).where(keep).of(neuroids[k]) for k in range(n_draws))
 
 
 def _influences(reliability: Reliability, predictivity: Predictivity) -> dict[str, tuple[str, np.ndarray]]:

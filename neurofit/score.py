@@ -236,7 +236,7 @@ def make_mapping(config: ScoreConfig, *, device: str = "cpu") -> Mapping:
             "choose_components": config.choose_components,
             "convergence": config.convergence,
         },
-        "ridge": {"select": config.penalty},
+        "ridge": {"select": config.penalty, "alphas": config.alphas},
     }
     mapping = MAPPINGS[config.mapping](**options.get(config.mapping, {}), device=device)
     return Reduction(config.reduce, config.seed).mapping(mapping)

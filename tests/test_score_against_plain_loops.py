@@ -150,7 +150,7 @@ def test_every_number_equals_that_of_plain_loops(planted: tuple[Activations, Rec
     by_terms = r_xy.mean(axis=0) / np.sqrt(np.where(product > 0, product, np.nan))
     assert (result.reason.values == 0).all(), "the planted neuroids are all reliable"
     np.testing.assert_allclose(result.curve_noise_corrected_r.values[0], np.nanmedian(by_terms, axis=0), atol=1e-6)
-    explained = np.median(r_xy, axis=1).mean(axis=0) ** 2 / np.median(mean_yy, axis=0)
+    explained = np.median(r_xy, axis=1).mean(axis=0) ** 2 / np.median(corrected_yy, axis=2).mean(axis=(0, 1))
     np.testing.assert_allclose(result.curve_explained_variance.values[0], explained, atol=1e-6)
     shown = {"nayebi2022": result.curve_noise_corrected_r, "brainscore": result.curve_explained_variance}
     np.testing.assert_array_equal(result.curve.values, shown[preset].values)

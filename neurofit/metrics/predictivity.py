@@ -34,13 +34,14 @@ def noise_corrected_r(
 
 
 def explained_variance(
-    r_xy: Float[np.ndarray, "split neuroid time_bin"], r_yy: Float[np.ndarray, "neuroid time_bin"]
+    r_xy: Float[np.ndarray, "split neuroid time_bin"], r_yy: Float[np.ndarray, "half neuroid time_bin"]
 ) -> Float[np.ndarray, " time_bin"]:
-    """Return Brain-Score's score per bin: the mean over splits of the median r over neuroids, squared, over the median ceiling.
+    """Return Brain-Score's score per bin: the mean over splits of the median r over neuroids, squared, over the ceiling.
 
-    NaN where the ceiling is not positive.
+    The ceiling is, in the same order, the mean over halves of the median Spearman-Brown corrected r_yy over neuroids, as its
+    `CrossRegressedCorrelation` and `InternalConsistency` average (brainscore_vision 2.4). NaN where it is not positive.
     """
-    raw, ceiling = nanmean(nanmedian(r_xy, axis=1), axis=0), nanmedian(r_yy, axis=0)
+    raw, ceiling = (nanmean(nanmedian(r, axis=1), axis=0) for r in (r_xy, r_yy))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(ceiling > 0, raw**2 / ceiling, np.nan))
 

@@ -17,7 +17,7 @@ def test_a_product_that_is_not_positive_is_undefined_and_nothing_is_clipped() ->
 
 def test_explained_variance_is_the_squared_median_over_the_ceiling() -> None:
     r_xy = np.array([[[0.2], [0.4], [0.9]], [[0.4], [0.6], [0.7]]])  # (split neuroid bin): medians 0.4 and 0.6
-    r_yy = np.array([[0.3], [0.5], [0.8]])
+    r_yy = np.array([[[0.3], [0.4], [0.8]], [[0.2], [0.6], [0.9]]])  # (half neuroid bin): medians 0.4 and 0.6
     np.testing.assert_allclose(explained_variance(r_xy, r_yy), [0.5**2 / 0.5])
     assert np.isnan(explained_variance(r_xy, -r_yy))[0]
 

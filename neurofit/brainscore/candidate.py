@@ -1,0 +1,65 @@
+"""Theirs in ours: the recording behind a Brain-Score benchmark, and the outputs of a Brain-Score model as activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import brainscore_vision
+import xarray as xr
+from brainscore_vision.benchmark_helpers.screen import place_on_screen
+from brainscore_vision.model_interface import BrainModel
+
+from neurofit.assemblies import Recording
+from neurofit.brainscore.conversion import from_assembly, from_features, to_stimulus_set
+from neurofit.errors import NeurofitError
+from neurofit.extract import Activations
+
+
+def recording_of(benchmark: Any) -> Recording:
+    """Return the trials that a Brain-Score neural benchmark holds.
+
+    Parameters
+    ----------
+    benchmark
+        A `NeuralBenchmark`, or its identifier. Its assembly is averaged; the single trials are those that its ceiling is made of.
+
+    Raises
+    ------
+    NeurofitError
+        If it holds no single trials.
+    """
+    if isinstance(benchmark, str):
+        benchmark = brainscore_vision.load_benchmark(benchmark)
+    trials = next((found for found in _assemblies(getattr(benchmark, "_ceiling_func", None)) if "repetition" in found.coords), None)
+    if trials is None:
+        raise NeurofitError(f"{getattr(benchmark, 'identifier', benchmark)} holds no single trials.")
+    return from_assembly(trials, visual_degrees=float(getattr(benchmark, "_visual_degrees", 8.0)), name=str(benchmark.identifier))
+
+
+def _assemblies(function: Any) -> list[xr.DataArray]:
+    """Return the assemblies that a function keeps."""
+    cells = getattr(function, "__closure__", None) or ()
+    return [cell.cell_contents for cell in cells if isinstance(cell.cell_contents, xr.DataArray)]
+
+
+def activations_of(candidate: BrainModel | str, recording: Recording, *, region: str) -> Activations:
+    """Show a recording's pictures to a Brain-Score model and return what it answers in the recording's time bins.
+
+    Parameters
+    ----------
+    candidate
+        A BrainModel, or its identifier.
+    recording
+        Its pictures are placed on the model's screen, and its time bins asked for.
+    region
+        Which the model is recorded from.
+    """
+    if isinstance(candidate, str):
+        candidate = brainscore_vision.load_model(candidate)
+    candidate.start_recording(region, time_bins=recording.time_bins)
+    shown = place_on_screen(
+        to_stimulus_set(recording.stimuli),
+        target_visual_degrees=candidate.visual_degrees(),
+        source_visual_degrees=recording.stimuli.visual_degrees,
+    )
+    return from_features(candidate.look_at(shown), model=str(candidate.identifier), region=region)

@@ -1,0 +1,236 @@
+"""Between our recordings, stimuli and activations and Brain-Score's assemblies; the only place where MultiIndexes are made."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, NeuronRecordingAssembly
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet as TheirStimulusSet
+from brainscore_vision.benchmark_helpers.neural_common import average_repetition
+from PIL import Image
+
+from neurofit.assemblies import DIMS, Recording
+from neurofit.errors import NeurofitError
+from neurofit.extract import Activations
+from neurofit.home import atomic_directory, home
+from neurofit.stimuli import ImageFiles, ImageSource, NoImages, StimulusSet
+from neurofit.time_bins import TimeBin
+
+
+def bins_of(time_bins: Any) -> list[TimeBin]:
+    """Return time bins as tuples, in whichever of the four forms Brain-Score passes them.
+
+    They come as an array of tuples, a list of one 0-dimensional array, a list of tuples, or a list of arrays.
+
+    Raises
+    ------
+    NeurofitError
+        If a bin is no pair of whole ms.
+    """
+    bins = []
+    for each in time_bins:
+        start, end = each.item() if isinstance(each, np.ndarray) and each.ndim == 0 else tuple(each)
+        if start != round(start) or end != round(end):
+            raise NeurofitError(f"Time bins are whole ms from onset; got {start}-{end}.")
+        bins.append((int(start), int(end)))
+    return bins
+
+
+def flat_coords(assembly: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
+    """Return an assembly's coordinates, those inside MultiIndexes too: name -> (dim, values)."""
+    coords: dict[str, tuple[str, np.ndarray]] = {}
+    for dim in map(str, assembly.dims):
+        index = assembly.indexes.get(dim)
+        if isinstance(index, pd.MultiIndex):
+            for level, name in enumerate(index.names):
+                coords[str(name)] = (dim, np.asarray(index.get_level_values(level)))
+        elif index is not None:
+            coords[str(index.name or dim)] = (dim, np.asarray(index))
+    for name, coord in assembly.coords.items():
+        if coord.ndim == 1 and str(name) not in coords and str(name) not in DIMS:
+            coords[str(name)] = (str(coord.dims[0]), np.asarray(coord.values))
+        elif coord.ndim == 0 and str(name) == "time_bin" and isinstance(coord.item(), tuple):
+            start, end = coord.item()
+            coords |= {"time_bin_start": ("time_bin", np.array([start])), "time_bin_end": ("time_bin", np.array([end]))}
+        elif coord.ndim == 0 and str(name) in ("time_bin_start", "time_bin_end"):
+            coords[str(name)] = ("time_bin", coord.values[None])
+    return coords
+
+
+def from_assembly(assembly: xr.DataArray, *, visual_degrees: float = 8.0, name: str = "") -> Recording:
+    """Return a Brain-Score assembly of trials as a recording.
+
+    Parameters
+    ----------
+    assembly
+        Of trials (coordinate `repetition`), with `stimulus_set` among its attributes, as Brain-Score loads it.
+    visual_degrees
+        Of its pictures.
+    name
+        Of the recording; the assembly's identifier by default.
+
+    Returns
+    -------
+    Recording
+        Its stimuli are in the order of `average_repetition`, which is that of Brain-Score's splits.
+    """
+    coords = flat_coords(assembly)
+    if "repetition" not in coords:
+        raise NeurofitError("A recording needs single trials; this assembly has no coordinate repetition: its trials are averaged already.")
+    values = np.asarray(assembly.transpose(*(dim for dim in DIMS if dim in assembly.dims)).values, dtype=np.float32)
+    if "time_bin" not in assembly.dims:
+        values = values[..., None]
+    for edge in ("time_bin_start", "time_bin_end"):
+        if edge not in coords and edge == "time_bin_end" and "time_bin_stop" in coords:
+            coords[edge] = coords["time_bin_stop"]
+        if edge in coords and coords[edge][1].dtype.kind == "f":
+            coords[edge] = (coords[edge][0], np.round(coords[edge][1]).astype(np.int64))
+    single = assembly.isel(neuroid=[0])
+    order = average_repetition(single.isel(time_bin=0) if "time_bin" in single.dims else single)["stimulus_id"].values
+    ours = {n: (dim, _texts(v)) for n, (dim, v) in coords.items() if dim in DIMS}
+    digest = hashlib.sha256(values.tobytes())
+    digest.update("".join(map(str, ours["stimulus_id"][1])).encode())
+    return Recording(
+        name=name or str(assembly.attrs.get("identifier", "assembly")),
+        responses=xr.DataArray(values, dims=DIMS, coords=ours),
+        stimuli=from_stimulus_set(assembly.attrs.get("stimulus_set"), order, coords, visual_degrees=visual_degrees),
+        sha256=digest.hexdigest(),
+    )
+
+
+def from_stimulus_set(
+    theirs: TheirStimulusSet | None, ids: np.ndarray, coords: dict[str, tuple[str, np.ndarray]], *, visual_degrees: float
+) -> StimulusSet:
+    """Return the stimuli with these ids, in their order, with what the presentations say of them."""
+    ids = _texts(ids)
+    shown = _texts(coords["stimulus_id"][1])
+    first = {stimulus: row for row, stimulus in reversed(list(enumerate(shown.tolist())))}
+    rows = [first[stimulus] for stimulus in ids.tolist()]
+    known = {n: _texts(v)[rows] for n, (dim, v) in coords.items() if dim == "presentation" and n not in ("stimulus_id", "repetition")}
+    images: ImageSource = NoImages(len(ids), "the assembly")
+    name = "brainscore"
+    if theirs is not None:
+        paths = {str(key): Path(path) for key, path in theirs.stimulus_paths.items()}
+        images = ImageFiles([paths[str(stimulus)] for stimulus in ids])
+        name = str(theirs.identifier)
+    return StimulusSet(
+        name=name, table=pd.DataFrame({"stimulus_id": ids, **known}), images=images, visual_degrees=visual_degrees, duration_ms=100.0
+    )
+
+
+def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
+    """Return our stimuli as Brain-Score's, with all columns; pictures that are no files are written into NEUROFIT_HOME, once.
+
+    The identifier carries a hash of ids and pictures, since Brain-Score's caches know stimuli by their identifier alone.
+    """
+    stimuli.need_images()
+    digest = hashlib.sha256()
+    for row, stimulus in enumerate(stimuli.ids):
+        digest.update(f"{stimulus} ".encode())
+        digest.update(np.ascontiguousarray(stimuli.images[row]).tobytes())
+    identifier = f"{stimuli.name}-{digest.hexdigest()[:12]}"
+    if isinstance(stimuli.images, ImageFiles):
+        paths = list(stimuli.images.paths)
+    else:
+        folder = home() / "brainscore" / "stimuli" / identifier
+        if not folder.is_dir():
+            with atomic_directory(folder) as temporary:
+                for row in range(len(stimuli)):
+                    Image.fromarray(stimuli.images[row]).save(temporary / f"{row:06d}.png")
+        paths = [folder / f"{row:06d}.png" for row in range(len(stimuli))]
+    table = stimuli.table.reset_index(drop=True)
+    theirs = TheirStimulusSet(table if len(table.columns) > 1 else table.assign(row=np.arange(len(table))))
+    theirs.identifier = identifier
+    theirs.stimulus_paths = {stimulus: str(path) for stimulus, path in zip(stimuli.ids.tolist(), paths, strict=True)}
+    return theirs
+
+
+def to_assembly(recording: Recording) -> NeuronRecordingAssembly:
+    """Return a recording as an assembly of trials, as Brain-Score's own data sets are."""
+    responses = recording.responses
+    coords = {str(name): (coord.dims[0], coord.values) for name, coord in responses.coords.items() if coord.ndim == 1}
+    table = recording.stimuli.table
+    for column in table:
+        if column not in coords:
+            coords[str(column)] = ("presentation", table[column].to_numpy()[recording.stimulus_rows])
+    if "object_name" not in coords and "category" in coords:
+        coords["object_name"] = coords["category"]
+    assembly = NeuronRecordingAssembly(np.asarray(responses.values), coords=coords, dims=DIMS)
+    assembly.attrs["identifier"] = f"{recording.name}-{recording.sha256[:12]}"
+    if not isinstance(recording.stimuli.images, NoImages):
+        assembly.attrs["stimulus_set"] = to_stimulus_set(recording.stimuli)
+        assembly.attrs["stimulus_set_identifier"] = assembly.attrs["stimulus_set"].identifier
+    return assembly
+
+
+def features_assembly(
+    features: np.ndarray, stimuli: TheirStimulusSet, neuroids: dict[str, Sequence[Any] | np.ndarray], time_bins: Sequence[TimeBin]
+) -> NeuroidAssembly:
+    """Return features (presentation neuroid time_bin) of a model as an assembly that Brain-Score's metrics take."""
+    columns = {str(name): ("presentation", stimuli[name].to_numpy()) for name in stimuli}
+    columns["stimulus_path"] = ("presentation", np.array([str(stimuli.get_stimulus(each)) for each in stimuli.stimulus_id]))
+    starts, ends = np.array(time_bins).T
+    coords = {
+        **columns,
+        **{name: ("neuroid", np.asarray(values)) for name, values in neuroids.items()},
+        "time_bin_start": ("time_bin", starts),
+        "time_bin_end": ("time_bin", ends),
+    }
+    return NeuroidAssembly(features, coords=coords, dims=DIMS)
+
+
+def from_features(assembly: xr.DataArray, *, model: str, region: str) -> Activations:
+    """Return a model's outputs to Brain-Score as activations: its time bins become timesteps.
+
+    Parameters
+    ----------
+    assembly
+        (presentation neuroid time_bin) of one model in one region; without time bins it is flat over time.
+    model, region
+        Whose they are; `region` is the one layer's name.
+
+    Raises
+    ------
+    NeurofitError
+        If time bins overlap.
+    """
+    coords = flat_coords(assembly)
+    dims = [dim for dim in DIMS if dim in assembly.dims]
+    values = np.asarray(assembly.transpose(*dims).values, dtype=np.float32)
+    if "time_bin" not in dims:
+        bins = [(0, 1000)]
+        values = values[..., None]
+    else:
+        bins = list(zip(coords["time_bin_start"][1].astype(int).tolist(), coords["time_bin_end"][1].astype(int).tolist(), strict=True))
+    if any(start < end for (_, end), (start, _) in pairwise(bins)) or bins[0][0] < 0:
+        raise NeurofitError(f"A model's time bins have to begin at 0 ms or later and must not overlap; got {bins[:3]} ...")
+    step = math.gcd(*(edge for pair in bins for edge in pair))
+    blocks: dict[tuple[str, int], np.ndarray] = {}
+    for position, (start, end) in enumerate(bins):
+        block = np.ascontiguousarray(values[:, :, position])
+        blocks |= {(region, timestep): block for timestep in range(start // step, end // step)}
+    return Activations(
+        model=model,
+        stimulus_ids=_texts(coords["stimulus_id"][1]),
+        blocks=blocks,
+        first_timestep={region: bins[0][0] // step},
+        ms_per_timestep=step,
+        n_timesteps=bins[-1][1] // step,
+        region_layers={region: (region,)},
+        presentation=None,
+        provenance={"from": "Brain-Score"},
+    )
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    """Return objects as texts of a fixed width, where they are texts."""
+    values = np.asarray(values)
+    return np.array([str(each) for each in values]) if values.dtype == object and any(isinstance(each, str) for each in values) else values

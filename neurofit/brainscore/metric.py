@@ -1,0 +1,77 @@
+"""Noise-corrected predictivity in time as a metric of Brain-Score: a scalar, with the curve beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from brainscore_core.metrics import Metric, Score
+
+from neurofit.assemblies import Recording
+from neurofit.brainscore.conversion import from_assembly, from_features
+from neurofit.presets import make_config
+from neurofit.score import score
+
+
+class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has no types
+    """How much of the explainable response of a recording a model's features predict, per time bin.
+
+    Already noise-corrected: it must not go into `NeuralBenchmark`, which would square it and divide it by a ceiling again. Use
+    `TemporalPredictivityBenchmark`.
+
+    Parameters
+    ----------
+    preset, mapping, time_mode
+        See `neurofit.ScoreConfig`.
+    **changes
+        Further fields of it.
+    """
+
+    def __init__(self, *, preset: str = "nayebi2022", mapping: str = "pls", time_mode: str = "per-bin", **changes: Any) -> None:
+        self.preset = preset
+        self.changes = {"mapping": mapping, "time_mode": time_mode, **changes}
+
+    def __call__(self, source: xr.DataArray, target: xr.DataArray | Recording) -> Score:
+        """Return the score of a model's features against an assembly of trials (or a recording).
+
+        Returns
+        -------
+        Score
+            The mean over time bins that have one. attrs: `curve`, `curve_low`, `curve_high` and `ceiling` (time_bin), `raw` (the same
+            scalar of the uncorrected correlations, with its own `raw` (split neuroid time_bin)), `error` (standard error over
+            splits of the uncorrected one), `formula`.
+        """
+        recording = target if isinstance(target, Recording) else from_assembly(target)
+        region = recording.regions[0]
+        config = make_config(self.preset, region=region, layers=(region,), **self.changes)
+        activations = from_features(source, model="candidate", region=region)
+        return as_score(score(activations, recording, config))
+
+
+def as_score(result: xr.Dataset) -> Score:
+    """Return a result of `neurofit.score` as a Score, see `NoiseCorrectedTemporal`."""
+    bins = {
+        "time_bin_start": ("time_bin", result.time_bin_start.values),
+        "time_bin_end": ("time_bin", result.time_bin_end.values),
+    }
+    curves = {name: Score(result[name].values[0], coords=bins, dims=("time_bin",)) for name in ("curve", "curve_low", "curve_high")}
+    counts = ~np.isnan(result.curve.values[0])
+    r = result.r_xy.values[0]
+    by_split = np.full(len(r), np.nan)
+    if counts.any():
+        by_split = np.nanmean(np.nanmedian(r[:, :, counts], axis=1), axis=1)
+    raw = Score(np.mean(by_split))
+    neuroids = {"neuroid_id": ("neuroid", result.neuroid_id.values), "region": ("neuroid", np.full(r.shape[1], result.attrs["region"]))}
+    raw.attrs["raw"] = Score(r, coords={**bins, **neuroids}, dims=("split", "neuroid", "time_bin"))
+    made = Score(np.nanmean(result.curve.values[0]) if counts.any() else np.nan)
+    made.attrs |= {
+        **curves,
+        "raw": raw,
+        "error": float(np.std(by_split, ddof=1) / np.sqrt(len(by_split))) if len(by_split) > 1 else np.nan,
+        "ceiling": Score(np.nanmean(result.ceiling.values[counts]) if counts.any() else np.nan),
+        "formula": result.attrs["formula"],
+        "n_neuroids": result.n_neuroids.values[0].tolist(),
+    }
+    made.attrs["ceiling"].attrs["raw"] = Score(result.ceiling.values, coords=bins, dims=("time_bin",))
+    return made
