@@ -5,9 +5,20 @@ import pytest
 from neurofit.data_loaders import describe_recording, list_recordings, load_recording, register_recording
 from neurofit.errors import NeurofitError
 
+NAMES = [
+    "cowley2023",
+    "freemanziemba2013",
+    "hvm-sim",
+    "kar2019",
+    "majajhong2015",
+    "majajhong2015-static",
+    "papale2025",
+    "zhang2011",
+]
+
 
 def test_the_names_are_those_people_type() -> None:
-    assert [name for name in list_recordings() if not describe_recording(name).variant_of] == ["cowley2023", "hvm-sim", "zhang2011"]
+    assert [name for name in list_recordings() if not describe_recording(name).variant_of] == NAMES
 
 
 def test_a_variant_is_one_of_a_registered_recording() -> None:

@@ -1,0 +1,61 @@
+"""When IT solves an image: object solution times of Kar, Kubilius, Schmidt, Issa & DiCarlo (2019), as Brain-Score packages them.
+
+A table, no recording: for each image the time in ms from onset at which a decoder of IT identifies the object as well as the animals do
+(two decoders, svm and logistic; NaN where it never does), and the behavioural performance (`i1`). Responses were not published.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import xarray as xr
+
+from neurofit.assemblies import Recording
+from neurofit.data_loaders import brainscore_files
+from neurofit.data_loaders.recordings import Progress, register_recording
+from neurofit.errors import NeurofitError
+
+TABLE = brainscore_files.assembly("dicarlo.Kar2019", sha1="147717ce397e11d56164d472063a84a83bbcbb94")
+DECODERS = ("svm", "logistic")
+
+
+@register_recording(regions=("IT",), citation="Kar, Kubilius, Schmidt, Issa & DiCarlo (2019)", verified=False)
+def kar2019(progress: Progress | None = None) -> Recording:
+    """Object solution times of IT for 1,320 images: a table without responses, so nothing to score."""
+    raise NeurofitError(
+        "kar2019 has no responses, only object solution times: no model can be scored against it and it has no ceiling.\n"
+        "neurofit.data_loaders.kar2019.load_solution_times() returns the table."
+    )
+
+
+def load_solution_times(progress: Progress | None = None) -> pd.DataFrame:
+    """Return the table of object solution times.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per image: `stimulus_id` (two occur twice), `object_name`, `i1`, and of each decoder, `svm` and `logistic`, the object
+        solution time in ms from onset, NaN where there is none.
+
+    Raises
+    ------
+    NeurofitError
+        If the file is neither here nor in the mirror and downloads are off, is not the published one, or not of this form.
+    MachineError
+        If the download fails: the object is not public without credentials at present, so that a mirror is needed.
+    """
+    (path,) = brainscore_files.fetch([(TABLE, "kar2019")], name="kar2019", progress=progress)
+    try:
+        with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
+            return _table(dataset.load())
+    except (OSError, KeyError, ValueError) as error:
+        raise NeurofitError(f"{path} is no table of object solution times (decoder presentation): {error}.") from error
+
+
+def _table(dataset: xr.Dataset) -> pd.DataFrame:
+    (times,) = (array for array in dataset.data_vars.values() if set(array.dims) == {"decoder", "presentation"} and array.dtype.kind == "f")
+    named = "decoder_" if "decoder_" in dataset.variables else "decoder"  # Brain-Score's packaging renames a lone coordinate
+    decoders = [str(each) for each in dataset[named].values]
+    stimulus_id = dataset["stimulus_id" if "stimulus_id" in dataset.variables else "image_id"]
+    columns = {"stimulus_id": stimulus_id, "object_name": dataset["image_label"], "i1": dataset["i1"]}
+    table = pd.DataFrame({name: array.values for name, array in columns.items()})
+    return table.assign(**{name: times.transpose("decoder", "presentation").values[decoders.index(name)] for name in DECODERS})
