@@ -7,7 +7,7 @@ from neurofit.errors import NeurofitError
 
 
 def test_the_names_are_those_people_type() -> None:
-    assert list_recordings() == ["cowley2023", "hvm-sim"]
+    assert list_recordings() == ["cowley2023", "hvm-sim", "zhang2011"]
 
 
 @pytest.mark.parametrize("name", list_recordings())
