@@ -133,7 +133,7 @@ def convert(
     with progress() as report:
         recording = load(source, report, pictures=images)
     write_recording(recording, target, layout=layout)
-    out.print(f"Written: {target} and, beside it, {Path(target).name.partition('.')[0]}.stimuli.csv with the pictures.", soft_wrap=True)
+    out.print(f"Written: {target} and, beside it, {Path(target).stem}.stimuli.csv with the pictures.", soft_wrap=True)
 
 
 def ceiling(

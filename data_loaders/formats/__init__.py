@@ -26,7 +26,7 @@ from neurofit.data_loaders.formats.named import head_of, said_beside
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import find_stimuli
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.home import atomic_file, sha256_of
+from neurofit.home import atomic_file
 from neurofit.stimuli import NoImages, StimulusSet
 
 __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "read_netcdf", "write_netcdf", "write_recording"]
@@ -104,7 +104,7 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> R
     stimuli = find_stimuli(path, responses, given=given, visual_degrees=said.visual_degrees, duration_ms=said.duration_ms)
     if form.name == "NWB" and isinstance(stimuli.images, NoImages):
         stimuli = _templates(path, stimuli)
-    return Recording(name=path.name.partition(".")[0], responses=responses, stimuli=stimuli, sha256=_sha256(path))
+    return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=_sha256(responses))
 
 
 def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
@@ -133,7 +133,7 @@ def write_recording(recording: Recording, path: str | Path, *, layout: str = "ne
             np.savez_compressed(temporary, responses=recording.responses.values, dims=np.array(recording.responses.dims), **held)
     else:
         raise NeurofitError(f"Recordings are written as NAME.nc or NAME.npz; got {path.name}.")
-    stem = path.name.partition(".")[0]
+    stem = path.stem
     table = recording.stimuli.table.copy()
     if not isinstance(recording.stimuli.images, NoImages):
         table["filename"] = [f"{number:06d}.png" for number in range(len(table))]
@@ -179,11 +179,11 @@ class _Held:
         return self.images[index]
 
 
-def _sha256(path: Path) -> str:
-    """Return the hash of a file, or of the names and contents of a folder."""
-    if path.is_file():
-        return sha256_of(path)
-    whole = hashlib.sha256()
-    for file in sorted(file for file in path.iterdir() if file.is_file()):
-        whole.update(f"{file.name} {sha256_of(file)}\n".encode())
+def _sha256(responses: xr.DataArray) -> str:
+    """Return the hash of responses and what is known of them, from however many files they come."""
+    whole = hashlib.sha256(np.ascontiguousarray(responses.values).data)
+    for name in sorted(map(str, responses.coords)):
+        values = np.ascontiguousarray(responses[name].values)
+        whole.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        whole.update(values.tobytes())
     return whole.hexdigest()

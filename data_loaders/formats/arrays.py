@@ -14,11 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import head_of, responses_from, said_beside
+from neurofit.data_loaders.formats.named import head_of, refuse_large, responses_from, said_beside
 from neurofit.errors import NeurofitError
-
-MAX_BYTES = 2**33
-"""What a file that is read whole may hold; netCDF is the form for more."""
 
 TABLES = {"stimuli": "stimulus", "neuroids": "neuroid", "presentations": "presentation", "time_bins": "time_bin"}
 """Name of a table -> the axis that it lies along."""
@@ -56,8 +53,8 @@ def read_matlab(path: Path) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
     from scipy.io import loadmat, whosmat
 
-    declared = {name: int(np.prod(shape, dtype=np.float64)) for name, shape, _ in whosmat(path)}
-    _refuse_large(path, 8 * sum(declared.values()))
+    n_values = sum(float(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(path))
+    refuse_large(path, n_values=n_values, n_bytes=0, stored=path.stat().st_size)
     held = loadmat(path, chars_as_strings=True)
     arrays = {name: _squeezed(held[name]) for name in held if not name.startswith("__") and held[name].dtype.names is None}
     return responses_from(arrays, said_beside(path), source=str(path))
@@ -71,7 +68,13 @@ def read_hdf5(path: Path) -> xr.DataArray:
         matlab = head_of(path).startswith(b"MATLAB 7.3")
         group = _group(file)
         arrays: dict[str, np.ndarray] = {}
-        _refuse_large(path, sum(item.nbytes for item in group.values() if isinstance(item, h5py.Dataset)))
+        held = [item for item in group.values() if isinstance(item, h5py.Dataset)]
+        n_values, n_bytes = (
+            (float(sum(n)) for n in zip(*((float(item.size or 0), float(item.nbytes)) for item in held), strict=True))
+            if held
+            else (0.0, 0.0)
+        )
+        refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
         for name, item in group.items():
             if isinstance(item, h5py.Dataset):
                 arrays[name] = _from_matlab(item, file) if matlab else np.asarray(item[()])
@@ -86,31 +89,38 @@ def read_hdf5(path: Path) -> xr.DataArray:
 def _npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        _refuse_large(path, sum(member.file_size for member in members))
-        for member in members:  # a header may declare more than there is, and NumPy allocates what is declared
-            with archive.open(member) as stream:
-                _check_header(stream, member.file_size, f"{member.filename} in {path}")
+        declared = [_declared(archive, member, path) for member in members]
+        n_values, n_bytes = sum(n for n, _ in declared), sum(n for _, n in declared)
+        refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
     with np.load(path, allow_pickle=False) as held:
         return {name: held[name] for name in held.files}
 
 
 def _npy(path: Path) -> np.ndarray:
     size = path.stat().st_size
-    _refuse_large(path, size)
     with open(path, "rb") as stream:
-        _check_header(stream, size, str(path))
+        n_values, n_bytes = _check_header(stream, size, str(path))
+    refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=size)
     return np.asarray(np.load(path, allow_pickle=False))
 
 
-def _check_header(stream: Any, size: int, source: str) -> None:
+def _declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> tuple[float, float]:
+    with archive.open(member) as stream:
+        return _check_header(stream, member.file_size, f"{member.filename} in {path}")
+
+
+def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
+    """Return values and bytes that an array's header declares: more than there is would be allocated before it is missed."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
     if dtype.hasobject:
         raise NeurofitError(f"{source} holds Python objects, which are never loaded. Save numbers and texts.")
-    declared = float(np.prod(shape, dtype=np.float64)) * dtype.itemsize
-    if declared > size:
-        raise NeurofitError(f"{source} is damaged: it declares {declared:,.0f} bytes and holds {size:,}.")
+    n_values = float(np.prod(shape, dtype=np.float64))
+    n_bytes = n_values * dtype.itemsize
+    if n_bytes > size:
+        raise NeurofitError(f"{source} is damaged: it declares {n_bytes:,.0f} bytes and holds {size:,}.")
+    return n_values, n_bytes
 
 
 def _columns(path: Path) -> Mapping[str, np.ndarray]:
@@ -153,11 +163,3 @@ def _squeezed(values: np.ndarray) -> np.ndarray:
     if values.dtype == object:
         return np.array([str(np.squeeze(value)) for value in values.ravel()])
     return values.ravel() if values.ndim == 2 and 1 in values.shape else values
-
-
-def _refuse_large(path: Path, n_bytes: int) -> None:
-    if n_bytes > MAX_BYTES:
-        raise NeurofitError(
-            f"{path} declares {n_bytes / 1e9:,.1f} GB; files of arrays are read whole, up to {MAX_BYTES / 1e9:.1f} GB. "
-            "netCDF is the form for more."
-        )

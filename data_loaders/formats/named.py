@@ -7,7 +7,7 @@ A file says what its axes are by an array or attribute `dims`, by a sidecar NAME
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,14 @@ RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
-MAX_VALUES = 2**34
-"""No file of arrays that are read whole is taken to hold more values than this; netCDF is the form for larger ones."""
+MAX_BYTES = 2**33
+"""What a file that is read whole may take in memory, as float32 or as it is; netCDF is the form for more."""
+
+MAX_RATIO, FREE_BYTES = 200, 2**26
+"""What is larger than `FREE_BYTES` may be so many times larger than its file: counts compress by 50, a bomb by 1000."""
+
+MAX_BINS = 100_000
+"""Time bins that spikes may be counted into."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +120,79 @@ def said_beside(path: Path) -> Said:
         given: Any = json.loads(beside.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("it is not an object")
-        for name in ("dims", "time_bin", "bins"):
-            if name in given:
-                given[name] = tuple(given[name])
-        return Said(**given)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        unknown = [name for name in given if name not in Said.__dataclass_fields__]
+        if unknown:
+            raise ValueError(f"it has {unknown[0]!r}")
+        wrong = [f"{name} is {_KINDS[name][0]}, not {value!r:.60}" for name, value in given.items() if not _KINDS[name][1](value)]
+        if wrong:
+            raise ValueError(wrong[0])
+        fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return Said(**fields)
+    except (OSError, ValueError, RecursionError) as error:
         raise NeurofitError(f"{beside} has to be a JSON object of {', '.join(Said.__dataclass_fields__)}: {error}.") from error
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def _are_ms(value: Any, n: int) -> bool:
+    return isinstance(value, list) and len(value) == n and all(isinstance(v, int) and _is_number(v) for v in value) and value[0] < value[1]
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "dims": ("a list of names", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value)),
+    "region": ("a text", lambda value: isinstance(value, str)),
+    "subject": ("a text", lambda value: isinstance(value, str)),
+    "missing": ("a number", _is_number),
+    "time_bin": ("[start, end] in ms", lambda value: _are_ms(value, 2)),
+    "units": ("a text", lambda value: isinstance(value, str)),
+    "bins": (
+        f"[start, end, width] in ms, at most {MAX_BINS:,} bins",
+        lambda value: _are_ms(value, 3) and value[2] > 0 and value[1] - value[0] <= MAX_BINS * value[2],
+    ),
+    "words": ("an object of texts", lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
+    "visual_degrees": ("a positive number", _is_positive),
+    "duration_ms": ("a positive number", _is_positive),
+}
+"""Field of `Said` -> what it is in words, and whether a value is it."""
+
+
 def head_of(path: Path) -> bytes:
-    """Return a file's first bytes, which say of what form it is."""
+    """Return the first bytes of a file: enough to know its form, or a table's columns."""
     with open(path, "rb") as file:
         return file.read(4096)
+
+
+def refuse_large(source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int) -> None:
+    """Refuse what would not fit into memory, or declares far more than a file of its size holds.
+
+    Parameters
+    ----------
+    source
+        Of the numbers, for the message.
+    n_values, n_bytes
+        That it declares; responses take 4 bytes a value once they are read.
+    stored
+        Bytes of the file.
+
+    Raises
+    ------
+    NeurofitError
+        Saying what is declared.
+    """
+    takes = max(n_bytes, 4 * n_values)
+    if takes > MAX_BYTES:
+        raise NeurofitError(
+            f"{source} declares {takes / 1e9:,.1f} GB; such files are read whole, up to {MAX_BYTES / 1e9:.1f} GB. "
+            "netCDF is the form for more."
+        )
+    if takes > max(FREE_BYTES, MAX_RATIO * stored):
+        raise NeurofitError(f"{source} is damaged, or made to fill memory: it declares {takes / 1e9:,.1f} GB in {stored / 1e6:,.2f} MB.")
 
 
 def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> dict[str, np.ndarray]:

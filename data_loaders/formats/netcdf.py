@@ -25,7 +25,10 @@ LAYOUTS = ("neurofit", "brainscore")
 CHUNK_BYTES = 2**22
 
 MAX_LENGTH = 10_000_000
-"""Of a dimension: the largest experiments have a tenth of it. What a broken file declares must not be allocated."""
+MAX_COORD_BYTES = 2**30
+MAX_BIN_BYTES = 2**32
+"""Of a dimension, of all coordinates, which are read at once, and of one time bin: the largest experiments have a tenth of each.
+What a broken file declares must not be allocated."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -57,19 +60,18 @@ def read_netcdf(
     path = Path(path)
     try:
         responses, attrs = _responses(path)
+        told = {key: float(attrs[key]) if key in attrs else None for key in ("visual_degrees", "duration_ms")}
     except NeurofitError:
         raise
     except Exception as error:  # the libraries below raise nearly anything on broken bytes
         raise NeurofitError(f"Cannot read {path} as netCDF: {str(error) or type(error).__name__}.") from error
     if stimuli is None:
-        stimuli = find_stimuli(
-            path, responses, given=pictures, visual_degrees=attrs.get("visual_degrees"), duration_ms=attrs.get("duration_ms")
-        )
+        stimuli = find_stimuli(path, responses, given=pictures, visual_degrees=told["visual_degrees"], duration_ms=told["duration_ms"])
     return Recording(
-        name=name or str(attrs.get("identifier") or path.name.partition(".")[0]),
+        name=name or str(attrs.get("identifier") or path.stem),
         responses=responses,
         stimuli=stimuli,
-        simulated=bool(attrs.get("simulated", 0)),
+        simulated=str(attrs.get("simulated", 0)).lower() in ("1", "true"),
         sha256=sha256_of(path),
         citation=str(attrs.get("citation", "")),
     )
@@ -138,19 +140,20 @@ def _has_dimensions(path: Path) -> bool:
 def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
     with open(path, "rb") as file:
         engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
+    if engine == "h5netcdf":
+        _check_declared(path)
     with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
         name = _variable(dataset, path)
         variable = dataset[name]
         attrs = {**dataset.attrs, **variable.attrs}
-        if max(dataset.sizes.values()) > MAX_LENGTH:
-            raise NeurofitError(f"{path}: a dimension of {max(dataset.sizes.values()):,} is none of a recording (at most {MAX_LENGTH:,}).")
         coords = _coords(dataset, variable, path)
         dims = tuple(str(dim) for dim in variable.dims)
         packed = {"scale_factor", "add_offset"} & set(variable.encoding)
         if engine == "scipy" or packed:
             lazy: Any = variable.values
         else:
-            lazy = indexing.LazilyIndexedArray(_Stored(path, name, dims, dict(zip(dims, variable.shape, strict=True))))
+            fills = tuple(variable.encoding[key] for key in ("_FillValue", "missing_value") if key in variable.encoding)
+            lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
     responses = xr.Variable(DIMS, _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy)
     kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
     array = xr.DataArray(responses, coords=coords, attrs=kept)
@@ -168,10 +171,10 @@ def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
 
 
 class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
-    """A variable of a netCDF4 file as float32 (presentation neuroid time_bin); the file is open only while it is read."""
+    """A variable of a netCDF4 file as float32 (presentation neuroid time_bin), NaN for fill; the file is open only while it is read."""
 
-    def __init__(self, path: Path, name: str, dims: tuple[str, ...], sizes: dict[str, int]) -> None:
-        self.path, self.name, self.dims = path, name, dims
+    def __init__(self, path: Path, name: str, sizes: dict[str, int], fills: tuple[Any, ...]) -> None:
+        self.path, self.name, self.dims, self.fills = path, name, tuple(sizes), fills
         self.shape = tuple(sizes.get(dim, 1) for dim in DIMS)
         self.dtype = np.dtype(np.float32)
 
@@ -182,14 +185,37 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
         import h5py
 
         asked = dict(zip(DIMS, key, strict=True))
-        with h5py.File(self.path, "r") as file:
-            values = np.asarray(file[self.name][tuple(asked[dim] for dim in self.dims)], dtype=np.float32)
+        try:
+            with h5py.File(self.path, "r") as file:
+                stored = np.asarray(file[self.name][tuple(asked[dim] for dim in self.dims)])
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise NeurofitError(f"Cannot read {self.path}: {error}. It is damaged, or was changed while it was in use.") from error
+        values = stored.astype(np.float32)
+        for fill in self.fills:
+            values[stored == fill] = np.nan
         kept = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
         wanted = [dim for dim in DIMS if dim in kept]
         values = values.transpose([kept.index(dim) for dim in wanted])
         if "time_bin" not in self.dims and not isinstance(asked["time_bin"], int | np.integer):
             values = values[..., None]
         return values
+
+
+def _check_declared(path: Path) -> None:
+    """Refuse sizes that are none of a recording before xarray allocates them."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        held = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        longest = max((n for item in held.values() for n in item.shape or ()), default=0)
+        if longest > MAX_LENGTH:
+            raise NeurofitError(f"{path}: a dimension of {longest:,} is none of a recording (at most {MAX_LENGTH:,}).")
+        coords = sum(item.nbytes for item in held.values() if item.ndim < 2)
+        one_bin = max((4 * item.size / min(item.shape) for item in held.values() if item.ndim == 3 and item.size), default=0)
+        one_bin = max([one_bin, *(4 * item.size for item in held.values() if item.ndim == 2)])
+        for what, n_bytes, most in (("coordinates", coords, MAX_COORD_BYTES), ("one time bin", one_bin, MAX_BIN_BYTES)):
+            if n_bytes > most:
+                raise NeurofitError(f"{path} declares {n_bytes / 1e9:,.1f} GB of {what}; a recording has at most {most / 1e9:.1f}.")
 
 
 def _variable(dataset: xr.Dataset, path: Path) -> str:

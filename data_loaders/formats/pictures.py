@@ -17,6 +17,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 FILE_COLUMNS = ("filename", "image_file_name", "image_file", "file", "path")
 """What the column of file names may be called; stimulus_id with any ending, otherwise."""
 
+MAX_PICTURE_BYTES = 2**28
+
 DEGREES = 8.0
 DURATION_MS = 100.0
 """Taken where nobody says: as in the HvM experiments."""
@@ -58,9 +60,9 @@ def find_stimuli(
         table = _merged(table, table_path)
     images: ImageSource = NoImages(len(table), recording) if pictures is None else _images(table, pictures)
     if visual_degrees is None and "degrees" in table:
-        visual_degrees = float(table.degrees.iloc[0])
+        visual_degrees = _positive(table.degrees.iloc[0], table_path or recording)
     return StimulusSet(
-        name=recording.name.partition(".")[0],
+        name=recording.stem,
         table=table,
         images=images,
         visual_degrees=DEGREES if visual_degrees is None else float(visual_degrees),
@@ -76,10 +78,20 @@ def _places(recording: Path, given: Path | None) -> tuple[Path | None, Path | No
             return None, given
         around = [given.with_suffix(".zip"), given.with_suffix("")]
         return given, next((place for place in around if place.exists()), given.parent)
-    folder, stem = (recording, recording.name) if recording.is_dir() else (recording.parent, recording.name.partition(".")[0])
+    folder, stem = (recording, recording.name) if recording.is_dir() else (recording.parent, recording.stem)
     tables = [path for name in (f"{stem}.stimuli", "stimuli") if (path := folder / f"{name}.csv").is_file()]
     pictures = [path for name in (f"{stem}.stimuli", "stimuli") for ending in (".zip", "") if (path := folder / f"{name}{ending}").exists()]
     return next(iter(tables), None), next(iter(pictures), None)
+
+
+def _positive(value: object, source: Path) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = np.nan
+    if not number > 0:
+        raise NeurofitError(f"{source}: degrees are the width of a picture, a positive number; got {value!r}.")
+    return number
 
 
 def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -88,10 +100,11 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise NeurofitError(f"Cannot read {path} as a table of stimuli: {error}.") from error
     told = told.rename(columns={"image_id": "stimulus_id"}) if "stimulus_id" not in told else told
+    told.columns = told.columns.map(str)
     if "stimulus_id" not in told:
         raise NeurofitError(f"{path} needs a column stimulus_id; it has {', '.join(map(str, told.columns))}.")
     told = told.drop_duplicates("stimulus_id").set_index("stimulus_id")
-    table = table.assign(stimulus_id=table.stimulus_id.astype(str)).set_index("stimulus_id", drop=False)
+    table = table.set_index(table.stimulus_id.astype(str).to_numpy())  # ids that are numbers stay numbers
     lacking = table.index[~table.index.isin(told.index)]
     if len(lacking):
         raise NeurofitError(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown, the first {lacking[0]!r}.")
@@ -119,6 +132,12 @@ def _names_in(pictures: Path) -> list[str]:
         return sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*") if path.suffix.lower() in SUFFIXES)
     try:
         with zipfile.ZipFile(pictures) as archive:
-            return sorted(name for name in archive.namelist() if name.lower().endswith(SUFFIXES))
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+            members = [member for member in archive.infolist() if member.filename.lower().endswith(SUFFIXES)]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise NeurofitError(f"Cannot read {pictures} as a zip archive of pictures: {error}.") from error
+    large = next((member for member in members if member.file_size > MAX_PICTURE_BYTES), None)
+    if large is not None:
+        raise NeurofitError(
+            f"{large.filename} in {pictures} declares {large.file_size / 1e9:,.1f} GB; a picture has at most {MAX_PICTURE_BYTES / 1e9:.2f}."
+        )
+    return sorted(member.filename for member in members)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import Said, said_beside
+from neurofit.data_loaders.formats.named import Said, refuse_large, said_beside
 from neurofit.errors import NeurofitError
 
 WIDTH_MS = 10
@@ -53,8 +53,8 @@ def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:
     from scipy.io import loadmat, whosmat
 
     try:
-        if sum(float(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(file)) > 2**31:
-            raise NeurofitError("it declares more than a raster file holds")
+        n_values = sum(float(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(file))
+        refuse_large("it", n_values=n_values, n_bytes=8 * n_values, stored=file.stat().st_size)
         held = loadmat(file)
         raster = np.asarray(held["raster_data"])
         labels = held["raster_labels"]

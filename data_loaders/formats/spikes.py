@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, said_beside
+from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, refuse_large, said_beside
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -80,6 +80,8 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
             f"{len(unknown)} spikes are of a presentation or neuroid that is in no table, the first of presentation {first.presentation}, "
             f"neuroid {first.neuroid_id}."
         )
+    n_counts = float(len(trials)) * len(sites) * len(bins)
+    refuse_large("A table of spike times", n_values=n_counts, n_bytes=8 * n_counts, stored=float("inf"))
     start, width = bins[0][0], bins[0][1] - bins[0][0]
     which = np.floor((times_ms - start) / width)
     inside = (which >= 0) & (which < len(bins))
@@ -104,7 +106,7 @@ def _table(path: Path, said: Said) -> pd.DataFrame:
     if not path.is_file():
         raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
     try:
-        table = pd.read_parquet(path) if head_of(path).startswith(b"PAR1") else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1") else pd.read_csv(path)
     except ImportError as error:
         raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
     present = [str(column) for column in table]
@@ -119,6 +121,7 @@ def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
     for name, scale in (("time_ms", 1.0), ("spike_time_ms", 1.0), ("time_s", 1e3), ("spike_time_s", 1e3)):
         if name in spikes:
             times = pd.to_numeric(spikes[name], errors="coerce").to_numpy(dtype=np.float64) * scale
+            times = np.round(times, 6)  # 1.001 s are 1001 ms, and not a little less
             broken = np.flatnonzero(~np.isfinite(times))
             if len(broken):
                 raise NeurofitError(f"{path}: {name} of spike {broken[0]} is no number ({len(broken)} in all).")

@@ -1,0 +1,220 @@
+"""Named arrays of every kind of file become the same recording, and what cannot be known is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+
+from neurofit.assemblies import validate_recording
+from neurofit.data_loaders import open_recording
+from neurofit.errors import NeurofitError
+from neurofit.metrics import TrialSets, pearson, spearman_brown, split_halves
+
+Find = Callable[[str], Path]
+N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS = 5, 3, 4, 2
+
+COUNTS = np.random.default_rng(0).poisson(3, (N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS)).astype(np.float64)
+COUNTS[1, 2] = np.nan  # a trial that nobody had
+COUNTS[3, 0, 2] = np.nan  # a trial that one neuroid lacks
+TABLES: dict[str, Any] = {
+    "stimulus_id": np.array([f"s{i}" for i in range(N_STIMULI)]),
+    "object_name": np.array(["car", "dog", "car", "dog", "pig"]),
+    "neuroid_id": np.array([f"n{i}" for i in range(N_NEUROIDS)]),
+    "region": np.array(["V4", "IT", "V4", "IT"]),
+    "time_bin_start": np.array([70, 80]),
+    "time_bin_end": np.array([80, 90]),
+}
+
+
+def assert_is_it(path: Path) -> None:
+    """Check that a file holds `COUNTS` with `TABLES`, trial by trial."""
+    recording = open_recording(path)
+    validate_recording(recording)
+    responses = recording.responses
+    assert responses.dims == ("presentation", "neuroid", "time_bin")
+    assert responses.shape == (N_STIMULI * N_REPETITIONS - 1, N_NEUROIDS, N_BINS)
+    assert recording.time_bins == [(70, 80), (80, 90)]
+    assert responses.region.values.tolist() == TABLES["region"].tolist()
+    assert responses.neuroid_id.values.tolist() == TABLES["neuroid_id"].tolist()
+    for row in range(len(responses)):
+        stimulus = TABLES["stimulus_id"].tolist().index(responses.stimulus_id.values[row])
+        assert responses.object_name.values[row] == TABLES["object_name"][stimulus]
+        expected = COUNTS[stimulus, int(responses.repetition.values[row])].astype(np.float32)
+        np.testing.assert_array_equal(responses.values[row], expected)
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), 255, values).astype(np.uint8)
+
+
+def test_npz_with_axes_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "r.npz", responses=COUNTS, dims=np.array(["stimulus", "repetition", "neuroid", "time_bin"]), **TABLES)
+    assert_is_it(tmp_path / "r.npz")
+
+
+def test_npz_with_axes_by_length_other_words_and_a_number_for_what_is_missing(tmp_path: Path) -> None:
+    words = {"stimulus_id": "stim_id", "neuroid_id": "site", "region": "area", "time_bin_start": "bin_start_ms", "object_name": "object"}
+    tables = {words.get(name, name): values for name, values in TABLES.items() if name != "time_bin_end"}
+    np.savez_compressed(tmp_path / "r.npz", counts=filled(COUNTS).transpose(2, 0, 1, 3), missing=255, bin_width_ms=10, **tables)
+    assert_is_it(tmp_path / "r.npz")
+    assert open_recording(tmp_path / "r.npz").responses.attrs["units"] == "spikes per bin"
+
+
+def test_npz_with_a_row_for_each_trial(tmp_path: Path) -> None:
+    shown = ~np.isnan(COUNTS).all(axis=(2, 3))
+    stimulus, repetition = np.nonzero(shown)
+    tables = {
+        **TABLES,
+        "stimulus_id": TABLES["stimulus_id"][stimulus],
+        "object_name": TABLES["object_name"][stimulus],
+        "repetition": repetition,
+    }
+    np.savez(tmp_path / "r.npz", responses=COUNTS[shown], **tables)
+    assert_is_it(tmp_path / "r.npz")
+
+
+def test_npy_with_tables_beside_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "responses.npy", COUNTS)
+    pd.DataFrame({name: TABLES[name] for name in ("stimulus_id", "object_name")}).to_csv(tmp_path / "stimuli.csv", index=False)
+    pd.DataFrame({name: TABLES[name] for name in ("neuroid_id", "region")}).to_csv(tmp_path / "neuroids.csv", index=False)
+    pd.DataFrame({name: TABLES[name] for name in ("time_bin_start", "time_bin_end")}).to_csv(tmp_path / "time_bins.csv", index=False)
+    assert_is_it(tmp_path)
+    assert_is_it(tmp_path / "responses.npy")
+    before = open_recording(tmp_path).sha256
+    pd.DataFrame({"neuroid_id": TABLES["neuroid_id"], "region": ["IT"] * 4}).to_csv(tmp_path / "neuroids.csv", index=False)
+    assert open_recording(tmp_path).sha256 != before  # the hash is of what is read, in however many files
+
+
+def test_hdf5_with_axes_as_an_attribute(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "r.h5", "w") as file:
+        group = file.create_group("recording")
+        data = group.create_dataset("responses", data=COUNTS)
+        data.attrs["dims"] = ["stimulus", "repetition", "neuroid", "time_bin"]
+        for name, values in TABLES.items():
+            group[name] = values.astype("S") if values.dtype.kind == "U" else values
+    assert_is_it(tmp_path / "r.h5")
+
+
+def test_matlab_up_to_v7(tmp_path: Path) -> None:
+    cells = {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in TABLES.items()}
+    dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"], dtype=object)
+    scipy.io.savemat(tmp_path / "r.mat", {"responses": COUNTS, "dims": dims, **cells}, do_compression=True)
+    assert_is_it(tmp_path / "r.mat")
+
+
+def test_matlab_v7_3(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
+        for name, values in {"responses": COUNTS, **TABLES}.items():
+            if values.dtype.kind == "U":
+                texts = [
+                    file.create_dataset(f"#refs#/{name}{i}", data=np.array([ord(c) for c in t], np.uint16)[:, None])
+                    for i, t in enumerate(values)
+                ]
+                cell = file.create_dataset(name, data=np.array([[t.ref for t in texts]], dtype=h5py.ref_dtype), dtype=h5py.ref_dtype)
+                cell.attrs["MATLAB_class"] = np.bytes_("cell")
+            else:
+                data = file.create_dataset(name, data=np.atleast_2d(values).T)
+                data.attrs["MATLAB_class"] = np.bytes_("double")
+    with open(tmp_path / "r.mat", "r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "r.json").write_text(json.dumps({"dims": ["stimulus", "repetition", "neuroid", "time_bin"]}))
+    assert_is_it(tmp_path / "r.mat")
+
+
+def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> None:
+    rates = np.random.default_rng(0).normal(size=(6, 3))
+    np.savez(tmp_path / "r.npz", rates=rates, stimulus_id=np.array(list("aabbcc")))
+    told = {"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [70, 170], "subject": "m1", "units": "spikes per second"}
+    (tmp_path / "r.json").write_text(json.dumps(told))
+    recording = open_recording(tmp_path / "r.npz")
+    validate_recording(recording)
+    np.testing.assert_array_equal(recording.block(0), rates.astype(np.float32))
+    assert recording.time_bins == [(70, 170)]
+    assert recording.responses.repetition.values.tolist() == [0, 1] * 3
+    assert recording.responses.subject.values.tolist() == ["m1"] * 3
+    assert recording.responses.attrs["units"] == "spikes per second"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"region": None}, r'which area was recorded. Write \{"region": "IT"\} into NAME.json'),
+        ({"stimulus_id": None}, "what was shown. Add an array stimulus_id, of 5 values"),
+        ({"time_bin_start": None, "time_bin_end": None}, "when its 2 time bins are. Add time_bin_start and time_bin_end"),
+        ({"neuroid_id": np.arange(7)}, "neuroid_id has 7 values, but the responses have 4 along neuroid"),
+        ({"responses": np.zeros((5, 3, 4, 2), dtype="U3")}, "responses holds <U3, responses are numbers"),
+        ({"responses": np.zeros((5, 3, 4))}, r"needs a name for each axis.*got stimulus, repetition, neuroid, time_bin"),
+        ({"responses": np.zeros(5)}, r"no array of responses.*responses \(5,\)"),
+        ({"dims": np.array(["stimulus", "stimulus", "neuroid", "time_bin"])}, "needs a name for each axis"),
+        ({"dims": np.array(["trial", "stimulus", "neuroid", "time_bin"])}, "needs a name for each axis"),
+        ({"responses": np.zeros((5, 3, 4, 2), dtype=object)}, "holds Python objects, which are never loaded"),
+    ],
+)
+def test_what_is_wrong_with_arrays_is_said(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
+    arrays = {"responses": COUNTS, "dims": dims, **TABLES, **change}
+    np.savez(tmp_path / "r.npz", **{name: values for name, values in arrays.items() if values is not None})
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "r.npz")
+
+
+def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "r.npz", responses=np.zeros((5, 5)), stimulus_id=np.arange(5), region="IT")
+    with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Name the axes: dims in NAME.json"):
+        open_recording(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("[1]", "it is not an object"),
+        ("{", "JSON object"),
+        ('{"area": "IT"}', "it has 'area'"),
+        ('{"dims": "neuroid"}', "dims is a list of names, not 'neuroid'"),
+        ('{"region": 5}', "region is a text, not 5"),
+        ('{"time_bin": [170, 70]}', r"time_bin is \[start, end\] in ms"),
+        ('{"bins": [0, 1000000000000, 1]}', "bins is"),
+        ('{"bins": [0, 100, 0]}', "bins is"),
+        ('{"words": {"a": 1}}', "words is an object of texts"),
+        ('{"visual_degrees": -1}', "visual_degrees is a positive number"),
+        ('{"missing": true}', "missing is a number"),
+        ('{"missing": NaN}', "missing is a number"),
+        ("[" * 100_000, "JSON object"),
+    ],
+)
+def test_what_is_wrong_beside_a_file_is_said(tmp_path: Path, told: str, said: str) -> None:
+    np.savez(tmp_path / "r.npz", responses=COUNTS, **TABLES)
+    (tmp_path / "r.json").write_text(told)
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "r.npz")
+
+
+def test_freiwald_and_tsao_are_read_with_a_line_beside_the_file(shared: Find, tmp_path: Path) -> None:
+    path = shared("data/check/ft_am_10ms.npz")
+    (tmp_path / "ft.npz").symlink_to(path)
+    (tmp_path / "ft.json").write_text('{"region": "AM"}')
+    recording = open_recording(tmp_path / "ft.npz")
+    with np.load(path, allow_pickle=False) as held:
+        counts, published = held["counts"], held["split_half_sb_100_450ms"]
+    assert recording.responses.shape == (int((counts != 255).any(axis=(0, 3)).sum()), 193, 80)
+    assert recording.responses.sum() == counts[counts != 255].sum()
+    window = recording.select(window=(100, 450)).responses.values.mean(axis=2)
+    rows = recording.stimulus_rows
+    reliabilities = []
+    for site in range(193):
+        mine = ~np.isnan(window[:, site])
+        if np.bincount(rows[mine], minlength=200).min() < 2:
+            continue
+        means = TrialSets(rows[mine], split_halves(rows[mine], n_halves=5, seed=0)).means(window[mine, site : site + 1])
+        reliabilities.append((np.nanmean(spearman_brown(pearson(means[1:6], means[6:]))), published[site]))
+    ours, theirs = np.array(reliabilities).T
+    assert len(ours) > 100
+    assert np.median(ours) == pytest.approx(np.median(theirs), abs=0.03)

@@ -1,0 +1,234 @@
+"""netCDF: Brain-Score's assemblies are read as they are, and what is written is read back to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5netcdf
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from neurofit.assemblies import Recording, validate_recording
+from neurofit.data_loaders import load_recording, open_recording, write_recording
+from neurofit.errors import NeurofitError
+from neurofit.stimuli import NoImages
+
+Make = Callable[..., Recording]
+
+
+def with_everything(make_recording: Make) -> Recording:
+    """Return a recording with missing trials, a negative zero, further coordinates and a table of its own order."""
+    small = make_recording()
+    responses = small.responses.assign_coords(subject=("neuroid", list("aabbcc")), variation=("presentation", np.arange(24) % 2 * 1.5))
+    responses.values[3, 2, :] = np.nan
+    responses.values[4, 1, 0] = -0.0
+    responses.attrs["units"] = "spikes per bin"
+    order = [3, 1, 0, 2, 5, 4]
+    stimuli = small.stimuli.only(order)
+    stimuli = replace(stimuli, table=stimuli.table.assign(object_name=list("xyzxyz")).reset_index(drop=True), visual_degrees=5.0)
+    return replace(small, responses=responses, stimuli=stimuli, citation="Someone (2020)")
+
+
+def assert_same_to_the_bit(one: Recording, other: Recording) -> None:
+    assert one.responses.dims == other.responses.dims
+    assert one.responses.dtype == other.responses.dtype == np.float32
+    assert one.responses.values.tobytes() == other.responses.values.tobytes()
+    assert set(one.responses.coords) == set(other.responses.coords)
+    for name, coord in one.responses.coords.items():
+        assert coord.dims == other.responses[name].dims
+        assert coord.dtype.kind == other.responses[name].dtype.kind, name
+        np.testing.assert_array_equal(coord.values, other.responses[name].values)
+    assert one.stimuli.ids.tolist() == other.stimuli.ids.tolist()
+    for column in one.stimuli.table:
+        assert one.stimuli.table[column].tolist() == other.stimuli.table[column].tolist()
+    assert isinstance(one.stimuli.images, NoImages) == isinstance(other.stimuli.images, NoImages)
+    if not isinstance(one.stimuli.images, NoImages):
+        for i in range(len(one.stimuli)):
+            np.testing.assert_array_equal(one.stimuli.images[i], other.stimuli.images[i])
+
+
+@pytest.mark.parametrize("layout", ["neurofit", "brainscore"])
+def test_a_round_trip_is_equal_to_the_bit(make_recording: Make, tmp_path: Path, layout: str) -> None:
+    recording = with_everything(make_recording)
+    write_recording(recording, tmp_path / "r.nc", layout=layout)
+    back = open_recording(tmp_path / "r.nc")
+    assert_same_to_the_bit(recording, back)
+    assert (back.name, back.citation) == (recording.name, recording.citation)
+    assert back.responses.attrs["units"] == "spikes per bin"
+    if layout == "neurofit":
+        assert back.simulated
+        assert (back.stimuli.visual_degrees, back.stimuli.duration_ms) == (5.0, 100.0)
+    validate_recording(back)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.nc", "r.stimuli.csv", "r.stimuli.zip"]
+
+
+def test_a_round_trip_as_npz_is_equal_to_the_bit(make_recording: Make, tmp_path: Path) -> None:
+    recording = with_everything(make_recording)
+    write_recording(recording, tmp_path / "r.npz")
+    assert_same_to_the_bit(recording, open_recording(tmp_path / "r.npz"))
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+def test_stimuli_that_are_numbers_stay_numbers(make_recording: Make, tmp_path: Path, ending: str) -> None:
+    recording = make_recording(n_repetitions=2)
+    ids = np.array([int(s[1:]) + 10 for s in recording.responses.stimulus_id.values])
+    stimuli = replace(recording.stimuli, table=pd.DataFrame({"stimulus_id": np.arange(10, 16)}))
+    recording = replace(recording, responses=recording.responses.assign_coords(stimulus_id=("presentation", ids)), stimuli=stimuli)
+    write_recording(recording, tmp_path / f"r{ending}")
+    back = open_recording(tmp_path / f"r{ending}")
+    validate_recording(back)
+    assert_same_to_the_bit(recording, back)
+
+
+def test_files_whose_names_differ_after_a_dot_keep_their_own_pictures(make_recording: Make, tmp_path: Path) -> None:
+    one = make_recording()
+    other = replace(one, stimuli=one.stimuli.shuffled(1))
+    write_recording(one, tmp_path / "r.v1.nc")
+    write_recording(other, tmp_path / "r.v2.nc")
+    assert_same_to_the_bit(one, open_recording(tmp_path / "r.v1.nc"))
+    assert_same_to_the_bit(other, open_recording(tmp_path / "r.v2.nc"))
+
+
+def brainscore_assembly(*, static: bool = False) -> xr.DataArray:
+    """Return an assembly as Brain-Score's packaging writes it: flat coordinates, neuroid first, its own words."""
+    bins = [70] if static else [-100, -90, -80]
+    data = xr.DataArray(
+        np.random.default_rng(0).normal(size=(4, 10, len(bins))).astype(np.float32),
+        dims=("neuroid", "presentation", "time_bin"),
+        coords={
+            "neuroid_id": ("neuroid", [f"Chabo_L_M_5_{i}" for i in range(4)]),
+            "region": ("neuroid", ["V4", "IT", "IT", "V4"]),
+            "subregion": ("neuroid", ["V4", "pIT", "aIT", "V4"]),
+            "animal": ("neuroid", ["Chabo"] * 4),
+            "image_id": ("presentation", [f"id{i % 5}" for i in range(10)]),
+            "object_name": ("presentation", [f"car{i % 5}" for i in range(10)]),
+            "time_bin_start": ("time_bin", bins),
+            "time_bin_stop": ("time_bin", [s + (100 if static else 20) for s in bins]),
+        },
+        attrs={"stimulus_set_identifier": "hvm"},
+        name="a_name_of_its_own",
+    )
+    return data.squeeze("time_bin") if static else data
+
+
+def test_an_assembly_of_brain_score_is_read_in_our_words(tmp_path: Path) -> None:
+    data = brainscore_assembly()
+    data.to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    recording = open_recording(tmp_path / "assy.nc")
+    validate_recording(recording)
+    assert recording.responses.dims == ("presentation", "neuroid", "time_bin")
+    assert recording.time_bins == [(-100, -80), (-90, -70), (-80, -60)]
+    assert recording.responses.stimulus_id.values.tolist() == data.image_id.values.tolist()
+    assert recording.responses.repetition.values.tolist() == [0] * 5 + [1] * 5
+    assert recording.responses.subregion.values.tolist() == data.subregion.values.tolist()
+    assert set(recording.responses.subject.values) == {"Chabo"}
+    for i in range(3):
+        np.testing.assert_array_equal(recording.block(i), data.values[:, :, i].T)
+    v4 = recording.select(region="V4")
+    np.testing.assert_array_equal(v4.block(1), data.values[[0, 3], :, 1].T)
+    np.testing.assert_array_equal(v4.responses.values, data.values[[0, 3]].transpose(1, 0, 2))
+
+
+def test_every_way_of_indexing_what_is_on_disk_equals_it_in_memory(tmp_path: Path) -> None:
+    data = brainscore_assembly()
+    data.to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    lazy = open_recording(tmp_path / "assy.nc").responses
+    memory = xr.DataArray(data.values.transpose(1, 0, 2), dims=lazy.dims)
+    for index in (
+        {"presentation": [7, 2, 2, 5]},
+        {"presentation": slice(8, 1, -3), "neuroid": [3, 0]},
+        {"neuroid": 2, "time_bin": [1]},
+        {"presentation": 4, "neuroid": slice(None, None, 2)},
+        {"presentation": [9, 0], "neuroid": [1, 3, 0], "time_bin": [2, 0]},
+        {"presentation": 0, "neuroid": 0, "time_bin": 0},
+        {"presentation": slice(0, 0)},
+    ):
+        np.testing.assert_array_equal(lazy.isel(index).values, memory.isel(index).values, err_msg=str(index))
+
+
+def test_an_assembly_of_one_bin_may_come_without_the_dimension(tmp_path: Path) -> None:
+    data = brainscore_assembly(static=True)
+    data.to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    recording = open_recording(tmp_path / "assy.nc")
+    assert recording.time_bins == [(70, 170)]
+    np.testing.assert_array_equal(recording.block(0), data.values.T)
+    np.testing.assert_array_equal(recording.responses.isel(presentation=[3, 1], time_bin=0).values, data.values.T[[3, 1]])
+    assert recording.responses.isel(neuroid=2).shape == (10, 1)
+
+
+def test_classic_netcdf_is_read(tmp_path: Path) -> None:
+    data = brainscore_assembly()
+    data.to_netcdf(tmp_path / "assy.nc", engine="scipy")
+    np.testing.assert_array_equal(open_recording(tmp_path / "assy.nc").block(2), data.values[:, :, 2].T)
+
+
+def test_the_fill_of_a_file_is_a_missing_trial(tmp_path: Path) -> None:
+    data = brainscore_assembly()
+    data.values[1, 3, 0] = np.nan
+    data.to_netcdf(tmp_path / "assy.nc", engine="h5netcdf", encoding={"a_name_of_its_own": {"_FillValue": np.float32(-999)}})
+    with h5py.File(tmp_path / "assy.nc") as file:
+        assert file["a_name_of_its_own"][1, 3, 0] == -999
+    np.testing.assert_array_equal(open_recording(tmp_path / "assy.nc").block(0), data.values[:, :, 0].T)
+
+
+def test_nothing_is_read_before_a_block_is_asked_for(make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_recording(make_recording(), tmp_path / "r.nc")
+    read: list[object] = []
+    original = h5py.Dataset.__getitem__
+
+    def spy(self: h5py.Dataset, key: object, **more: object) -> object:
+        if self.name == "/responses":
+            read.append(key)
+        return original(self, key, **more)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", spy)
+    recording = load_recording(tmp_path / "r.nc", region="IT")
+    assert read == []
+    recording.block(2)
+    assert len(read) == 1
+    with h5py.File(tmp_path / "r.nc") as file:
+        assert file["responses"].chunks == (24, 6, 1)
+
+
+def test_a_file_may_say_that_it_is_not_simulated(tmp_path: Path) -> None:
+    data = brainscore_assembly().assign_attrs(simulated="false")
+    data.to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    assert not open_recording(tmp_path / "assy.nc").simulated
+
+
+def test_without_pictures_asking_for_one_says_what_to_give(tmp_path: Path) -> None:
+    brainscore_assembly().to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    stimuli = open_recording(tmp_path / "assy.nc").stimuli
+    assert len(stimuli) == 5
+    assert stimuli.table.object_name.tolist() == [f"car{i}" for i in range(5)]
+    with pytest.raises(NeurofitError, match=r"comes without pictures.*ceilings only\.\nIf you have them"):
+        stimuli.images[0]
+
+
+def test_a_missing_coordinate_is_named(make_recording: Make, tmp_path: Path) -> None:
+    make_recording().responses.drop_vars(["region", "neuroid_id"]).rename("data").to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
+    with pytest.raises(NeurofitError, match="lacks the coordinates neuroid_id, region; it has repetition, stimulus_id"):
+        open_recording(tmp_path / "r.nc")
+
+
+@pytest.mark.parametrize(
+    ("n_presentations", "coord", "said"),
+    [
+        (10**12, "U8", "a dimension of 1,000,000,000,000 is none"),
+        (10**7, "S200", "2.0 GB of coordinates"),
+        (10**7, "i8", "of one time bin"),
+    ],
+)
+def test_declared_sizes_are_refused_before_they_are_allocated(tmp_path: Path, n_presentations: int, coord: str, said: str) -> None:
+    with h5netcdf.File(tmp_path / "r.nc", "w") as file:
+        file.dimensions = {"presentation": n_presentations, "neuroid": 1000, "time_bin": 1}
+        file.create_variable("data", ("presentation", "neuroid", "time_bin"), dtype=np.float32, chunks=(1000, 1000, 1))
+        dtype = np.int64 if coord == "U8" else np.dtype(coord)
+        file.create_variable("presentation", ("presentation",), dtype=dtype, chunks=(1000,))
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "r.nc")

@@ -1,0 +1,284 @@
+"""Spike times, in tables, raster files or NWB, are counted into half-open bins; what a session did not record is missing, not zero."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+
+from neurofit.assemblies import validate_recording
+from neurofit.data_loaders import load_recording, open_recording
+from neurofit.errors import NeurofitError
+from neurofit.stimuli import NoImages
+
+Find = Callable[[str], Path]
+
+STIMULI = ("cat", "dog", "cat", "dog", "cat", "dog")
+REGIONS = ("V4", "IT", "IT")
+
+
+def random_spikes() -> pd.DataFrame:
+    """Return 200 spikes of three sites in six trials, some on the edges of bins, some before and after what is counted."""
+    rng = np.random.default_rng(0)
+    times = np.concatenate([rng.uniform(-50, 200, 180).round(3), np.repeat([0.0, 10.0, 20.0, 100.0], 5)])
+    return pd.DataFrame({"neuroid_id": rng.choice(["a", "b", "c"], 200), "presentation": rng.integers(0, 6, 200) + 10, "time_ms": times})
+
+
+def expected_counts(spikes: pd.DataFrame, *, bins: tuple[int, int, int]) -> np.ndarray:
+    """Count by hand: (presentation neuroid time_bin)."""
+    start, end, width = bins
+    counts = np.zeros((6, 3, (end - start) // width), dtype=np.float32)
+    for neuroid, presentation, time in spikes.itertuples(index=False):
+        if start <= time < end:
+            counts[presentation - 10, "abc".index(neuroid), int((time - start) // width)] += 1
+    return counts
+
+
+def write_tables(folder: Path, spikes: pd.DataFrame, *, parquet: bool = False, seconds: bool = False) -> None:
+    if seconds:
+        spikes = spikes.rename(columns={"time_ms": "time_s"}).assign(time_s=lambda t: t.time_s / 1e3)
+    if parquet:
+        spikes.to_parquet(folder / "spikes.parquet")
+    else:
+        spikes.to_csv(folder / "spikes.csv", index=False)
+    pd.DataFrame({"presentation": range(10, 16), "image_id": STIMULI}).to_csv(folder / "presentations.csv", index=False)
+    pd.DataFrame({"neuroid_id": ["a", "b", "c"], "region": REGIONS, "depth": [1.5, 2.5, 3.5]}).to_csv(folder / "neuroids.csv", index=False)
+
+
+@pytest.mark.parametrize("bins", [None, (-50, 150, 25)])
+def test_tables_of_spike_times_are_counted(tmp_path: Path, bins: tuple[int, int, int] | None) -> None:
+    spikes = random_spikes()
+    write_tables(tmp_path, spikes)
+    if bins is not None:
+        (tmp_path / "recording.json").write_text(json.dumps({"bins": bins}))
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    np.testing.assert_array_equal(recording.responses.values, expected_counts(spikes, bins=bins or (0, 300, 10)))
+    assert recording.responses.stimulus_id.values.tolist() == list(STIMULI)
+    assert recording.responses.repetition.values.tolist() == [0, 0, 1, 1, 2, 2]
+    assert recording.responses.region.values.tolist() == list(REGIONS)
+    assert recording.responses.depth.values.tolist() == [1.5, 2.5, 3.5]
+    assert recording.responses.attrs["units"] == "spikes per bin"
+
+
+def test_seconds_are_counted_as_milliseconds(tmp_path: Path) -> None:
+    spikes = random_spikes()
+    spikes = spikes[(spikes.time_ms % 10).between(0.1, 9.9)]  # a second's thousandth may round across an edge
+    write_tables(tmp_path, spikes, seconds=True)
+    np.testing.assert_array_equal(open_recording(tmp_path).responses.values, expected_counts(spikes, bins=(0, 300, 10)))
+
+
+def test_spike_times_on_an_edge_given_in_seconds_stay_in_their_bin(tmp_path: Path) -> None:
+    spikes = pd.DataFrame({"neuroid_id": "a", "presentation": 10, "time_ms": np.arange(0, 2000, 1.0)})
+    write_tables(tmp_path, spikes, seconds=True)
+    (tmp_path / "recording.json").write_text('{"bins": [0, 2000, 1]}')
+    assert (open_recording(tmp_path).responses.values[0, 0] == 1).all()
+
+
+def test_parquet_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    spikes = random_spikes()
+    write_tables(tmp_path, spikes, parquet=True)
+    np.testing.assert_array_equal(open_recording(tmp_path).responses.values, expected_counts(spikes, bins=(0, 300, 10)))
+
+
+def test_one_table_with_everything_is_enough(tmp_path: Path) -> None:
+    spikes = random_spikes()
+    whole = spikes.assign(
+        stimulus_id=[STIMULI[p - 10] for p in spikes.presentation],
+        repetition=[(p - 10) // 2 for p in spikes.presentation],
+        region=[REGIONS["abc".index(n)] for n in spikes.neuroid_id],
+    ).drop(columns="presentation")
+    whole.to_csv(tmp_path / "spikes.csv", index=False)
+    recording = open_recording(tmp_path / "spikes.csv")
+    validate_recording(recording)
+    expected = expected_counts(spikes, bins=(0, 300, 10))
+    for row in range(6):
+        presentation = 2 * int(recording.responses.repetition.values[row]) + ("cat", "dog").index(
+            recording.responses.stimulus_id.values[row]
+        )
+        for column, neuroid in enumerate(recording.responses.neuroid_id.values):
+            np.testing.assert_array_equal(recording.responses.values[row, column], expected[presentation, "abc".index(neuroid)])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.assign(neuroid_id="x"), "200 spikes are of a presentation or neuroid that is in no table, the first of .* neuroid x"),
+        (lambda t: t.assign(presentation=99), "that is in no table, the first of presentation 99"),
+        (lambda t: t.drop(columns="time_ms"), "needs a column time_ms or time_s"),
+        (lambda t: t.assign(time_ms="soon"), r"time_ms of spike 0 is no number \(200 in all\)"),
+        (lambda t: t.drop(columns="presentation"), "lacks the column presentation"),
+        (lambda t: t.iloc[:0], "is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, change: Callable[[pd.DataFrame], pd.DataFrame], said: str) -> None:
+    write_tables(tmp_path, change(random_spikes()))
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path)
+
+
+def write_raster(path: Path, raster: np.ndarray, shown: list[str], *, onset: int | None = 21) -> None:
+    labels = {"stimulus_ID": np.array(shown, dtype=object)}
+    info: dict[str, Any] = {} if onset is None else {"raster_site_info": {"alignment_event_time": onset}}
+    scipy.io.savemat(path, {"raster_data": raster, "raster_labels": labels, **info})
+
+
+def test_raster_files_are_counted_around_the_onset_and_a_trial_that_a_site_lacks_is_missing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rasters = [(rng.random((n, 75)) < 0.3).astype(np.uint8) for n in (4, 3)]
+    write_raster(tmp_path / "s1_raster_data.mat", rasters[0], ["b", "a", "b", "a"])
+    write_raster(tmp_path / "s2_raster_data.mat", rasters[1], ["a", "b", "b"])
+    with pytest.raises(NeurofitError, match=r"do not say which area was recorded. Write \{\"region\": \"IT\"\} into .*recording.json"):
+        open_recording(tmp_path)
+    (tmp_path / "recording.json").write_text('{"region": "IT"}')
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    assert recording.time_bins == [(start, start + 10) for start in (-20, -10, 0, 10, 20, 30, 40)]
+    assert list(zip(recording.responses.stimulus_id.values, recording.responses.repetition.values, strict=True)) == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 1),
+    ]
+    for column, trials in ((0, [1, 3, 0, 2]), (1, [0, None, 1, 2])):
+        for row, trial in enumerate(trials):
+            found = recording.responses.values[row, column]
+            if trial is None:
+                assert np.isnan(found).all()
+            else:
+                np.testing.assert_array_equal(found, rasters[column][trial, :70].reshape(7, 10).sum(axis=1))
+
+
+def test_a_raster_that_does_not_say_its_onset_is_refused(tmp_path: Path) -> None:
+    write_raster(tmp_path / "s1_raster_data.mat", np.zeros((2, 50), np.uint8), ["a", "b"], onset=None)
+    (tmp_path / "recording.json").write_text('{"region": "IT"}')
+    with pytest.raises(NeurofitError, match="does not say when the stimulus came on"):
+        open_recording(tmp_path)
+
+
+def test_zhang2011_has_the_counts_of_the_tidy_copy(shared: Find, mirror: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEUROFIT_MIRROR", str(mirror("zhang2011").parent))
+    recording = load_recording("zhang2011")
+    validate_recording(recording)
+    with np.load(shared("data/check/zd_it_10ms.npz"), allow_pickle=False) as held:
+        tidy = {name: held[name] for name in held.files}
+    assert recording.responses.sizes == {"presentation": 21 * 20, "neuroid": 132, "time_bin": 100}
+    assert recording.time_bins == [(s, s + 10) for s in tidy["bin_start_ms"].tolist()]
+    assert [f"{name}_raster_data" for name in recording.responses.neuroid_id.values] == [s.removesuffix(".mat") for s in tidy["site"]]
+    condition = {name: position for position, name in enumerate(tidy["condition"].tolist())}
+    rows = np.array([condition[s] for s in recording.responses.stimulus_id.values])
+    counts = tidy["counts"].astype(np.float32)
+    counts[counts == tidy["missing"]] = np.nan
+    found = np.full_like(counts, np.nan)
+    found[:, rows, recording.responses.repetition.values] = recording.responses.values.transpose(1, 0, 2)
+    np.testing.assert_array_equal(found, counts)
+    assert set(recording.responses.object_name.values) == set(tidy["object"].tolist())
+    assert isinstance(recording.stimuli.images, NoImages)
+    with pytest.raises(NeurofitError, match="zhang2011 comes without pictures: no model can be scored against it"):
+        recording.stimuli.need_images()
+
+
+def write_nwb(path: Path, spikes: list[np.ndarray], onsets: np.ndarray, shown: list[str], *, regions: str = "electrodes") -> None:
+    """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere."""
+    import pynwb
+    from pynwb.file import Subject
+
+    nwb = pynwb.NWBFile(
+        session_description="s", identifier=path.stem, session_start_time=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    )
+    nwb.subject = Subject(subject_id="m1", species="Macaca mulatta")
+    if regions == "electrodes":
+        device = nwb.create_device("array")
+        group = nwb.create_electrode_group("group", description="g", location="cortex", device=device)
+        for region in REGIONS[: len(spikes)]:
+            nwb.add_electrode(location=region, group=group)
+    elif regions == "units":
+        nwb.add_unit_column("region", "area")
+    for number, times in enumerate(spikes):
+        told: dict[str, dict[str, Any]] = {"electrodes": {"electrodes": [number]}, "units": {"region": REGIONS[number]}, "beside": {}}
+        nwb.add_unit(spike_times=times, **told[regions])
+    nwb.add_trial_column("stimulus_id", "what was shown")
+    nwb.add_trial_column("contrast", "of the picture")
+    for onset, stimulus in zip(onsets, shown, strict=True):
+        nwb.add_trial(start_time=onset, stop_time=onset + 0.2, stimulus_id=stimulus, contrast=0.5)
+    pictures = [
+        pynwb.image.GrayscaleImage(name="cat", data=np.full((4, 4), 7, np.uint8)),
+        pynwb.image.RGBImage(name="dog", data=np.full((4, 4, 3), 9, np.uint8)),
+    ]
+    nwb.add_stimulus_template(pynwb.base.Images(name="pictures", images=pictures, description="p"))
+    with pynwb.NWBHDF5IO(str(path), "w") as io:
+        io.write(nwb)
+
+
+def session(seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [np.sort(rng.uniform(0, 7, 300)) for _ in range(3)], np.arange(6) + 0.25
+
+
+def counted_by_hand(spikes: list[np.ndarray], onsets: np.ndarray) -> np.ndarray:
+    edges = np.arange(0, 301, 10) / 1e3
+    return np.array([[np.histogram(times - onset, edges)[0] for times in spikes] for onset in onsets])
+
+
+@pytest.mark.parametrize("regions", ["electrodes", "units", "beside"])
+def test_nwb_is_counted_from_units_and_trials(tmp_path: Path, regions: str) -> None:
+    pytest.importorskip("pynwb")
+    spikes, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), regions=regions)
+    if regions == "beside":
+        with pytest.raises(NeurofitError, match="does not say where its units are"):
+            open_recording(tmp_path / "one.nwb")
+        (tmp_path / "one.json").write_text('{"region": "IT"}')
+    recording = open_recording(tmp_path / "one.nwb")
+    validate_recording(recording)
+    np.testing.assert_array_equal(recording.responses.values, counted_by_hand(spikes, onsets))
+    assert recording.responses.region.values.tolist() == (["IT"] * 3 if regions == "beside" else list(REGIONS))
+    assert recording.responses.stimulus_id.values.tolist() == list(STIMULI)
+    assert set(recording.responses.subject.values) == {"m1"}
+    assert recording.responses.contrast.values.tolist() == [0.5] * 6
+    assert recording.stimuli.ids.tolist() == ["cat", "dog"]
+    assert recording.stimuli.images[0].tolist() == np.full((4, 4, 3), 7).tolist()
+    assert recording.stimuli.images[1].tolist() == np.full((4, 4, 3), 9).tolist()
+
+
+def test_sessions_of_nwb_are_joined_and_units_are_missing_where_they_were_not_recorded(tmp_path: Path) -> None:
+    pytest.importorskip("pynwb")
+    sessions = [session(0), session(1)]
+    for name, (spikes, onsets) in zip(("one", "two"), sessions, strict=True):
+        write_nwb(tmp_path / f"{name}.nwb", spikes, onsets, list(STIMULI))
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    assert recording.responses.shape == (12, 6, 30)
+    for number, (spikes, onsets) in enumerate(sessions):
+        rows, mine = slice(6 * number, 6 * number + 6), slice(3 * number, 3 * number + 3)
+        np.testing.assert_array_equal(recording.responses.values[rows, mine], counted_by_hand(spikes, onsets))
+        assert np.isnan(np.delete(recording.responses.values[rows], np.r_[mine], axis=1)).all()
+    assert recording.responses.repetition.values.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert recording.responses.session.values.tolist() == ["one"] * 6 + ["two"] * 6
+
+
+def test_nwb_without_trials_is_refused(tmp_path: Path) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    nwb = pynwb.NWBFile(session_description="s", identifier="x", session_start_time=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    with pynwb.NWBHDF5IO(str(tmp_path / "x.nwb"), "w") as io:
+        io.write(nwb)
+    with pytest.raises(NeurofitError, match="needs units with spike times and a table of trials"):
+        open_recording(tmp_path / "x.nwb")
+
+
+def test_without_pynwb_it_is_said_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "x.nwb", "w") as file:
+        file.attrs["nwb_version"] = "2.7.0"
+    monkeypatch.setitem(__import__("sys").modules, "pynwb", None)
+    with pytest.raises(NeurofitError, match=r"needs pynwb: pip install 'neurofit\[nwb\]'"):
+        open_recording(tmp_path / "x.nwb")
