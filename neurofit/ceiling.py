@@ -8,7 +8,7 @@ Correlations are averaged before the Spearman-Brown correction, which is concave
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError
 from neurofit.metrics import TrialSets, nanmean, nanmedian, pearson, percentile_interval, spearman_brown, split_halves
-from neurofit.selection import keep_neuroids, rebin
+from neurofit.selection import keep_neuroids, over_all_bins, rebin
 
 BLOCK_BYTES = 2**28
 """Responses that are held at a time."""
@@ -42,7 +42,8 @@ def ceiling(
     Parameters
     ----------
     recording
-        Of one area, or whatever its median is wanted of; may be larger than memory: each block of it is read once.
+        Of one area, or whatever its median is wanted of; may be larger than memory: each block of it is read once, and all halves
+        of its trials are averaged in one product.
     n_halves, seed
         Random splits of the trials of each stimulus in two, and their seed.
     n_bootstraps, interval
@@ -68,8 +69,7 @@ def ceiling(
     blocks = list(_blocks(recording, n_halves))
     for number, (neuroids, bins) in enumerate(blocks):
         held = np.asarray(responses.isel(neuroid=neuroids, time_bin=bins).values, dtype=np.float32)
-        for position in range(held.shape[2]):
-            r[:, neuroids, bins.start + position] = _halves_agree(sets, held[:, :, position])
+        r[:, neuroids, bins] = _halves_agree(sets, held.reshape(len(held), -1)).reshape(n_halves, *held.shape[1:])
         if progress:
             progress(number + 1, len(blocks))
     return _summarised(recording, r, seed=seed, n_bootstraps=n_bootstraps, interval=interval)
@@ -77,13 +77,9 @@ def ceiling(
 
 def reliabilities(recording: Recording, *, n_halves: int = 10, seed: int = 0) -> Float[np.ndarray, " neuroid"]:
     """Return the reliability of each neuroid's mean response over all time bins (overlapping ones count as they are)."""
-    starts, ends = np.array(recording.time_bins).T
-    if len(starts) > 1 and (starts[1:] == ends[:-1]).all():
-        whole = rebin(recording, [(int(starts[0]), int(ends[-1]))])
-        return np.asarray(ceiling(whole, n_halves=n_halves, seed=seed, n_bootstraps=1).reliability.values[:, 0])
-    mean = recording.responses.mean("time_bin", skipna=False).expand_dims("time_bin", axis=2)
-    single = mean.assign_coords(time_bin_start=("time_bin", starts[:1]), time_bin_end=("time_bin", ends[-1:]))
-    whole = replace(recording, responses=single.astype(np.float32), truth=None)
+    bins = recording.time_bins
+    adjacent = all(end == start for (_, end), (start, _) in pairwise(bins))
+    whole = rebin(recording, [(bins[0][0], bins[-1][1])]) if adjacent else over_all_bins(recording)
     return np.asarray(ceiling(whole, n_halves=n_halves, seed=seed, n_bootstraps=1).reliability.values[:, 0])
 
 
@@ -118,16 +114,18 @@ def _blocks(recording: Recording, n_halves: int) -> Iterator[tuple[slice, slice]
 
 def _halves_agree(sets: TrialSets, trials: Float[np.ndarray, "presentation neuroid"]) -> Float[np.ndarray, "half neuroid"]:
     """Return the correlation over stimuli of both halves; stimuli that a half of a neuroid lacks are left out for it."""
-    means = sets.means(trials)
-    first, second = means[1 : sets.n_halves + 1], means[sets.n_halves + 1 :]
-    if not np.isnan(first).any() and not np.isnan(second).any():
-        return np.asarray(pearson(first, second))
     r = np.full((sets.n_halves, trials.shape[1]), np.nan)
-    for half in range(sets.n_halves):
-        for neuroid in range(trials.shape[1]):
-            there = ~np.isnan(first[half, :, neuroid]) & ~np.isnan(second[half, :, neuroid])
+    at_once = max(1, BLOCK_BYTES // (8 * (2 * sets.n_halves + 1) * (int(sets.stimulus_rows.max()) + 1)))
+    for begin in range(0, trials.shape[1], at_once):
+        columns = slice(begin, begin + at_once)
+        first, second = np.split(sets.means(trials[:, columns])[1:], 2)
+        with np.errstate(invalid="ignore"):
+            r[:, columns] = pearson(first, second)  # NaN where a stimulus lacks a half
+        gaps = np.isnan(first + second)
+        for half, column in zip(*np.nonzero(gaps.any(axis=1)), strict=True):
+            there = ~gaps[half, :, column]
             if there.sum() > 2:
-                r[half, neuroid] = pearson(first[half, there, neuroid, None], second[half, there, neuroid, None])[0]
+                r[half, begin + column] = pearson(first[half, there, column, None], second[half, there, column, None])[0]
     return r
 
 

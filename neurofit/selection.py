@@ -139,6 +139,16 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
         truth = None if recording.truth is None else recording.truth.isel(time_bin=rows)
         return replace(recording, responses=recording.responses.isel(time_bin=rows), truth=truth)
     weights = overlap_weights(recorded, time_bins, counts=recording.responses.attrs.get("units") in COUNTS, name=recording.name)
+    return _weighted(recording, weights, time_bins)
+
+
+def over_all_bins(recording: Recording) -> Recording:
+    """Return the mean response over all time bins as a single bin, lazily; bins that overlap count as they are."""
+    bins = recording.time_bins
+    return _weighted(recording, np.full((1, len(bins)), 1 / len(bins)), [(bins[0][0], max(end for _, end in bins))])
+
+
+def _weighted(recording: Recording, weights: np.ndarray, time_bins: Sequence[TimeBin]) -> Recording:
     return replace(
         recording,
         responses=_rebinned(recording.responses, weights, time_bins),

@@ -15,6 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurofit.assemblies import COORDS, DIMS, Recording
+from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.named import WORDS, as_text, count_up
 from neurofit.data_loaders.formats.pictures import find_stimuli
 from neurofit.errors import NeurofitError, check_option
@@ -155,10 +156,12 @@ def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
             fills = tuple(variable.encoding[key] for key in ("_FillValue", "missing_value") if key in variable.encoding)
             lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
     responses = xr.Variable(DIMS, _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy)
-    kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
-    array = xr.DataArray(responses, coords=coords, attrs=kept)
     chunks = variable.encoding.get("chunksizes")
     bins_apart = chunks is not None and "time_bin" in dims and chunks[dims.index("time_bin")] == 1
+    if not isinstance(lazy, np.ndarray) and "time_bin" in dims[1:] and not bins_apart:
+        responses = by_time_bin(responses, along=dims[0], multiple=chunks[0] if chunks else 1)
+    kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
+    array = xr.DataArray(responses, coords=coords, attrs=kept)
     array.encoding["together"] = "neuroid" if dims[0] == "neuroid" and not bins_apart else "time_bin"  # what lies together in the file
     return array, attrs
 

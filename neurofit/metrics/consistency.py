@@ -15,6 +15,9 @@ from sklearn.model_selection import ShuffleSplit
 
 from neurofit.errors import NeurofitError
 
+COLUMNS = 64
+"""Neuroids whose trials are held as float64 at a time."""
+
 
 def spearman_brown(r: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     """Return the reliability of the whole from the correlation of its halves, 2 r / (1 + r); NaN for r = -1."""
@@ -128,30 +131,48 @@ class TrialSets:
         Parameters
         ----------
         trials
-            One time bin.
+            One time bin; or several, side by side.
         halves
             Which halves make sets; None: all.
         """
-        first = self.halves if halves is None else self.halves[halves.start : halves.stop]
+        if halves is None or len(halves) == self.n_halves:
+            selection = self._selection
+        else:
+            selection = self._select(self.halves[halves.start : halves.stop])
+        n_stimuli, n_neuroids = int(self.stimulus_rows.max()) + 1, trials.shape[1]
+        n_chosen = selection.shape[0] // n_stimuli
+        if np.isinf(trials).any():
+            raise NeurofitError("Responses are finite, or NaN where a trial is missing; some are infinite.")
+        means = np.empty((2 * n_chosen - 1, n_stimuli, n_neuroids))
+        for begin in range(0, n_neuroids, COLUMNS):  # a column does not depend on the others: only the memory does
+            columns = slice(begin, begin + COLUMNS)
+            part = trials[:, columns].astype(np.float64)
+            there = ~np.isnan(part)
+            if there.all():
+                counts = np.asarray(selection.sum(axis=1))[:, None]
+            else:
+                counts = selection @ there.astype(np.float64)
+                part[~there] = 0.0
+            sums = (selection @ part).reshape(n_chosen, n_stimuli, -1)
+            counts = counts.reshape(n_chosen, n_stimuli, -1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                means[:n_chosen, :, columns] = sums / counts
+                means[n_chosen:, :, columns] = (sums[:1] - sums[1:]) / (counts[:1] - counts[1:])
+        return means
+
+    @cached_property
+    def _selection(self) -> sparse.csr_array:
+        return self._select(self.halves)
+
+    def _select(self, first: Bool[np.ndarray, "half presentation"]) -> sparse.csr_array:
+        """Return the matrix (set * stimulus, presentation) of ones that adds up all trials, and those of each first half."""
         n_stimuli = int(self.stimulus_rows.max()) + 1
         chosen = np.concatenate([np.ones((1, first.shape[1]), dtype=bool), first])
         sets, presentations = np.nonzero(chosen)
-        selection = sparse.csr_array(
+        return sparse.csr_array(
             (np.ones(len(sets)), (sets * n_stimuli + self.stimulus_rows[presentations], presentations)),
-            shape=(len(chosen) * n_stimuli, trials.shape[0]),
+            shape=(len(chosen) * n_stimuli, first.shape[1]),
         )
-        if np.isinf(trials).any():
-            raise NeurofitError("Responses are finite, or NaN where a trial is missing; some are infinite.")
-        there = ~np.isnan(trials)
-        if there.all():
-            counts = np.asarray(selection.sum(axis=1))[:, None]
-            sums = selection @ trials.astype(np.float64)
-        else:
-            counts = selection @ there.astype(np.float64)
-            sums = selection @ np.where(there, trials, 0.0).astype(np.float64)
-        counts, sums = (part.reshape(len(chosen), n_stimuli, -1) for part in (counts, sums))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.concatenate([sums / counts, (sums[:1] - sums[1:]) / (counts[:1] - counts[1:])])
 
 
 def null_reliability_sd(*, n_test: int, n_splits: int, n_halves: int, test_share: float) -> float:
