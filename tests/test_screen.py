@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,18 @@ def test_pillow_pasting_and_cropping_gives_the_same(size: tuple[int, int], field
         left, top = map(int, corner)
         expected = image.crop((left, top, left + int(canvas[0]), top + int(canvas[1])))
     np.testing.assert_array_equal(place_on_screen(picture(*size), image_degrees=8.0, field_degrees=field), np.asarray(expected))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (17, 17), (12, 31), (33, 20)])
+def test_brainscore_puts_it_on_its_screen_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    monkeypatch.setenv("BRAINSCORE_HOME", str(tmp_path))
+    screen = pytest.importorskip("brainscore_vision.benchmark_helpers.screen", reason="Brain-Score is not installed here")
+    Image.fromarray(picture(*size)).save(tmp_path / "image.png")
+    (tmp_path / "shown").mkdir()
+    for field in (1.0, 2.5, 4.0, 6.3, 7.9, 8.0, 8.2, 9.7, 12.0, 16.0, 25.1):
+        shown = screen.ImageConverter(tmp_path / "shown").convert_image(tmp_path / "image.png", source_degrees=8.0, target_degrees=field)
+        with Image.open(shown) as expected:
+            np.testing.assert_array_equal(place_on_screen(picture(*size), image_degrees=8.0, field_degrees=field), np.asarray(expected))
 
 
 @pytest.mark.parametrize("field", [0.0, -8.0, float("nan"), float("inf")])

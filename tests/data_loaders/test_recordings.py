@@ -1,5 +1,8 @@
 """Every registered recording is found by name, and says what it is before it is loaded."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from neurofit.data_loaders import describe_recording, list_recordings, load_recording, register_recording
@@ -25,6 +28,11 @@ def test_a_variant_is_one_of_a_registered_recording() -> None:
     variants = [describe_recording(name) for name in list_recordings() if describe_recording(name).variant_of]
     assert len(variants) == 49
     assert {each.variant_of for each in variants} <= set(list_recordings())
+
+
+def test_the_documented_data_sets_are_the_registered_ones(repository: Path) -> None:
+    rows = re.findall(r"^\| `([\w-]+)`", (repository / "docs" / "data_sets.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert set(rows) == {*NAMES, "cowley2023-SESSION"}
 
 
 def test_a_loader_that_never_saw_its_file_says_so() -> None:
