@@ -79,7 +79,7 @@ SCORE = ("score", "--model", "timedecay_tiny", "--recording", "small", "--mappin
 def test_score_says_what_it_does_and_writes_three_files(neurofit: Any, registered: Any, tmp_path: Path) -> None:
     code, out, err = neurofit(*SCORE, "IT", "--out", "here")
     assert code == 0, err
-    assert "timedecay_tiny (random weights, seed 0) against IT of small (SIMULATED)" in out
+    assert "timedecay_tiny (trained weights) against IT of small (SIMULATED)" in out
     assert "noise_corrected_r = r_xy / sqrt(r_xx * r_yy)" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert sorted(p.name for p in (tmp_path / "here").iterdir()) == ["curve.png", "result.nc", "summary.json"]
@@ -91,7 +91,7 @@ def test_score_says_what_it_does_and_writes_three_files(neurofit: Any, registere
     assert summary["time_bins"] == [[70, 80], [80, 90], [90, 100], [100, 110]]
     result = xr.load_dataset(tmp_path / "here" / "result.nc", engine="h5netcdf")
     np.testing.assert_allclose(np.array(summary["curve"], float), result.curve.values[0])
-    assert result.attrs["weights"] == "random weights, seed 0"
+    assert result.attrs["weights"] == "trained weights"
     assert len(result.attrs["splits_sha256"]) == 64
 
 

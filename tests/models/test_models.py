@@ -233,8 +233,8 @@ def test_a_size_that_cannot_be_is_refused() -> None:
 
 
 def test_weights_that_do_not_come_with_neurofit_are_not_invented() -> None:
-    with pytest.raises(NeurofitError, match=r"No weights of rgc_tiny come with neurofit. Give pretrained=PATH"):
-        create_model("rgc_tiny", pretrained=True)
+    with pytest.raises(NeurofitError, match=r"No weights of feedforward_shallow come with neurofit. Give pretrained=PATH"):
+        create_model("feedforward_shallow", pretrained=True)
 
 
 def test_a_model_comes_back_from_its_file(tmp_path: Path) -> None:
