@@ -168,6 +168,12 @@ def head_of(path: Path) -> bytes:
         return file.read(4096)
 
 
+def short(error: BaseException) -> str:
+    """Return what an error of a library says in part of a line."""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    return said if len(said) <= 160 else f"{said[:160]} ..."
+
+
 def refuse_large(source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int) -> None:
     """Refuse what would not fit into memory, or declares far more than a file of its size holds.
 
