@@ -127,6 +127,7 @@ def said_beside(path: Path) -> Said:
         if wrong:
             raise ValueError(wrong[0])
         fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        fields |= {name: float(fields[name]) for name in ("missing", "visual_degrees", "duration_ms") if name in fields}
         return Said(**fields)
     except (OSError, ValueError, RecursionError) as error:
         raise NeurofitError(f"{beside} has to be a JSON object of {', '.join(Said.__dataclass_fields__)}: {error}.") from error
