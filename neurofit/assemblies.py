@@ -122,13 +122,23 @@ def validate_recording(recording: Recording) -> None:
     _raise_faults(recording.name, _value_faults(recording))
 
 
+def find_faults(recording: Recording) -> list[str]:
+    """Return every fault of a recording, as a sentence each: what is wrong, where, and how to repair it.
+
+    Where dimensions or coordinates are missing or misplaced, these are all that can be said.
+    """
+    layout = _layout_faults(recording.responses)
+    return layout or _content_faults(recording.responses, recording.stimuli.ids) + _value_faults(recording)
+
+
 def validate_structure(recording: Recording) -> None:
     """Check what can be seen of a recording without reading its responses; raises as `validate_recording`."""
-    _raise_faults(recording.name, _structure_faults(recording.responses, stimulus_ids=recording.stimuli.ids))
+    responses = recording.responses
+    _raise_faults(recording.name, _layout_faults(responses) or _content_faults(responses, recording.stimuli.ids))
 
 
-def _structure_faults(responses: xr.DataArray, *, stimulus_ids: Sequence[object] | np.ndarray) -> list[str]:
-    """Return the faults that can be seen without reading the responses, each with its position and repair."""
+def _layout_faults(responses: xr.DataArray) -> list[str]:
+    """Return what is wrong with dimensions and with where coordinates lie."""
     if set(responses.dims) != set(DIMS) or len(responses.dims) != 3:
         return [f"dims must be {', '.join(DIMS)}; got {', '.join(map(str, responses.dims))}. Rename or transpose them."]
     if tuple(responses.dims) != DIMS:
@@ -143,8 +153,12 @@ def _structure_faults(responses: xr.DataArray, *, stimulus_ids: Sequence[object]
     ]
     if displaced:
         return displaced
-    empty = [f"dim {dim} is empty." for dim in DIMS if responses.sizes[dim] == 0]
-    return empty or _bin_faults(responses) + _neuroid_faults(responses) + _presentation_faults(responses, stimulus_ids)
+    return [f"dim {dim} is empty." for dim in DIMS if responses.sizes[dim] == 0]
+
+
+def _content_faults(responses: xr.DataArray, stimulus_ids: Sequence[object] | np.ndarray) -> list[str]:
+    """Return what is wrong with the coordinates' values."""
+    return _bin_faults(responses) + _neuroid_faults(responses) + _presentation_faults(responses, stimulus_ids)
 
 
 def _bin_faults(responses: xr.DataArray) -> list[str]:
@@ -203,7 +217,8 @@ def _value_faults(recording: Recording) -> list[str]:
     ids = recording.responses.neuroid_id.values
     answered = np.zeros(len(ids), dtype=bool)
     infinite, first = 0, ""
-    for position, (start, end) in enumerate(recording.time_bins):
+    edges = zip(recording.responses.time_bin_start.values, recording.responses.time_bin_end.values, strict=True)
+    for position, (start, end) in enumerate(edges):
         block = recording.block(position)
         found = np.argwhere(np.isinf(block))
         if len(found) and not infinite:

@@ -107,11 +107,15 @@ def describe_path(path: str) -> None:
 
 def check(path: Annotated[str, typer.Argument(help=FILES)]) -> None:
     """List every fault of a recording with its position and repair; exits with 0 only if there is none."""
-    from neurofit.assemblies import validate_recording
+    from neurofit.assemblies import find_faults
     from neurofit.data_loaders.formats import open_recording
 
     recording = open_recording(path)
-    validate_recording(recording)
+    faults = find_faults(recording)
+    for fault in faults:
+        out.print(f"- {fault}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise NeurofitError(f"{path} has {len(faults)} fault{'s' * (len(faults) > 1)}.")
     sizes = recording.responses.sizes
     out.print(
         f"{path}: no fault in {sizes['presentation']:,} presentations x {sizes['neuroid']} neuroids x {sizes['time_bin']} time bins.",

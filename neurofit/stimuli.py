@@ -178,8 +178,8 @@ class ImageZip:
             content = self._archive[0].read(self.names[index])
         except KeyError:
             raise NeurofitError(f"Stimulus image {self.names[index]} is not in {self.path}.") from None
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise NeurofitError(f"Cannot read {self.path} as a zip archive of stimuli: {error}.") from error
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:  # the last: a password
+            raise NeurofitError(f"Cannot read {self.path} as a zip archive of stimuli: {str(error)[:160]}.") from error
         return decode_image(content, name=f"{self.names[index]} in {self.path}")
 
 

@@ -22,7 +22,7 @@ import xarray as xr
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, raster, spikes
-from neurofit.data_loaders.formats.named import head_of, said_beside
+from neurofit.data_loaders.formats.named import head_of, said_beside, short
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import find_stimuli
 from neurofit.errors import MachineError, NeurofitError
@@ -67,10 +67,17 @@ def find_format(path: Path) -> Format:
         head = b"" if path.is_dir() else head_of(path)
     except OSError as error:
         raise NeurofitError(f"Cannot read {path}: {error.strerror or error}.") from error
-    found = next((each for each in FORMATS if each.recognises(path, head)), None)
+    found = next((each for each in FORMATS if _recognises(each, path, head)), None)
     if found is None:
         raise NeurofitError(f"{path} is no recording of a known form: {', '.join(each.name for each in FORMATS)}. See docs/recordings.md.")
     return found
+
+
+def _recognises(form: Format, path: Path, head: bytes) -> bool:
+    try:
+        return form.recognises(path, head)
+    except Exception:  # h5py raises nearly anything on broken bytes; the last form of HDF5 that is tried says what is wrong
+        return False
 
 
 def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> Recording:
@@ -99,7 +106,7 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> R
     except MemoryError as error:
         raise NeurofitError(f"{path} does not fit into memory; netCDF is the form for recordings that do not.") from error
     except Exception as error:  # libraries raise nearly anything on broken bytes
-        raise NeurofitError(f"Cannot read {path} as {form.name}: {str(error) or type(error).__name__}.") from error
+        raise NeurofitError(f"Cannot read {path} as {form.name}: {short(error)}.") from error
     said = said_beside(path)
     stimuli = find_stimuli(path, responses, given=given, visual_degrees=said.visual_degrees, duration_ms=said.duration_ms)
     if form.name == "NWB" and isinstance(stimuli.images, NoImages):

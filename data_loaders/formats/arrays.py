@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neurofit.data_loaders.formats.matlab import read_mat
 from neurofit.data_loaders.formats.named import head_of, refuse_large, responses_from, said_beside
 from neurofit.errors import NeurofitError
 
@@ -51,12 +52,7 @@ def read_numpy(path: Path) -> xr.DataArray:
 
 def read_matlab(path: Path) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
-    from scipy.io import loadmat, whosmat
-
-    n_values = sum(float(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(path))
-    refuse_large(path, n_values=n_values, n_bytes=0, stored=path.stat().st_size)
-    held = loadmat(path, chars_as_strings=True)
-    arrays = {name: _squeezed(held[name]) for name in held if not name.startswith("__") and held[name].dtype.names is None}
+    arrays = {name: _squeezed(np.asarray(value)) for name, value in read_mat(path).items() if not isinstance(value, dict)}
     return responses_from(arrays, said_beside(path), source=str(path))
 
 
@@ -131,11 +127,8 @@ def _columns(path: Path) -> Mapping[str, np.ndarray]:
 
 
 def _holds_npy(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") for name in archive.namelist())
 
 
 def _group(file: Any) -> Any:

@@ -127,6 +127,7 @@ def said_beside(path: Path) -> Said:
         if wrong:
             raise ValueError(wrong[0])
         fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        fields |= {name: float(fields[name]) for name in ("missing", "visual_degrees", "duration_ms") if name in fields}
         return Said(**fields)
     except (OSError, ValueError, RecursionError) as error:
         raise NeurofitError(f"{beside} has to be a JSON object of {', '.join(Said.__dataclass_fields__)}: {error}.") from error
@@ -166,6 +167,12 @@ def head_of(path: Path) -> bytes:
     """Return the first bytes of a file: enough to know its form, or a table's columns."""
     with open(path, "rb") as file:
         return file.read(4096)
+
+
+def short(error: BaseException) -> str:
+    """Return what an error of a library says in part of a line."""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    return said if len(said) <= 160 else f"{said[:160]} ..."
 
 
 def refuse_large(source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int) -> None:

@@ -16,7 +16,7 @@ from xarray.core import indexing
 
 from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.named import WORDS, as_text, count_up
+from neurofit.data_loaders.formats.named import WORDS, as_text, count_up, short
 from neurofit.data_loaders.formats.pictures import find_stimuli
 from neurofit.errors import NeurofitError, check_option
 from neurofit.home import atomic_file, sha256_of
@@ -65,7 +65,7 @@ def read_netcdf(
     except NeurofitError:
         raise
     except Exception as error:  # the libraries below raise nearly anything on broken bytes
-        raise NeurofitError(f"Cannot read {path} as netCDF: {str(error) or type(error).__name__}.") from error
+        raise NeurofitError(f"Cannot read {path} as netCDF: {short(error)}.") from error
     if stimuli is None:
         stimuli = find_stimuli(path, responses, given=pictures, visual_degrees=told["visual_degrees"], duration_ms=told["duration_ms"])
     return Recording(
@@ -131,11 +131,8 @@ def _attrs(recording: Recording, layout: str) -> dict[str, Any]:
 def _has_dimensions(path: Path) -> bool:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return any(item.attrs.get("CLASS") == b"DIMENSION_SCALE" for item in file.values() if isinstance(item, h5py.Dataset))
-    except (OSError, RuntimeError, KeyError, ValueError):
-        return False
+    with h5py.File(path, "r") as file:
+        return any(item.attrs.get("CLASS") == b"DIMENSION_SCALE" for item in file.values() if isinstance(item, h5py.Dataset))
 
 
 def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
@@ -192,7 +189,7 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
             with h5py.File(self.path, "r") as file:
                 stored = np.asarray(file[self.name][tuple(asked[dim] for dim in self.dims)])
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise NeurofitError(f"Cannot read {self.path}: {error}. It is damaged, or was changed while it was in use.") from error
+            raise NeurofitError(f"Cannot read {self.path}: {short(error)}. It is damaged, or was changed while it was in use.") from error
         values = stored.astype(np.float32)
         for fill in self.fills:
             values[stored == fill] = np.nan

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import Said, as_text, count_up, said_beside
+from neurofit.data_loaders.formats.named import Said, as_text, count_up, refuse_large, said_beside, short
 from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import make_time_bins
@@ -31,11 +31,8 @@ def recognises(path: Path, head: bytes) -> bool:
         return False
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return "nwb_version" in file.attrs
-    except (OSError, RuntimeError):
-        return False
+    with h5py.File(path, "r") as file:
+        return "nwb_version" in file.attrs
 
 
 def read_nwb(path: Path) -> xr.DataArray:
@@ -54,14 +51,35 @@ def read_nwb(path: Path) -> xr.DataArray:
     files = sorted(path.glob("*.nwb")) if path.is_dir() else [path]
     sessions = []
     for file in files:
+        _check_declared(file)
         try:
             with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
                 sessions.append(_session(io.read(), file, said))
         except NeurofitError:
             raise
         except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
-            raise NeurofitError(f"Cannot read {file} as NWB: {str(error) or type(error).__name__}.") from error
+            raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
     return sessions[0] if len(sessions) == 1 else _joined(sessions, [file.stem for file in files])
+
+
+def _check_declared(file: Path) -> None:
+    """Refuse a file whose tables of units, electrodes and trials, which are read whole, declare more than it holds."""
+    import h5py
+
+    sizes = [0]
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.nbytes)
+
+    try:
+        with h5py.File(file, "r") as held:
+            for group in ("units", "intervals", "general/extracellular_ephys", "stimulus/templates"):
+                if isinstance(held.get(group), h5py.Group):
+                    held[group].visititems(add)
+    except Exception as error:
+        raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
+    refuse_large(file, n_values=0, n_bytes=sum(sizes), stored=file.stat().st_size)
 
 
 def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neurofit.data_loaders.formats.named import short
 from neurofit.errors import NeurofitError
 from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
@@ -98,7 +99,7 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     try:
         told = pd.read_csv(path, dtype={"stimulus_id": str, "image_id": str})
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise NeurofitError(f"Cannot read {path} as a table of stimuli: {error}.") from error
+        raise NeurofitError(f"Cannot read {path} as a table of stimuli: {short(error)}.") from error
     told = told.rename(columns={"image_id": "stimulus_id"}) if "stimulus_id" not in told else told
     told.columns = told.columns.map(str)
     if "stimulus_id" not in told:
@@ -134,7 +135,7 @@ def _names_in(pictures: Path) -> list[str]:
         with zipfile.ZipFile(pictures) as archive:
             members = [member for member in archive.infolist() if member.filename.lower().endswith(SUFFIXES)]
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise NeurofitError(f"Cannot read {pictures} as a zip archive of pictures: {error}.") from error
+        raise NeurofitError(f"Cannot read {pictures} as a zip archive of pictures: {short(error)}.") from error
     large = next((member for member in members if member.file_size > MAX_PICTURE_BYTES), None)
     if large is not None:
         raise NeurofitError(

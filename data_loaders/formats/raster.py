@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import Said, refuse_large, said_beside
+from neurofit.data_loaders.formats.matlab import read_mat
+from neurofit.data_loaders.formats.named import Said, said_beside, short
 from neurofit.errors import NeurofitError
 
 WIDTH_MS = 10
@@ -50,27 +51,21 @@ def read_raster(path: Path, *, region: str | None = None, label: str | None = No
 
 
 def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:
-    from scipy.io import loadmat, whosmat
-
     try:
-        n_values = sum(float(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(file))
-        refuse_large("it", n_values=n_values, n_bytes=8 * n_values, stored=file.stat().st_size)
-        held = loadmat(file)
-        raster = np.asarray(held["raster_data"])
-        labels = held["raster_labels"]
-        names = labels.dtype.names or ()
-        chosen = label or next((n for n in ("combined_ID_position", "stimulus_ID", *names) if n in names), "")
-        if chosen not in names:
-            raise NeurofitError(f"it has the labels {', '.join(names)}")
-        shown = np.array([str(np.squeeze(each)) for each in labels[chosen][0, 0].ravel()])
-        info = held.get("raster_site_info")
+        held = read_mat(file)
+        raster, labels, info = held.get("raster_data"), held.get("raster_labels"), held.get("raster_site_info")
+        if not isinstance(raster, np.ndarray) or raster.dtype.kind not in "iuf" or not isinstance(labels, dict):
+            raise NeurofitError("it has no raster_data, or no raster_labels")
+        chosen = label or next((n for n in ("combined_ID_position", "stimulus_ID", *labels) if n in labels), "")
+        if chosen not in labels:
+            raise NeurofitError(f"it has the labels {', '.join(labels)}")
+        shown = np.array([str(np.squeeze(each)) for each in np.ravel(labels[chosen][0])])
         if onset is None:
-            fields = () if info is None else info.dtype.names or ()
-            if info is None or "alignment_event_time" not in fields:
+            if not isinstance(info, dict) or "alignment_event_time" not in info:
                 raise NeurofitError("it does not say when the stimulus came on")
-            onset = int(np.squeeze(info["alignment_event_time"][0, 0]))
-    except Exception as error:  # scipy raises nearly anything on broken bytes
-        raise NeurofitError(f"{file} is no raster file of the Neural Decoding Toolbox: {error}.") from error
+            onset = int(np.squeeze(info["alignment_event_time"][0]))
+    except (NeurofitError, OSError, ValueError, TypeError, IndexError, OverflowError) as error:
+        raise NeurofitError(f"{file} is no raster file of the Neural Decoding Toolbox: {short(error)}.") from error
     if raster.ndim != 2 or len(shown) != len(raster):
         raise NeurofitError(f"{file}: raster_data is (trial, ms) with a label for each trial; got {raster.shape} and {len(shown)} labels.")
     first = (onset - 1) % WIDTH_MS  # bins have an edge at the onset

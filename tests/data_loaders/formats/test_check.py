@@ -1,0 +1,175 @@
+"""`neurofit check` finds every fault that was planted, and says where it is and what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from neurofit.assemblies import Recording, find_faults
+from neurofit.cli import main
+from neurofit.data_loaders import open_recording, write_recording
+from neurofit.errors import NeurofitError
+
+Make = Callable[..., Recording]
+Planter = Callable[[xr.DataArray, int], str]
+
+# `at` is a number that says where; each planter returns what has to be said.
+
+
+def repeat_a_neuroid(responses: xr.DataArray, at: int) -> str:
+    ids = responses.neuroid_id.values
+    ids[at % 2] = ids[2]
+    return f"neuroid_id {str(ids[2])!r} occurs 2 times, at neuroid {at % 2}, 2; ids must be unique."
+
+
+def silence_a_neuroid(responses: xr.DataArray, at: int) -> str:
+    responses.values[:, 3 + at % 3] = np.nan
+    return f"neuroid {str(responses.neuroid_id.values[3 + at % 3])!r} is NaN in every trial and bin. Drop it"
+
+
+def make_a_response_infinite(responses: xr.DataArray, at: int) -> str:
+    responses.values[at % 24, 2, 0] = -np.inf if at % 2 else np.inf
+    return f"1 infinite values, the first at presentation {at % 24}, neuroid {str(responses.neuroid_id.values[2])!r}, time_bin "
+
+
+def show_a_stimulus_once(responses: xr.DataArray, at: int) -> str:
+    ids = responses.stimulus_id.values
+    alone = f"s{at % 5}"
+    ids[np.flatnonzero(ids == alone)[1:]] = "s5"
+    return f"stimulus {alone!r} (1 of 6) has one repetition only"
+
+
+def give_a_bin_no_width(responses: xr.DataArray, at: int) -> str:
+    position = at % 5
+    responses.time_bin_end.values[position] = start = responses.time_bin_start.values[position]
+    return f"time_bin {position} ({start}-{start} ms) has no positive width"
+
+
+def repeat_a_bin(responses: xr.DataArray, at: int) -> str:
+    position = 1 + at % 4
+    for edge in (responses.time_bin_start.values, responses.time_bin_end.values):
+        edge[position] = edge[position - 1]
+    start, end = responses.time_bin_start.values[position], responses.time_bin_end.values[position]
+    return f"time_bin {position} ({start}-{end} ms) occurs twice"
+
+
+def bring_a_bin_forward(responses: xr.DataArray, at: int) -> str:
+    position = 1 + at % 4
+    responses.time_bin_start.values[position] = 0
+    responses.time_bin_end.values[position] = 10
+    return f"time_bin {position} (0-10 ms) comes after {responses.time_bin_start.values[position - 1]}-"
+
+
+ANYWHERE: list[Planter] = [repeat_a_neuroid, silence_a_neuroid, make_a_response_infinite, show_a_stimulus_once]
+IN_TIME: list[Planter] = [give_a_bin_no_width, repeat_a_bin, bring_a_bin_forward]
+
+
+@given(
+    planted=st.lists(st.sampled_from(ANYWHERE), unique=True),
+    in_time=st.lists(st.sampled_from(IN_TIME), max_size=1),  # of several, one may hide another
+    at=st.integers(0, 1000),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_planted_fault_is_found_with_its_position(
+    make_recording: Make, tmp_path: Path, planted: list[Planter], in_time: list[Planter], at: int
+) -> None:
+    whole = make_recording()
+    responses = whole.responses.copy(deep=True)
+    said = [plant(responses, at + number) for number, plant in enumerate([*planted, *in_time])]
+    write_recording(replace(whole, responses=responses), tmp_path / "r.nc")
+    faults = find_faults(open_recording(tmp_path / "r.nc"))
+    assert len(faults) == len(said)
+    for expected in said:
+        assert sum(expected in fault for fault in faults) == 1, (expected, faults)
+
+
+@given(broken=st.sampled_from([70.5, np.nan, np.inf, -np.inf]), at=st.integers(0, 4), edge=st.sampled_from(["start", "end"]))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_edge_that_is_no_whole_number_is_found_beside_the_other_faults(
+    make_recording: Make, tmp_path: Path, broken: float, at: int, edge: str
+) -> None:
+    whole = make_recording()
+    edges = whole.responses[f"time_bin_{edge}"].values.astype(float)
+    edges[at] = broken
+    responses = whole.responses.assign_coords({f"time_bin_{edge}": ("time_bin", edges)})
+    second = silence_a_neuroid(responses, 0)
+    write_recording(replace(whole, responses=responses), tmp_path / "r.nc")
+    faults = find_faults(open_recording(tmp_path / "r.nc"))
+    assert len(faults) == 2
+    assert f"time_bin_{edge} {at} is {broken}. Give whole numbers" in faults[0]
+    assert second in faults[1]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["neurofit", *words])
+    main()
+
+
+def test_the_command_lists_all_faults_and_exits_with_0_only_without(
+    make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = make_recording(n_neuroids=15)
+    write_recording(whole, tmp_path / "good.nc")
+    run(monkeypatch, "check", str(tmp_path / "good.nc"))
+    assert "no fault in 24 presentations x 30 neuroids x 5 time bins" in capsys.readouterr().out
+    whole.responses.values[:, :25] = np.nan
+    write_recording(whole, tmp_path / "bad.nc")
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "check", str(tmp_path / "bad.nc"))
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out.count("is NaN in every trial and bin. Drop it") == 25  # all, not the first few
+    assert "has 25 faults" in printed.err
+
+
+def test_describe_says_what_a_file_holds(
+    make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = make_recording()
+    whole.responses.values[:, 0] = np.nan
+    write_recording(whole, tmp_path / "r.nc")
+    run(monkeypatch, "describe", str(tmp_path / "r.nc"))
+    printed = capsys.readouterr().out
+    for part in ("small (SIMULATED)", "netCDF", "5 of 10 ms from 70 to 120 ms", "repetitions 4 to 4, median 4", "16.7%", "V4", "IT"):
+        assert part in printed
+
+
+def test_convert_goes_between_forms_and_back(make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_recording()
+    write_recording(whole, tmp_path / "a.nc")
+    for source, target, more in (("a.nc", "b.npz", []), ("b.npz", "c.nc", ["--layout", "brainscore"]), ("c.nc", "d.nc", [])):
+        run(monkeypatch, "data", "convert", str(tmp_path / source), str(tmp_path / target), *more)
+    assert open_recording(tmp_path / "d.nc").responses.values.tobytes() == whole.responses.values.tobytes()
+    np.testing.assert_array_equal(open_recording(tmp_path / "d.nc").stimuli.images[5], whole.stimuli.images[5])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("nothing.nc", None, "There is no recording at"),
+        ("empty.nc", b"", "is no recording of a known form: NWB, netCDF"),
+        ("text.npz", b"hello", "is no recording of a known form"),
+    ],
+)
+def test_what_is_no_recording_is_refused(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / name)
+
+
+def test_a_form_is_told_by_content_and_not_by_name(make_recording: Make, tmp_path: Path) -> None:
+    write_recording(make_recording(), tmp_path / "a.nc")
+    (tmp_path / "a.nc").rename(tmp_path / "a.mat")
+    write_recording(make_recording(), tmp_path / "b.npz")
+    (tmp_path / "b.npz").rename(tmp_path / "b.nc")
+    for name in ("a.mat", "b.nc"):
+        assert open_recording(tmp_path / name).responses.shape == (24, 6, 5)
