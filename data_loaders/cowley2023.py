@@ -38,6 +38,9 @@ SHA256 = {
 CATEGORIES = ("bear", "elephant", "face", "car", "dog", "apple", "chair", "plane")
 """Of session 210325: eight blocks of 80 images, in this order."""
 
+VERIFIED = ("201016", HVM)
+"""Sessions whose original files were read: their trial means are those of the source (201016) and of an independent copy (210325)."""
+
 
 class Session(TypedDict):
     """A session of the source: its animal, its size, and the git blobs of its files there; `images` is None where it has none."""
@@ -64,11 +67,15 @@ def _register(session: str, facts: Session) -> None:
     def load(progress: Progress | None = None) -> Recording:
         return _load(session, name, progress)
 
-    pictures = "images" if facts["images"] else "images that are not in the source: for ceilings only"
+    pictures = "images" if facts["images"] else "images (not in the source: for ceilings only)"
     load.__doc__ = f"{facts['neuroids']} V4 sites of animal {facts['subject']}, {facts['stimuli']} {pictures}; one bin of 50-150 ms."
-    register_recording(name=name, regions=("V4",), citation="Cowley, Stan, Pillow & Smith (2023)", verified=False, variant_of="cowley2023")(
-        load
-    )
+    register_recording(
+        name=name,
+        regions=("V4",),
+        citation="Cowley, Stan, Pillow & Smith (2023)",
+        verified=session in VERIFIED,
+        variant_of="cowley2023",
+    )(load)
 
 
 for _session, _facts in SESSIONS.items():
