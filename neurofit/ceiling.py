@@ -86,6 +86,9 @@ def reliabilities(recording: Recording, *, n_halves: int = 10, seed: int = 0) ->
 def keep_reliable(recording: Recording, least: float, *, n_halves: int = 10, seed: int = 0) -> tuple[Recording, int]:
     """Return the neuroids whose reliability over all bins is at least so much, and how many were left out.
 
+    Measured by split halves of the mean response over the recording's bins, Spearman-Brown corrected. The trials that choose are those
+    that a ceiling is then measured on: near the limit, luckily reliable neuroids are kept, and their ceiling is a little too high.
+
     Raises
     ------
     NeurofitError

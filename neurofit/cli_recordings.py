@@ -147,6 +147,7 @@ def ceiling(
     subject: Annotated[str, typer.Option(help="Only this animal.")] = "",
     subregion: Annotated[str, typer.Option(help="Only this part of the area.")] = "",
     stimuli: Annotated[str, typer.Option(help="COLUMN=VALUE,VALUE of the stimuli, or a file of ids.")] = "",
+    min_reliability: Annotated[float | None, typer.Option(help="Leave out neuroids below it: of the mean over all bins.")] = None,
     halves: Annotated[int, typer.Option(help="Random splits of the trials in two.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the splits and bootstraps.")] = 0,
     folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the result.", show_default="neurofit-results/...")] = "",
@@ -165,7 +166,15 @@ def ceiling(
     with progress() as report:
         whole = load(recording, report)
         target = writable(Path(folder or f"neurofit-results/ceiling_{region}_{whole.name}"))
-        chosen, selection = select(whole, region=region, bins=bins, subject=subject, subregion=subregion, stimuli=stimuli)
+        chosen, selection = select(
+            whole,
+            region=region,
+            bins=bins,
+            subject=subject,
+            subregion=subregion,
+            stimuli=stimuli,
+            min_reliability=min_reliability,
+        )
         result = run(chosen, n_halves=halves, seed=seed, progress=report("blocks of the recording"))
     result.attrs["selection"] = json.dumps(selection)
     save_result(result, target / "ceiling.nc")
