@@ -2,7 +2,7 @@
 
     python benchmarks/tiny_zoo_scores.py [--models 'rgc*_tiny'] [--recordings hvm-sim,cowley2023]
 
-Each line: mean over the bins with a score, ridge, nayebi2022, and the 95 % interval of a single bin where there is one only.
+Each line: mean over the bins with a score, ridge, nayebi2022 with 5 splits x 5 halves; the 95 % interval where there is one bin only.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scored(name: str, recording: Recording, region: str, time_mode: str, *, trai
     """Return the score of a model's layers for a region in a few words."""
     model = neurofit.create_model(name, pretrained=trained)
     layers = model.region_layers[region]
-    config = make_config("nayebi2022", region=region, mapping="ridge", time_mode=time_mode, layers=layers)
+    config = make_config("nayebi2022", region=region, mapping="ridge", time_mode=time_mode, layers=layers, n_splits=5, n_halves=5)
     activations = neurofit.extract(model, recording.stimuli, layers=layers, time_bins=recording.time_bins)
     return in_words(neurofit.score(activations, recording, config))
 

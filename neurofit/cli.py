@@ -14,10 +14,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from neurofit import cli_recordings
+from neurofit import cli_brainscore, cli_recordings
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.tables import duration, err, out, recording_name, say_accuracy, say_formula, say_layers, say_plan, say_result
-from neurofit.terminal import load, parse_window, progress, set_offline, writable, write_json
+from neurofit.terminal import load, of_brainscore, parse_window, progress, set_offline, writable, write_json
 
 if TYPE_CHECKING:
     from neurofit.models import ModelInfo
@@ -37,6 +37,7 @@ weights_of_models = typer.Typer(no_args_is_help=True, help="Bring published weig
 app.add_typer(weights_of_models, name="weights")
 cache = typer.Typer(no_args_is_help=True, help="See and remove what neurofit keeps on this machine (NEUROFIT_HOME).")
 app.add_typer(cache, name="cache")
+app.add_typer(cli_brainscore.app, name="brainscore")
 
 ZERO_FIXED = "Take decays as 0 that the reference fixes at 0, whatever the checkpoint says."
 _said: set[str] = set()
@@ -60,9 +61,9 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the trace
 
 @app.command(epilog="Example: neurofit score --model rgc_tiny --region IT")
 def score(
-    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+    model: Annotated[str, typer.Option(help="Registered model (neurofit list models), or brainscore:ID.")],
     region: Annotated[str, typer.Option(help="Area: V4 or IT.")],
-    recording: Annotated[str, typer.Option(help="Registered recording (neurofit list recordings), or a path.")] = "hvm-sim",
+    recording: Annotated[str, typer.Option(help="Registered (neurofit list recordings), a path, or brainscore:BENCHMARK.")] = "hvm-sim",
     images: Annotated[str, typer.Option(help="Pictures of a path: a table, zip or folder.", show_default="beside it")] = "",
     layer: Annotated[str, typer.Option(help="auto, all, or layer names joined by commas.")] = "auto",
     mapping: Annotated[str, typer.Option(help="pls, ridge, or pls,ridge for both.")] = "pls",
@@ -90,6 +91,8 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
 ) -> None:
     """Score how well a model predicts an area in time."""
+    from dataclasses import replace
+
     from neurofit.assemblies import validate_recording
     from neurofit.extract import count_units, extract, extract_when_needed
     from neurofit.plot import plot_curve
@@ -117,14 +120,13 @@ def score(
     ]
     for config in configs:
         make_mapping(config)
-    network, origin = _make_model(model, weights=weights, seed=seed)
-    shown = find_presentation(network, presentation)
-    layers = layers_to_fit(network.name, network.layers, network.region_layers, configs[0])
+    theirs = model.removeprefix("brainscore:") if model.startswith("brainscore:") else ""
+    network, origin = (None, "a model of Brain-Score") if theirs else _make_model(model, weights=weights, seed=seed)
     device = _find_device(device)
     with progress() as report:
         whole = load(recording, report, pictures=images)
         whole.stimuli.need_images()
-        target = writable(Path(folder or f"neurofit-results/{model}_{region}_{whole.name}"))
+        target = writable(Path(folder or f"neurofit-results/{model}_{region}_{whole.name}".replace(":", "-")))
         responses, selection = cli_recordings.select(
             whole,
             region=region,
@@ -136,22 +138,29 @@ def score(
             min_reliability=min_reliability,
         )
         validate_recording(responses)
-        units = count_units(network, layers)
-        if not as_json:
-            steps = timestep_weights(responses.time_bins, n_timesteps=shown.n_timesteps, ms_per_timestep=network.ms_per_timestep)
-            plan = estimate(units, responses, configs, n_timesteps=int(steps.any(axis=0).sum()))
-            say_plan(network, origin, responses, configs, units, plan, device=device)
-        features = (extract_when_needed if keep_grams else extract)(
-            network,
-            responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli,
-            layers=layers,
-            time_bins=responses.time_bins,
-            presentation=shown,
-            batch_size=batch_size,
-            device=device,
-            precision=precision,
-            progress=report("images through the model"),
-        )
+        shown_stimuli = responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli
+        if network is None:
+            subject_of = replace(responses, stimuli=shown_stimuli)
+            features = of_brainscore("candidate").activations_of(theirs, subject_of, region=region)
+        else:
+            shown = find_presentation(network, presentation)
+            layers = layers_to_fit(network.name, network.layers, network.region_layers, configs[0])
+            if not as_json:
+                units = count_units(network, layers)
+                steps = timestep_weights(responses.time_bins, n_timesteps=shown.n_timesteps, ms_per_timestep=network.ms_per_timestep)
+                plan = estimate(units, responses, configs, n_timesteps=int(steps.any(axis=0).sum()))
+                say_plan(network, origin, responses, configs, units, plan, device=device)
+            features = (extract_when_needed if keep_grams else extract)(
+                network,
+                shown_stimuli,
+                layers=layers,
+                time_bins=responses.time_bins,
+                presentation=shown,
+                batch_size=batch_size,
+                device=device,
+                precision=precision,
+                progress=report("images through the model"),
+            )
         fitted = report("time bins fitted" if time == "per-bin" else "time bins together")
         results = score_many(features, responses, configs, device=device, keep_grams=keep_grams, progress=fitted)
     summaries = {}

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,4 +86,14 @@ def load(name: str, report: Report, *, pictures: str = "") -> Recording:
             bars[what] = report(what)
         bars[what](done, total)
 
+    if name.startswith("brainscore:"):
+        return of_brainscore("candidate").recording_of(name.partition(":")[2])  # type: ignore[no-any-return]
     return load_recording(name, pictures=pictures or None, progress=show)
+
+
+def of_brainscore(module: str) -> Any:
+    """Return a module of neurofit.brainscore; without Brain-Score, say how to install it."""
+    try:
+        return import_module(f"neurofit.brainscore.{module}")
+    except ImportError as error:
+        raise NeurofitError(str(error)) from error

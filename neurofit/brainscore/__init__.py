@@ -9,7 +9,7 @@ prepare()
 
 from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark  # noqa: E402 - the environment comes first
 from neurofit.brainscore.brain_model import NeurofitBrainModel  # noqa: E402
-from neurofit.brainscore.candidate import activations_of, recording_of  # noqa: E402
+from neurofit.brainscore.candidate import activations_of, recording_of, score_benchmark  # noqa: E402
 from neurofit.brainscore.conversion import from_assembly, to_assembly, to_stimulus_set  # noqa: E402
 from neurofit.brainscore.metric import NoiseCorrectedTemporal  # noqa: E402
 from neurofit.brainscore.registration import register, unregister  # noqa: E402
@@ -22,6 +22,7 @@ __all__ = [
     "from_assembly",
     "recording_of",
     "register",
+    "score_benchmark",
     "to_assembly",
     "to_stimulus_set",
     "unregister",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import brainscore_core.benchmarks
 import brainscore_vision
+import numpy as np
 import xarray as xr
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.model_interface import BrainModel
 
 from neurofit.assemblies import Recording
-from neurofit.brainscore.conversion import from_assembly, from_features, to_stimulus_set
+from neurofit.brainscore.conversion import bins_of, flat_coords, from_assembly, from_features, to_stimulus_set
 from neurofit.errors import NeurofitError
 from neurofit.extract import Activations
+from neurofit.time_bins import TimeBin
 
 
 def recording_of(benchmark: Any) -> Recording:
@@ -63,3 +67,51 @@ def activations_of(candidate: BrainModel | str, recording: Recording, *, region:
         source_visual_degrees=recording.stimuli.visual_degrees,
     )
     return from_features(candidate.look_at(shown), model=str(candidate.identifier), region=region)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A score of Brain-Score in plain numbers.
+
+    Parameters
+    ----------
+    value, error
+        The score; of a benchmark in time its mean over bins.
+    raw, ceiling
+        What it is made of; None where the benchmark has none.
+    curve
+        ((start, end) in ms, value) per bin; empty without time.
+    """
+
+    value: float
+    error: float | None
+    raw: float
+    ceiling: float | None
+    curve: tuple[tuple[tuple[int, int], float], ...] = ()
+
+
+def score_benchmark(model: str, benchmark: str) -> Scored:
+    """Score a Brain-Score model on a Brain-Score benchmark, without the files that `brainscore_vision.score` leaves in its package."""
+    subject = brainscore_vision.load_model(model)
+    test = brainscore_vision.load_benchmark(benchmark)
+    found = brainscore_core.benchmarks.score_benchmark(test, subject)
+    curve = found.attrs.get("curve")
+    values = np.atleast_1d(np.asarray(found.values, dtype=float))
+    bins: list[TimeBin] = []
+    if curve is not None:
+        coords = flat_coords(curve)
+        bins = list(zip(coords["time_bin_start"][1].tolist(), coords["time_bin_end"][1].tolist(), strict=True))
+        values_in_time = np.asarray(curve.values, dtype=float)
+    elif values.size > 1:  # spantime metrics return a value for each bin, and lose which it is
+        bins, values_in_time = bins_of(test.timebins), values
+    return Scored(
+        value=float(np.nanmean(values)),
+        error=_mean(found.attrs.get("error")),
+        raw=float(np.nanmean(np.asarray(found.attrs["raw"].values, dtype=float))) if "raw" in found.attrs else float(np.nanmean(values)),
+        ceiling=_mean(found.attrs.get("ceiling")),
+        curve=tuple(zip(bins, values_in_time.tolist(), strict=True)) if bins else (),
+    )
+
+
+def _mean(value: Any) -> float | None:
+    return None if value is None else float(np.nanmean(np.asarray(value, dtype=float)))
