@@ -22,9 +22,10 @@ import xarray as xr
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, raster, spikes
-from neurofit.data_loaders.formats.named import head_of, said_beside, short
+from neurofit.data_loaders.formats.named import HDF5, head_of, said_beside, short
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.home import atomic_file
 from neurofit.stimuli import NoImages, StimulusSet
@@ -67,6 +68,8 @@ def find_format(path: Path) -> Format:
         head = b"" if path.is_dir() else head_of(path)
     except OSError as error:
         raise NeurofitError(f"Cannot read {path}: {error.strerror or error}.") from error
+    if head.startswith((HDF5, b"MATLAB 7.3")):
+        check_hdf5(path)
     found = next((each for each in FORMATS if _recognises(each, path, head)), None)
     if found is None:
         raise NeurofitError(f"{path} is no recording of a known form: {', '.join(each.name for each in FORMATS)}. See docs/recordings.md.")

@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.named import HDF5, head_of, refuse_large, responses_from, said_beside
 from neurofit.errors import NeurofitError
 
 TABLES = {"stimuli": "stimulus", "neuroids": "neuroid", "presentations": "presentation", "time_bins": "time_bin"}
@@ -36,7 +36,7 @@ def recognises_matlab(path: Path, head: bytes) -> bool:
 
 def recognises_hdf5(path: Path, head: bytes) -> bool:
     """Return whether a file is HDF5, MATLAB's v7.3 included."""
-    return head.startswith(b"\x89HDF\r\n\x1a\n") or head.startswith(b"MATLAB 7.3")
+    return head.startswith((HDF5, b"MATLAB 7.3"))
 
 
 def read_numpy(path: Path) -> xr.DataArray:

@@ -59,6 +59,9 @@ RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How such a file begins."""
+
 MAX_BYTES = 2**33
 """What a file that is read whole may take in memory, as float32 or as it is; netCDF is the form for more."""
 

@@ -16,8 +16,9 @@ from xarray.core import indexing
 
 from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.named import WORDS, as_text, count_up, short
+from neurofit.data_loaders.formats.named import HDF5, WORDS, as_text, count_up, short
 from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import NeurofitError, check_option
 from neurofit.home import atomic_file, sha256_of
 from neurofit.stimuli import StimulusSet
@@ -34,7 +35,7 @@ What a broken file declares must not be allocated."""
 
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether a file is HDF5 with dimension scales (netCDF4), or classic netCDF."""
-    return head.startswith(b"CDF") or (head.startswith(b"\x89HDF\r\n\x1a\n") and _has_dimensions(path))
+    return head.startswith(b"CDF") or (head.startswith(HDF5) and _has_dimensions(path))
 
 
 def read_netcdf(
@@ -139,6 +140,7 @@ def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
     with open(path, "rb") as file:
         engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
     if engine == "h5netcdf":
+        check_hdf5(path)
         _check_declared(path)
     with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
         name = _variable(dataset, path)

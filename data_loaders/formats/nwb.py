@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import Said, as_text, count_up, refuse_large, said_beside, short
+from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, refuse_large, said_beside, short
+from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import make_time_bins
@@ -27,7 +28,7 @@ def recognises(path: Path, head: bytes) -> bool:
     """Return whether a file is NWB (HDF5 that says its nwb_version), or a folder of such."""
     if path.is_dir():
         return any(path.glob("*.nwb"))
-    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
+    if not head.startswith(HDF5):
         return False
     import h5py
 
@@ -51,6 +52,7 @@ def read_nwb(path: Path) -> xr.DataArray:
     files = sorted(path.glob("*.nwb")) if path.is_dir() else [path]
     sessions = []
     for file in files:
+        check_hdf5(file)
         _check_declared(file)
         try:
             with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
