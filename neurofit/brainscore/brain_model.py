@@ -1,8 +1,12 @@
-"""Any neurofit model as a subject of Brain-Score: look at stimuli, record from a region in time bins."""
+"""Any neurofit model as a subject of Brain-Score: look at stimuli, record from a region in time bins.
+
+Timestep t covers onset_ms + [t, t + 1) * ms_per_timestep; a bin sees the mean of the timesteps it overlaps, weighted by the overlap.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +18,22 @@ from brainscore_vision.model_interface import BrainModel
 
 from neurofit.brainscore.conversion import bins_of, features_assembly
 from neurofit.errors import NeurofitError, check_option
-from neurofit.extract import extract
-from neurofit.presentation import Presentation
+from neurofit.extract import Activations, extract
+from neurofit.presentation import NEURAL, Presentation
 from neurofit.protocol import Model, find_presentation
 from neurofit.stimuli import ImageFiles, StimulusSet
-from neurofit.time_bins import TimeBin, covered_bins, timestep_weights
+from neurofit.time_bins import TimeBin, timestep_weights
+
+RECORDED = replace(NEURAL, n_timesteps=30)
+"""As `NEURAL`, for 300 ms: Brain-Score's temporal benchmarks ask for bins up to 290 ms."""
 
 
 class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
     """A model of the contract `neurofit.protocol.Model` as Brain-Score's BrainModel.
 
-    A bin sees the mean of the model's timesteps that it overlaps, weighted by the overlap. A model without recurrence is flat over
-    bins. Nothing is cached: Brain-Score's caches know stimuli by name only.
+    A model without time is flat over whatever bins are asked for. Bins before the image reaches a layer are answered, alike for all
+    images: Brain-Score asks for them and cannot be told that they are missing. Nothing is cached: Brain-Score's caches know stimuli by
+    name only.
 
     Parameters
     ----------
@@ -34,7 +42,9 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
     identifier
         By which Brain-Score knows it; "neurofit-NAME" by default.
     presentation
-        How it is shown the images.
+        How it is shown the images; by default `RECORDED`, or for as long as its forward lasts (a wrapped recurrent module).
+    ms_per_timestep
+        Duration of its timesteps; the model's own by default.
     onset_ms
         When its timestep 0 is, in ms from the stimulus onset of the recording.
     layers
@@ -51,13 +61,19 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
         model: Model,
         *,
         identifier: str = "",
-        presentation: str | Presentation = "neural",
+        presentation: str | Presentation | None = None,
+        ms_per_timestep: int | None = None,
         onset_ms: int = 0,
         layers: Mapping[str, tuple[str, ...]] | None = None,
         device: str = "cpu",
     ) -> None:
         self.model = model
-        self.presentation = find_presentation(model, presentation)
+        # A ConvRNN can be unrolled for any time; of the others, `recurrent` says whether there is time in them at all.
+        self.static = getattr(model, "recurrent", True) is False
+        fixed = getattr(model, "recurrent", False) is True
+        shown = presentation or ("neural" if fixed else RECORDED)
+        self.presentation = Presentation(n_timesteps=1) if self.static else find_presentation(model, shown)
+        self.ms_per_timestep = ms_per_timestep or model.ms_per_timestep
         self.onset_ms = onset_ms
         self.region_layer_map = dict(layers or model.region_layers)
         self.device = device
@@ -85,23 +101,15 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
         Raises
         ------
         NeurofitError
-            If the model has no such region, or its unroll does not cover a bin with image-driven timesteps of all its layers.
+            If the model has no such region, or its unroll does not cover a bin.
         """
         region = check_option(f"region of {self.identifier}", str(recording_target), self.region_layer_map)
         bins = bins_of(time_bins if time_bins is not None else [(70, 170)])
-        weights = timestep_weights(
-            self._model_time(bins), n_timesteps=self.presentation.n_timesteps, ms_per_timestep=self.model.ms_per_timestep
-        )
-        for layer in self.region_layer_map[region]:
-            covered = covered_bins(weights, first_timestep=self.model.first_timestep[layer])
-            if not covered.all():
-                start, end = bins[int(np.flatnonzero(~covered)[0])]
-                step = self.model.ms_per_timestep
-                first, last = self.model.first_timestep[layer] * step, self.presentation.n_timesteps * step
-                raise NeurofitError(
-                    f"{self.identifier} cannot be recorded in {start}-{end} ms: {layer} answers to the image from "
-                    f"{first + self.onset_ms} to {last + self.onset_ms} ms."
-                )
+        covered = np.isclose(self._weights(bins).sum(axis=1), 1.0)
+        if not covered.all():
+            outside = ", ".join(f"{start}-{end}" for (start, end), inside in zip(bins, covered, strict=True) if not inside)
+            last = self.onset_ms + self.presentation.n_timesteps * self.ms_per_timestep
+            raise NeurofitError(f"{self.identifier} unrolls from {self.onset_ms} to {last} ms; it does not cover the bins {outside} ms.")
         self._region, self._time_bins = region, bins
 
     def look_at(
@@ -127,11 +135,13 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
             duration_ms=100.0,
         )
         layers = self.region_layer_map[self._region]
-        bins = self._model_time(self._time_bins)
+        weights = self._weights(self._time_bins)
+        step = self.model.ms_per_timestep
+        needed = [(int(t) * step, (int(t) + 1) * step) for t in np.flatnonzero(weights.any(axis=0))]
         found = extract(
-            self.model, ours, layers=layers, time_bins=bins, presentation=self.presentation, device=self.device, storage="memory"
+            self.model, ours, layers=layers, time_bins=needed, presentation=self.presentation, device=self.device, storage="memory"
         )
-        parts = [np.stack([found.features(layer, each) for each in bins], axis=-1) for layer in layers]
+        parts = [np.stack([_mean(found, layer, row) for row in weights], axis=-1) for layer in layers]
         widths = [part.shape[1] for part in parts]
         units = np.concatenate([np.arange(width) for width in widths])
         of_layer = np.repeat(layers, widths)
@@ -144,8 +154,19 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
         }
         return features_assembly(np.concatenate(parts, axis=1), theirs, neuroids, self._time_bins)
 
-    def _model_time(self, time_bins: Sequence[TimeBin]) -> list[TimeBin]:
-        return [(start - self.onset_ms, end - self.onset_ms) for start, end in time_bins]
+    def _weights(self, time_bins: Sequence[TimeBin]) -> np.ndarray:
+        """Return how much of each bin each timestep is: (time_bin timestep)."""
+        if self.static:
+            return np.ones((len(time_bins), 1))
+        moved = [(start - self.onset_ms, end - self.onset_ms) for start, end in time_bins]
+        return timestep_weights(moved, n_timesteps=self.presentation.n_timesteps, ms_per_timestep=self.ms_per_timestep)
+
+
+def _mean(found: Activations, layer: str, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of a layer's timesteps: float32 (stimulus unit)."""
+    steps = np.flatnonzero(weights)
+    first, *others = (np.float32(weights[t]) * found.blocks[layer, int(t)] for t in steps)
+    return np.asarray(sum(others, first))
 
 
 def _as_stimulus_set(stimuli: TheirStimulusSet | Sequence[str | Path]) -> TheirStimulusSet:

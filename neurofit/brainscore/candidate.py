@@ -34,7 +34,7 @@ def recording_of(benchmark: Any) -> Recording:
     """
     if isinstance(benchmark, str):
         benchmark = brainscore_vision.load_benchmark(benchmark)
-    trials = next((found for found in _assemblies(getattr(benchmark, "_ceiling_func", None)) if "repetition" in found.coords), None)
+    trials = next((found for found in _assemblies(getattr(benchmark, "_ceiling_func", None)) if "repetition" in flat_coords(found)), None)
     if trials is None:
         raise NeurofitError(f"{getattr(benchmark, 'identifier', benchmark)} holds no single trials.")
     return from_assembly(trials, visual_degrees=float(getattr(benchmark, "_visual_degrees", 8.0)), name=str(benchmark.identifier))
@@ -66,7 +66,7 @@ def activations_of(candidate: BrainModel | str, recording: Recording, *, region:
         target_visual_degrees=candidate.visual_degrees(),
         source_visual_degrees=recording.stimuli.visual_degrees,
     )
-    return from_features(candidate.look_at(shown), model=str(candidate.identifier), region=region)
+    return from_features(candidate.look_at(shown), model=str(candidate.identifier), region=region, stimulus_ids=recording.stimuli.ids)
 
 
 @dataclass(frozen=True, kw_only=True)

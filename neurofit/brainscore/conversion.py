@@ -38,8 +38,8 @@ def bins_of(time_bins: Any) -> list[TimeBin]:
     bins = []
     for each in time_bins:
         start, end = each.item() if isinstance(each, np.ndarray) and each.ndim == 0 else tuple(each)
-        if start != round(start) or end != round(end):
-            raise NeurofitError(f"Time bins are whole ms from onset; got {start}-{end}.")
+        if start != round(start) or end != round(end) or start >= end:
+            raise NeurofitError(f"A time bin is half-open, start < end, in whole ms from onset; got {start}-{end}.")
         bins.append((int(start), int(end)))
     return bins
 
@@ -187,7 +187,7 @@ def features_assembly(
     return NeuroidAssembly(features, coords=coords, dims=DIMS)
 
 
-def from_features(assembly: xr.DataArray, *, model: str, region: str) -> Activations:
+def from_features(assembly: xr.DataArray, *, model: str, region: str, stimulus_ids: np.ndarray) -> Activations:
     """Return a model's outputs to Brain-Score as activations: its time bins become timesteps.
 
     Parameters
@@ -196,15 +196,22 @@ def from_features(assembly: xr.DataArray, *, model: str, region: str) -> Activat
         (presentation neuroid time_bin) of one model in one region; without time bins it is flat over time.
     model, region
         Whose they are; `region` is the one layer's name.
+    stimulus_ids
+        The order that the stimuli are wanted in.
 
     Raises
     ------
     NeurofitError
-        If time bins overlap.
+        If time bins overlap, or the stimuli are others or shown more than once.
     """
     coords = flat_coords(assembly)
     dims = [dim for dim in DIMS if dim in assembly.dims]
-    values = np.asarray(assembly.transpose(*dims).values, dtype=np.float32)
+    shown = _texts(coords["stimulus_id"][1])
+    if sorted(shown.tolist()) != sorted(stimulus_ids.tolist()):
+        raise NeurofitError(f"The outputs of {model} are not of the stimuli of the recording, each once.")
+    row_of = {stimulus: row for row, stimulus in enumerate(shown.tolist())}
+    rows = [row_of[stimulus] for stimulus in stimulus_ids.tolist()]
+    values = np.asarray(assembly.transpose(*dims).values, dtype=np.float32)[rows]
     if "time_bin" not in dims:
         bins = [(0, 1000)]
         values = values[..., None]
@@ -219,7 +226,7 @@ def from_features(assembly: xr.DataArray, *, model: str, region: str) -> Activat
         blocks |= {(region, timestep): block for timestep in range(start // step, end // step)}
     return Activations(
         model=model,
-        stimulus_ids=_texts(coords["stimulus_id"][1]),
+        stimulus_ids=stimulus_ids,
         blocks=blocks,
         first_timestep={region: bins[0][0] // step},
         ms_per_timestep=step,

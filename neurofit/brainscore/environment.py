@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 from neurofit.home import home
 
@@ -29,6 +30,8 @@ def prepare() -> None:
     }.items():
         os.environ.setdefault(name, value)
     try:
-        import brainscore_vision  # noqa: F401
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "xarray subclass", FutureWarning)  # of Brain-Score's classes, at every import
+            import brainscore_vision  # noqa: F401
     except ImportError as error:
         raise ImportError(MISSING) from error

@@ -45,7 +45,7 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
         recording = target if isinstance(target, Recording) else from_assembly(target)
         region = recording.regions[0]
         config = make_config(self.preset, region=region, layers=(region,), **self.changes)
-        activations = from_features(source, model="candidate", region=region)
+        activations = from_features(source, model="candidate", region=region, stimulus_ids=recording.stimuli.ids)
         return as_score(score(activations, recording, config))
 
 

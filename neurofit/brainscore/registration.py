@@ -15,13 +15,14 @@ import brainscore_vision
 from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
 from neurofit.brainscore.brain_model import NeurofitBrainModel
 from neurofit.brainscore.metric import NoiseCorrectedTemporal
-from neurofit.data_loaders import list_recordings, load_recording
+from neurofit.data_loaders import describe_recording, list_recordings, load_recording
 from neurofit.models import create_model, list_models, model_info
+from neurofit.selection import parse_bins, rebin
 
 METRIC = "neurofit-noise_corrected_temporal"
 
-TEMPORAL = {"hvm-sim": ("V4", "IT"), "majajhong2015": ("V4", "IT")}
-"""Recordings in time that become benchmarks -> their areas."""
+TEMPORAL = {"hvm-sim": "70:260:10", "majajhong2015": "70:250:20"}
+"""Recordings in time that become benchmarks -> their time bins, in ms; of majajhong2015 every second, for they overlap by half."""
 
 _search: Callable[..., Any] | None = None
 
@@ -33,7 +34,7 @@ def model(name: str) -> NeurofitBrainModel:
 
 def benchmark(recording: str, region: str) -> TemporalPredictivityBenchmark:
     """Return the temporal benchmark of a registered recording; it is loaded now."""
-    return TemporalPredictivityBenchmark(load_recording(recording), region=region)
+    return TemporalPredictivityBenchmark(rebin(load_recording(recording, region=region), parse_bins(TEMPORAL[recording])), region=region)
 
 
 def ours() -> dict[str, dict[str, Callable[..., Any]]]:
@@ -44,9 +45,9 @@ def ours() -> dict[str, dict[str, Callable[..., Any]]]:
         "metric_registry": {METRIC: NoiseCorrectedTemporal},
         "benchmark_registry": {
             f"neurofit-{recording}.{region}": partial(benchmark, recording, region)
-            for recording, regions in TEMPORAL.items()
-            for region in regions
+            for recording in TEMPORAL
             if recording in known
+            for region in describe_recording(recording).regions
         },
     }
 

@@ -1,0 +1,147 @@
+"""Our metric, benchmark and registration work as Brain-Score's do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import brainscore_vision
+import numpy as np
+import pytest
+from brainscore_core.benchmarks import score_benchmark
+
+from neurofit import create_model, score
+from neurofit.assemblies import Recording
+from neurofit.brainscore import (
+    NeurofitBrainModel,
+    NoiseCorrectedTemporal,
+    TemporalPredictivityBenchmark,
+    activations_of,
+    register,
+    registration,
+    to_assembly,
+    to_stimulus_set,
+    unregister,
+)
+from neurofit.brainscore.conversion import features_assembly
+from neurofit.errors import NeurofitError
+from neurofit.presets import make_config
+
+FEW: dict[str, Any] = {"n_splits": 3, "n_halves": 3, "n_bootstraps": 20, "mapping": "ridge", "stratified": False}
+
+
+def as_source(features: np.ndarray, recording: Recording) -> Any:
+    neuroids: dict[str, Any] = {"neuroid_id": np.arange(features.shape[2]), "layer": ["features"] * features.shape[2]}
+    return features_assembly(features.transpose(1, 2, 0), to_stimulus_set(recording.stimuli), neuroids, recording.time_bins)
+
+
+def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray]
+) -> None:
+    recording, generator = planted(n_stimuli=120), features(n_stimuli=120, n_bins=3)
+    metric = NoiseCorrectedTemporal(**FEW)
+    reached = metric(as_source(generator, recording), to_assembly(recording))
+    assert reached.dims == ()
+    assert 0.9 < reached.item() < 1.1
+    other = metric(as_source(np.random.default_rng(3).permuted(generator, axis=1), recording), recording)
+    assert abs(other.attrs["raw"].item()) < 0.3
+    assert reached.attrs["curve"].indexes["time_bin"].names == ["time_bin_start", "time_bin_end"]
+    assert reached.attrs["raw"].item() < reached.item()
+    assert reached.attrs["raw"].attrs["raw"].dims == ("split", "neuroid", "time_bin")
+    assert reached.attrs["raw"].attrs["raw"].shape == (3, 6, 3)
+    assert 0 < reached.attrs["ceiling"].item() < 1
+    assert reached.attrs["error"] > 0
+
+
+def test_stimuli_may_come_in_any_order_but_each_once(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+    recording = planted()
+    source, metric = as_source(features(n_stimuli=80, n_bins=3), recording), NoiseCorrectedTemporal(**FEW)
+    backwards = source.isel(presentation=np.arange(80)[::-1])
+    assert metric(backwards, recording).item() == metric(source, recording).item()
+    with pytest.raises(NeurofitError, match="not of the stimuli of the recording, each once"):
+        metric(source.isel(presentation=[0, *range(79)]), recording)
+
+
+def test_the_benchmark_gives_neurofits_score_corrected_once(planted: Callable[..., Recording]) -> None:
+    recording = planted()
+    benchmark = TemporalPredictivityBenchmark(recording, region="IT", **FEW)
+    candidate = NeurofitBrainModel(create_model("rgc_tiny"))
+    theirs = score_benchmark(benchmark, candidate)
+    config = make_config("nayebi2022", region="IT", layers=("IT",), **FEW)
+    ours = score(activations_of(candidate, recording, region="IT"), recording, config)
+    assert theirs.dims == ()
+    np.testing.assert_allclose(theirs.item(), np.nanmean(ours.curve.values[0]), rtol=1e-12, equal_nan=True)
+    np.testing.assert_array_equal(theirs.attrs["raw"].attrs["raw"].values, ours.r_xy.values[0])
+    assert theirs.attrs["model_identifier"] == "neurofit-rgc_tiny"
+    assert benchmark.parent == "IT"
+    assert benchmark.ceiling.dims == ()
+    assert benchmark.ceiling.attrs["raw"].dims == ("time_bin",)
+
+
+def test_the_identifier_follows_data_neuroids_bins_and_settings(planted: Callable[..., Recording]) -> None:
+    recording = planted()
+    assert not recording.sha256
+    changed = recording.responses.copy(deep=True)
+    changed[0, 0, 0] += 1
+    others = [
+        TemporalPredictivityBenchmark(replace(recording, responses=changed), region="IT"),
+        TemporalPredictivityBenchmark(replace(recording, responses=recording.responses.isel(neuroid=slice(4))), region="IT"),
+        TemporalPredictivityBenchmark(recording.select(window=(70, 90)), region="IT"),
+        TemporalPredictivityBenchmark(recording, region="IT", time_mode="fixed"),
+        TemporalPredictivityBenchmark(recording, region="IT", seed=3),
+    ]
+    identifiers = {each.identifier for each in others} | {TemporalPredictivityBenchmark(recording, region="IT").identifier}
+    assert len(identifiers) == 6
+    assert TemporalPredictivityBenchmark(planted(), region="IT").identifier in identifiers
+
+
+def test_a_picture_on_a_larger_or_smaller_screen_is_scored_too(planted: Callable[..., Recording]) -> None:
+    for degrees in (4.0, 16.0):
+        recording = planted(n_stimuli=40)
+        recording = replace(recording, stimuli=replace(recording.stimuli, visual_degrees=degrees, name=f"at{degrees}"))
+        benchmark = TemporalPredictivityBenchmark(recording, region="IT", **FEW)
+        assert benchmark(NeurofitBrainModel(create_model("rgc_tiny"))).attrs["raw"].attrs["raw"].shape == (3, 6, 3)
+
+
+@pytest.fixture
+def registered(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
+    """Register everything, with a small recording in the place of hvm-sim."""
+    recording = planted(n_bins=19, n_stimuli=60)
+    monkeypatch.setattr(registration, "load_recording", lambda name, region: recording)
+    register()
+    yield recording
+    unregister()
+
+
+def test_registered_names_load_in_this_process(registered: Recording) -> None:
+    register()  # twice is as once
+    assert brainscore_vision.load_model("neurofit-rgc_tiny").identifier == "neurofit-rgc_tiny"
+    assert isinstance(brainscore_vision.load_metric(registration.METRIC, time_mode="fixed"), NoiseCorrectedTemporal)
+    benchmark = brainscore_vision.load_benchmark("neurofit-hvm-sim.IT")
+    assert benchmark.recording.time_bins[0] == (70, 80)
+    assert {f"neurofit-majajhong2015.{region}" for region in ("V4", "IT")} <= set(brainscore_vision.benchmark_registry)
+    assert brainscore_vision.load_metric("pls") is not None  # theirs still load
+
+
+def test_unregistering_leaves_brainscore_as_it_was() -> None:
+    search, models = brainscore_vision.import_plugin, dict(brainscore_vision.model_registry)
+    register()
+    register()
+    unregister()
+    assert brainscore_vision.import_plugin is search
+    assert brainscore_vision.model_registry == models
+    with pytest.raises(AssertionError, match="No registrations found for neurofit-rgc_tiny"):
+        brainscore_vision.load_model("neurofit-rgc_tiny")
+    unregister()
+
+
+def test_brainscores_own_score_takes_the_registered_names(registered: Recording) -> None:
+    litter = Path(brainscore_vision.__file__).parent.parent / "conda_score--neurofit-rgc_tiny_neurofit-hvm-sim.IT.pkl"
+    try:
+        scored = brainscore_vision.score("neurofit-rgc_tiny", "neurofit-hvm-sim.IT")
+    finally:
+        litter.unlink(missing_ok=True)
+    assert scored.dims == ()
+    assert scored.attrs["benchmark_identifier"] == "neurofit-hvm-sim.IT"

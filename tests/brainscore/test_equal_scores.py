@@ -1,0 +1,168 @@
+"""The preset `brainscore` gives Brain-Score's numbers on Brain-Score's splits, raw values too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import brainscore_vision
+import numpy as np
+import pytest
+import xarray as xr
+from brainscore_vision import load_benchmark, load_ceiling, load_metric
+from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, average_repetition
+
+from neurofit import create_model, score
+from neurofit.assemblies import Recording
+from neurofit.brainscore import NeurofitBrainModel, from_assembly, to_assembly, to_stimulus_set
+from neurofit.brainscore.conversion import bins_of, features_assembly, from_features
+from neurofit.presets import make_config
+
+STRATIFIED = {"stratification_coord": "object_name"}
+TOLERANCE = 1e-6
+
+
+@pytest.fixture(autouse=True)
+def no_cached_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brain-Score's caches go by name; here the same name has other data."""
+    monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
+
+
+def as_source(features: np.ndarray, recording: Recording) -> Any:
+    n_units = features.shape[2]
+    neuroids: dict[str, Any] = {"neuroid_id": np.arange(n_units), "layer": ["features"] * n_units}
+    return features_assembly(features.transpose(1, 2, 0), to_stimulus_set(recording.stimuli), neuroids, recording.time_bins)
+
+
+class Candidate:
+    """A BrainModel that answers with the planted features, in as many bins as it is asked for."""
+
+    identifier = "planted"
+
+    def __init__(self, features: Callable[..., np.ndarray]) -> None:
+        self.features = features
+
+    def start_recording(self, region: str, time_bins: Any) -> None:
+        self.bins = bins_of(time_bins)
+
+    def visual_degrees(self) -> int:
+        return 8
+
+    def look_at(self, stimuli: Any, number_of_trials: int = 1) -> Any:
+        values = self.features(n_stimuli=len(stimuli), n_bins=len(self.bins))
+        rows = [int(str(each).removeprefix("image")) for each in stimuli["stimulus_id"]]
+        neuroids: dict[str, Any] = {"neuroid_id": np.arange(values.shape[2]), "layer": ["features"] * values.shape[2]}
+        return features_assembly(values[:, rows].transpose(1, 2, 0), stimuli, neuroids, self.bins)
+
+
+def ours_on(source: Any, trials: Any, **changes: Any) -> xr.Dataset:
+    recording = from_assembly(trials)
+    region = recording.regions[0]
+    activations = from_features(source, model="features", region=region, stimulus_ids=recording.stimuli.ids)
+    return score(activations, recording, make_config("brainscore", region=region, layers=(region,), n_bootstraps=10, **changes))
+
+
+def per_split(raw: Any) -> np.ndarray:
+    return np.asarray(raw.transpose("split", "neuroid", ...).values)
+
+
+@pytest.mark.parametrize(
+    ("metric", "changes"),
+    [("spantime_pls", {"mapping": "pls"}), ("spantime_ridge", {"mapping": "ridge", "alphas": (1.0,)})],
+)
+def test_a_map_shared_by_all_bins_is_spantime(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray], metric: str, changes: dict[str, Any]
+) -> None:
+    recording = planted()
+    source, trials = as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(recording)
+    theirs = load_metric(metric, crossvalidation_kwargs=STRATIFIED)(source, average_repetition(trials))
+    ours = ours_on(source, trials, time_mode="fixed", **changes)
+    np.testing.assert_allclose(ours.r_xy.values[0], per_split(theirs.raw), atol=TOLERANCE)
+    np.testing.assert_allclose(np.median(ours.r_xy.values[0], axis=1).mean(axis=0), theirs.values, atol=TOLERANCE)
+    assert theirs.values.min() > 0.3
+
+
+@pytest.mark.parametrize(("metric", "changes"), [("pls", {"mapping": "pls"}), ("ridge", {"mapping": "ridge", "alphas": (1.0,)})])
+def test_one_bin_is_their_static_metric(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray], metric: str, changes: dict[str, Any]
+) -> None:
+    recording = planted(n_bins=1)
+    source, trials = as_source(features(n_stimuli=80, n_bins=1), recording), to_assembly(recording)
+    theirs = load_metric(metric, crossvalidation_kwargs=STRATIFIED)(
+        source.squeeze("time_bin"), average_repetition(trials).squeeze("time_bin")
+    )
+    ours = ours_on(source, trials, **changes)
+    np.testing.assert_allclose(ours.r_xy.values[0, ..., 0], per_split(theirs.raw), atol=TOLERANCE)
+
+
+def test_the_ceiling_is_internal_consistency(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+    recording = planted(n_repetitions=7)
+    source, trials = as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(recording)
+    ours = ours_on(source, trials).r_yy_sb.values[0]
+    temporal = load_ceiling("internal_consistency_temporal")(trials)
+    np.testing.assert_allclose(ours, per_split(temporal.raw), atol=TOLERANCE)
+    np.testing.assert_allclose(np.median(ours, axis=1).mean(axis=0), temporal.values, atol=TOLERANCE)
+    static = load_ceiling("internal_consistency")(trials.isel(time_bin=1))
+    np.testing.assert_allclose(np.median(ours, axis=1).mean(axis=0)[1], static.item(), atol=TOLERANCE)
+
+
+def test_explained_variance_is_their_benchmarks_score(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+    recording = planted()
+    source, trials = as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(recording)
+
+    benchmark = NeuralBenchmark(
+        identifier="planted",
+        version=1,
+        assembly=average_repetition(trials),
+        similarity_metric=load_metric("spantime_ridge", crossvalidation_kwargs=STRATIFIED),
+        visual_degrees=8,
+        number_of_trials=1,
+        ceiling_func=lambda: load_ceiling("internal_consistency_temporal")(trials),
+    )
+    theirs = benchmark(Candidate(features))
+    ours = ours_on(source, trials, time_mode="fixed", mapping="ridge", alphas=(1.0,))
+    np.testing.assert_allclose(ours.curve.values[0], theirs.values, atol=TOLERANCE)
+
+
+@pytest.fixture
+def majajhong(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Put a small recording of V4 and IT in the place of Brain-Score's data: windows of 20 ms every 10 ms, as there; return them."""
+    recording = planted(n_bins=6, n_neuroids=8)
+    starts = np.arange(-10, 50, 10)
+    made: dict[str, Any] = {}
+    for name, bins in (("MajajHong2015.temporal.public", slice(None)), ("MajajHong2015.public", slice(1))):
+        responses = recording.responses.isel(time_bin=bins).assign_coords(
+            region=("neuroid", ["V4"] * 4 + ["IT"] * 4),
+            animal=("neuroid", ["Chabo", "Tito"] * 4),
+            time_bin_start=("time_bin", starts[bins]),
+            time_bin_end=("time_bin", starts[bins] + 20),
+        )
+        made[name] = to_assembly(Recording(name=name, responses=responses, stimuli=recording.stimuli))
+        monkeypatch.setitem(brainscore_vision.data_registry, name, lambda name=name: made[name])
+    search = brainscore_vision.import_plugin
+    monkeypatch.setattr(
+        brainscore_vision, "import_plugin", lambda root, kind, name, **more: None if name in made else search(root, kind, name, **more)
+    )
+    return [(int(start), int(start) + 20) for start in starts]
+
+
+def test_their_temporal_benchmark_loses_the_last_bin_and_the_names_of_its_bins(majajhong: list[tuple[int, int]]) -> None:
+    benchmark = load_benchmark("MajajHong2015public.IT-temporal-pls")
+    assert majajhong[-1] == (40, 60)
+    assert [tuple(each) for each in benchmark.timebins] == [(0, 10), (10, 20), (20, 30), (30, 40), (40, 50)]  # 50-60 ms is recorded too
+    scored = benchmark(NeurofitBrainModel(create_model("rgc_tiny"), onset_ms=-100))
+    assert "time_bin" not in scored.dims
+
+
+def test_their_temporal_benchmark_takes_the_static_ceiling_from_the_cache(
+    majajhong: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RESULTCACHING_DISABLE")
+    static = load_benchmark("MajajHong2015public.IT-pls")
+    temporal = load_benchmark("MajajHong2015public.IT-temporal-pls")
+    assert temporal.identifier == static.identifier == "MajajHong2015.IT.public-pls"
+    alone = temporal._ceiling_func()
+    assert alone.dims == ("time_bin",)
+    assert static.ceiling.dims == ()
+    assert temporal.ceiling.dims == ()  # one number for all bins
+    assert temporal.ceiling.item() == static.ceiling.item() != alone.values[0]
