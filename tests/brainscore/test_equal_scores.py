@@ -11,10 +11,11 @@ import pytest
 import xarray as xr
 from brainscore_vision import load_benchmark, load_ceiling, load_metric
 from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, average_repetition
+from brainscore_vision.model_interface import BrainModel
 
-from neurofit import create_model, score
+from neurofit import score
 from neurofit.assemblies import Recording
-from neurofit.brainscore import NeurofitBrainModel, from_assembly, to_assembly, to_stimulus_set
+from neurofit.brainscore import activations_of, from_assembly, recording_of, to_assembly, to_stimulus_set
 from neurofit.brainscore.conversion import bins_of, features_assembly, from_features
 from neurofit.presets import make_config
 
@@ -34,7 +35,7 @@ def as_source(features: np.ndarray, recording: Recording) -> Any:
     return features_assembly(features.transpose(1, 2, 0), to_stimulus_set(recording.stimuli), neuroids, recording.time_bins)
 
 
-class Candidate:
+class Candidate(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
     """A BrainModel that answers with the planted features, in as many bins as it is asked for."""
 
     identifier = "planted"
@@ -127,7 +128,7 @@ def test_explained_variance_is_their_benchmarks_score(planted: Callable[..., Rec
 @pytest.fixture
 def majajhong(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Put a small recording of V4 and IT in the place of Brain-Score's data: windows of 20 ms every 10 ms, as there; return them."""
-    recording = planted(n_bins=6, n_neuroids=8)
+    recording = planted(n_bins=6, n_neuroids=8, n_stimuli=40, n_repetitions=4)
     starts = np.arange(-10, 50, 10)
     made: dict[str, Any] = {}
     for name, bins in (("MajajHong2015.temporal.public", slice(None)), ("MajajHong2015.public", slice(1))):
@@ -146,11 +147,31 @@ def majajhong(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch
     return [(int(start), int(start) + 20) for start in starts]
 
 
-def test_their_temporal_benchmark_loses_the_last_bin_and_the_names_of_its_bins(majajhong: list[tuple[int, int]]) -> None:
+@pytest.mark.parametrize("region", ["V4", "IT"])
+def test_the_real_temporal_benchmark_scores_the_same_through_both(
+    majajhong: list[tuple[int, int]], features: Callable[..., np.ndarray], region: str
+) -> None:
+    benchmark = load_benchmark(f"MajajHong2015public.{region}-temporal-pls")
+    candidate = Candidate(features)
+    theirs = benchmark(candidate)
+    recording = recording_of(benchmark)
+    activations = activations_of(candidate, recording, region=region)
+    ours = score(activations, recording, make_config("brainscore", region=region, layers=(region,), time_mode="fixed", n_bootstraps=10))
+    raw = per_split(theirs.raw.raw)
+    assert raw.shape == (10, 4, 5)
+    np.testing.assert_allclose(ours.r_xy.values[0], raw, atol=TOLERANCE)
+    np.testing.assert_allclose(ours.r_yy_sb.values[0], per_split(theirs.ceiling.raw), atol=TOLERANCE)
+    per_bin = np.median(ours.r_xy.values[0], axis=1).mean(axis=0) ** 2 / np.median(ours.r_yy_sb.values[0], axis=1).mean(axis=0)
+    np.testing.assert_allclose(per_bin, theirs.values, atol=TOLERANCE)
+
+
+def test_their_temporal_benchmark_loses_the_last_bin_and_the_names_of_its_bins(
+    majajhong: list[tuple[int, int]], features: Callable[..., np.ndarray]
+) -> None:
     benchmark = load_benchmark("MajajHong2015public.IT-temporal-pls")
     assert majajhong[-1] == (40, 60)
     assert [tuple(each) for each in benchmark.timebins] == [(0, 10), (10, 20), (20, 30), (30, 40), (40, 50)]  # 50-60 ms is recorded too
-    scored = benchmark(NeurofitBrainModel(create_model("rgc_tiny"), onset_ms=-100))
+    scored = benchmark(Candidate(features))
     assert "time_bin" not in scored.dims
 
 
