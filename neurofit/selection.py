@@ -184,7 +184,7 @@ def _rebinned(responses: xr.DataArray, weights: np.ndarray, time_bins: Sequence[
     starts, ends = np.array(time_bins).T
     coords |= {"time_bin_start": ("time_bin", starts), "time_bin_end": ("time_bin", ends)}
     lazy = indexing.LazilyIndexedArray(_Rebinned(responses, weights))
-    return xr.DataArray(xr.Variable(responses.dims, lazy), coords=coords, attrs=responses.attrs)
+    return xr.DataArray(lazy, dims=responses.dims, coords=coords, attrs=responses.attrs)
 
 
 class _Rebinned(BackendArray):

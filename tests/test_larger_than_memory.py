@@ -12,7 +12,6 @@ from typing import Any
 import h5netcdf
 import numpy as np
 import pytest
-import xarray as xr
 
 from neurofit.assemblies import DIMS, Recording
 from neurofit.ceiling import ceiling, reliabilities
@@ -195,6 +194,6 @@ def test_no_room_for_the_copy_is_said(recording: Recording, tmp_path: Path, byte
 def test_a_copy_of_the_recording_shares_what_was_copied(recording: Recording, tmp_path: Path, bytes_read: list[int]) -> None:
     lazy = stored(recording, tmp_path / "r.nc", "brainscore")
     lazy.block(0)
-    other = xr.DataArray(lazy.responses).copy(deep=False)
+    other = lazy.responses.copy(deep=False)
     np.testing.assert_array_equal(other.isel(time_bin=1).values, recording.block(1))
     assert sum(bytes_read) == recording.responses.nbytes

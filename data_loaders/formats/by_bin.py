@@ -28,8 +28,8 @@ BLOCK_BYTES = 2**28
 """Responses that are held at a time while they are copied."""
 
 
-def by_time_bin(stored: xr.Variable, *, along: str, multiple: int = 1) -> xr.Variable:
-    """Return a lazy variable (presentation neuroid time_bin) that reads single bins from a copy, made when the first is asked for.
+def by_time_bin(stored: xr.Variable, *, along: str, multiple: int = 1) -> indexing.LazilyIndexedArray:
+    """Return a lazy array (presentation neuroid time_bin) that reads single bins from a copy, made when the first is asked for.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def by_time_bin(stored: xr.Variable, *, along: str, multiple: int = 1) -> xr.Var
     multiple
         Chunks of the file in this dimension; blocks are cut between them.
     """
-    return xr.Variable(DIMS, indexing.LazilyIndexedArray(_ByTimeBin(stored, along=along, multiple=multiple)))
+    return indexing.LazilyIndexedArray(_ByTimeBin(stored, along=along, multiple=multiple))
 
 
 class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk

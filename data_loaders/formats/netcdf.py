@@ -154,13 +154,13 @@ def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
         else:
             fills = tuple(variable.encoding[key] for key in ("_FillValue", "missing_value") if key in variable.encoding)
             lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
-    responses = xr.Variable(DIMS, _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy)
+    responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
     chunks = variable.encoding.get("chunksizes")
     bins_apart = chunks is not None and "time_bin" in dims and chunks[dims.index("time_bin")] == 1
     if not isinstance(lazy, np.ndarray) and "time_bin" in dims[1:] and not bins_apart:
-        responses = by_time_bin(responses, along=dims[0], multiple=chunks[0] if chunks else 1)
+        responses = by_time_bin(xr.Variable(DIMS, lazy), along=dims[0], multiple=chunks[0] if chunks else 1)
     kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
-    array = xr.DataArray(responses, coords=coords, attrs=kept)
+    array = xr.DataArray(responses, dims=DIMS, coords=coords, attrs=kept)  # not of a Variable: xarray 2022.3 would read it all
     array.encoding["together"] = "neuroid" if dims[0] == "neuroid" and not bins_apart else "time_bin"  # what lies together in the file
     return array, attrs
 
