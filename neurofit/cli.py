@@ -14,10 +14,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from neurofit import cli_brainscore, cli_recordings
+from neurofit import cli_brainscore, cli_recordings, cli_training
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
-from neurofit.tables import duration, err, out, recording_name, say_accuracy, say_formula, say_layers, say_plan, say_result
-from neurofit.terminal import load, of_brainscore, parse_window, progress, set_offline, writable, write_json
+from neurofit.tables import err, out, recording_name, say_formula, say_layers, say_plan, say_result
+from neurofit.terminal import find_device, load, make_model, of_brainscore, parse_window, progress, set_offline, writable, write_json
 
 if TYPE_CHECKING:
     from neurofit.models import ModelInfo
@@ -44,14 +44,6 @@ _said: set[str] = set()
 """Kinds of notes that have been printed."""
 
 LISTED = ("models", "recordings", "cells", "presets", "images", "recipes")
-
-
-for _into, _command, _example in (
-    (app, cli_recordings.ceiling, "ceiling --recording zhang2011 --region IT --bins -100:400:10"),
-    (app, cli_recordings.check, "check mine.nc"),
-    (data, cli_recordings.convert, "data convert session.nwb mine.nc"),
-):
-    _into.command(epilog=f"Example: neurofit {_example}")(_command)
 
 
 @app.callback()
@@ -121,8 +113,8 @@ def score(
     for config in configs:
         make_mapping(config)
     theirs = model.removeprefix("brainscore:") if model.startswith("brainscore:") else ""
-    network, origin = (None, "a model of Brain-Score") if theirs else _make_model(model, weights=weights, seed=seed)
-    device = _find_device(device)
+    network, origin = (None, "a model of Brain-Score") if theirs else make_model(model, weights=weights, seed=seed)
+    device = find_device(device)
     with progress() as report:
         whole = load(recording, report, pictures=images)
         whole.stimuli.need_images()
@@ -140,8 +132,8 @@ def score(
         validate_recording(responses)
         shown_stimuli = responses.stimuli.shuffled(seed) if shuffle_stimuli else responses.stimuli
         if network is None:
-            subject_of = replace(responses, stimuli=shown_stimuli)
-            features = of_brainscore("candidate").activations_of(theirs, subject_of, region=region)
+            seen = replace(responses, stimuli=shown_stimuli)
+            features = of_brainscore("candidate").activations_of(theirs, seen, region=region)
         else:
             shown = find_presentation(network, presentation)
             layers = layers_to_fit(network.name, network.layers, network.region_layers, configs[0])
@@ -343,114 +335,14 @@ def convert(
     out.print(f"Written: {file}, the weights of {model} from {checkpoint}.{taken}", soft_wrap=True)
 
 
-@app.command(epilog="Example: neurofit train --model rgc_tiny --data cifar10 --out runs/rgc_tiny")
-def train(
-    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
-    data: Annotated[str, typer.Option(help="cifar10, imagenet, folder:PATH or shards:PATH.")],
-    folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the run.")],
-    recipe: Annotated[str, typer.Option(help="Where the values below come from (neurofit list recipes).")] = "cifar10-tiny",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step, of all processes together.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, step or cosine.")] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Parts in which a batch is computed.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
-    input_size: Annotated[int | None, typer.Option(help="Pixels of the model's images.", show_default="the model's")] = None,
-    seed: Annotated[int, typer.Option(help="Of the first weights, and of order and views of the images.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or xla.")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the metrics for TensorBoard too.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
-) -> None:
-    """Train a model on labelled images; with torchrun, on several GPUs or machines."""
-    from neurofit.data_loaders import load_images
-    from neurofit.models import create_model
-    from neurofit.recipes import make_recipe
-    from neurofit.train import train as run
-    from neurofit.train import try_step
-
-    set_offline(offline)
-    given = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "schedule": schedule,
-        "accumulate": accumulate,
-        "precision": precision,
-    }
-    config = make_recipe(recipe, seed=seed, **{name: value for name, value in given.items() if value is not None})
-    images = load_images(data)
-    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
-    network = create_model(model, seed=seed, n_classes=len(images.classes), **size)
-    where = "xla" if device == "xla" else _find_device(device)
-    leads = os.environ.get("RANK", "0") == "0"
-    if leads:
-        trial = try_step(network, config, device=where)
-        n_images = config.epochs * len(images.train)
-        out.print(
-            f"[bold]{model}[/bold] ({sum(p.numel() for p in network.parameters()):,} parameters, {network.input_size} px) on "
-            f"[bold]{images.name}[/bold], {len(images.train):,} images of {len(images.classes)} classes",
-            soft_wrap=True,
-        )
-        lasts = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
-        out.print(f"  {recipe}: {lasts}, batches of {config.batch_size}, lr {config.lr:g}, {config.schedule}; {where}")
-        out.print(
-            f"  about {trial.images_per_s:,.0f} images/s and {max(trial.n_bytes / 1e9, 0.1):.1f} GB in a process: "
-            f"{duration(n_images / trial.images_per_s / int(os.environ.get('WORLD_SIZE', '1')))}"
-        )
-    with progress() as report:
-        bar = report("training steps") if leads else None
-        done = run(
-            network,
-            images,
-            config,
-            out=folder,
-            device=where,
-            resume=resume,
-            tensorboard=tensorboard,
-            progress=(lambda step, steps, known: bar(step, steps)) if bar else None,
-        )
-    if leads:
-        for reason in done.unreadable:
-            err.print(f"Left out: {reason}", markup=False)
-        say_accuracy(done.accuracy, "test images")
-        out.print(f"Written: {done.weights}. neurofit score --model {model} --region IT --weights {done.weights}", soft_wrap=True)
-
-
-@app.command(name="eval", epilog="Example: neurofit eval --model rgc_tiny --data cifar10 --weights runs/rgc_tiny/rgc_tiny.safetensors")
-def eval_(
-    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
-    data: Annotated[str, typer.Option(help="cifar10, imagenet, folder:PATH or shards:PATH.")],
-    weights: Annotated[str, typer.Option(help="auto (shipped, else published and here, else random), random, or a FILE.")] = "auto",
-    presentation: Annotated[str, typer.Option(help="How images are shown to the model.")] = "default",
-    first: Annotated[int | None, typer.Option("--first", metavar="N", help="Only the first N test images.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at once.")] = 64,
-    input_size: Annotated[int | None, typer.Option(help="Pixels of the model's images.", show_default="the model's")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the accuracies as JSON, nothing else.")] = False,
-) -> None:
-    """Test a model: its accuracy, and that of its readout at each timestep."""
-    from dataclasses import asdict
-
-    from neurofit.batches import evaluation_batches
-    from neurofit.data_loaders import load_images
-    from neurofit.evaluate import evaluate
-
-    set_offline(offline)
-    images = load_images(data)
-    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
-    network, origin = _make_model(model, weights=weights, seed=0, n_classes=len(images.classes), **size)
-    tested = images.test if first is None else images.test.first(first)
-    batches = evaluation_batches(tested, size=network.input_size, views=images.views, batch_size=batch_size)
-    with progress() as report:
-        bar = report("test images")
-        found = evaluate(network, batches, presentation=presentation, device=_find_device(device), progress=lambda n: bar(n, len(tested)))
-    if as_json:
-        print(json.dumps(asdict(found)))
-    else:
-        out.print(f"[bold]{model}[/bold] ({origin}) on [bold]{images.name}[/bold]")
-        say_accuracy(found, "test images")
+for _into, _command, _example in (
+    (app, cli_recordings.ceiling, "ceiling --recording zhang2011 --region IT --bins -100:400:10"),
+    (app, cli_recordings.check, "check mine.nc"),
+    (data, cli_recordings.convert, "data convert session.nwb mine.nc"),
+    (app, cli_training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
+    (app, cli_training.eval_, "eval --model rgc_tiny --data cifar10 --weights runs/rgc_tiny/rgc_tiny.safetensors"),
+):
+    _into.command(_command.__name__.rstrip("_"), epilog=f"Example: neurofit {_example}")(_command)
 
 
 def main() -> None:
@@ -485,20 +377,6 @@ def _fail(error: Exception, message: str, code: int) -> None:
         err.print_exception()
     err.print(message, markup=False, soft_wrap=True)
     sys.exit(code)
-
-
-def _make_model(name: str, *, weights: str, seed: int, **options: Any) -> tuple[Any, str]:
-    """Return a model and where its weights come from."""
-    from neurofit.models import create_model, model_info
-
-    info = model_info(name)
-    if weights == "auto" and info.is_published and not info.has_weights:
-        err.print(f"The published weights of {name} are not here, its weights are random. neurofit weights get {name} brings them.")
-    if weights == "random" or (weights == "auto" and not info.has_weights):
-        return create_model(name, seed=seed, **options), f"random weights, seed {seed}"
-    if weights == "auto":
-        return create_model(name, pretrained=True, **options), "trained weights"
-    return create_model(name, pretrained=weights, **options), f"weights of {weights}"
 
 
 def _card_rows(info: ModelInfo) -> dict[str, str]:
@@ -537,17 +415,6 @@ def _built_rows(name: str) -> dict[str, str]:
         "step": f"{network.ms_per_timestep} ms",
         "parameters": f"{sum(p.numel() for p in network.parameters() if p.requires_grad):,}",
     }
-
-
-def _find_device(device: str) -> str:
-    import torch
-
-    check_option("device", device.split(":")[0], ("auto", "cpu", "cuda"))
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise NeurofitError(f"There is no CUDA device for --device {device}; existing: cpu.")
-    return device
 
 
 def _is_here(name: str) -> bool:

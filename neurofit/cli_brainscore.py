@@ -46,7 +46,6 @@ def score(
     benchmark: Annotated[str, typer.Argument(help="Brain-Score's identifier; ours are neurofit-RECORDING.REGION.")],
 ) -> None:
     """Score a model on a benchmark as Brain-Score does, in this process."""
-    of_brainscore("registration").register()
     found = of_brainscore("candidate").score_benchmark(model, benchmark)
     out.print(f"[bold]{model}[/bold] on [bold]{benchmark}[/bold]: {found.value:.4f}" + (f" +- {found.error:.4f}" if found.error else ""))
     if found.ceiling is not None:

@@ -43,8 +43,9 @@ class ScoreConfig:
     n_components, choose_components, convergence
         Of PLS: the number of components, or the most of them if held-out training stimuli choose; where each component stops, see
         `neurofit.mapping.PLSMapping`.
-    penalty
-        How ridge chooses its penalties: "loo" or "gcv", see `neurofit.mapping.RidgeMapping`.
+    penalty, alphas
+        How ridge chooses its penalties, "loo" or "gcv", and from which; None: from a grid that the features scale, see
+        `neurofit.mapping.RidgeMapping`. Brain-Score's `ridge` has the one of 1.
     reduce, gram_precision
         Of the features: "none", "srp:DIMENSIONS" or "pca:COMPONENTS", see `neurofit.mapping.Reduction`; and of their inner products,
         "auto", "float32" or "float64", see `neurofit.mapping.gram_of`.

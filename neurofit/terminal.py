@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, check_option
 from neurofit.tables import err
 
 if TYPE_CHECKING:
@@ -97,3 +97,29 @@ def of_brainscore(module: str) -> Any:
         return import_module(f"neurofit.brainscore.{module}")
     except ImportError as error:
         raise NeurofitError(str(error)) from error
+
+
+def make_model(name: str, *, weights: str, seed: int, **options: Any) -> tuple[Any, str]:
+    """Return a model and where its weights come from."""
+    from neurofit.models import create_model, model_info
+
+    info = model_info(name)
+    if weights == "auto" and info.is_published and not info.has_weights:
+        err.print(f"The published weights of {name} are not here, its weights are random. neurofit weights get {name} brings them.")
+    if weights == "random" or (weights == "auto" and not info.has_weights):
+        return create_model(name, seed=seed, **options), f"random weights, seed {seed}"
+    if weights == "auto":
+        return create_model(name, pretrained=True, **options), "trained weights"
+    return create_model(name, pretrained=weights, **options), f"weights of {weights}"
+
+
+def find_device(device: str) -> str:
+    """Return a device by name; auto is a GPU where there is one."""
+    import torch
+
+    check_option("device", device.split(":")[0], ("auto", "cpu", "cuda"))
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise NeurofitError(f"There is no CUDA device for --device {device}; existing: cpu.")
+    return device

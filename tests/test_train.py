@@ -148,6 +148,7 @@ def test_every_cell_learns_500_images_by_heart(cell: str, tmp_path: Path) -> Non
     config = replace(CONFIG, epochs=12, lr=0.05, batch_size=20, evaluate_epochs=12, save_steps=25, schedule="cosine")
     done = train(model, images, config, out=tmp_path)
     assert done.accuracy.top1 == 1.0
+    assert done.accuracy.loss < 0.2
     losses = [float(row["loss"]) for row in rows(tmp_path)]
     assert losses[-1] < losses[0] / 5
     assert min(done.accuracy.by_timestep) == 3

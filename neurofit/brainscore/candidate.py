@@ -14,6 +14,7 @@ from brainscore_vision.model_interface import BrainModel
 
 from neurofit.assemblies import Recording
 from neurofit.brainscore.conversion import bins_of, flat_coords, from_assembly, from_features, to_stimulus_set
+from neurofit.brainscore.registration import register
 from neurofit.errors import NeurofitError
 from neurofit.extract import Activations
 from neurofit.time_bins import TimeBin
@@ -33,7 +34,7 @@ def recording_of(benchmark: Any) -> Recording:
         If it holds no single trials.
     """
     if isinstance(benchmark, str):
-        benchmark = brainscore_vision.load_benchmark(benchmark)
+        benchmark = _found("benchmark", benchmark)
     trials = next((found for found in _assemblies(getattr(benchmark, "_ceiling_func", None)) if "repetition" in flat_coords(found)), None)
     if trials is None:
         raise NeurofitError(f"{getattr(benchmark, 'identifier', benchmark)} holds no single trials.")
@@ -59,7 +60,7 @@ def activations_of(candidate: BrainModel | str, recording: Recording, *, region:
         Which the model is recorded from.
     """
     if isinstance(candidate, str):
-        candidate = brainscore_vision.load_model(candidate)
+        candidate = _found("model", candidate)
     candidate.start_recording(region, time_bins=recording.time_bins)
     shown = place_on_screen(
         to_stimulus_set(recording.stimuli),
@@ -92,8 +93,7 @@ class Scored:
 
 def score_benchmark(model: str, benchmark: str) -> Scored:
     """Score a Brain-Score model on a Brain-Score benchmark, without the files that `brainscore_vision.score` leaves in its package."""
-    subject = brainscore_vision.load_model(model)
-    test = brainscore_vision.load_benchmark(benchmark)
+    subject, test = _found("model", model), _found("benchmark", benchmark)
     found = brainscore_core.benchmarks.score_benchmark(test, subject)
     curve = found.attrs.get("curve")
     values = np.atleast_1d(np.asarray(found.values, dtype=float))
@@ -111,6 +111,15 @@ def score_benchmark(model: str, benchmark: str) -> Scored:
         ceiling=_mean(found.attrs.get("ceiling")),
         curve=tuple(zip(bins, values_in_time.tolist(), strict=True)) if bins else (),
     )
+
+
+def _found(kind: str, identifier: str) -> Any:
+    """Return a model or benchmark by identifier, ours included; Brain-Score's search fails with a bare assertion."""
+    register()
+    try:
+        return getattr(brainscore_vision, f"load_{kind}")(identifier)
+    except AssertionError as error:
+        raise NeurofitError(f"Brain-Score has no {kind} {identifier!r}: {error}. Ours are called neurofit-NAME.") from error
 
 
 def _mean(value: Any) -> float | None:

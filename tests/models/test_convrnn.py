@@ -330,11 +330,11 @@ def test_a_constant_image_is_convolved_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_neural_is_default_until_the_image_goes_off(name: str) -> None:
+def test_neural_is_what_is_shown_for_longer_until_the_image_goes_off(name: str) -> None:
     model = create_model(name, input_size=32)
-    default, neural = unrolled(model, images()), unrolled(model, images(), "neural")
-    assert (len(default), len(neural)) == (model.presentations["default"].n_timesteps, 26)
-    for timestep in range(len(default)):
+    default, neural = unrolled(model, images(), Presentation(n_timesteps=16, image_off=12)), unrolled(model, images(), "neural")
+    assert (len(default), len(neural)) == (16, 26)
+    for timestep in range(16):
         for layer in model.layers:
             gone = timestep >= 10 + model.first_timestep[layer]
             if not gone:

@@ -230,7 +230,6 @@ def counted_by_hand(spikes: list[np.ndarray], onsets: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("regions", ["electrodes", "units", "beside"])
 def test_nwb_is_counted_from_units_and_trials(tmp_path: Path, regions: str) -> None:
-    pytest.importorskip("pynwb")
     spikes, onsets = session(0)
     write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), regions=regions)
     if regions == "beside":
@@ -250,7 +249,6 @@ def test_nwb_is_counted_from_units_and_trials(tmp_path: Path, regions: str) -> N
 
 
 def test_sessions_of_nwb_are_joined_and_units_are_missing_where_they_were_not_recorded(tmp_path: Path) -> None:
-    pytest.importorskip("pynwb")
     sessions = [session(0), session(1)]
     for name, (spikes, onsets) in zip(("one", "two"), sessions, strict=True):
         write_nwb(tmp_path / f"{name}.nwb", spikes, onsets, list(STIMULI))
@@ -266,7 +264,8 @@ def test_sessions_of_nwb_are_joined_and_units_are_missing_where_they_were_not_re
 
 
 def test_nwb_without_trials_is_refused(tmp_path: Path) -> None:
-    pynwb = pytest.importorskip("pynwb")
+    import pynwb
+
     nwb = pynwb.NWBFile(session_description="s", identifier="x", session_start_time=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
     with pynwb.NWBHDF5IO(str(tmp_path / "x.nwb"), "w") as io:
         io.write(nwb)

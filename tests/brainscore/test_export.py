@@ -1,0 +1,69 @@
+"""A submission folder is found by Brain-Score's own search once it is linked, and nothing is left after it is unlinked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import brainscore_vision
+import pytest
+from typer.testing import CliRunner
+
+from neurofit.brainscore import export
+from neurofit.brainscore.registration import unregister
+from neurofit.cli import app
+from neurofit.errors import NeurofitError
+
+PACKAGE = Path(brainscore_vision.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def as_installed() -> Iterator[None]:
+    """Let Brain-Score search for itself, and leave its package as it was."""
+    unregister()
+    before = {path.name for path in (PACKAGE / "models").iterdir()}
+    yield
+    export.unlink(PACKAGE)
+    brainscore_vision.model_registry.pop("neurofit-rgc_tiny", None)
+    assert {path.name for path in (PACKAGE / "models").iterdir()} == before
+    assert not list(PACKAGE.parent.glob("conda_score--neurofit-*"))
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["brainscore", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_linked_submission_is_found_and_an_unlinked_one_is_not(tmp_path: Path) -> None:
+    assert "Written: " in run("export", str(tmp_path), "--model", "rgc_tiny")
+    with pytest.raises(AssertionError, match="No registrations found for neurofit-rgc_tiny"):
+        brainscore_vision.load_model("neurofit-rgc_tiny")
+    assert "Linked: " in run("link", str(tmp_path))
+    model = brainscore_vision.load_model("neurofit-rgc_tiny")
+    assert model.identifier == "neurofit-rgc_tiny"
+    assert set(model.region_layer_map) == {"V4", "IT"}
+    assert "Removed: " in run("unlink")
+    assert "nothing to remove" in run("unlink")
+
+
+def test_a_submission_has_what_brainscore_reads(tmp_path: Path) -> None:
+    plugin = export.export("rgc_tiny", tmp_path)
+    assert plugin == tmp_path / "models" / "neurofit_rgc_tiny"
+    written = sorted(str(path.relative_to(plugin)) for path in plugin.rglob("*") if path.is_file())
+    assert written == ["__init__.py", "model.py", "region_layer_map/neurofit-rgc_tiny.json", "requirements.txt", "test.py"]
+    registrations = [line for line in (plugin / "__init__.py").read_text().splitlines() if "model_registry[" in line]
+    assert registrations == ["model_registry['neurofit-rgc_tiny'] = get_model"]  # one literal line, with no other bracket
+    for source in plugin.glob("*.py"):
+        compile(source.read_text(), str(source), "exec")
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    export.export("rgc_tiny", tmp_path)
+    with pytest.raises(NeurofitError, match="exists already"):
+        export.export("rgc_tiny", tmp_path)
+    with pytest.raises(NeurofitError, match="holds no models/NAME"):
+        export.link(tmp_path / "models", PACKAGE)
+    (tmp_path / "package" / "models" / "neurofit_rgc_tiny").mkdir(parents=True)
+    with pytest.raises(NeurofitError, match="no link of ours"):
+        export.link(tmp_path, tmp_path / "package")
