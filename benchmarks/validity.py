@@ -30,7 +30,7 @@ def main() -> None:
     out = parser.parse_args().out
     recording = neurofit.load_recording("hvm-sim")
     teacher = load_teacher(folder())
-    models = [teacher, *(neurofit.create_model(name) for name in neurofit.list_models("*_tiny"))]
+    models = [teacher, *(neurofit.create_model(name, pretrained=True) for name in neurofit.list_models("*_tiny"))]
     activations = {}
     for model in models:
         layers = [model.region_layers[region][0] for region in LATE]
