@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neurofit.models import wrap as wrap
     from neurofit.presentation import Presentation as Presentation
     from neurofit.presets import ScoreConfig as ScoreConfig
+    from neurofit.presets import make_config as make_config
     from neurofit.protocol import Model as Model
     from neurofit.protocol import validate_model as validate_model
     from neurofit.score import score as score
@@ -50,9 +51,10 @@ _HOME_OF = {
     "list_recordings": "neurofit.data_loaders",
     "load_images": "neurofit.data_loaders",
     "load_recording": "neurofit.data_loaders",
+    "make_config": "neurofit.presets",
     "score": "neurofit.score",
-    "train": "neurofit.train",
     "score_many": "neurofit.score",
+    "train": "neurofit.train",
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",
     "wrap": "neurofit.models",

@@ -92,7 +92,7 @@ class Fitting:
     def say_how(self, mapping: Mapping) -> dict[str, str]:
         """Return what was fitted, and for each layer how and at what estimated cost (a group of bins): texts for a result."""
         sizes = {
-            "n_sets": 1 + 2 * self.config.n_halves,
+            "n_sets": self.config.n_sets,
             "n_splits": len(self.train),
             "n_neuroids": self.recording.responses.sizes["neuroid"],
         }
@@ -150,7 +150,7 @@ class Fitting:
         for session in means.sessions:
             inside = gram.subset(np.tile(session.stimuli, len(at)))
             inside = inside.remembering() if len(self.parts) > 1 else inside  # each part is fitted on the same splits
-            for targets in means.targets(session, at):
+            for targets in means.targets(session, at, fit_halves=self.config.fit_halves):
                 for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
                     train = self.train[np.ix_(splits[layer], session.stimuli)]
                     if not len(train):
@@ -197,9 +197,11 @@ def _predict(mapping: Mapping, gram: Gram, targets: np.ndarray, train: np.ndarra
 
 
 def bytes_per_half(recording: Recording, config: ScoreConfig) -> int:
-    """Return what the two sets of a half take in a fit: targets and products, predictions, what a PLS holds."""
+    """Return what the two sets of a half take in a fit: targets and products, predictions, what a PLS holds; or for r_yy alone."""
     n_neuroids = recording.responses.sizes["neuroid"]
     rows = len(recording.stimuli) * (1 if config.time_mode == "per-bin" else len(recording.time_bins))
     predictions = config.n_splits * round(rows * config.test_share) * n_neuroids
     inner = config.n_splits * n_neuroids * (n_neuroids + config.n_components)
+    if not config.fit_halves:
+        return 2 * 8 * 2 * rows * n_neuroids
     return 2 * 8 * (5 * rows * n_neuroids + predictions + inner)

@@ -160,7 +160,7 @@ def _reasons(reliability: Reliability, predictivity: Predictivity, covered: np.n
         min_neuroids=config.min_neuroids,
     )
     reason = np.where((reason == 0) & ~good, 3, reason)
-    if config.reliability_floor is not None:
+    if config.reliability_floor is not None and config.fit_halves:
         reason = np.where((reason == 0) & ~(predictivity.corrected.value > floor), 4, reason)
     return np.asarray(reason)
 
@@ -237,7 +237,7 @@ def _influences(reliability: Reliability, predictivity: Predictivity) -> dict[st
 
 
 def _curves(values: _Values, draws: Iterable[_Values], keep: np.ndarray, *, config: ScoreConfig) -> dict[str, np.ndarray]:
-    """Return one layer's curve, its interval, both scores and the number of neuroids, per time bin."""
+    """Return one layer's curve, its interval, that of every formula and the number of neuroids, per time bin."""
     enough = keep.sum(axis=0) >= max(1, min(config.min_neuroids, len(keep)))
     chosen = SCORES[config.formula]
     low, high = percentile_interval(np.stack([chosen(drawn) for drawn in draws]), interval=config.interval)

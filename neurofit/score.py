@@ -70,8 +70,8 @@ def score(
 
     Returns
     -------
-    Dataset with `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` per layer and time bin; both scores; r_xy, r_xx,
-    r_yy per split, half, neuroid and bin; attributes that let it be repeated.
+    Dataset with `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` per layer and time bin; the other
+    formulas' curves; r_xy, r_xx, r_yy per split, half, neuroid and bin; attributes that let it be repeated.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def estimate(
     jobs = min(n_jobs or _available_cores(), groups)
     kept = n_layers * len(configs) * n_neuroids * n_bins * config.n_splits * min(config.n_halves, KEPT_HALVES)
     mappings = [make_mapping(c) for c in configs]
-    sizes = {"n_sets": 1 + 2 * config.n_halves, "n_splits": config.n_splits, "n_neuroids": n_neuroids}
+    sizes = {"n_sets": config.n_sets, "n_splits": config.n_splits, "n_neuroids": n_neuroids}
     flops = 0.0
     for units in layer_units.values():
         plan = plan_gram(n_stimuli * times, units, precision=_precision(config, mappings))
@@ -198,7 +198,7 @@ def estimate(
     drawn = 0 if config.bootstrap_over == "neuroids" else 6 * 8 * config.n_bootstraps * n_neuroids * n_bins
     influences = 0 if config.bootstrap_over == "neuroids" else n_layers * len(configs) * n_neuroids * n_bins * n_stimuli
     return Estimate(
-        n_fits=n_layers * len(configs) * groups * config.n_splits * (1 + 2 * config.n_halves),
+        n_fits=n_layers * len(configs) * groups * config.n_splits * config.n_sets,
         n_bytes=jobs * ((1 + at_once) * per_half + 2 * gram + remembered + 3 * trials) + 2 * 8 * kept + 4 * 2 * influences + drawn,
         disk_bytes=4 * n_stimuli * n_timesteps * sum(layer_units.values()),
         flops=flops,

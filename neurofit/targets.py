@@ -144,16 +144,17 @@ class TrialMeans:
                 self._last = self._part(halves, self._read(halves))
             yield self._last
 
-    def targets(self, session: Session, at: Int[np.ndarray, " time_bin"]) -> Iterator[Targets]:
+    def targets(self, session: Session, at: Int[np.ndarray, " time_bin"], *, fit_halves: bool = True) -> Iterator[Targets]:
         """Go through what can be fitted together, in the bins at some positions of the group.
 
         First, in each part, all neuroids of the session with the halves that they all have whole; then the other halves, each with
-        the neuroids that have it.
+        the neuroids that have it. Without `fit_halves`, the means of all trials only.
         """
         neuroids = np.flatnonzero(session.neuroids)
-        for part in self:
+        for part in self if fit_halves else [next(iter(self))]:
             n_halves = len(part.halves)
             whole = ~np.isnan(part.sets[1 : 1 + n_halves, 0, session.stimuli.argmax()][:, neuroids])  # a half is NaN with all stimuli
+            whole = whole if fit_halves else whole[:0]
             everyone = whole.all(axis=1)
             batches = [(np.ones(len(neuroids), dtype=bool), np.flatnonzero(everyone))]
             patterns, which = np.unique(whole[~everyone], axis=0, return_inverse=True)

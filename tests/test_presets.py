@@ -20,6 +20,7 @@ def test_brainscore_is_ten_stratified_splits_of_nine_tenths_with_seed_1() -> Non
     config = make_config("brainscore", region="V4")
     assert (config.n_splits, config.train_size, config.strata, config.seed) == (10, 0.9, "object_name", 1)
     assert (config.formula, config.reliability_floor) == ("explained_variance", None)
+    assert not config.fit_halves, "it corrects for the noise of the recording only"
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -45,6 +46,10 @@ def test_every_preset_says_its_own_name_and_fits_into_attributes(name: str) -> N
         ({"reduce": "srp:²"}, "A reduction is"),
         ({"interval": 1.0}, "interval must lie between 0 and 1"),
         ({"n_halves": 0}, "n_halves must be at least 1"),
+        (
+            {"fit_halves": False},
+            "noise_corrected_r corrects for the noise of the maps, so they are fitted on halves: give fit_halves=True.",
+        ),
     ],
 )
 def test_wrong_values_are_refused(changes: dict[str, Any], message: str) -> None:

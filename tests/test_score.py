@@ -260,14 +260,33 @@ def test_a_rerun_is_equal_to_the_bit_whatever_the_number_of_workers() -> None:
     xr.testing.assert_identical(first, again)
 
 
-def test_brainscore_preset_is_the_squared_median_over_the_median_ceiling() -> None:
-    blocks, recording = plant(noise=4.0, n_stimuli=200)
+@pytest.mark.parametrize("noise", [4.0, 200.0])  # 200: no bin is reliable, and Brain-Score scores it all the same
+def test_brainscore_preset_is_the_squared_median_over_the_median_ceiling(noise: float) -> None:
+    blocks, recording = plant(noise=noise, n_stimuli=200)
     result = score(as_activations(blocks, recording), recording, make_config("brainscore", region="IT", n_components=6))
     raw = np.median(result.r_xy.values[0], axis=1).mean(axis=0)
     ceiling = np.median(result.r_yy_sb.values, axis=2).mean(axis=(0, 1))  # as Brain-Score: over neuroids first, then over halves
-    np.testing.assert_allclose(result.curve.values[0], raw**2 / ceiling, rtol=1e-12)
+    np.testing.assert_allclose(result.curve.values[0], np.where(ceiling > 0, raw**2 / ceiling, np.nan), rtol=1e-12)
+    assert np.isfinite(result.curve.values).any()
     assert result.attrs["formula"].startswith("explained_variance = median(r_xy)^2 / median(r_yy)")
     assert (result.r_yy.values == result.r_yy.values[:1]).all(), "the ceiling is over all stimuli, not over a split's test stimuli"
+
+
+@pytest.mark.parametrize("mapping", ["pls", "ridge"])
+@pytest.mark.parametrize("bootstrap_over", ["neuroids", "both"])
+@pytest.mark.parametrize("splits", ["random", "folds"])
+def test_maps_of_the_halves_are_fitted_only_where_they_are_needed(mapping: str, bootstrap_over: str, splits: str) -> None:
+    blocks, recording = plant(noise=4.0, n_stimuli=200)
+    recording.responses[::37, 3] = np.nan
+    options = {"mapping": mapping, "bootstrap_over": bootstrap_over, "splits": splits, "n_components": 6, "n_splits": 4, "n_halves": 3}
+    configs = (make_config("brainscore", region="IT", fit_halves=fit, n_bootstraps=50, **options) for fit in (False, True))
+    without, full = (score(as_activations(blocks, recording), recording, config) for config in configs)
+    for name in ("curve", "curve_low", "curve_high", "curve_explained_variance", "r_xy", "r_yy", "n_neuroids", "reason", "missing_halves"):
+        np.testing.assert_allclose(without[name].values, full[name].values, rtol=1e-9, err_msg=name)
+    assert np.isfinite(without.curve.values).all()
+    for name in ("r_xx", "noise_corrected_r", "curve_noise_corrected_r"):
+        assert np.isnan(without[name].values).all()
+        assert np.isfinite(full[name].values).any()
 
 
 def test_the_interval_covers_the_median_of_all_neuroids_as_often_as_it_says() -> None:

@@ -135,9 +135,8 @@ def plain_correlations(activations: Activations, recording: Recording, config: S
 @pytest.mark.parametrize("time_mode", ["per-bin", "fixed"])
 def test_every_number_equals_that_of_plain_loops(planted: tuple[Activations, Recording], preset: str, mapping: str, time_mode: str) -> None:
     activations, recording = planted
-    config = make_config(
-        preset, region="IT", mapping=mapping, time_mode=time_mode, n_components=N_COMPONENTS, n_splits=3, n_halves=2, n_bootstraps=10
-    )
+    options = {"time_mode": time_mode, "n_components": N_COMPONENTS, "n_splits": 3, "n_halves": 2, "n_bootstraps": 10, "fit_halves": True}
+    config = make_config(preset, region="IT", mapping=mapping, **options)
     result = score(activations, recording, config)
     r_xy, r_xx, r_yy = plain_correlations(activations, recording, config)
     np.testing.assert_allclose(result.r_xy.values[0], r_xy, atol=1e-6)

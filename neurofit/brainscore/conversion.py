@@ -96,7 +96,7 @@ def from_assembly(assembly: xr.DataArray, *, visual_degrees: float = 8.0, name: 
     single = assembly.isel(neuroid=[0])
     order = average_repetition(single.isel(time_bin=0) if "time_bin" in single.dims else single)["stimulus_id"].values
     ours = {n: (dim, _texts(v)) for n, (dim, v) in coords.items() if dim in DIMS}
-    digest = hashlib.sha256(values.tobytes())
+    digest = hashlib.sha256(np.ascontiguousarray(values).data)
     digest.update("".join(map(str, ours["stimulus_id"][1])).encode())
     return Recording(
         name=name or str(assembly.attrs.get("identifier", "assembly")),
