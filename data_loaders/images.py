@@ -86,7 +86,8 @@ def _files(folder: Path, classes: Sequence[str]) -> LabelledImages:
     if empty := [name for name, files in zip(classes, per_class, strict=True) if not files]:
         raise NeurofitError(f"{folder / empty[0]} has no images ({', '.join(SUFFIXES)}).")
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
-    return LabelledImages(images=ImageFiles([file for files in per_class for file in files]), labels=labels)
+    files = ImageFiles([file for files in per_class for file in files], keep=False)  # more than there is room for, in a random order
+    return LabelledImages(images=files, labels=labels)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import threading
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -24,6 +26,9 @@ MAX_PIXELS = 2**26
 
 MAX_BYTES = 2**28
 """A larger file of a picture in an archive is refused before it is decompressed."""
+
+KEPT_BYTES = 2**28
+"""So many bytes of decoded pictures a process keeps: 1,300 of 256 x 256 px."""
 
 
 @runtime_checkable
@@ -141,9 +146,18 @@ class NoImages:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Pictures as files in a folder, decoded when asked for."""
+    """Pictures as files in a folder, decoded when asked for.
+
+    Parameters
+    ----------
+    paths
+        Their files.
+    keep
+        Whether decoded pictures are kept (`decode_once`).
+    """
 
     paths: Sequence[Path]
+    keep: bool = True
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -152,7 +166,7 @@ class ImageFiles:
         path = self.paths[index]
         if not path.is_file():
             raise NeurofitError(f"Stimulus image {path} does not exist.")
-        return decode_image(path.read_bytes(), name=str(path))
+        return (decode_once if self.keep else decode_image)(path.read_bytes(), name=str(path))
 
 
 @dataclass(frozen=True)
@@ -180,7 +194,40 @@ class ImageZip:
             raise NeurofitError(f"Stimulus image {self.names[index]} is not in {self.path}.") from None
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:  # the last: a password
             raise NeurofitError(f"Cannot read {self.path} as a zip archive of stimuli: {str(error)[:160]}.") from error
-        return decode_image(content, name=f"{self.names[index]} in {self.path}")
+        return decode_once(content, name=f"{self.names[index]} in {self.path}")
+
+
+def decode_once(content: bytes, *, name: str) -> np.ndarray:
+    """As `decode_image`, but the same bytes are decoded once in a process, as long as there is room; the array cannot be written to."""
+    return _kept.decode(content, name=name)
+
+
+class _Kept:
+    """Decoded pictures by the hash of their bytes, up to `KEPT_BYTES`.
+
+    Once full it keeps what it has: sets of pictures are gone through in order again and again, so that the one not asked for longest
+    is the one that is needed next.
+    """
+
+    def __init__(self) -> None:
+        self.pictures: dict[bytes, np.ndarray] = {}
+        self.n_bytes = 0
+        self._lock = threading.Lock()
+
+    def decode(self, content: bytes, *, name: str) -> np.ndarray:
+        key = hashlib.sha256(content).digest()
+        if key in self.pictures:
+            return self.pictures[key]
+        picture = decode_image(content, name=name)
+        picture.flags.writeable = False
+        with self._lock:
+            if key not in self.pictures and self.n_bytes + picture.nbytes <= KEPT_BYTES:
+                self.pictures[key] = picture
+                self.n_bytes += picture.nbytes
+        return picture
+
+
+_kept = _Kept()
 
 
 def decode_image(content: bytes, *, name: str) -> np.ndarray:

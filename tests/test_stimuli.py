@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from neurofit import stimuli
 from neurofit.errors import NeurofitError
 from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, StimulusSet, decode_image
 
@@ -163,6 +164,44 @@ def test_files_are_decoded_when_asked_for_and_missing_ones_named(tmp_path: Path)
     with pytest.raises(NeurofitError, match=r"2\.png does not exist") as caught:
         files[2]
     one_line(caught)
+
+
+def test_the_same_bytes_are_decoded_once_whatever_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    monkeypatch.setattr(stimuli, "_kept", stimuli._Kept())
+
+    def counted(content: bytes, *, name: str) -> np.ndarray:
+        decoded.append(name)
+        return decode_image(content, name=name)
+
+    monkeypatch.setattr(stimuli, "decode_image", counted)
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for path, picture in zip(paths, (first, first, second), strict=True):
+        path.write_bytes(encode(picture))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(paths[0], "d.png")
+    for _ in range(2):
+        shown = [ImageFiles(paths)[row] for row in range(3)] + [ImageZip(tmp_path / "all.zip", ["d.png"])[0]]
+        for picture, truth in zip(shown, (first, first, second, first), strict=True):
+            np.testing.assert_array_equal(picture, truth)
+            assert not picture.flags.writeable
+    assert decoded == [str(paths[0]), str(paths[2])]
+    paths[0].write_bytes(encode(second))  # the same name, another picture
+    np.testing.assert_array_equal(ImageFiles(paths)[0], second)
+    assert len(decoded) == 2
+    ImageFiles(paths, keep=False)[0]
+    assert len(decoded) == 3
+
+
+def test_pictures_are_kept_while_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = stimuli._Kept()
+    monkeypatch.setattr(stimuli, "KEPT_BYTES", 3 * 8 * 8 * 2)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    for _ in range(2):
+        for picture in pictures:
+            np.testing.assert_array_equal(kept.decode(encode(picture), name="a"), picture)
+    assert (len(kept.pictures), kept.n_bytes) == (2, 3 * 8 * 8 * 2)
 
 
 def test_a_zip_is_read_where_it_lies(tmp_path: Path) -> None:
