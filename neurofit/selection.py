@@ -203,13 +203,16 @@ class _Rebinned(BackendArray):
         positions = np.atleast_1d(np.arange(self.shape[2])[bins])
         dims = tuple(map(str, self.responses.dims[:2]))
         part = self.responses.isel({dims[0]: rows, dims[1]: columns})
-        read: dict[int, np.ndarray] = {}
+        needed = [np.flatnonzero(self.weights[position]).tolist() for position in positions]
+        read: dict[int, np.ndarray] = {}  # what the next bin needs of this one is not read again; nothing else is held
         made = []
-        for position in positions:
-            needed = np.flatnonzero(self.weights[position]).tolist()
-            read = {
-                old: read[old] if old in read else np.asarray(part.isel(time_bin=old).values, dtype=np.float64) for old in needed
-            }  # what the bin before has read of this one is not read again
-            made.append(sum(self.weights[position, old] * values for old, values in read.items()))
-        stacked = np.stack(made, axis=-1).astype(np.float32)
+        for position, own, of_next in zip(positions, needed, [*needed[1:], []], strict=True):
+            total: np.ndarray | float = 0.0
+            for old in own:
+                values = read.pop(old) if old in read else np.asarray(part.isel(time_bin=old).values, dtype=np.float64)
+                total = total + self.weights[position, old] * values
+                if old in of_next:
+                    read[old] = values
+            made.append(np.asarray(total, dtype=np.float32))
+        stacked = np.stack(made, axis=-1)
         return stacked[..., 0] if isinstance(bins, int | np.integer) else stacked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Any
 import h5netcdf
 import numpy as np
 import pytest
+import xarray as xr
 
 from neurofit.assemblies import DIMS, Recording
 from neurofit.ceiling import ceiling, reliabilities
@@ -22,7 +24,7 @@ from neurofit.extract import Activations
 from neurofit.metrics import TrialSets, split_halves
 from neurofit.presets import ScoreConfig
 from neurofit.score import score
-from neurofit.selection import rebin
+from neurofit.selection import over_all_bins, rebin
 
 N_STIMULI, N_NEUROIDS, N_BINS = 60, 7, 6
 ORDERS = {"brainscore": ("neuroid", "presentation", "time_bin"), "trials": DIMS, "neurofit": ("time_bin", "presentation", "neuroid")}
@@ -167,6 +169,21 @@ def test_other_bins_read_what_they_take_once(recording: Recording, tmp_path: Pat
     held = rebin(recording, [(70, 85), (85, 100), (100, 130)])
     np.testing.assert_array_equal(lazy.responses.values, held.responses.values)
     assert sum(bytes_read) == recording.responses.nbytes
+
+
+def test_a_bin_made_of_many_holds_few_of_them(recording: Recording) -> None:
+    many = np.tile(recording.responses.values, (8, 1, 20))  # a block is large beside what else there is
+    starts = 10 * np.arange(many.shape[2])
+    presentations = {name: ("presentation", np.tile(recording.responses[name].values, 8)) for name in ("stimulus_id", "repetition")}
+    neuroids = {name: ("neuroid", recording.responses[name].values) for name in ("neuroid_id", "region")}
+    bins = {"time_bin_start": ("time_bin", starts), "time_bin_end": ("time_bin", starts + 10)}
+    long = replace(recording, responses=xr.DataArray(many, dims=DIMS, coords={**presentations, **neuroids, **bins}))
+    for made in (over_all_bins(long), rebin(long, [(0, int(starts[-1]) + 10)]), rebin(long, [(0, 55), (55, 110)])):
+        tracemalloc.start()
+        made.block(0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 6 * 8 * many[..., 0].size, "the bins that it is made of are not held together"
 
 
 def test_a_recording_in_another_order_is_converted_in_one_pass(recording: Recording, tmp_path: Path, bytes_read: list[int]) -> None:
