@@ -94,6 +94,8 @@ class Said:
         Further words: theirs -> ours.
     visual_degrees, duration_ms
         Of the pictures.
+    picture_axes
+        ("height", "width") or ("width", "height"): the order in which an NWB file has the axes of its pictures.
     """
 
     dims: tuple[str, ...] | None = None
@@ -106,6 +108,7 @@ class Said:
     words: Mapping[str, str] = field(default_factory=dict)
     visual_degrees: float | None = None
     duration_ms: float | None = None
+    picture_axes: tuple[str, ...] | None = None
 
 
 def said_beside(path: Path) -> Said:
@@ -162,6 +165,10 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "words": ("an object of texts", lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
     "visual_degrees": ("a positive number", _is_positive),
     "duration_ms": ("a positive number", _is_positive),
+    "picture_axes": (
+        '["height", "width"] or ["width", "height"]',
+        lambda value: value in (["height", "width"], ["width", "height"]),
+    ),
 }
 """Field of `Said` -> what it is in words, and whether a value is it."""
 

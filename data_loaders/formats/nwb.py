@@ -5,6 +5,8 @@ Several sessions (a folder of .nwb) are joined: a unit that a session did not re
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,17 @@ from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import make_time_bins
 
-STIMULUS = ("stimulus_id", "image_id", "stimulus", "stim_id", "image", "stimulus_name", "condition")
+STIMULUS = (
+    "stimulus_id",
+    "image_id",
+    "stimulus",
+    "stim_id",
+    "image",
+    "stimulus_name",
+    "condition",
+    "stimulus_filename",
+    "stimulus_presented",
+)
 ONSET = ("stimulus_onset", "stim_on", "stimulus_start", "onset", "onset_time", "start_time")
 REGION = ("region", "area", "brain_area", "location")
 """Columns that are looked for, in this order."""
@@ -45,23 +57,68 @@ def read_nwb(path: Path) -> xr.DataArray:
         If pynwb is not installed, or a file lacks units, trials, or a column of stimuli.
     """
     try:
-        import pynwb
+        import pynwb  # noqa: F401 - to say so before anything else
     except ImportError as error:
         raise NeurofitError("Reading NWB needs pynwb: pip install 'neurofit[nwb]'.") from error
     said = said_beside(path)
-    files = sorted(path.glob("*.nwb")) if path.is_dir() else [path]
+    files = files_of(path)
     sessions = []
     for file in files:
-        check_hdf5(file)
-        _check_declared(file)
-        try:
-            with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
-                sessions.append(_session(io.read(), file, said))
-        except NeurofitError:
-            raise
-        except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
-            raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
+        with opened(file) as nwb:
+            sessions.append(_session(nwb, file, said))
     return sessions[0] if len(sessions) == 1 else _joined(sessions, [file.stem for file in files])
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the sessions of a recording: the files of a folder, in the order of their names, or the file itself."""
+    return sorted(path.glob("*.nwb")) if path.is_dir() else [path]
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Any]:
+    """Open an NWB file for as long as it is read; what goes wrong meanwhile is said of the file.
+
+    Raises
+    ------
+    NeurofitError
+        If it is damaged, or declares more than it holds.
+    """
+    import pynwb
+
+    check_hdf5(file)
+    _check_declared(file)
+    try:
+        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
+            yield io.read()
+    except NeurofitError:
+        raise
+    except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
+        raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
+
+
+def trials_of(nwb: Any, file: Path, said: Said) -> tuple[pd.DataFrame, str, str]:
+    """Return the table of trials, and its columns that say what was shown, and when (in seconds).
+
+    Raises
+    ------
+    NeurofitError
+        If the file has no units, no trials or no column of either.
+    """
+    if nwb.units is None or nwb.trials is None:
+        raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
+    trials = nwb.trials.to_dataframe()
+    stimulus, onset = column_of(trials, STIMULUS, said, "stimulus_id"), column_of(trials, ONSET, said, "onset")
+    if stimulus is None or onset is None:
+        raise NeurofitError(
+            f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and of onsets; "
+            f"they have {', '.join(map(str, trials))}."
+        )
+    return trials, stimulus, onset
+
+
+def texts(column: pd.Series[Any]) -> np.ndarray:
+    """Return a column of a table as texts."""
+    return as_text(column.to_numpy(dtype=object)).astype(str)
 
 
 def _check_declared(file: Path) -> None:
@@ -76,7 +133,7 @@ def _check_declared(file: Path) -> None:
 
     try:
         with h5py.File(file, "r") as held:
-            for group in ("units", "intervals", "general/extracellular_ephys", "stimulus/templates"):
+            for group in ("units", "intervals", "general/extracellular_ephys"):
                 if isinstance(held.get(group), h5py.Group):
                     held[group].visititems(add)
     except Exception as error:
@@ -85,18 +142,8 @@ def _check_declared(file: Path) -> None:
 
 
 def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
-    if nwb.units is None or nwb.trials is None:
-        raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
-    trials, units = nwb.trials.to_dataframe(), nwb.units
-    stimulus, onset = _column(trials, STIMULUS, said, "stimulus_id"), _column(trials, ONSET, said, "onset")
-    if stimulus is None or onset is None:
-        raise NeurofitError(
-            f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and of onsets; "
-            f"they have {', '.join(map(str, trials))}."
-        )
-    rows = pd.DataFrame(
-        {"presentation": np.arange(len(trials)), "stimulus_id": as_text(trials[stimulus].to_numpy(dtype=object)).astype(str)}
-    )
+    (trials, stimulus, onset), units = trials_of(nwb, file, said), nwb.units
+    rows = pd.DataFrame({"presentation": np.arange(len(trials)), "stimulus_id": texts(trials[stimulus])})
     for name in trials:
         if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time"):
             rows[str(name)] = trials[name].to_numpy()
@@ -122,7 +169,8 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     return counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
 
 
-def _column(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: str) -> str | None:
+def column_of(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: str) -> str | None:
+    """Return the column that is a word of ours: the one that is said beside the file to be it, else the first of those wanted."""
     told = next((theirs for theirs, word in said.words.items() if word == ours), None)
     return next((name for name in ((told, *wanted) if told else wanted) if name in table), None)
 
@@ -173,25 +221,3 @@ def _joined(sessions: list[xr.DataArray], names: list[str]) -> xr.DataArray:
     coords["session"] = ("presentation", np.repeat(names, [s.sizes["presentation"] for s in sessions]))
     coords["repetition"] = ("presentation", count_up(coords["stimulus_id"][1]))
     return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs=sessions[0].attrs)
-
-
-def pictures_in(path: Path) -> dict[str, np.ndarray]:
-    """Return the pictures that an NWB file or folder holds as stimulus templates: name -> uint8 (height width channel)."""
-    import pynwb
-
-    found: dict[str, np.ndarray] = {}
-    for file in sorted(path.glob("*.nwb")) if path.is_dir() else [path]:
-        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
-            nwb = io.read()
-            for container in (*nwb.stimulus_template.values(), *nwb.stimulus.values()):
-                if isinstance(container, pynwb.base.Images):
-                    for name, image in container.images.items():
-                        found[str(name)] = _rgb(np.asarray(image.data))
-    return found
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    if image.dtype.kind == "f":
-        image = np.round(255 * image / max(1.0, float(image.max())))
-    image = np.clip(image, 0, 255).astype(np.uint8)
-    return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]
