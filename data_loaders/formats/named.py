@@ -212,14 +212,29 @@ def refuse_large(source: str | Path, *, n_values: float | int, n_bytes: float | 
         raise NeurofitError(f"{source} is damaged, or made to fill memory: it declares {takes / 1e9:,.1f} GB in {stored / 1e6:,.2f} MB.")
 
 
+def bytes_of(dataset: Any) -> float:
+    """Return the bytes that reading an HDF5 dataset takes: its own, or those of one of its chunks, which are decompressed whole."""
+    sizes = [dataset.shape or (), dataset.chunks or ()]
+    return max(float(np.prod(shape, dtype=np.float64)) for shape in sizes) * float(dataset.dtype.itemsize)
+
+
 def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return arrays under our names, texts as texts; what has no name of ours keeps its own."""
+    """Return arrays under our names, texts as texts; what has no name of ours keeps its own, and what is no array of values is left.
+
+    Raises
+    ------
+    ValueError
+        If an array under a name of ours holds neither numbers nor texts.
+    """
     ours: dict[str, np.ndarray] = {}
     for name, values in arrays.items():
         word = words.get(name, WORDS.get(name.lower(), name))
         if word != name and (word in arrays or word in ours):
             word = name
-        ours[word] = as_text(values)
+        if values.dtype.kind in "iufbSUOMm":
+            ours[word] = as_text(values)
+        elif word in DIM_OF or word in RESPONSES:
+            raise ValueError(f"{name} holds {values.dtype!s:.60} in place of numbers or texts")
     return ours
 
 

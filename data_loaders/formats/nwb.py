@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, refuse_large, said_beside, short
+from neurofit.data_loaders.formats.named import HDF5, Said, as_text, bytes_of, count_up, refuse_large, said_beside, short
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.errors import NeurofitError
@@ -93,18 +93,19 @@ def opened(file: Path) -> Iterator[Any]:
     except NeurofitError:
         raise
     except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
-        raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
+        *_, said = error.args or (error,)  # hdmf's errors begin with what they were building, at length
+        raise NeurofitError(f"Cannot read {file} as NWB: {short(said if isinstance(said, Exception) else type(error)(said))}.") from error
 
 
 def trials_of(nwb: Any, file: Path, said: Said) -> tuple[pd.DataFrame, str, str]:
-    """Return the table of trials, and its columns that say what was shown, and when (in seconds).
+    """Return the table of trials, and its columns that say what was shown, and when (in seconds); what has no onset was not shown.
 
     Raises
     ------
     NeurofitError
-        If the file has no units, no trials or no column of either.
+        If the file has no units, no trials, no column of either, or no onset.
     """
-    if nwb.units is None or nwb.trials is None:
+    if nwb.units is None or "spike_times" not in nwb.units.colnames or nwb.trials is None:
         raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
     trials = nwb.trials.to_dataframe()
     stimulus, onset = column_of(trials, STIMULUS, said, "stimulus_id"), column_of(trials, ONSET, said, "onset")
@@ -113,6 +114,9 @@ def trials_of(nwb: Any, file: Path, said: Said) -> tuple[pd.DataFrame, str, str]
             f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and of onsets; "
             f"they have {', '.join(map(str, trials))}."
         )
+    trials = trials[np.isfinite(trials[onset].to_numpy(dtype=np.float64))]
+    if not len(trials):
+        raise NeurofitError(f"{file}: no trial has an onset; the column {onset} has no number.")
     return trials, stimulus, onset
 
 
@@ -125,20 +129,28 @@ def _check_declared(file: Path) -> None:
     """Refuse a file whose tables of units, electrodes and trials, which are read whole, declare more than it holds."""
     import h5py
 
-    sizes = [0]
+    sizes: dict[tuple[int, int], float] = {}
 
-    def add(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.nbytes)
+    def add(item: Any) -> None:
+        """Add up what there is below an item, wherever links and references lead."""
+        info = h5py.h5o.get_info(item.id)
+        if (info.fileno, info.addr) in sizes:
+            return
+        sizes[info.fileno, info.addr] = bytes_of(item) if isinstance(item, h5py.Dataset) else 0.0
+        below = [item.get(name) for name in item] if isinstance(item, h5py.Group) else []
+        named = [item.file[value] for value in item.attrs.values() if isinstance(value, h5py.Reference) and value]
+        for each in [*below, *named]:
+            if isinstance(each, h5py.Group | h5py.Dataset):
+                add(each)
 
     try:
         with h5py.File(file, "r") as held:
             for group in ("units", "intervals", "general/extracellular_ephys"):
                 if isinstance(held.get(group), h5py.Group):
-                    held[group].visititems(add)
+                    add(held[group])
     except Exception as error:
         raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
-    refuse_large(file, n_values=0, n_bytes=sum(sizes), stored=file.stat().st_size)
+    refuse_large(file, n_values=0, n_bytes=sum(sizes.values()), stored=file.stat().st_size)
 
 
 def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
@@ -155,11 +167,16 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     bins = make_time_bins(*(said.bins or BINS))
     begin, end = bins[0][0] / 1e3, bins[-1][1] / 1e3
     onsets = trials[onset].to_numpy(dtype=np.float64)
-    who, when, which = [], [], []
+    who, when, which, n_spikes = [], [], [], 0
+    _check_units(units, file)
     for number in range(len(sites)):
         times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
+        if not np.isfinite(times).all():
+            raise NeurofitError(f"{file}: {int((~np.isfinite(times)).sum())} spike times of unit {units.id[number]} are no numbers.")
         first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
         counts = last - first
+        n_spikes += int(counts.sum())
+        refuse_large(f"Spikes around the trials of {file}", n_values=0, n_bytes=24 * n_spikes, stored=file.stat().st_size)
         at = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
         trial = np.repeat(np.arange(len(onsets)), counts)
         who.append(np.full(len(at), number))
@@ -167,6 +184,21 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
         when.append(1e3 * (times[at] - onsets[trial]))
     spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
     return counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+
+
+def _check_units(units: Any, file: Path) -> None:
+    """Refuse spike times that do not lie one unit after the other, as a damaged index has them."""
+    column = units["spike_times"]
+    ends = np.asarray(column.data[:])
+    if (
+        ends.dtype.kind not in "iu"
+        or len(ends) != len(units.id)
+        or (np.diff([0, *ends.tolist()]) < 0).any()
+        or ends[-1] > len(column.target)
+    ):
+        raise NeurofitError(
+            f"{file} is damaged: the index of its spike times does not go up from 0 to their number, {len(column.target):,}."
+        )
 
 
 def column_of(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: str) -> str | None:

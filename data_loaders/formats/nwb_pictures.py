@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurofit.data_loaders.formats.named import Said, as_text, refuse_large, short
+from neurofit.data_loaders.formats.named import Said, as_text, bytes_of, refuse_large, short
 from neurofit.data_loaders.formats.nwb import column_of, files_of, opened, texts, trials_of
 from neurofit.data_loaders.formats.pictures import MAX_PICTURE_BYTES, SUFFIXES, HeldPictures
 from neurofit.data_loaders.formats.stored_pictures import Picture, StoredImages
@@ -220,8 +220,10 @@ def _rows(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray | None:
     """Return the number that an IndexSeries has in each trial: the only one within it, or the one of its place; None: unknown."""
     for values in (series.data, series.timestamps):
         if values is not None:
-            refuse_large(file, n_values=0, n_bytes=float(np.prod(values.shape)) * values.dtype.itemsize, stored=file.stat().st_size)
-    numbers = np.asarray(series.data[:])
+            refuse_large(file, n_values=0, n_bytes=bytes_of(values), stored=file.stat().st_size)
+    numbers = _whole(pd.Series(np.asarray(series.data[:])))
+    if numbers is None:
+        return None
     times = np.arange(0.0)
     if series.timestamps is not None:
         times = np.asarray(series.timestamps[:], dtype=np.float64)
