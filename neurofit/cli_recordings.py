@@ -69,7 +69,11 @@ def describe_path(path: str) -> None:
     (first, end), width = bins[0], bins[0][1] - bins[0][0]
     several = f"{len(bins)} of {width} ms from {first} to {bins[-1][1]} ms" if len(bins) > 1 else f"one, {first}-{end} ms"
     shared = f", every {bins[1][0] - first} ms: they overlap" if overlapping(bins) else ""
-    pictures = "none: for ceilings only" if isinstance(recording.stimuli.images, NoImages) else f"{len(recording.stimuli):,}"
+    images = recording.stimuli.images
+    if isinstance(images, NoImages):
+        pictures = f"none: for ceilings only. {images.why}".rstrip(". ") + "." * bool(images.why)
+    else:
+        pictures = ", ".join([f"{len(images):,}", *filter(None, [getattr(images, "origin", "")])])
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -109,8 +113,11 @@ def check(path: Annotated[str, typer.Argument(help=FILES)]) -> None:
     """List every fault of a recording with its position and repair; exits with 0 only if there is none."""
     from neurofit.assemblies import find_faults
     from neurofit.data_loaders.formats import open_recording
+    from neurofit.stimuli import NoImages
 
     recording = open_recording(path)
+    if isinstance(recording.stimuli.images, NoImages) and recording.stimuli.images.why:
+        out.print(f"Note: no pictures, for ceilings only. {recording.stimuli.images.why}", markup=False, highlight=False, soft_wrap=True)
     faults = find_faults(recording)
     for fault in faults:
         out.print(f"- {fault}", markup=False, highlight=False, soft_wrap=True)

@@ -129,10 +129,13 @@ class NoImages:
         Number of stimuli.
     source
         The recording's file or name, for the message.
+    why
+        A sentence, where there are pictures that cannot be taken.
     """
 
     n: int
     source: str | Path
+    why: str = ""
 
     def __len__(self) -> int:
         return self.n
@@ -140,6 +143,7 @@ class NoImages:
     def __getitem__(self, index: int, /) -> np.ndarray:
         raise NeurofitError(
             f"{self.source} comes without pictures: no model can be scored against it, it is good for ceilings only.\n"
+            f"{self.why}{' ' * bool(self.why)}"
             "If you have them, give --images (a table, a .zip or a folder), or put stimuli.csv and stimuli.zip beside it."
         )
 
@@ -261,5 +265,21 @@ def _rgb(image: Image.Image, *, form: str) -> np.ndarray:
         return np.repeat(gray[..., None], 3, axis=2)
     if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
         return np.asarray(image.convert("RGB"))
-    colours, opacity = np.split(np.asarray(image.convert("RGBA"), dtype=np.float64), [3], axis=2)
-    return np.rint(GRAY_LEVEL + (colours - GRAY_LEVEL) * opacity / 255).astype(np.uint8)
+    return over_gray(np.asarray(image.convert("RGBA")))
+
+
+def over_gray(picture: np.ndarray) -> np.ndarray:
+    """Lay a transparent picture over mid gray.
+
+    Parameters
+    ----------
+    picture
+        uint8 (height width channel), channel = 4: red, green, blue, opacity.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (height width channel), channel = 3.
+    """
+    colours, opacity = np.split(picture.astype(np.float64), [3], axis=2)
+    return np.asarray(np.rint(GRAY_LEVEL + (colours - GRAY_LEVEL) * opacity / 255).astype(np.uint8))

@@ -4,7 +4,7 @@ netcdf.py   Brain-Score's assemblies and our own netCDF, read a block at a time
 arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
 raster.py   folders of the Neural Decoding Toolbox
 spikes.py   tables of spike times, CSV or Parquet
-nwb.py      Neurodata Without Borders (extra nwb)
+nwb.py      Neurodata Without Borders (extra nwb); nwb_pictures.py the pictures in or beside its files
 named.py    from named arrays to our words and axes; pictures.py finds the pictures
 """
 
@@ -14,6 +14,7 @@ import hashlib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ import numpy as np
 import xarray as xr
 
 from neurofit.assemblies import Recording
-from neurofit.data_loaders.formats import arrays, netcdf, nwb, raster, spikes
-from neurofit.data_loaders.formats.named import HDF5, head_of, said_beside, short
+from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_pictures, raster, spikes
+from neurofit.data_loaders.formats.named import HDF5, Said, head_of, said_beside, short
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
-from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.data_loaders.formats.pictures import HeldPictures, find_stimuli
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.home import atomic_file
@@ -35,15 +36,19 @@ __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "rea
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A form of recordings: what it is called, how it is recognised, how its responses are read (presentation neuroid time_bin)."""
+    """A form of recordings: what it is called, how it is recognised, how its responses are read (presentation neuroid time_bin).
+
+    `pictures` finds those of stimulus ids in the file itself, where the form may hold any.
+    """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
     read: Callable[[Path], xr.DataArray]
+    pictures: Callable[[Path, Said, list[str]], HeldPictures] | None = None
 
 
 FORMATS = (
-    Format(name="NWB", recognises=nwb.recognises, read=nwb.read_nwb),
+    Format(name="NWB", recognises=nwb.recognises, read=nwb.read_nwb, pictures=nwb_pictures.held_in),
     Format(name="netCDF", recognises=netcdf.recognises, read=lambda path: read_netcdf(path).responses),
     Format(name="raster folder", recognises=raster.recognises, read=raster.read_raster),
     Format(name="spike times", recognises=spikes.recognises, read=spikes.read_spikes),
@@ -111,9 +116,9 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> R
     except Exception as error:  # libraries raise nearly anything on broken bytes
         raise NeurofitError(f"Cannot read {path} as {form.name}: {short(error)}.") from error
     said = said_beside(path)
-    stimuli = find_stimuli(path, responses, given=given, visual_degrees=said.visual_degrees, duration_ms=said.duration_ms)
-    if form.name == "NWB" and isinstance(stimuli.images, NoImages):
-        stimuli = _templates(path, stimuli)
+    inside = partial(form.pictures, path, said) if form.pictures is not None else None
+    degrees, duration = said.visual_degrees, said.duration_ms
+    stimuli = find_stimuli(path, responses, given=given, inside=inside, visual_degrees=degrees, duration_ms=duration)
     return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=_sha256(responses))
 
 
@@ -166,27 +171,6 @@ def _write_pictures(stimuli: StimulusSet, path: Path) -> None:
 
 def _fixed(values: np.ndarray) -> np.ndarray:
     return values.astype(str) if values.dtype.kind not in "iufb" else values
-
-
-def _templates(path: Path, stimuli: StimulusSet) -> StimulusSet:
-    from dataclasses import replace
-
-    held = nwb.pictures_in(path)
-    asked = [str(each) for each in stimuli.ids]
-    if not set(asked) <= set(held):
-        return stimuli
-    return replace(stimuli, images=_Held([held[each] for each in asked]))
-
-
-@dataclass(frozen=True)
-class _Held:
-    images: list[np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        return self.images[index]
 
 
 def _sha256(responses: xr.DataArray) -> str:

@@ -15,11 +15,14 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import HDF5, head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.named import HDF5, bytes_of, head_of, refuse_large, responses_from, said_beside
 from neurofit.errors import NeurofitError
 
 TABLES = {"stimuli": "stimulus", "neuroids": "neuroid", "presentations": "presentation", "time_bins": "time_bin"}
 """Name of a table -> the axis that it lies along."""
+
+MAX_CELLS = 200_000
+"""Cells of an array that are read as texts; the largest experiments have some 100,000 presentations."""
 
 
 def recognises_numpy(path: Path, head: bytes) -> bool:
@@ -65,15 +68,11 @@ def read_hdf5(path: Path) -> xr.DataArray:
         group = _group(file)
         arrays: dict[str, np.ndarray] = {}
         held = [item for item in group.values() if isinstance(item, h5py.Dataset)]
-        n_values, n_bytes = (
-            (float(sum(n)) for n in zip(*((float(item.size or 0), float(item.nbytes)) for item in held), strict=True))
-            if held
-            else (0.0, 0.0)
-        )
+        n_values, n_bytes = sum(float(item.size or 0) for item in held), sum(map(bytes_of, held))
         refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
         for name, item in group.items():
             if isinstance(item, h5py.Dataset):
-                arrays[name] = _from_matlab(item, file) if matlab else np.asarray(item[()])
+                arrays[name] = _from_matlab(item, path) if matlab else _values(item)
                 if "dims" in item.attrs:
                     arrays["dims"] = np.asarray(item.attrs["dims"])
         for name, value in group.attrs.items():
@@ -141,14 +140,50 @@ def _group(file: Any) -> Any:
     return groups[0] if len(groups) == 1 else file
 
 
-def _from_matlab(item: Any, file: Any) -> np.ndarray:
-    """Return a v7.3 array as MATLAB shows it: axes reversed, characters as text, cells of text as texts."""
-    kind = item.attrs.get("MATLAB_class", b"")
-    if kind == b"char":
-        return np.array("".join(map(chr, np.asarray(item[()]).ravel())))
-    if kind == b"cell":
-        return np.array(["".join(map(chr, np.asarray(file[reference][()]).ravel())) for reference in np.asarray(item[()]).ravel()])
-    return _squeezed(np.asarray(item[()]).T)
+def _values(item: Any) -> np.ndarray:
+    """Return the values of a dataset; references to others are none."""
+    import h5py
+
+    if h5py.check_ref_dtype(item.dtype) is not None:
+        raise ValueError(f"{item.name} holds references in place of numbers or texts")
+    return np.asarray(item[()])
+
+
+def _from_matlab(item: Any, path: Path) -> np.ndarray:
+    """Return a v7.3 array as MATLAB shows it: axes reversed, characters as text, cells as texts."""
+    import h5py
+
+    if item.attrs.get("MATLAB_empty", 0):
+        return np.array([])
+    if h5py.check_ref_dtype(item.dtype) is None:
+        return _letters(item) if item.attrs.get("MATLAB_class", b"") == b"char" else _squeezed(_values(item).T)
+    if item.size > MAX_CELLS:
+        raise NeurofitError(f"{path}: {item.name} has {item.size:,} cells; cells are read as texts, up to {MAX_CELLS:,}.")
+    texts = []
+    for reference in np.asarray(item[()]).ravel():
+        cell = item.file[reference]
+        refuse_large(f"{path}: {item.name}", n_values=0, n_bytes=4 * item.size * bytes_of(cell), stored=path.stat().st_size)
+        texts.append(_cell(cell))
+    return np.array(texts, dtype=str)
+
+
+def _cell(item: Any) -> str:
+    """Return what a cell holds as a text."""
+    if item.attrs.get("MATLAB_empty", 0):
+        return ""
+    letters = item.attrs.get("MATLAB_class", b"char") == b"char" and item.dtype.kind == "u"
+    if not letters and item.dtype.kind not in "iufb":
+        raise ValueError(f"{item.name} holds {item.dtype!s:.60} in place of letters or numbers")
+    return str(_letters(item) if letters else np.squeeze(_values(item)))
+
+
+def _letters(item: Any) -> np.ndarray:
+    """Return characters, which are stored as UTF-16, as a text; several rows as texts."""
+    if item.dtype.kind != "u" or item.dtype.itemsize > 2:
+        raise ValueError(f"{item.name} holds {item.dtype} in place of letters")
+    rows = np.atleast_2d(np.asarray(item[()]).T).astype("<u2")
+    found = [np.ascontiguousarray(row).tobytes().decode("utf-16-le", "replace") for row in rows]
+    return np.array(found[0] if len(found) == 1 else [row.rstrip() for row in found], dtype=str)
 
 
 def _squeezed(values: np.ndarray) -> np.ndarray:

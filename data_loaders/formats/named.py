@@ -94,6 +94,8 @@ class Said:
         Further words: theirs -> ours.
     visual_degrees, duration_ms
         Of the pictures.
+    picture_axes
+        ("height", "width") or ("width", "height"): the order in which an NWB file has the axes of its pictures.
     """
 
     dims: tuple[str, ...] | None = None
@@ -106,6 +108,7 @@ class Said:
     words: Mapping[str, str] = field(default_factory=dict)
     visual_degrees: float | None = None
     duration_ms: float | None = None
+    picture_axes: tuple[str, ...] | None = None
 
 
 def said_beside(path: Path) -> Said:
@@ -162,6 +165,10 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "words": ("an object of texts", lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
     "visual_degrees": ("a positive number", _is_positive),
     "duration_ms": ("a positive number", _is_positive),
+    "picture_axes": (
+        '["height", "width"] or ["width", "height"]',
+        lambda value: value in (["height", "width"], ["width", "height"]),
+    ),
 }
 """Field of `Said` -> what it is in words, and whether a value is it."""
 
@@ -205,14 +212,29 @@ def refuse_large(source: str | Path, *, n_values: float | int, n_bytes: float | 
         raise NeurofitError(f"{source} is damaged, or made to fill memory: it declares {takes / 1e9:,.1f} GB in {stored / 1e6:,.2f} MB.")
 
 
+def bytes_of(dataset: Any) -> float:
+    """Return the bytes that reading an HDF5 dataset takes: its own, or those of one of its chunks, which are decompressed whole."""
+    sizes = [dataset.shape or (), dataset.chunks or ()]
+    return max(float(np.prod(shape, dtype=np.float64)) for shape in sizes) * float(dataset.dtype.itemsize)
+
+
 def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return arrays under our names, texts as texts; what has no name of ours keeps its own."""
+    """Return arrays under our names, texts as texts; what has no name of ours keeps its own, and what is no array of values is left.
+
+    Raises
+    ------
+    ValueError
+        If an array under a name of ours holds neither numbers nor texts.
+    """
     ours: dict[str, np.ndarray] = {}
     for name, values in arrays.items():
         word = words.get(name, WORDS.get(name.lower(), name))
         if word != name and (word in arrays or word in ours):
             word = name
-        ours[word] = as_text(values)
+        if values.dtype.kind in "iufbSUOMm":
+            ours[word] = as_text(values)
+        elif word in DIM_OF or word in RESPONSES:
+            raise ValueError(f"{name} holds {values.dtype!s:.60} in place of numbers or texts")
     return ours
 
 

@@ -5,6 +5,8 @@ Several sessions (a folder of .nwb) are joined: a unit that a session did not re
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,23 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, refuse_large, said_beside, short
+from neurofit.data_loaders.formats.named import HDF5, Said, as_text, bytes_of, count_up, refuse_large, said_beside, short
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import make_time_bins
 
-STIMULUS = ("stimulus_id", "image_id", "stimulus", "stim_id", "image", "stimulus_name", "condition")
+STIMULUS = (
+    "stimulus_id",
+    "image_id",
+    "stimulus",
+    "stim_id",
+    "image",
+    "stimulus_name",
+    "condition",
+    "stimulus_filename",
+    "stimulus_presented",
+)
 ONSET = ("stimulus_onset", "stim_on", "stimulus_start", "onset", "onset_time", "start_time")
 REGION = ("region", "area", "brain_area", "location")
 """Columns that are looked for, in this order."""
@@ -45,58 +57,105 @@ def read_nwb(path: Path) -> xr.DataArray:
         If pynwb is not installed, or a file lacks units, trials, or a column of stimuli.
     """
     try:
-        import pynwb
+        import pynwb  # noqa: F401 - to say so before anything else
     except ImportError as error:
         raise NeurofitError("Reading NWB needs pynwb: pip install 'neurofit[nwb]'.") from error
     said = said_beside(path)
-    files = sorted(path.glob("*.nwb")) if path.is_dir() else [path]
+    files = files_of(path)
     sessions = []
     for file in files:
-        check_hdf5(file)
-        _check_declared(file)
-        try:
-            with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
-                sessions.append(_session(io.read(), file, said))
-        except NeurofitError:
-            raise
-        except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
-            raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
+        with opened(file) as nwb:
+            sessions.append(_session(nwb, file, said))
     return sessions[0] if len(sessions) == 1 else _joined(sessions, [file.stem for file in files])
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the sessions of a recording: the files of a folder, in the order of their names, or the file itself."""
+    return sorted(path.glob("*.nwb")) if path.is_dir() else [path]
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Any]:
+    """Open an NWB file for as long as it is read; what goes wrong meanwhile is said of the file.
+
+    Raises
+    ------
+    NeurofitError
+        If it is damaged, or declares more than it holds.
+    """
+    import pynwb
+
+    check_hdf5(file)
+    _check_declared(file)
+    try:
+        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
+            yield io.read()
+    except NeurofitError:
+        raise
+    except Exception as error:  # pynwb and hdmf raise nearly anything on broken files
+        *_, said = error.args or (error,)  # hdmf's errors begin with what they were building, at length
+        raise NeurofitError(f"Cannot read {file} as NWB: {short(said if isinstance(said, Exception) else type(error)(said))}.") from error
+
+
+def trials_of(nwb: Any, file: Path, said: Said) -> tuple[pd.DataFrame, str, str]:
+    """Return the table of trials, and its columns that say what was shown, and when (in seconds); what has no onset was not shown.
+
+    Raises
+    ------
+    NeurofitError
+        If the file has no units, no trials, no column of either, or no onset.
+    """
+    if nwb.units is None or "spike_times" not in nwb.units.colnames or nwb.trials is None:
+        raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
+    trials = nwb.trials.to_dataframe()
+    stimulus, onset = column_of(trials, STIMULUS, said, "stimulus_id"), column_of(trials, ONSET, said, "onset")
+    if stimulus is None or onset is None:
+        raise NeurofitError(
+            f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and of onsets; "
+            f"they have {', '.join(map(str, trials))}."
+        )
+    trials = trials[np.isfinite(trials[onset].to_numpy(dtype=np.float64))]
+    if not len(trials):
+        raise NeurofitError(f"{file}: no trial has an onset; the column {onset} has no number.")
+    return trials, stimulus, onset
+
+
+def texts(column: pd.Series[Any]) -> np.ndarray:
+    """Return a column of a table as texts."""
+    return as_text(column.to_numpy(dtype=object)).astype(str)
 
 
 def _check_declared(file: Path) -> None:
     """Refuse a file whose tables of units, electrodes and trials, which are read whole, declare more than it holds."""
     import h5py
 
-    sizes = [0]
+    sizes: dict[tuple[int, int], float] = {}
 
-    def add(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.nbytes)
+    def add(item: Any) -> None:
+        """Add up what there is below an item, wherever links and references lead."""
+        info = h5py.h5o.get_info(item.id)
+        if (info.fileno, info.addr) in sizes:
+            return
+        sizes[info.fileno, info.addr] = bytes_of(item) if isinstance(item, h5py.Dataset) else 0.0
+        below = [item.get(name) for name in item] if isinstance(item, h5py.Group) else []
+        named = [item.file[value] for value in item.attrs.values() if isinstance(value, h5py.Reference) and value]
+        for each in [*below, *named]:
+            if isinstance(each, h5py.Group | h5py.Dataset):
+                add(each)
 
     try:
         with h5py.File(file, "r") as held:
-            for group in ("units", "intervals", "general/extracellular_ephys", "stimulus/templates"):
+            for group in ("units", "intervals", "general/extracellular_ephys"):
                 if isinstance(held.get(group), h5py.Group):
-                    held[group].visititems(add)
+                    add(held[group])
     except Exception as error:
         raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
-    refuse_large(file, n_values=0, n_bytes=sum(sizes), stored=file.stat().st_size)
+    refuse_large(file, n_values=0, n_bytes=sum(sizes.values()), stored=file.stat().st_size)
 
 
 def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
-    if nwb.units is None or nwb.trials is None:
-        raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
-    trials, units = nwb.trials.to_dataframe(), nwb.units
-    stimulus, onset = _column(trials, STIMULUS, said, "stimulus_id"), _column(trials, ONSET, said, "onset")
-    if stimulus is None or onset is None:
-        raise NeurofitError(
-            f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and of onsets; "
-            f"they have {', '.join(map(str, trials))}."
-        )
-    rows = pd.DataFrame(
-        {"presentation": np.arange(len(trials)), "stimulus_id": as_text(trials[stimulus].to_numpy(dtype=object)).astype(str)}
-    )
+    (trials, stimulus, onset), units = trials_of(nwb, file, said), nwb.units
+    rows = pd.DataFrame({"presentation": np.arange(len(trials)), "stimulus_id": texts(trials[stimulus])})
     for name in trials:
         if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time"):
             rows[str(name)] = trials[name].to_numpy()
@@ -108,11 +167,16 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     bins = make_time_bins(*(said.bins or BINS))
     begin, end = bins[0][0] / 1e3, bins[-1][1] / 1e3
     onsets = trials[onset].to_numpy(dtype=np.float64)
-    who, when, which = [], [], []
+    who, when, which, n_spikes = [], [], [], 0
+    _check_units(units, file)
     for number in range(len(sites)):
         times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
+        if not np.isfinite(times).all():
+            raise NeurofitError(f"{file}: {int((~np.isfinite(times)).sum())} spike times of unit {units.id[number]} are no numbers.")
         first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
         counts = last - first
+        n_spikes += int(counts.sum())
+        refuse_large(f"Spikes around the trials of {file}", n_values=0, n_bytes=24 * n_spikes, stored=file.stat().st_size)
         at = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
         trial = np.repeat(np.arange(len(onsets)), counts)
         who.append(np.full(len(at), number))
@@ -122,7 +186,23 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     return counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
 
 
-def _column(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: str) -> str | None:
+def _check_units(units: Any, file: Path) -> None:
+    """Refuse spike times that do not lie one unit after the other, as a damaged index has them."""
+    column = units["spike_times"]
+    ends = np.asarray(column.data[:])
+    if (
+        ends.dtype.kind not in "iu"
+        or len(ends) != len(units.id)
+        or (np.diff([0, *ends.tolist()]) < 0).any()
+        or ends[-1] > len(column.target)
+    ):
+        raise NeurofitError(
+            f"{file} is damaged: the index of its spike times does not go up from 0 to their number, {len(column.target):,}."
+        )
+
+
+def column_of(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: str) -> str | None:
+    """Return the column that is a word of ours: the one that is said beside the file to be it, else the first of those wanted."""
     told = next((theirs for theirs, word in said.words.items() if word == ours), None)
     return next((name for name in ((told, *wanted) if told else wanted) if name in table), None)
 
@@ -173,25 +253,3 @@ def _joined(sessions: list[xr.DataArray], names: list[str]) -> xr.DataArray:
     coords["session"] = ("presentation", np.repeat(names, [s.sizes["presentation"] for s in sessions]))
     coords["repetition"] = ("presentation", count_up(coords["stimulus_id"][1]))
     return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs=sessions[0].attrs)
-
-
-def pictures_in(path: Path) -> dict[str, np.ndarray]:
-    """Return the pictures that an NWB file or folder holds as stimulus templates: name -> uint8 (height width channel)."""
-    import pynwb
-
-    found: dict[str, np.ndarray] = {}
-    for file in sorted(path.glob("*.nwb")) if path.is_dir() else [path]:
-        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
-            nwb = io.read()
-            for container in (*nwb.stimulus_template.values(), *nwb.stimulus.values()):
-                if isinstance(container, pynwb.base.Images):
-                    for name, image in container.images.items():
-                        found[str(name)] = _rgb(np.asarray(image.data))
-    return found
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    if image.dtype.kind == "f":
-        image = np.round(255 * image / max(1.0, float(image.max())))
-    image = np.clip(image, 0, 255).astype(np.uint8)
-    return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image[..., :3]

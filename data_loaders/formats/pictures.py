@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +27,31 @@ DURATION_MS = 100.0
 """Taken where nobody says: as in the HvM experiments."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldPictures:
+    """The pictures that a recording's own file holds.
+
+    Parameters
+    ----------
+    images
+        One for each stimulus that was asked for; None: there are none that can be taken.
+    why
+        A sentence that says why not; empty where the file holds none at all.
+    visual_degrees
+        Width of a picture in degrees of visual angle, where the file says it.
+    """
+
+    images: ImageSource | None = None
+    why: str = ""
+    visual_degrees: float | None = None
+
+
 def find_stimuli(
     recording: Path,
     responses: xr.DataArray,
     *,
     given: Path | None = None,
+    inside: Callable[[list[str]], HeldPictures] | None = None,
     visual_degrees: float | None = None,
     duration_ms: float | None = None,
 ) -> StimulusSet:
@@ -44,8 +66,10 @@ def find_stimuli(
         Whose coordinates along presentation say what is known of each stimulus.
     given
         A table, zip or folder instead of those beside the recording.
+    inside
+        From stimulus ids to the pictures in the recording's own file; asked where there are none beside it.
     visual_degrees, duration_ms
-        As the recording says; 8 degrees and 100 ms where it does not.
+        As the recording says; else its pictures' own width, or 8 degrees, and 100 ms.
 
     Raises
     ------
@@ -59,7 +83,13 @@ def find_stimuli(
     table = pd.DataFrame({"stimulus_id": known.pop("stimulus_id"), **{name: known[name] for name in known if name != "repetition"}})
     if table_path is not None:
         table = _merged(table, table_path)
-    images: ImageSource = NoImages(len(table), recording) if pictures is None else _images(table, pictures)
+    images: ImageSource
+    if pictures is not None:
+        images = _images(table, pictures)
+    else:
+        held = inside([str(each) for each in table.stimulus_id]) if inside is not None else HeldPictures()
+        images = NoImages(len(table), recording, held.why) if held.images is None else held.images
+        visual_degrees = visual_degrees if visual_degrees is not None else held.visual_degrees
     if visual_degrees is None and "degrees" in table:
         visual_degrees = _positive(table.degrees.iloc[0], table_path or recording)
     return StimulusSet(

@@ -129,6 +129,41 @@ def test_matlab_v7_3(tmp_path: Path) -> None:
     assert_is_it(tmp_path / "r.mat")
 
 
+def test_cells_of_matlab_v7_3_are_texts_whatever_they_hold(tmp_path: Path) -> None:
+    def letters(*rows: str) -> np.ndarray:
+        return np.array([np.frombuffer(row.encode("utf-16-le"), np.uint16) for row in rows]).T
+
+    held = {"a": (letters("größer"), "char", 0), "b": (letters("\U0001f600"), "char", 0), "c": (np.array([[2.5]]), "double", 0)}
+    held["d"] = (np.zeros(2, np.uint64), "char", 1)
+    with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
+        file["responses"] = np.arange(8.0).reshape(2, 4)
+        file["rows"] = letters("V4", "IT", "a ", "b ")
+        file["rows"].attrs["MATLAB_class"] = np.bytes_("char")
+        for name, (values, kind, empty) in held.items():
+            file[f"#refs#/{name}"] = values
+            file[f"#refs#/{name}"].attrs["MATLAB_class"] = np.bytes_(kind)
+            if empty:
+                file[f"#refs#/{name}"].attrs["MATLAB_empty"] = np.int32(1)
+        file.create_dataset("stimulus_id", data=np.array([[file[f"#refs#/{n}"].ref for n in held]], h5py.ref_dtype), dtype=h5py.ref_dtype)
+        file["stimulus_id"].attrs["MATLAB_class"] = np.bytes_("cell")
+    with open(tmp_path / "r.mat", "r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
+    responses = open_recording(tmp_path / "r.mat").responses
+    assert responses.stimulus_id.values.tolist() == ["größer", "\U0001f600", "2.5", ""]
+    assert responses["rows"].values.tolist() == ["V4", "IT", "a", "b"]
+    np.testing.assert_array_equal(responses.values[..., 0], np.arange(8.0).reshape(2, 4).T)
+
+
+def test_references_are_no_values(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "r.h5", "w") as file:
+        file["responses"] = np.zeros((4, 2))
+        file["stimulus_id"] = np.full(4, file["responses"].ref, h5py.ref_dtype)
+    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
+    with pytest.raises(NeurofitError, match="/stimulus_id holds references in place of numbers or texts"):
+        open_recording(tmp_path / "r.h5")
+
+
 def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> None:
     rates = np.random.default_rng(0).normal(size=(6, 3))
     np.savez(tmp_path / "r.npz", rates=rates, stimulus_id=np.array(list("aabbcc")))

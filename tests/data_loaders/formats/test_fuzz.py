@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import struct
@@ -16,15 +17,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+import pynwb
 import pytest
 import scipy.io
 import xarray as xr
 from PIL import Image
 
 from neurofit.assemblies import Recording, validate_recording
-from neurofit.data_loaders import open_recording, write_recording
-from neurofit.data_loaders.formats import probe
+from neurofit.data_loaders import formats, open_recording, write_recording
+from neurofit.data_loaders.formats import nwb, probe, stored_pictures
 from neurofit.errors import NeurofitError
+from neurofit.stimuli import NoImages
 
 Make = Callable[..., Recording]
 
@@ -86,6 +89,47 @@ def write_matlab(folder: Path) -> tuple[Path, Path]:
     return folder / "r.mat", folder / "r.mat"
 
 
+def write_matlab_v7_3(folder: Path) -> tuple[Path, Path]:
+    with h5py.File(folder / "r.mat", "w", userblock_size=512) as file:
+        for name, values in {"responses": COUNTS, **TABLES}.items():
+            if values.dtype.kind == "U":
+                letters = [np.array(list(text.encode("utf-16-le")[::2]), np.uint16)[:, None] for text in values]
+                cells = [file.create_dataset(f"#refs#/{name}{i}", data=each) for i, each in enumerate(letters)]
+                file.create_dataset(name, data=np.array([[each.ref for each in cells]], h5py.ref_dtype), dtype=h5py.ref_dtype)
+                file[name].attrs["MATLAB_class"] = np.bytes_("cell")
+            else:
+                file[name] = np.atleast_2d(values).T
+                file[name].attrs["MATLAB_class"] = np.bytes_("double")
+    with open(folder / "r.mat", "r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (folder / "r.json").write_text(json.dumps({"dims": DIMS}))
+    return folder / "r.mat", folder / "r.mat"
+
+
+def write_nwb(folder: Path) -> tuple[Path, Path]:
+    session = pynwb.NWBFile(session_description="s", identifier="x", session_start_time=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    session.add_unit_column("region", "area")
+    for number in range(2):
+        session.add_unit(spike_times=np.arange(0.05 + number / 10, 4, 0.5), region="IT")
+    session.add_trial_column("stimulus_id", "what was shown")
+    for number in range(4):
+        session.add_trial(start_time=float(number), stop_time=number + 0.5, stimulus_id="ab"[number % 2])
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
+    images = [pynwb.image.RGBImage(name=name, data=each) for name, each in zip("yz", pixels, strict=True)]
+    order = pynwb.base.ImageReferences(name="order_of_images", data=images)
+    pictures = pynwb.base.Images(name="pictures", images=images, description="p", order_of_images=order)
+    session.add_stimulus_template(pictures)
+    index = np.array([1, 0, 1, 0], np.uint32)
+    session.add_stimulus(
+        pynwb.image.IndexSeries(name="shown", data=index, indexed_images=pictures, unit="N/A", timestamps=np.arange(4) + 0.1)
+    )
+    told: dict[str, Any] = {"distance": 0.5, "field_of_view": [0.1, 0.1], "orientation": "upright"}
+    session.add_stimulus_template(pynwb.image.OpticalSeries(name="movie", data=pixels[..., 0], unit="n.a.", rate=1.0, **told))
+    with pynwb.NWBHDF5IO(str(folder / "r.nwb"), "w") as io:
+        io.write(session, cache_spec=False)
+    return folder / "r.nwb", folder / "r.nwb"
+
+
 def write_raster(folder: Path) -> tuple[Path, Path]:
     labels = {"stimulus_ID": np.array(list("abab"), dtype=object)}
     content = {"raster_data": np.zeros((4, 60), np.uint8), "raster_labels": labels, "raster_site_info": {"alignment_event_time": 21}}
@@ -130,6 +174,8 @@ WRITERS: list[Callable[[Path], tuple[Path, Path]]] = [
     write_tables,
     write_hdf5,
     write_matlab,
+    write_matlab_v7_3,
+    write_nwb,
     write_raster,
     write_spikes,
     write_sidecar,
@@ -143,8 +189,9 @@ def open_all(path: Path) -> None:
     """Open a recording and read all of it."""
     recording = open_recording(path)
     validate_recording(recording)
-    for i in range(len(recording.stimuli)):
-        recording.stimuli.images[i]
+    if not isinstance(recording.stimuli.images, NoImages):
+        for i in range(len(recording.stimuli)):
+            recording.stimuli.images[i]
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -171,7 +218,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_line(
     content = file.read_bytes()
     rng = np.random.default_rng(0)
     said: list[str] = []
-    for _ in range(15 if write in (write_nc, write_hdf5) else 60):  # a process of its own looks at each
+    for _ in range(15 if write in (write_nc, write_hdf5, write_matlab_v7_3, write_nwb) else 60):  # a process of its own looks at each
         file.write_bytes(damaged(content, rng))
         try:
             open_all(opened)
@@ -239,6 +286,94 @@ def huge_netcdf(folder: Path) -> Path:
     return path
 
 
+def huge_matlab_v7_3(folder: Path) -> Path:
+    path, _ = write_matlab_v7_3(folder)
+    return replaced(path, "responses", shape=(10**6, 10**6), dtype="f4", chunks=(1000, 1000))
+
+
+def cells_of_many_letters(folder: Path) -> Path:
+    path, _ = write_matlab_v7_3(folder)
+    return replaced(path, "#refs#/stimulus_id0", shape=(10**10, 1), dtype="u2", chunks=(1000, 1))
+
+
+def many_cells_of_some_letters(folder: Path) -> Path:
+    path, _ = write_matlab_v7_3(folder)
+    replaced(path, "#refs#/stimulus_id0", shape=(2**16, 1), dtype="u2", chunks=(2**16, 1))
+    with h5py.File(path, "a") as file:
+        cells = np.full((2**17, 1), file["#refs#/stimulus_id0"].ref, h5py.ref_dtype)
+        del file["stimulus_id"]
+        file.create_dataset("stimulus_id", data=cells, dtype=h5py.ref_dtype).attrs["MATLAB_class"] = np.bytes_("cell")
+    return path
+
+
+def huge_chunk(folder: Path) -> Path:
+    path, _ = write_hdf5(folder)
+    more = {"maxshape": (None, 4), "chunks": (2**26, 4), "compression": "gzip"}
+    return replaced(path, "responses", shape=(2, 4), dtype="f4", **more)
+
+
+def replaced(path: Path, name: str, **more: Any) -> Path:
+    """Put a dataset that was never written in place of another, whose attributes it keeps."""
+    with h5py.File(path, "a") as file:
+        attrs = dict(file[name].attrs)
+        del file[name]
+        file.create_dataset(name, **more).attrs.update(attrs)
+    return path
+
+
+def huge_nwb_trials(folder: Path) -> Path:
+    return replaced(write_nwb(folder)[0], "intervals/trials/start_time", shape=(10**10,), dtype="f8", chunks=(1000,))
+
+
+def huge_nwb_spike_times(folder: Path) -> Path:
+    return replaced(write_nwb(folder)[0], "units/spike_times", shape=(10**10,), dtype="f8", chunks=(1000,))
+
+
+def nwb_bomb(folder: Path) -> Path:
+    path = replaced(write_nwb(folder)[0], "intervals/trials/start_time", shape=(2**25,), dtype="f8", chunks=(2**20,), compression="gzip")
+    with h5py.File(path, "a") as file:
+        file["intervals/trials/start_time"][: 2**20] = 0
+    return path
+
+
+def huge_nwb_table_elsewhere(folder: Path) -> Path:
+    path, _ = write_nwb(folder)
+    replaced(path, "units/spike_times", shape=(10**10,), dtype="f8", chunks=(1000,))
+    with h5py.File(path, "a") as file:
+        file.move("units/spike_times", "scratch/spike_times")
+        file["units/spike_times"] = h5py.SoftLink("/scratch/spike_times")
+    return path
+
+
+def many_nwb_spikes_in_many_trials(folder: Path) -> Path:
+    path, _ = write_nwb(folder)
+    with h5py.File(path, "a") as file:
+        for name, values in (("intervals/trials/{}", np.zeros(10**5)), ("units/{}", np.zeros(10**5))):
+            for column in ("start_time", "stop_time", "id", "stimulus_id") if "trials" in name else ("spike_times",):
+                attrs = dict(file[name.format(column)].attrs)
+                del file[name.format(column)]
+                stored = np.full(len(values), b"a") if column == "stimulus_id" else values.astype("i8" if column == "id" else "f8")
+                file.create_dataset(name.format(column), data=stored, compression="gzip").attrs.update(attrs)
+        attrs = dict(file["units/spike_times_index"].attrs)
+        del file["units/spike_times_index"]
+        file["units/spike_times_index"] = np.full(2, 10**5)
+        file["units/spike_times_index"].attrs.update(attrs)
+    return path
+
+
+def huge_nwb_index(folder: Path) -> Path:
+    return replaced(write_nwb(folder)[0], "stimulus/presentation/shown/data", shape=(10**10,), dtype="u4", chunks=(1000,))
+
+
+def huge_nwb_picture(folder: Path) -> Path:
+    return replaced(write_nwb(folder)[0], "stimulus/templates/pictures/y", shape=(10**6, 10**6), dtype="u1", chunks=(1000, 1000))
+
+
+def nwb_picture_in_a_huge_chunk(folder: Path) -> Path:
+    more = {"maxshape": (None, 6), "chunks": (2**28, 6), "compression": "gzip"}
+    return replaced(write_nwb(folder)[0], "stimulus/templates/pictures/y", shape=(4, 6), dtype="u1", **more)
+
+
 def matlab_bomb(folder: Path) -> Path:
     bomb = zlib.compress(bytes(2**27), 9)
     (folder / "r.mat").write_bytes(b"MATLAB 5.0".ljust(124) + b"\x00\x01IM" + struct.pack("<II", 15, len(bomb)) + bomb)
@@ -275,6 +410,18 @@ HOSTILE = [
     huge_hdf5,
     hdf5_bomb,
     huge_netcdf,
+    huge_matlab_v7_3,
+    cells_of_many_letters,
+    many_cells_of_some_letters,
+    huge_chunk,
+    huge_nwb_trials,
+    huge_nwb_spike_times,
+    nwb_bomb,
+    huge_nwb_table_elsewhere,
+    many_nwb_spikes_in_many_trials,
+    huge_nwb_index,
+    huge_nwb_picture,
+    nwb_picture_in_a_huge_chunk,
     matlab_bomb,
     many_bins,
     many_trials_of_many_sites,
@@ -301,6 +448,115 @@ def test_hdf5_that_the_library_loops_over_is_refused(tmp_path: Path, monkeypatch
     path.touch()
     with pytest.raises(NeurofitError, match="it is damaged: looking through it does not end, or ends the process"):
         open_recording(path)
+
+
+def lead_elsewhere(path: Path, name: str, other: Path | str, way: str) -> None:
+    """Put what another file holds in place of a dataset."""
+    with h5py.File(path, "a") as file:
+        item, attrs = file[name], dict(file[name].attrs)
+        shape, dtype = item.shape, item.dtype
+        del file[name]
+        if way == "link":
+            file[name] = h5py.ExternalLink(str(other), "/secret")
+        elif way == "virtual":
+            layout = h5py.VirtualLayout(shape=shape, dtype=dtype)
+            layout[...] = h5py.VirtualSource(str(other), "secret", shape=shape)
+            file.create_virtual_dataset(name, layout).attrs.update(attrs)
+        else:
+            n_bytes = int(np.prod(shape)) * dtype.itemsize
+            file.create_dataset(name, shape=shape, dtype=dtype, external=[(str(other), 0, n_bytes)]).attrs.update(attrs)
+
+
+@pytest.mark.parametrize("way", ["link", "virtual", "raw"])
+@pytest.mark.parametrize("relative", [True, False], ids=["relative", "absolute"])
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(write_hdf5, "responses"), (write_nwb, "units/spike_times"), (write_matlab_v7_3, "responses"), (write_nc, "data")],
+    ids=["hdf5", "nwb", "matlab", "netcdf"],
+)
+def test_hdf5_that_leads_to_a_file_out_of_its_folder_is_refused(
+    tmp_path: Path, write: Callable[[Path], tuple[Path, Path]], name: str, relative: bool, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.chdir(inside)  # raw storage is looked for from here
+    path, opened = write(inside)
+    with h5py.File(path) as file, h5py.File(tmp_path / "secret", "w") as other:
+        other["secret"] = file[name][()]
+    lead_elsewhere(path, name, "../secret" if relative else tmp_path / "secret", way)
+    with pytest.raises(
+        NeurofitError, match=r"leads to another file, '.*secret', (outside its folder|for raw numbers): that is not followed"
+    ):
+        open_recording(opened)
+
+
+def test_hdf5_that_leads_to_a_file_of_its_folder_is_read_and_that_file_is_looked_at_too(tmp_path: Path) -> None:
+    path, _ = write_hdf5(tmp_path)
+    with h5py.File(tmp_path / "part.h5", "w") as other:
+        other["secret"] = COUNTS
+    with h5py.File(path, "a") as file:
+        file.attrs["dims"] = DIMS
+    (tmp_path / "r.json").write_text(json.dumps({"dims": DIMS}))
+    lead_elsewhere(path, "responses", "part.h5", "link")
+    np.testing.assert_array_equal(open_recording(path).responses.values.ravel(), COUNTS.ravel())
+    (tmp_path / "part.h5").write_bytes((tmp_path / "part.h5").read_bytes()[:1500])
+    with pytest.raises(NeurofitError, match=r"part.h5, it is damaged"):
+        open_recording(path)
+    with h5py.File(tmp_path / "part.h5", "w") as other:  # and back again
+        other["secret"] = h5py.ExternalLink("r.h5", "responses")
+    with pytest.raises(NeurofitError):
+        open_recording(path)
+
+
+OTHERS: list[Callable[[tuple[int, ...]], Any]] = [
+    lambda shape: np.full(shape, b"text"),
+    lambda shape: np.full(shape, np.nan),
+    lambda shape: np.full(shape, np.iinfo(np.int64).min),
+    lambda shape: np.full(shape, np.iinfo(np.uint64).max),
+    lambda shape: np.full(shape, 1e300),
+    lambda shape: np.zeros(shape, [("a", "i4"), ("b", "S3")]),
+    lambda shape: np.full(shape, h5py.Reference(), h5py.ref_dtype),
+    lambda shape: np.zeros((*shape, 2), np.complex64),
+    lambda shape: np.zeros((0, *shape[1:])),
+    lambda shape: h5py.Empty("f8"),
+    lambda shape: -1,
+    lambda shape: "text",
+]
+"""What may stand in place of a dataset of a shape."""
+
+
+@pytest.mark.parametrize("write", [write_nwb, write_matlab_v7_3], ids=["nwb", "matlab_v7_3"])
+def test_a_dataset_of_another_kind_is_read_or_refused_in_a_line(
+    tmp_path: Path, write: Callable[[Path], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (formats, nwb, stored_pictures):  # these files are whole: what looks at them first finds nothing
+        monkeypatch.setattr(module, "check_hdf5", lambda path: None)
+    path, opened = write(tmp_path)
+    content = path.read_bytes()
+    names: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    chosen = [(name, other) for name in names for other in OTHERS]
+    said: list[str] = []
+    for number in np.random.default_rng(0).permutation(len(chosen))[:ROUNDS]:
+        name, other = chosen[number]
+        path.write_bytes(content)
+        with h5py.File(path, "a") as file:
+            shape, attrs = file[name].shape, dict(file[name].attrs)
+            del file[name]
+            file[name] = other(shape)
+            file[name].attrs.update(attrs)
+        try:
+            open_all(opened)
+        except NeurofitError as error:
+            said.append(str(error))
+    assert len(said) > 2
+    assert max(len(line) for line in said) < 1000
+    assert not [line for line in said if "Type-check" in line]
+
+
+ROUNDS = 40
+"""Of the changes above that are tried; all of them were, once."""
 
 
 class Trap:

@@ -263,6 +263,41 @@ def test_sessions_of_nwb_are_joined_and_units_are_missing_where_they_were_not_re
     assert recording.responses.session.values.tolist() == ["one"] * 6 + ["two"] * 6
 
 
+def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    onsets[[1, 4]] = np.nan
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI))
+    recording = open_recording(tmp_path / "one.nwb")
+    kept = [0, 2, 3, 5]
+    np.testing.assert_array_equal(recording.responses.values, counted_by_hand(spikes, onsets[kept]))
+    assert recording.responses.stimulus_id.values.tolist() == [STIMULI[number] for number in kept]
+    write_nwb(tmp_path / "none.nwb", spikes, np.full(6, np.nan), list(STIMULI))
+    with pytest.raises(NeurofitError, match="no trial has an onset; the column start_time has no number"):
+        open_recording(tmp_path / "none.nwb")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("spike_times", np.nan, "1 spike times of unit 0 are no numbers"),
+        ("spike_times_index", 255, "the index of its spike times does not go up from 0 to their number, 60"),
+        ("spike_times_index", 0, None),
+    ],
+)
+def test_spike_times_of_nwb_that_are_none_are_refused(tmp_path: Path, column: str, value: float, said: str | None) -> None:
+    import h5py
+
+    _, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", [np.arange(20) / 3.0] * 3, onsets, list(STIMULI))
+    with h5py.File(tmp_path / "one.nwb", "a") as file:
+        file["units"][column][0] = value
+    if said is None:  # a unit without a spike
+        assert (open_recording(tmp_path / "one.nwb").responses.values[:, 0] == 0).all()
+        return
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "one.nwb")
+
+
 def test_nwb_without_trials_is_refused(tmp_path: Path) -> None:
     import pynwb
 
