@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neurofit.assemblies import Recording, validate_structure
 from neurofit.data_loaders.formats import open_recording
+from neurofit.errors import NeurofitError
 from neurofit.registry import Registry
 
 Progress = Callable[[str, int, int], None]
@@ -104,6 +105,7 @@ def load_recording(
     region: str | None = None,
     window: tuple[int, int] | None = None,
     pictures: str | Path | None = None,
+    time_bin: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Recording:
     """Return a recording by name or from a file; registered ones are built or downloaded on the first call, responses read when used.
@@ -116,6 +118,8 @@ def load_recording(
         Keep one area, and the bins inside (start, end) ms.
     pictures
         Of a file: a table, zip or folder of its pictures, if they are not beside it.
+    time_bin
+        Of a file with one bin that does not say when it is: (start, end) in ms from onset.
     progress
         Called with (what is being done, done, in all).
 
@@ -126,6 +130,11 @@ def load_recording(
     MachineError
         A download that fails, a full disk.
     """
-    recording = open_recording(name, pictures=pictures) if is_path(name) else RECORDINGS[str(name)].load(progress)
+    if is_path(name):
+        recording = open_recording(name, pictures=pictures, time_bin=time_bin)
+    elif time_bin is not None:
+        raise NeurofitError(f"time_bin is for a file that does not say when its only bin is; {name} is registered and does.")
+    else:
+        recording = RECORDINGS[str(name)].load(progress)
     validate_structure(recording)
     return recording.select(region=region, window=window)

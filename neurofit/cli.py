@@ -57,6 +57,7 @@ def score(
     region: Annotated[str, typer.Option(help="Area: V4 or IT.")],
     recording: Annotated[str, typer.Option(help="Registered (neurofit list recordings), a path, or brainscore:BENCHMARK.")] = "hvm-sim",
     images: Annotated[str, typer.Option(help="Pictures of a path: a table, zip or folder.", show_default="beside it")] = "",
+    time_bin: cli_recordings.TimeBinOption = "",
     layer: Annotated[str, typer.Option(help="auto, all, or layer names joined by commas.")] = "auto",
     mapping: Annotated[str, typer.Option(help="pls, ridge, or pls,ridge for both.")] = "pls",
     time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
@@ -116,7 +117,7 @@ def score(
     network, origin = (None, "a model of Brain-Score") if theirs else make_model(model, weights=weights, seed=seed)
     device = find_device(device)
     with progress() as report:
-        whole = load(recording, report, pictures=images)
+        whole = load(recording, report, pictures=images, time_bin=time_bin)
         whole.stimuli.need_images()
         target = writable(Path(folder or f"neurofit-results/{model}_{region}_{whole.name}".replace(":", "-")))
         responses, selection = cli_recordings.select(
@@ -210,14 +211,16 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, p
 
 
 @app.command(epilog="Example: neurofit describe rgc_tiny")
-def describe(name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")]) -> None:
+def describe(
+    name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")], time_bin: cli_recordings.TimeBinOption = ""
+) -> None:
     """Describe a model or a recording."""
     from neurofit.data_loaders import describe_recording, list_recordings
     from neurofit.data_loaders.recordings import is_path
     from neurofit.models import list_models, model_info, model_options
 
     if is_path(name) and name not in list_models():
-        cli_recordings.describe_path(name)
+        cli_recordings.describe_path(name, time_bin=time_bin)
         return
     check_option("model or recording", name, [*list_models(), *list_recordings()])
     table = Table(box=None, pad_edge=False, show_header=False)
