@@ -47,7 +47,7 @@ def papale2025(progress: Progress | None = None) -> Recording:
     if mirrored(THINGS.table.name, dataset=THINGS.name):
         files += [(THINGS.table, THINGS.name), (THINGS.archive, THINGS.name)]
     path, *table = brainscore_files.fetch(files, name="papale2025", progress=progress)
-    recording = read_netcdf(path, pictures=table[0] if table else None, name="papale2025")
+    recording = read_netcdf(path, pictures=table[0] if table else None, name="papale2025", sha256=brainscore_files.sha256_of(files))
     return brainscore_files.described(_named(recording), THINGS, citation=CITATION, units="normalised rate")
 
 

@@ -24,7 +24,7 @@ from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, raster, spikes
 from neurofit.data_loaders.formats.named import HDF5, head_of, said_beside, short
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
-from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.home import atomic_file
@@ -126,7 +126,7 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None, time
     stimuli = find_stimuli(path, responses, given=given, visual_degrees=said.visual_degrees, duration_ms=said.duration_ms)
     if form.name == "NWB" and isinstance(stimuli.images, NoImages):
         stimuli = _templates(path, stimuli)
-    return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=_sha256(responses))
+    return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=with_pictures(_sha256(responses), stimuli))
 
 
 def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:

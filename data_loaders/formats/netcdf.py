@@ -6,6 +6,7 @@ lies together; Brain-Score's as its packaging writes it (one variable `data`, no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, said_beside, short
 from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, our_word
-from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import NeurofitError, check_option
 from neurofit.home import atomic_file, sha256_of
@@ -48,6 +49,7 @@ def read_netcdf(
     pictures: Path | None = None,
     time_bin: TimeBin | None = None,
     name: str | None = None,
+    sha256: str | None = None,
 ) -> Recording:
     """Return the recording of a netCDF file; responses are read when a block of them is used.
 
@@ -64,6 +66,8 @@ def read_netcdf(
         (start, end) in ms of its only bin, if neither the file nor NAME.json says it.
     name
         Of the recording; None: the file's attribute `identifier`, or its name.
+    sha256
+        Of the recording, where that of its files is known; None: the file, what is said of it and the pictures are read for it.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def read_netcdf(
         responses=responses,
         stimuli=stimuli,
         simulated=str(attrs.get("simulated", 0)).lower() in ("1", "true"),
-        sha256=sha256_of(path),
+        sha256=sha256 or with_pictures(_sha256(path, said), stimuli),
         citation=str(attrs.get("citation", "")),
     )
 
@@ -131,6 +135,12 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
                     written.attrs[key] = value
             for position in range(n_bins):
                 written[:, :, position] = recording.block(position)
+
+
+def _sha256(path: Path, said: Said) -> str:
+    """Return the hash of a file, and of what is said of it, if anything is."""
+    own = sha256_of(path)
+    return own if said == Said() else hashlib.sha256(f"{own} {said}".encode()).hexdigest()
 
 
 def _attrs(recording: Recording, layout: str) -> dict[str, Any]:
