@@ -40,7 +40,14 @@ THINGS = brainscore_files.pictures(
 )
 
 
-@register_recording(regions=("V1", "V4", "IT"), citation="Papale, Wang, Self & Roelfsema (2025)", verified=False)
+@register_recording(
+    regions=("V1", "V4", "IT"),
+    citation="Papale, Wang, Self & Roelfsema (2025)",
+    verified=False,
+    good_for="ceiling",
+    bring="neurofit data get papale2025 brings the responses; the pictures are not public: who has Brain-Score's two files of them puts "
+    f"them into NEUROFIT_MIRROR/{THINGS.name} first, and can score",
+)
 def papale2025(progress: Progress | None = None) -> Recording:
     """2,048 V1, V4 and IT electrodes, 100 THINGS images, 30 repetitions, one bin of 70-170 ms; without pictures, for ceilings only."""
     files = [(TEST, "papale2025")]

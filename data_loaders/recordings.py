@@ -27,6 +27,14 @@ class RecordingInfo:
     citation: str
     verified: bool = True
     variant_of: str = ""
+    good_for: str = "score"
+    bring: str = ""
+    options: str = ""
+
+    @property
+    def how_to_bring(self) -> str:
+        """What to do for its files to be here."""
+        return self.bring or f"neurofit data get {self.name}"
 
     @property
     def caution(self) -> str:
@@ -45,6 +53,9 @@ def register_recording(
     name: str | None = None,
     verified: bool = True,
     variant_of: str = "",
+    good_for: str = "score",
+    bring: str = "",
+    options: str = "",
 ) -> Callable[[Loader], Loader]:
     """Register a function `(progress) -> Recording` under its own name (or `name`); the first line of its docstring is the summary.
 
@@ -62,6 +73,12 @@ def register_recording(
         Whether the loader was run on the original files.
     variant_of
         Of which recording it is another session or form; lists name only that one.
+    good_for
+        "score"; "ceiling", where there are no pictures; "table", where there are no responses.
+    bring
+        How its files come here, if not by `neurofit data get` alone.
+    options
+        Of the command line, without which a first score or ceiling is not what one wants.
     """
 
     def decorate(load: Loader) -> Loader:
@@ -76,6 +93,9 @@ def register_recording(
             citation=citation,
             verified=verified,
             variant_of=variant_of,
+            good_for=good_for,
+            bring=bring,
+            options=options,
         )
         RECORDINGS.register(key)(info)
         return load

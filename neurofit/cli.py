@@ -20,6 +20,7 @@ from neurofit.tables import err, out, recording_name, say_formula, say_layers, s
 from neurofit.terminal import find_device, load, make_model, of_brainscore, parse_window, progress, set_offline, writable, write_json
 
 if TYPE_CHECKING:
+    from neurofit.data_loaders.recordings import RecordingInfo
     from neurofit.models import ModelInfo
     from neurofit.registry import Registry
 
@@ -235,7 +236,8 @@ def describe(
             "published": recording.citation,
             "caution": recording.caution,
             "more like it": ", ".join(other for other in list_recordings() if describe_recording(other).variant_of == name),
-            "files": "here" if _is_here(name) else f"not here yet: neurofit data get {name}",
+            "files": "here" if _is_here(name) else f"not here yet: {recording.how_to_bring}",
+            "then": _say_use(recording),
         }
     else:
         info = model_info(name)
@@ -423,7 +425,18 @@ def _built_rows(name: str) -> dict[str, str]:
 def _is_here(name: str) -> bool:
     from neurofit.home import home
 
-    return any((home() / "recordings" / name).glob("*"))
+    return any(path.suffix != ".part" for path in (home() / "recordings" / name).glob("*"))
+
+
+def _say_use(recording: RecordingInfo) -> str:
+    """Return the command, or the function, that uses a registered recording."""
+    area = next((region for region in ("IT", "V4") if region in recording.regions), recording.regions[-1])
+    more = f" {recording.options}" if recording.options else ""
+    return {
+        "score": f"neurofit score --model rgc_tiny --recording {recording.name} --region {area}{more}",
+        "ceiling": f"neurofit ceiling --recording {recording.name} --region {area}{more}",
+        "table": f"neurofit.data_loaders.{recording.name}.load_solution_times() in Python; there is nothing to score",
+    }[recording.good_for]
 
 
 def _documented(kind: str) -> Registry[Any]:
