@@ -7,6 +7,7 @@ NEUROFIT_HOME and in a mirror, assemblies lie in a folder named by the recording
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,8 +73,9 @@ def load(name: str, file: RemoteFile, shown: Pictures, *, citation: str, units: 
     MachineError
         If a download fails or the disk is full.
     """
-    path, table, _ = fetch([(file, name), (shown.table, shown.name), (shown.archive, shown.name)], name=name, progress=progress)
-    return described(read_netcdf(path, pictures=table, name=name), shown, citation=citation, units=units)
+    files = [(file, name), (shown.table, shown.name), (shown.archive, shown.name)]
+    path, table, _ = fetch(files, name=name, progress=progress)
+    return described(read_netcdf(path, pictures=table, name=name, sha256=sha256_of(files)), shown, citation=citation, units=units)
 
 
 def fetch(files: Sequence[tuple[RemoteFile, str]], *, name: str, progress: Progress | None) -> list[Path]:
@@ -86,6 +88,11 @@ def fetch(files: Sequence[tuple[RemoteFile, str]], *, name: str, progress: Progr
     if progress:
         progress(f"fetching {name}", len(files), len(files))
     return paths
+
+
+def sha256_of(files: Sequence[tuple[RemoteFile, str]]) -> str:
+    """Return the hash of a recording of pinned files: of the hashes that they were found to have, so that none is read again."""
+    return hashlib.sha256(" ".join(file.fingerprint for file, _ in files).encode()).hexdigest()
 
 
 def described(recording: Recording, shown: Pictures, *, citation: str, units: str) -> Recording:

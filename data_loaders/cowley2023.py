@@ -75,6 +75,7 @@ def _register(session: str, facts: Session) -> None:
         citation="Cowley, Stan, Pillow & Smith (2023)",
         verified=session in VERIFIED,
         variant_of="cowley2023",
+        good_for="score" if facts["images"] else "ceiling",
     )(load)
 
 

@@ -27,7 +27,12 @@ TEXTURES = brainscore_files.pictures(
 )
 
 
-@register_recording(regions=("V1", "V2"), citation="Freeman, Ziemba, Heeger, Simoncelli & Movshon (2013)", verified=False)
+@register_recording(
+    regions=("V1", "V2"),
+    citation="Freeman, Ziemba, Heeger, Simoncelli & Movshon (2013)",
+    verified=False,
+    options="--bins 50:200:10 --layer all",  # models say which of their layers stand for V4 and IT only
+)
 def freemanziemba2013(progress: Progress | None = None) -> Recording:
     """102 V1 and 103 V2 units, 135 textures and noises of 4 degrees, 20 repetitions, 300 bins of 1 ms from 0 to 300 ms."""
     return brainscore_files.load("freemanziemba2013", PUBLIC, TEXTURES, citation=CITATION, units="spikes per bin", progress=progress)

@@ -18,7 +18,13 @@ TABLE = brainscore_files.assembly("dicarlo.Kar2019", sha1="147717ce397e11d56164d
 DECODERS = ("svm", "logistic")
 
 
-@register_recording(regions=("IT",), citation="Kar, Kubilius, Schmidt, Issa & DiCarlo (2019)", verified=False)
+@register_recording(
+    regions=("IT",),
+    citation="Kar, Kubilius, Schmidt, Issa & DiCarlo (2019)",
+    verified=False,
+    good_for="table",
+    bring=f"its address asks for credentials; put Brain-Score's {TABLE.name} into NEUROFIT_MIRROR/kar2019",
+)
 def kar2019(progress: Progress | None = None) -> Recording:
     """Object solution times of IT for 1,320 images: a table without responses, so nothing to score."""
     raise NeurofitError(

@@ -29,7 +29,7 @@ HVM = brainscore_files.pictures(
 )
 
 
-@register_recording(regions=("V4", "IT"), citation="Majaj, Hong, Solomon & DiCarlo (2015)", verified=False)
+@register_recording(regions=("V4", "IT"), citation="Majaj, Hong, Solomon & DiCarlo (2015)", verified=False, options="--bins 70:250:20")
 def majajhong2015(progress: Progress | None = None) -> Recording:
     """88 V4 and 168 IT sites, 3,200 HvM images, about 46 repetitions, 39 overlapping bins of 20 ms from -100 to 300 ms."""
     return brainscore_files.load("majajhong2015", TEMPORAL, HVM, citation=CITATION, units="normalised rate", progress=progress)

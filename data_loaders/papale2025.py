@@ -40,14 +40,21 @@ THINGS = brainscore_files.pictures(
 )
 
 
-@register_recording(regions=("V1", "V4", "IT"), citation="Papale, Wang, Self & Roelfsema (2025)", verified=False)
+@register_recording(
+    regions=("V1", "V4", "IT"),
+    citation="Papale, Wang, Self & Roelfsema (2025)",
+    verified=False,
+    good_for="ceiling",
+    bring="neurofit data get papale2025 brings the responses; the pictures are not public: who has Brain-Score's two files of them puts "
+    f"them into NEUROFIT_MIRROR/{THINGS.name} first, and can score",
+)
 def papale2025(progress: Progress | None = None) -> Recording:
     """2,048 V1, V4 and IT electrodes, 100 THINGS images, 30 repetitions, one bin of 70-170 ms; without pictures, for ceilings only."""
     files = [(TEST, "papale2025")]
     if mirrored(THINGS.table.name, dataset=THINGS.name):
         files += [(THINGS.table, THINGS.name), (THINGS.archive, THINGS.name)]
     path, *table = brainscore_files.fetch(files, name="papale2025", progress=progress)
-    recording = read_netcdf(path, pictures=table[0] if table else None, name="papale2025")
+    recording = read_netcdf(path, pictures=table[0] if table else None, name="papale2025", sha256=brainscore_files.sha256_of(files))
     return brainscore_files.described(_named(recording), THINGS, citation=CITATION, units="normalised rate")
 
 

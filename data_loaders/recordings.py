@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neurofit.assemblies import Recording, validate_structure
 from neurofit.data_loaders.formats import open_recording
+from neurofit.errors import NeurofitError
 from neurofit.registry import Registry
 
 Progress = Callable[[str, int, int], None]
@@ -26,6 +27,14 @@ class RecordingInfo:
     citation: str
     verified: bool = True
     variant_of: str = ""
+    good_for: str = "score"
+    bring: str = ""
+    options: str = ""
+
+    @property
+    def how_to_bring(self) -> str:
+        """What to do for its files to be here."""
+        return self.bring or f"neurofit data get {self.name}"
 
     @property
     def caution(self) -> str:
@@ -44,6 +53,9 @@ def register_recording(
     name: str | None = None,
     verified: bool = True,
     variant_of: str = "",
+    good_for: str = "score",
+    bring: str = "",
+    options: str = "",
 ) -> Callable[[Loader], Loader]:
     """Register a function `(progress) -> Recording` under its own name (or `name`); the first line of its docstring is the summary.
 
@@ -61,6 +73,12 @@ def register_recording(
         Whether the loader was run on the original files.
     variant_of
         Of which recording it is another session or form; lists name only that one.
+    good_for
+        "score"; "ceiling", where there are no pictures; "table", where there are no responses.
+    bring
+        How its files come here, if not by `neurofit data get` alone.
+    options
+        Of the command line, without which a first score or ceiling is not what one wants.
     """
 
     def decorate(load: Loader) -> Loader:
@@ -75,6 +93,9 @@ def register_recording(
             citation=citation,
             verified=verified,
             variant_of=variant_of,
+            good_for=good_for,
+            bring=bring,
+            options=options,
         )
         RECORDINGS.register(key)(info)
         return load
@@ -104,6 +125,7 @@ def load_recording(
     region: str | None = None,
     window: tuple[int, int] | None = None,
     pictures: str | Path | None = None,
+    time_bin: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Recording:
     """Return a recording by name or from a file; registered ones are built or downloaded on the first call, responses read when used.
@@ -116,6 +138,8 @@ def load_recording(
         Keep one area, and the bins inside (start, end) ms.
     pictures
         Of a file: a table, zip or folder of its pictures, if they are not beside it.
+    time_bin
+        Of a file with one bin that does not say when it is: (start, end) in ms from onset.
     progress
         Called with (what is being done, done, in all).
 
@@ -126,6 +150,11 @@ def load_recording(
     MachineError
         A download that fails, a full disk.
     """
-    recording = open_recording(name, pictures=pictures) if is_path(name) else RECORDINGS[str(name)].load(progress)
+    if is_path(name):
+        recording = open_recording(name, pictures=pictures, time_bin=time_bin)
+    elif time_bin is not None:
+        raise NeurofitError(f"time_bin is for a file that does not say when its only bin is; {name} is registered and does.")
+    else:
+        recording = RECORDINGS[str(name)].load(progress)
     validate_structure(recording)
     return recording.select(region=region, window=window)

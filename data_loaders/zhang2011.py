@@ -24,7 +24,7 @@ SHA256: dict[str, str] = json.loads(Path(__file__).with_suffix(".json").read_tex
 """File name -> its hash."""
 
 
-@register_recording(regions=("IT",), citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), PNAS 108(21)")
+@register_recording(regions=("IT",), citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), PNAS 108(21)", good_for="ceiling")
 def zhang2011(progress: Progress | None = None) -> Recording:
     """132 IT units, 21 conditions of 20 repetitions, 100 bins of 10 ms; no pictures, for ceilings only."""
     folder = Path()

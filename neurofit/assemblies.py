@@ -44,7 +44,7 @@ class Recording:
     simulated
         Whether the responses come from a program and not from a brain. Said in every output.
     sha256
-        Hash of the data, kept in results.
+        Hash of the data, with the pictures if there are any; kept in results.
     citation
         Where the recording was published.
     truth

@@ -20,6 +20,7 @@ from neurofit.tables import err, out, recording_name, say_formula, say_layers, s
 from neurofit.terminal import find_device, load, make_model, of_brainscore, parse_window, progress, set_offline, writable, write_json
 
 if TYPE_CHECKING:
+    from neurofit.data_loaders.recordings import RecordingInfo
     from neurofit.models import ModelInfo
     from neurofit.registry import Registry
 
@@ -57,6 +58,7 @@ def score(
     region: Annotated[str, typer.Option(help="Area: V4 or IT.")],
     recording: Annotated[str, typer.Option(help="Registered (neurofit list recordings), a path, or brainscore:BENCHMARK.")] = "hvm-sim",
     images: Annotated[str, typer.Option(help="Pictures of a path: a table, zip or folder.", show_default="beside it")] = "",
+    time_bin: cli_recordings.TimeBinOption = "",
     layer: Annotated[str, typer.Option(help="auto, all, or layer names joined by commas.")] = "auto",
     mapping: Annotated[str, typer.Option(help="pls, ridge, or pls,ridge for both.")] = "pls",
     time: Annotated[str, typer.Option(help="per-bin: a map for each time bin; fixed: one map for all.")] = "per-bin",
@@ -116,7 +118,7 @@ def score(
     network, origin = (None, "a model of Brain-Score") if theirs else make_model(model, weights=weights, seed=seed)
     device = find_device(device)
     with progress() as report:
-        whole = load(recording, report, pictures=images)
+        whole = load(recording, report, pictures=images, time_bin=time_bin)
         whole.stimuli.need_images()
         target = writable(Path(folder or f"neurofit-results/{model}_{region}_{whole.name}".replace(":", "-")))
         responses, selection = cli_recordings.select(
@@ -210,14 +212,16 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, p
 
 
 @app.command(epilog="Example: neurofit describe rgc_tiny")
-def describe(name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")]) -> None:
+def describe(
+    name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")], time_bin: cli_recordings.TimeBinOption = ""
+) -> None:
     """Describe a model or a recording."""
     from neurofit.data_loaders import describe_recording, list_recordings
     from neurofit.data_loaders.recordings import is_path
     from neurofit.models import list_models, model_info, model_options
 
     if is_path(name) and name not in list_models():
-        cli_recordings.describe_path(name)
+        cli_recordings.describe_path(name, time_bin=time_bin)
         return
     check_option("model or recording", name, [*list_models(), *list_recordings()])
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -232,7 +236,8 @@ def describe(name: Annotated[str, typer.Argument(help="A model, a recording, or 
             "published": recording.citation,
             "caution": recording.caution,
             "more like it": ", ".join(other for other in list_recordings() if describe_recording(other).variant_of == name),
-            "files": "here" if _is_here(name) else f"not here yet: neurofit data get {name}",
+            "files": "here" if _is_here(name) else f"not here yet: {recording.how_to_bring}",
+            "then": _say_use(recording),
         }
     else:
         info = model_info(name)
@@ -420,7 +425,18 @@ def _built_rows(name: str) -> dict[str, str]:
 def _is_here(name: str) -> bool:
     from neurofit.home import home
 
-    return any((home() / "recordings" / name).glob("*"))
+    return any(path.suffix != ".part" for path in (home() / "recordings" / name).glob("*"))
+
+
+def _say_use(recording: RecordingInfo) -> str:
+    """Return the command, or the function, that uses a registered recording."""
+    area = next((region for region in ("IT", "V4") if region in recording.regions), recording.regions[-1])
+    more = f" {recording.options}" if recording.options else ""
+    return {
+        "score": f"neurofit score --model rgc_tiny --recording {recording.name} --region {area}{more}",
+        "ceiling": f"neurofit ceiling --recording {recording.name} --region {area}{more}",
+        "table": f"neurofit.data_loaders.{recording.name}.load_solution_times() in Python; there is nothing to score",
+    }[recording.good_for]
 
 
 def _documented(kind: str) -> Registry[Any]:

@@ -11,12 +11,14 @@ from rich.table import Table
 
 from neurofit.errors import NeurofitError
 from neurofit.tables import err, out, recording_name, say_ceiling
-from neurofit.terminal import load, progress, set_offline, writable, write_json
+from neurofit.terminal import load, parse_window, progress, set_offline, writable, write_json
 
 if TYPE_CHECKING:
     from neurofit.assemblies import Recording
 
 FILES = "A file or folder: see docs/recordings.md."
+
+TimeBinOption = Annotated[str, typer.Option(help="When the one bin of a file is, if it does not say so.", metavar="START:END")]
 
 
 def select(
@@ -56,14 +58,14 @@ def select(
     return chosen, selection
 
 
-def describe_path(path: str) -> None:
+def describe_path(path: str, *, time_bin: str = "") -> None:
     """Print what a recording file holds, and how reliable each area is."""
     from neurofit.ceiling import reliabilities
     from neurofit.data_loaders.formats import find_format, open_recording
     from neurofit.selection import overlapping
     from neurofit.stimuli import NoImages
 
-    recording = open_recording(path)
+    recording = open_recording(path, time_bin=parse_window(time_bin, option="--time-bin"))
     counts = _repetitions(recording)
     bins = recording.time_bins
     (first, end), width = bins[0], bins[0][1] - bins[0][0]
@@ -109,13 +111,13 @@ def describe_path(path: str) -> None:
     out.print("[dim]reliability: of the mean over all bins, split halves, Spearman-Brown corrected.[/dim]")
 
 
-def check(path: Annotated[str, typer.Argument(help=FILES)]) -> None:
+def check(path: Annotated[str, typer.Argument(help=FILES)], time_bin: TimeBinOption = "") -> None:
     """List every fault of a recording with its position and repair; exits with 0 only if there is none."""
     from neurofit.assemblies import find_faults
     from neurofit.data_loaders.formats import open_recording
     from neurofit.stimuli import NoImages
 
-    recording = open_recording(path)
+    recording = open_recording(path, time_bin=parse_window(time_bin, option="--time-bin"))
     if isinstance(recording.stimuli.images, NoImages) and recording.stimuli.images.why:
         out.print(f"Note: no pictures, for ceilings only. {recording.stimuli.images.why}", markup=False, highlight=False, soft_wrap=True)
     faults = find_faults(recording)
@@ -135,6 +137,7 @@ def convert(
     target: Annotated[str, typer.Argument(metavar="OUT", help="NAME.nc or NAME.npz; pictures go into NAME.stimuli.zip beside it.")],
     layout: Annotated[str, typer.Option(help="Of netCDF: neurofit (a time bin lies together) or brainscore.")] = "neurofit",
     images: Annotated[str, typer.Option(help="Its pictures: a table, zip or folder.")] = "",
+    time_bin: TimeBinOption = "",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
 ) -> None:
     """Write a recording in another form."""
@@ -142,7 +145,7 @@ def convert(
 
     set_offline(offline)
     with progress() as report:
-        recording = load(source, report, pictures=images)
+        recording = load(source, report, pictures=images, time_bin=time_bin)
     write_recording(recording, target, layout=layout)
     out.print(f"Written: {target} and, beside it, {Path(target).stem}.stimuli.csv with the pictures.", soft_wrap=True)
 
@@ -150,6 +153,7 @@ def convert(
 def ceiling(
     recording: Annotated[str, typer.Option(help=f"Registered recording, or a path. {FILES}")],
     region: Annotated[str, typer.Option(help="Area.")],
+    time_bin: TimeBinOption = "",
     bins: Annotated[str, typer.Option(help="Other time bins, in ms.", metavar="START:END:WIDTH")] = "",
     subject: Annotated[str, typer.Option(help="Only this animal.")] = "",
     subregion: Annotated[str, typer.Option(help="Only this part of the area.")] = "",
@@ -171,7 +175,7 @@ def ceiling(
         raise NeurofitError(f"--halves is at least 1; got {halves}.")
     set_offline(offline)
     with progress() as report:
-        whole = load(recording, report)
+        whole = load(recording, report, time_bin=time_bin)
         target = writable(Path(folder or f"neurofit-results/ceiling_{region}_{whole.name}"))
         chosen, selection = select(
             whole,

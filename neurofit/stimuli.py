@@ -97,6 +97,26 @@ class StimulusSet:
         if isinstance(self.images, NoImages):
             self.images[0]
 
+    def pictures_sha256(self) -> str:
+        """Return the hash of which picture belongs to which id, in their order; empty without pictures.
+
+        Each picture is read once, and not decoded: of files, and of members of an archive, the bytes are hashed. So a folder and an
+        archive of the same files have the same hash, and one picture in two forms (PNG, JPEG) has two.
+
+        Raises
+        ------
+        NeurofitError
+            If a picture cannot be read; it is named.
+        """
+        if isinstance(self.images, NoImages):
+            return ""
+        whole = hashlib.sha256()
+        for row, stimulus in enumerate(self.ids):
+            content = _content(self.images, row)
+            whole.update(f"{stimulus} {len(content)} ".encode())
+            whole.update(content)
+        return whole.hexdigest()
+
     def only(self, rows: Sequence[int]) -> StimulusSet:
         """Return the stimuli at some positions."""
         return replace(self, table=self.table.iloc[list(rows)], images=_Reordered(self.images, np.asarray(rows)))
@@ -117,6 +137,16 @@ class _Reordered:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         return self.images[int(self.order[index])]
+
+
+def _content(images: ImageSource, row: int) -> bytes:
+    """Return the bytes of a picture's file, or, where it has none, its shape, type and values."""
+    if isinstance(images, _Reordered):
+        return _content(images.images, int(images.order[row]))
+    if isinstance(images, ImageFiles | ImageZip):
+        return images.content(row)
+    values = np.ascontiguousarray(images[row])
+    return f"{values.shape} {values.dtype} ".encode() + values.tobytes()
 
 
 @dataclass(frozen=True)
@@ -167,10 +197,14 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
+        return (decode_once if self.keep else decode_image)(self.content(index), name=str(self.paths[index]))
+
+    def content(self, index: int) -> bytes:
+        """Return the bytes of a picture's file."""
         path = self.paths[index]
         if not path.is_file():
             raise NeurofitError(f"Stimulus image {path} does not exist.")
-        return (decode_once if self.keep else decode_image)(path.read_bytes(), name=str(path))
+        return path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -185,6 +219,10 @@ class ImageZip:
         return len(self.names)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
+        return decode_once(self.content(index), name=f"{self.names[index]} in {self.path}")
+
+    def content(self, index: int) -> bytes:
+        """Return the bytes of a picture's file in the archive."""
         try:
             if not self._archive:
                 self._archive.append(zipfile.ZipFile(self.path))
@@ -193,12 +231,11 @@ class ImageZip:
                 raise NeurofitError(
                     f"Stimulus image {self.names[index]} in {self.path} would be {size / 1e6:.0f} MB, over {MAX_BYTES / 1e6:.0f}."
                 )
-            content = self._archive[0].read(self.names[index])
+            return self._archive[0].read(self.names[index])
         except KeyError:
             raise NeurofitError(f"Stimulus image {self.names[index]} is not in {self.path}.") from None
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:  # the last: a password
             raise NeurofitError(f"Cannot read {self.path} as a zip archive of stimuli: {str(error)[:160]}.") from error
-        return decode_once(content, name=f"{self.names[index]} in {self.path}")
 
 
 def decode_once(content: bytes, *, name: str) -> np.ndarray:

@@ -29,14 +29,14 @@ def set_offline(offline: bool) -> None:
         os.environ["NEUROFIT_OFFLINE"] = "1"
 
 
-def parse_window(text: str) -> tuple[int, int] | None:
+def parse_window(text: str, *, option: str = "--window") -> tuple[int, int] | None:
     """Return START:END in ms; None of an empty text."""
     if not text:
         return None
     try:
         start, end = (int(part) for part in text.split(":"))
     except ValueError:
-        raise NeurofitError(f"--window takes START:END in ms, as 70:260; got {text!r}.") from None
+        raise NeurofitError(f"{option} takes START:END in ms, as 70:260; got {text!r}.") from None
     return start, end
 
 
@@ -75,7 +75,7 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-def load(name: str, report: Report, *, pictures: str = "") -> Recording:
+def load(name: str, report: Report, *, pictures: str = "", time_bin: str = "") -> Recording:
     """Return a recording by name or path, with a bar for each thing that takes time."""
     from neurofit.data_loaders import load_recording
 
@@ -87,8 +87,10 @@ def load(name: str, report: Report, *, pictures: str = "") -> Recording:
         bars[what](done, total)
 
     if name.startswith("brainscore:"):
+        if time_bin:
+            raise NeurofitError(f"--time-bin is for a file that does not say when its only bin is; {name} does.")
         return of_brainscore("candidate").recording_of(name.partition(":")[2])  # type: ignore[no-any-return]
-    return load_recording(name, pictures=pictures or None, progress=show)
+    return load_recording(name, pictures=pictures or None, time_bin=parse_window(time_bin, option="--time-bin"), progress=show)
 
 
 def of_brainscore(module: str) -> Any:

@@ -310,6 +310,49 @@ def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     assert said in out
 
 
+@pytest.mark.parametrize(
+    ("name", "bring", "then"),
+    [
+        (
+            "majajhong2015",
+            "neurofit data get majajhong2015",
+            "score --model rgc_tiny --recording majajhong2015 --region IT --bins 70:250:20",
+        ),
+        (
+            "majajhong2015-static",
+            "neurofit data get majajhong2015-static",
+            "score --model rgc_tiny --recording majajhong2015-static --region IT",
+        ),
+        ("kar2019", "put Brain-Score's assy_dicarlo_Kar2019.nc into NEUROFIT_MIRROR/kar2019", "kar2019.load_solution_times() in Python"),
+        (
+            "papale2025",
+            "neurofit data get papale2025 brings the responses; the pictures are not",
+            "ceiling --recording papale2025 --region IT",
+        ),
+        ("freemanziemba2013", "neurofit data get freemanziemba2013", "--region V2 --bins 50:200:10 --layer all"),
+        ("zhang2011", "neurofit data get zhang2011", "neurofit ceiling --recording zhang2011 --region IT"),
+        ("cowley2023", "neurofit data get cowley2023", "score --model rgc_tiny --recording cowley2023 --region V4"),
+        ("cowley2023-201016", "neurofit data get cowley2023-201016", "neurofit ceiling --recording cowley2023-201016 --region V4"),
+        ("hvm-sim", "neurofit data get hvm-sim builds it, once; nothing is downloaded", "--recording hvm-sim --region IT"),
+    ],
+)
+def test_describe_says_the_next_step_where_data_are_not_here(neurofit: Any, own_home: Path, name: str, bring: str, then: str) -> None:
+    code, out, _ = neurofit("describe", name)
+    assert code == 0
+    told = " ".join(out.split())  # as if the lines were not folded
+    assert f"files not here yet: {bring}" in told or f"files not here yet: its address asks for credentials; {bring}" in told
+    assert then in told
+    assert ("neurofit data get" in told) == (name != "kar2019")
+
+
+def test_what_an_interrupted_download_left_is_not_taken_for_the_files(neurofit: Any, own_home: Path) -> None:
+    (own_home / "recordings" / "cowley2023").mkdir(parents=True)
+    (own_home / "recordings" / "cowley2023" / "responses_210325.npy.part").write_bytes(b"x")
+    assert "not here yet" in neurofit("describe", "cowley2023")[1]
+    (own_home / "recordings" / "cowley2023" / "responses_210325.npy").write_bytes(b"x")
+    assert "not here yet" not in neurofit("describe", "cowley2023")[1]
+
+
 @pytest.fixture
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))

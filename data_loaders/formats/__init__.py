@@ -1,6 +1,6 @@
 """Recordings from files, in the forms that people have them, told apart by content: `open_recording(PATH)`.
 
-netcdf.py   Brain-Score's assemblies and our own netCDF, read a block at a time
+netcdf.py   Brain-Score's assemblies and our own netCDF, read a block at a time; netcdf_axes.py says which axis is which
 arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
 raster.py   folders of the Neural Decoding Toolbox
 spikes.py   tables of spike times, CSV or Parquet
@@ -25,11 +25,12 @@ from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_pictures, raster, spikes
 from neurofit.data_loaders.formats.named import HDF5, Said, head_of, said_beside, short
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
-from neurofit.data_loaders.formats.pictures import HeldPictures, find_stimuli
+from neurofit.data_loaders.formats.pictures import HeldPictures, find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.home import atomic_file
 from neurofit.stimuli import NoImages, StimulusSet
+from neurofit.time_bins import TimeBin
 
 __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "read_netcdf", "write_netcdf", "write_recording"]
 
@@ -38,23 +39,25 @@ __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "rea
 class Format:
     """A form of recordings: what it is called, how it is recognised, how its responses are read (presentation neuroid time_bin).
 
-    `pictures` finds those of stimulus ids in the file itself, where the form may hold any.
+    `of_one_bin`: a file may hold a single bin and not say when it is, so that `read` takes `time_bin`. `pictures` finds those of stimulus
+    ids in the file itself, where the form may hold any.
     """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
-    read: Callable[[Path], xr.DataArray]
+    read: Callable[..., xr.DataArray]
+    of_one_bin: bool = False
     pictures: Callable[[Path, Said, list[str]], HeldPictures] | None = None
 
 
 FORMATS = (
     Format(name="NWB", recognises=nwb.recognises, read=nwb.read_nwb, pictures=nwb_pictures.held_in),
-    Format(name="netCDF", recognises=netcdf.recognises, read=lambda path: read_netcdf(path).responses),
+    Format(name="netCDF", recognises=netcdf.recognises, read=lambda path: read_netcdf(path).responses, of_one_bin=True),
     Format(name="raster folder", recognises=raster.recognises, read=raster.read_raster),
     Format(name="spike times", recognises=spikes.recognises, read=spikes.read_spikes),
-    Format(name="NumPy arrays", recognises=arrays.recognises_numpy, read=arrays.read_numpy),
-    Format(name="MATLAB", recognises=arrays.recognises_matlab, read=arrays.read_matlab),
-    Format(name="HDF5", recognises=arrays.recognises_hdf5, read=arrays.read_hdf5),
+    Format(name="NumPy arrays", recognises=arrays.recognises_numpy, read=arrays.read_numpy, of_one_bin=True),
+    Format(name="MATLAB", recognises=arrays.recognises_matlab, read=arrays.read_matlab, of_one_bin=True),
+    Format(name="HDF5", recognises=arrays.recognises_hdf5, read=arrays.read_hdf5, of_one_bin=True),
 )
 """In the order in which they are tried."""
 
@@ -88,7 +91,7 @@ def _recognises(form: Format, path: Path, head: bytes) -> bool:
         return False
 
 
-def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> Recording:
+def open_recording(path: str | Path, *, pictures: str | Path | None = None, time_bin: TimeBin | None = None) -> Recording:
     """Return the recording of a file or folder; netCDF is read when used, every other form at once.
 
     Parameters
@@ -97,6 +100,8 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> R
         A file or folder of one of `FORMATS`.
     pictures
         A table (.csv), zip or folder of its pictures; None: those beside it. Without any the recording is good for ceilings only.
+    time_bin
+        (start, end) in ms from onset of the only bin of a file that does not say when it is.
 
     Raises
     ------
@@ -105,10 +110,15 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> R
     """
     path, given = Path(path), None if pictures is None else Path(pictures)
     form = find_format(path)
+    if time_bin is not None and not form.of_one_bin:
+        forms = ", ".join(each.name for each in FORMATS if each.of_one_bin)
+        raise NeurofitError(f"time_bin is for a file with one bin that does not say when it is ({forms}); {path} is {form.name}.")
+    if time_bin is not None and not time_bin[0] < time_bin[1]:
+        raise NeurofitError(f"time_bin is (start, end) in ms from onset, the end after the start; got {time_bin}.")
     if form.name == "netCDF":
-        return read_netcdf(path, pictures=given)
+        return read_netcdf(path, pictures=given, time_bin=time_bin)
     try:
-        responses = form.read(path)
+        responses = form.read(path, time_bin=time_bin) if form.of_one_bin else form.read(path)
     except (NeurofitError, MachineError):
         raise
     except MemoryError as error:
@@ -119,7 +129,7 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None) -> R
     inside = partial(form.pictures, path, said) if form.pictures is not None else None
     degrees, duration = said.visual_degrees, said.duration_ms
     stimuli = find_stimuli(path, responses, given=given, inside=inside, visual_degrees=degrees, duration_ms=duration)
-    return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=_sha256(responses))
+    return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=with_pictures(_sha256(responses), stimuli))
 
 
 def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:

@@ -17,6 +17,7 @@ import xarray as xr
 from neurofit.data_loaders.formats.matlab import read_mat
 from neurofit.data_loaders.formats.named import HDF5, bytes_of, head_of, refuse_large, responses_from, said_beside
 from neurofit.errors import NeurofitError
+from neurofit.time_bins import TimeBin
 
 TABLES = {"stimuli": "stimulus", "neuroids": "neuroid", "presentations": "presentation", "time_bins": "time_bin"}
 """Name of a table -> the axis that it lies along."""
@@ -42,24 +43,25 @@ def recognises_hdf5(path: Path, head: bytes) -> bool:
     return head.startswith((HDF5, b"MATLAB 7.3"))
 
 
-def read_numpy(path: Path) -> xr.DataArray:
-    """Return the responses of a .npz, or of responses.npy with its tables."""
+def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
+    """Return the responses of a .npz, or of responses.npy with its tables; `time_bin` as of `open_recording`, here and below."""
+    said = said_beside(path, time_bin=time_bin)
     if zipfile.is_zipfile(path):
-        return responses_from(_npz(path), said_beside(path), source=str(path))
+        return responses_from(_npz(path), said, source=str(path))
     array = path / "responses.npy" if path.is_dir() else path
     tables = {dim: _columns(file) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
     if "presentation" in tables:
         tables.pop("stimulus", None)
-    return responses_from({"responses": _npy(array)}, said_beside(path), source=str(array), tables=tables)
+    return responses_from({"responses": _npy(array)}, said, source=str(array), tables=tables)
 
 
-def read_matlab(path: Path) -> xr.DataArray:
+def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
     arrays = {name: _squeezed(np.asarray(value)) for name, value in read_mat(path).items() if not isinstance(value, dict)}
-    return responses_from(arrays, said_beside(path), source=str(path))
+    return responses_from(arrays, said_beside(path, time_bin=time_bin), source=str(path))
 
 
-def read_hdf5(path: Path) -> xr.DataArray:
+def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of an HDF5 file; attributes `dims` of the responses, and arrays at the top or in one group."""
     import h5py
 
@@ -78,7 +80,7 @@ def read_hdf5(path: Path) -> xr.DataArray:
         for name, value in group.attrs.items():
             if name in ("region", "missing") and name not in arrays:
                 arrays[name] = np.asarray(value)
-    return responses_from(arrays, said_beside(path), source=str(path))
+    return responses_from(arrays, said_beside(path, time_bin=time_bin), source=str(path))
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from neurofit.errors import NeurofitError
+from neurofit.time_bins import TimeBin
 
 WORDS: Mapping[str, str] = {
     "image_id": "stimulus_id",
@@ -111,8 +112,15 @@ class Said:
     picture_axes: tuple[str, ...] | None = None
 
 
-def said_beside(path: Path) -> Said:
+def said_beside(path: Path, *, time_bin: TimeBin | None = None) -> Said:
     """Return what NAME.json beside a file (or in a folder) says; nothing, if there is none.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    time_bin
+        As the caller says, which goes before the file.
 
     Raises
     ------
@@ -120,8 +128,9 @@ def said_beside(path: Path) -> Said:
         If it is not a JSON object of the fields of `Said`.
     """
     beside = path / "recording.json" if path.is_dir() else path.with_suffix(".json")
+    told: dict[str, Any] = {} if time_bin is None else {"time_bin": time_bin}
     if not beside.is_file():
-        return Said()
+        return Said(**told)
     try:
         given: Any = json.loads(beside.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
@@ -134,7 +143,7 @@ def said_beside(path: Path) -> Said:
             raise ValueError(wrong[0])
         fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         fields |= {name: float(fields[name]) for name in ("missing", "visual_degrees", "duration_ms") if name in fields}
-        return Said(**fields)
+        return Said(**fields | told)
     except (OSError, ValueError, RecursionError) as error:
         raise NeurofitError(f"{beside} has to be a JSON object of {', '.join(Said.__dataclass_fields__)}: {error}.") from error
 
@@ -400,7 +409,7 @@ def _bin_coords(
         return {"time_bin_start": ("time_bin", np.array([said.time_bin[0]])), "time_bin_end": ("time_bin", np.array([said.time_bin[1]]))}
     raise NeurofitError(
         f"{source} does not say when its {sizes.get('time_bin', 1)} time bins are. Add time_bin_start and time_bin_end (ms from onset), "
-        'or {"time_bin": [50, 150]} in NAME.json beside the file for a single one.'
+        'or, for a single one, say --time-bin 50:150 or {"time_bin": [50, 150]} in NAME.json beside the file.'
     )
 
 

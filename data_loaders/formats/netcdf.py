@@ -1,11 +1,13 @@
 """Recordings as netCDF: Brain-Score's assemblies and our own, read a block at a time without Brain-Score, written whole or not at all.
 
-One variable of numbers, of any name, with flat coordinates. Ours is chunked so that a time bin lies together; Brain-Score's as its
-packaging writes it (one variable `data`, no MultiIndex).
+One variable of numbers, of any name, with flat coordinates; netcdf_axes.py says which axis is which. Ours is chunked so that a time bin
+lies together; Brain-Score's as its packaging writes it (one variable `data`, no MultiIndex).
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ from xarray.core import indexing
 
 from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.named import HDF5, WORDS, as_text, count_up, short
-from neurofit.data_loaders.formats.pictures import find_stimuli
+from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, said_beside, short
+from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, our_word
+from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import NeurofitError, check_option
 from neurofit.home import atomic_file, sha256_of
 from neurofit.stimuli import StimulusSet
+from neurofit.time_bins import TimeBin
 
 LAYOUTS = ("neurofit", "brainscore")
 CHUNK_BYTES = 2**22
@@ -39,20 +43,31 @@ def recognises(path: Path, head: bytes) -> bool:
 
 
 def read_netcdf(
-    path: str | Path, *, stimuli: StimulusSet | None = None, pictures: Path | None = None, name: str | None = None
+    path: str | Path,
+    *,
+    stimuli: StimulusSet | None = None,
+    pictures: Path | None = None,
+    time_bin: TimeBin | None = None,
+    name: str | None = None,
+    sha256: str | None = None,
 ) -> Recording:
     """Return the recording of a netCDF file; responses are read when a block of them is used.
 
     Parameters
     ----------
     path
-        netCDF4 (HDF5) or classic netCDF, in any order of presentation, neuroid and time_bin.
+        netCDF4 (HDF5) or classic netCDF, in any order of presentation, neuroid and time_bin, or without the last; NAME.json beside it
+        says what it does not, see `neurofit.data_loaders.formats.named.Said`.
     stimuli
         Its pictures; None: those beside the file, see `neurofit.data_loaders.formats.pictures.find_stimuli`.
     pictures
         Where these are, if not beside it.
+    time_bin
+        (start, end) in ms of its only bin, if neither the file nor NAME.json says it.
     name
         Of the recording; None: the file's attribute `identifier`, or its name.
+    sha256
+        Of the recording, where that of its files is known; None: the file, what is said of it and the pictures are read for it.
 
     Raises
     ------
@@ -60,9 +75,10 @@ def read_netcdf(
         If it is no netCDF, or its content no recording.
     """
     path = Path(path)
+    said = said_beside(path, time_bin=time_bin)
     try:
-        responses, attrs = _responses(path)
-        told = {key: float(attrs[key]) if key in attrs else None for key in ("visual_degrees", "duration_ms")}
+        responses, attrs = _responses(path, said)
+        told = {key: float(attrs[key]) if key in attrs else getattr(said, key) for key in ("visual_degrees", "duration_ms")}
     except NeurofitError:
         raise
     except Exception as error:  # the libraries below raise nearly anything on broken bytes
@@ -74,7 +90,7 @@ def read_netcdf(
         responses=responses,
         stimuli=stimuli,
         simulated=str(attrs.get("simulated", 0)).lower() in ("1", "true"),
-        sha256=sha256_of(path),
+        sha256=sha256 or with_pictures(_sha256(path, said), stimuli),
         citation=str(attrs.get("citation", "")),
     )
 
@@ -121,6 +137,12 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
                 written[:, :, position] = recording.block(position)
 
 
+def _sha256(path: Path, said: Said) -> str:
+    """Return the hash of a file, and of what is said of it, if anything is."""
+    own = sha256_of(path)
+    return own if said == Said() else hashlib.sha256(f"{own} {said}".encode()).hexdigest()
+
+
 def _attrs(recording: Recording, layout: str) -> dict[str, Any]:
     own = {"identifier": recording.name, "stimulus_set_identifier": recording.stimuli.name, "citation": recording.citation}
     if layout == "brainscore":
@@ -136,23 +158,23 @@ def _has_dimensions(path: Path) -> bool:
         return any(item.attrs.get("CLASS") == b"DIMENSION_SCALE" for item in file.values() if isinstance(item, h5py.Dataset))
 
 
-def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
+def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
     with open(path, "rb") as file:
         engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
     if engine == "h5netcdf":
         check_hdf5(path)
         _check_declared(path)
     with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
-        name = _variable(dataset, path)
+        name, dims = find_variable(dataset, said, path)
         variable = dataset[name]
         attrs = {**dataset.attrs, **variable.attrs}
-        coords = _coords(dataset, variable, path)
-        dims = tuple(str(dim) for dim in variable.dims)
+        coords = _coords(dataset, variable, dims, attrs, said, path)
         packed = {"scale_factor", "add_offset"} & set(variable.encoding)
         if engine == "scipy" or packed:
-            lazy: Any = variable.values
+            lazy: Any = variable.values if said.missing is None else np.where(variable.values == said.missing, np.nan, variable.values)
         else:
             fills = tuple(variable.encoding[key] for key in ("_FillValue", "missing_value") if key in variable.encoding)
+            fills += () if said.missing is None else (said.missing,)
             lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
     responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
     chunks = variable.encoding.get("chunksizes")
@@ -160,6 +182,8 @@ def _responses(path: Path) -> tuple[xr.DataArray, dict[str, Any]]:
     if not isinstance(lazy, np.ndarray) and "time_bin" in dims[1:] and not bins_apart:
         responses = by_time_bin(xr.Variable(DIMS, lazy), along=dims[0], multiple=chunks[0] if chunks else 1)
     kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
+    if said.units is not None:
+        kept.setdefault("units", said.units)
     array = xr.DataArray(responses, dims=DIMS, coords=coords, attrs=kept)  # not of a Variable: xarray 2022.3 would read it all
     array.encoding["together"] = "neuroid" if dims[0] == "neuroid" and not bins_apart else "time_bin"  # what lies together in the file
     return array, attrs
@@ -220,33 +244,33 @@ def _check_declared(path: Path) -> None:
                 raise NeurofitError(f"{path} declares {n_bytes / 1e9:,.1f} GB of {what}; a recording has at most {most / 1e9:.1f}.")
 
 
-def _variable(dataset: xr.Dataset, path: Path) -> str:
-    names = [str(n) for n, v in dataset.data_vars.items() if v.dtype.kind in "iuf" and {"presentation", "neuroid"} <= set(v.dims)]
-    if len(names) != 1:
-        found = ", ".join(f"{n} ({' '.join(map(str, v.dims))})" for n, v in dataset.data_vars.items()) or "none"
-        raise NeurofitError(f"{path} needs one variable of numbers over presentation, neuroid and time_bin; it has {found}.")
-    dims = set(map(str, dataset[names[0]].dims))
-    if dims - set(DIMS):
-        raise NeurofitError(f"{path}: dims must be {', '.join(DIMS)}; {names[0]} has {', '.join(sorted(dims))}.")
-    return names[0]
-
-
-def _coords(dataset: xr.Dataset, variable: xr.DataArray, path: Path) -> dict[str, Any]:
+def _coords(
+    dataset: xr.Dataset, variable: xr.DataArray, dims: tuple[str, ...], attrs: Mapping[str, Any], said: Said, path: Path
+) -> dict[str, Any]:
+    ours = dict(zip(variable.dims, dims, strict=True))
     coords: dict[str, Any] = {}
+    edges: dict[str, np.ndarray] = {}
     held = {**dataset.data_vars, **dataset.coords}
     for name, values in held.items():
-        own = WORDS.get(str(name), str(name)) if str(name) in ("image_id", "time_bin_stop", "animal") else str(name)
-        if own != name and own in held:
-            own = str(name)
-        if values.ndim == 1 and values.dims[0] in DIMS and name != variable.name and name not in DIMS:
-            coords[own] = (values.dims[0], as_text(values.values))
-        elif values.ndim == 0 and own in ("time_bin_start", "time_bin_end") and "time_bin" not in variable.dims:
-            coords[own] = ("time_bin", values.values[None])
+        own = our_word(str(name), held, said)
+        if values.ndim == 1 and values.dims[0] in ours and name != variable.name and own not in DIMS:
+            coords[own] = (ours[values.dims[0]], as_text(values.values))
+        if own in ("time_bin_start", "time_bin_end") and values.size == 1:
+            edges[own] = values.values
+    sizes = dict(zip(dims, variable.shape, strict=True))
+    for name, value in (("region", said.region), ("subject", said.subject)):
+        if name not in coords and value is not None:
+            coords[name] = ("neuroid", np.full(sizes["neuroid"], value))
+    only = only_bin(edges, attrs, said, n_bins=sizes.get("time_bin", 1), path=path)
+    if only is not None:
+        coords |= {name: ("time_bin", np.array([edge])) for name, edge in zip(("time_bin_start", "time_bin_end"), only, strict=True)}
     missing = [name for name in COORDS if name not in coords and name != "repetition"]
     if missing:
         raise NeurofitError(
             f"{path} lacks the coordinate{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(sorted(coords))}."
         )
+    if coords["stimulus_id"][0] != "presentation":  # whoever looks for pictures needs it there
+        raise NeurofitError(f"{path}: coordinate stimulus_id lies on {coords['stimulus_id'][0]}, it belongs on presentation.")
     for name in ("time_bin_start", "time_bin_end"):
         coords[name] = (coords[name][0], _whole(coords[name][1]))
     if "repetition" not in coords:

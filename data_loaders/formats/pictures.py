@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,6 +100,12 @@ def find_stimuli(
         visual_degrees=DEGREES if visual_degrees is None else float(visual_degrees),
         duration_ms=DURATION_MS if duration_ms is None else float(duration_ms),
     )
+
+
+def with_pictures(sha256: str, stimuli: StimulusSet) -> str:
+    """Return the hash of a recording from that of its data: with its pictures, if it has any."""
+    pictures = stimuli.pictures_sha256()
+    return hashlib.sha256(f"{sha256} {pictures}".encode()).hexdigest() if pictures else sha256
 
 
 def _places(recording: Path, given: Path | None) -> tuple[Path | None, Path | None]:

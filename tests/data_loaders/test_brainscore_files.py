@@ -21,6 +21,7 @@ from neurofit.data_loaders.brainscore_files import Pictures
 from neurofit.download import RemoteFile
 from neurofit.errors import NeurofitError
 from neurofit.selection import keep_stimuli, overlapping, rebin, where
+from neurofit.stimuli import StimulusSet
 
 N_STIMULI, N_REPETITIONS = 4, 3
 IDS = [hashlib.sha1(bytes([number])).hexdigest() for number in range(N_STIMULI)]  # Brain-Score's ids are SHA-1s of the pictures
@@ -107,6 +108,14 @@ def test_hvm_has_39_windows_that_overlap_and_every_second_one_does_not(mirror: P
     chosen = rebin(recording, [(start, start + 20) for start in range(70, 250, 20)])
     assert not overlapping(chosen.time_bins)
     np.testing.assert_array_equal(chosen.responses.values, values.transpose(1, 0, 2)[..., 17:35:2])
+
+
+def test_the_hash_of_pinned_files_is_of_their_hashes_so_that_none_is_read_for_it(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_hvm(mirror, monkeypatch, starts=[70, 90], width=20)
+    monkeypatch.setattr(StimulusSet, "pictures_sha256", None)
+    first = load_recording("majajhong2015").sha256
+    files = (majajhong2015.TEMPORAL, majajhong2015.HVM.table, majajhong2015.HVM.archive)
+    assert first == hashlib.sha256(" ".join(str(file.sha1) for file in files).encode()).hexdigest()
 
 
 def test_hvm_is_chosen_by_animal_subregion_and_variation(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:

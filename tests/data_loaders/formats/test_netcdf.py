@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from PIL import Image
 
 from neurofit.assemblies import Recording, validate_recording
 from neurofit.data_loaders import load_recording, open_recording, write_recording
@@ -233,3 +236,52 @@ def test_declared_sizes_are_refused_before_they_are_allocated(tmp_path: Path, n_
         file.create_variable("presentation", ("presentation",), dtype=dtype, chunks=(1000,))
     with pytest.raises(NeurofitError, match=said):
         open_recording(tmp_path / "r.nc")
+
+
+def with_folder_of_pictures(path: Path, grays: list[int]) -> Path:
+    """Write an assembly and its five pictures, each of one gray."""
+    path.parent.mkdir()
+    brainscore_assembly().to_netcdf(path, engine="h5netcdf")
+    folder = path.with_name("stimuli")
+    folder.mkdir()
+    for number, gray in enumerate(grays):
+        Image.fromarray(np.full((4, 4, 3), gray, np.uint8)).save(folder / f"id{number}.png")
+    return path
+
+
+def test_other_pictures_of_the_same_responses_are_another_recording(tmp_path: Path) -> None:
+    one = open_recording(with_folder_of_pictures(tmp_path / "one" / "r.nc", [0, 1, 2, 3, 4]))
+    same = open_recording(with_folder_of_pictures(tmp_path / "same" / "r.nc", [0, 1, 2, 3, 4]))
+    other = open_recording(with_folder_of_pictures(tmp_path / "other" / "r.nc", [0, 1, 2, 3, 5]))
+    swapped = open_recording(with_folder_of_pictures(tmp_path / "swapped" / "r.nc", [1, 0, 2, 3, 4]))
+    assert (tmp_path / "one" / "r.nc").read_bytes() == (tmp_path / "other" / "r.nc").read_bytes()
+    assert one.sha256 == same.sha256
+    assert len({one.sha256, other.sha256, swapped.sha256}) == 3
+    assert one.sha256 != open_recording(tmp_path / "one" / "r.nc", pictures=tmp_path / "other" / "stimuli").sha256
+    with zipfile.ZipFile(tmp_path / "zipped.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for picture in sorted((tmp_path / "one" / "stimuli").iterdir(), reverse=True):
+            archive.write(picture, picture.name)
+    assert open_recording(tmp_path / "one" / "r.nc", pictures=tmp_path / "zipped.zip").sha256 == one.sha256
+
+
+def test_without_pictures_the_hash_is_that_of_the_file_and_what_is_said_of_it(tmp_path: Path) -> None:
+    brainscore_assembly().to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    own = hashlib.sha256((tmp_path / "assy.nc").read_bytes()).hexdigest()
+    assert open_recording(tmp_path / "assy.nc").sha256 == own
+    (tmp_path / "assy.json").write_text('{"missing": 255}')
+    assert open_recording(tmp_path / "assy.nc").sha256 != own
+
+
+def test_each_picture_is_read_once_for_the_hash_and_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = with_folder_of_pictures(tmp_path / "one" / "r.nc", [0, 1, 2, 3, 4])
+    read: list[str] = []
+    original = Path.read_bytes
+
+    def spy(self: Path) -> bytes:
+        read.append(self.name)
+        return original(self)
+
+    monkeypatch.setattr(Path, "read_bytes", spy)
+    monkeypatch.setattr("neurofit.stimuli.decode_image", None)
+    open_recording(path)
+    assert sorted(name for name in read if name.endswith("png")) == [f"id{number}.png" for number in range(5)]
