@@ -44,6 +44,21 @@ def bins_of(time_bins: Any) -> list[TimeBin]:
     return bins
 
 
+def check_bins(bins: Sequence[TimeBin]) -> None:
+    """Refuse time bins that a model of Brain-Score cannot be asked for.
+
+    Raises
+    ------
+    NeurofitError
+        If they overlap, or begin before the stimulus.
+    """
+    if any(start < end for (_, end), (start, _) in pairwise(bins)) or bins[0][0] < 0:
+        raise NeurofitError(
+            f"Time bins of a Brain-Score model begin at 0 ms or later and do not overlap; got {str(list(bins[:3]))[1:-1]} ...\n"
+            "Ask for others: --bins START:END:WIDTH."
+        )
+
+
 def flat_coords(assembly: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
     """Return an assembly's coordinates, those inside MultiIndexes too: name -> (dim, values)."""
     coords: dict[str, tuple[str, np.ndarray]] = {}
@@ -129,7 +144,9 @@ def from_stimulus_set(
 def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
     """Return our stimuli as Brain-Score's, with all columns; pictures that are no files are written into NEUROFIT_HOME, once.
 
-    The identifier carries a hash of ids and pictures, since Brain-Score's caches know stimuli by their identifier alone.
+    So are files of equal names, from several folders: Brain-Score's screen keeps all in one. The identifier carries a hash of ids and
+    pictures, since Brain-Score's caches know stimuli by their identifier alone. A column `degrees` is left out, for Brain-Score takes
+    either that or the degrees that it is told.
     """
     stimuli.need_images()
     digest = hashlib.sha256()
@@ -137,8 +154,9 @@ def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
         digest.update(f"{stimulus} ".encode())
         digest.update(np.ascontiguousarray(stimuli.images[row]).tobytes())
     identifier = f"{stimuli.name}-{digest.hexdigest()[:12]}"
-    if isinstance(stimuli.images, ImageFiles):
-        paths = list(stimuli.images.paths)
+    files = stimuli.images.paths if isinstance(stimuli.images, ImageFiles) else []
+    if files and len({path.name for path in files}) == len(files):
+        paths = list(files)
     else:
         folder = home() / "brainscore" / "stimuli" / identifier
         if not folder.is_dir():
@@ -146,7 +164,7 @@ def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
                 for row in range(len(stimuli)):
                     Image.fromarray(stimuli.images[row]).save(temporary / f"{row:06d}.png")
         paths = [folder / f"{row:06d}.png" for row in range(len(stimuli))]
-    table = stimuli.table.reset_index(drop=True)
+    table = stimuli.table.reset_index(drop=True).drop(columns="degrees", errors="ignore")
     theirs = TheirStimulusSet(table if len(table.columns) > 1 else table.assign(row=np.arange(len(table))))
     theirs.identifier = identifier
     theirs.stimulus_paths = {stimulus: str(path) for stimulus, path in zip(stimuli.ids.tolist(), paths, strict=True)}
@@ -217,8 +235,7 @@ def from_features(assembly: xr.DataArray, *, model: str, region: str, stimulus_i
         values = values[..., None]
     else:
         bins = list(zip(coords["time_bin_start"][1].astype(int).tolist(), coords["time_bin_end"][1].astype(int).tolist(), strict=True))
-    if any(start < end for (_, end), (start, _) in pairwise(bins)) or bins[0][0] < 0:
-        raise NeurofitError(f"A model's time bins have to begin at 0 ms or later and must not overlap; got {bins[:3]} ...")
+    check_bins(bins)
     step = math.gcd(*(edge for pair in bins for edge in pair))
     blocks: dict[tuple[str, int], np.ndarray] = {}
     for position, (start, end) in enumerate(bins):

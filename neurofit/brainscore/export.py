@@ -45,7 +45,7 @@ def export(name: str, folder: str | Path) -> Path:
 
 
 def link(folder: str | Path, package: Path) -> list[Path]:
-    """Link every plugin of a submission folder into an installed brainscore_vision; return the links.
+    """Link every neurofit_NAME of a submission folder into an installed brainscore_vision; return the links.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def link(folder: str | Path, package: Path) -> list[Path]:
     NeurofitError
         If the folder holds no plugin, or the package cannot be written to, or has a folder of that name.
     """
-    plugins = sorted(path.parent for path in Path(folder).glob("models/*/__init__.py"))
+    plugins = sorted(path.parent for path in Path(folder).glob(f"models/{PREFIX}*/__init__.py"))
     if not plugins:
-        raise NeurofitError(f"{folder} holds no models/NAME/__init__.py: neurofit brainscore export writes such a folder.")
+        raise NeurofitError(f"{folder} holds no models/{PREFIX}NAME/__init__.py: neurofit brainscore export writes such a folder.")
     links = []
     for plugin in plugins:
         target = package / "models" / plugin.name
