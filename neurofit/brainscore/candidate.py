@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +11,21 @@ from typing import Any
 import brainscore_core.benchmarks
 import numpy as np
 import xarray as xr
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet as TheirStimulusSet
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.model_interface import BrainModel
 from brainscore_vision.utils import LazyLoad
 
 from neurofit.assemblies import Recording
 from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
-from neurofit.brainscore.conversion import bins_of, check_bins, flat_coords, from_assembly, from_features, to_stimulus_set
+from neurofit.brainscore.conversion import bins_of, check_bins, flat_coords, from_answers, from_assembly, to_stimulus_set
 from neurofit.brainscore.loading import find, loading
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.extract import Activations
 from neurofit.time_bins import TimeBin
+
+ANSWER_BYTES = 1e9
+"""Outputs of a model that are asked for at once; Brain-Score aligns them to time bins in float64, also those that are alike in all."""
 
 
 def recording_of(benchmark: Any) -> Recording:
@@ -84,13 +89,28 @@ def activations_of(candidate: BrainModel | str, recording: Recording, *, region:
     if isinstance(candidate, str):
         candidate = find("model", candidate)
     check_bins(recording.time_bins)
-    candidate.start_recording(region, time_bins=recording.time_bins)
     shown = place_on_screen(
         to_stimulus_set(recording.stimuli),
         target_visual_degrees=candidate.visual_degrees(),
         source_visual_degrees=recording.stimuli.visual_degrees,
     )
-    return from_features(candidate.look_at(shown), model=str(candidate.identifier), region=region, stimulus_ids=recording.stimuli.ids)
+    answers = _answers(candidate, shown, region=region, time_bins=recording.time_bins)
+    return from_answers(answers, model=str(candidate.identifier), region=region, stimulus_ids=recording.stimuli.ids)
+
+
+def _answers(
+    candidate: BrainModel, shown: TheirStimulusSet, *, region: str, time_bins: Sequence[TimeBin]
+) -> Iterator[tuple[Sequence[TimeBin], xr.DataArray]]:
+    """Yield what a model answers, in as many time bins at once as fit into `ANSWER_BYTES`; one nameless picture tells its size."""
+    probe = shown.iloc[:1].copy()
+    probe.identifier = None  # else caches would take it for the whole set
+    candidate.start_recording(region, time_bins=list(time_bins[:1]))
+    width = candidate.look_at(probe).sizes["neuroid"]
+    at_once = max(1, int(ANSWER_BYTES / (len(shown) * width * np.dtype(np.float64).itemsize)))
+    for first in range(0, len(time_bins), at_once):
+        asked = list(time_bins[first : first + at_once])
+        candidate.start_recording(region, time_bins=asked)
+        yield asked, candidate.look_at(shown)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -222,24 +222,43 @@ def from_features(assembly: xr.DataArray, *, model: str, region: str, stimulus_i
     NeurofitError
         If time bins overlap, or the stimuli are others or shown more than once.
     """
-    coords = flat_coords(assembly)
-    dims = [dim for dim in DIMS if dim in assembly.dims]
-    shown = _texts(coords["stimulus_id"][1])
-    if sorted(shown.tolist()) != sorted(stimulus_ids.tolist()):
-        raise NeurofitError(f"The outputs of {model} are not of the stimuli of the recording, each once.")
-    row_of = {stimulus: row for row, stimulus in enumerate(shown.tolist())}
-    rows = [row_of[stimulus] for stimulus in stimulus_ids.tolist()]
-    values = np.asarray(assembly.transpose(*dims).values, dtype=np.float32)[rows]
-    if "time_bin" not in dims:
-        bins = [(0, 1000)]
-        values = values[..., None]
-    else:
-        bins = list(zip(coords["time_bin_start"][1].astype(int).tolist(), coords["time_bin_end"][1].astype(int).tolist(), strict=True))
+    return from_answers([([(0, 1000)], assembly)], model=model, region=region, stimulus_ids=stimulus_ids)
+
+
+def from_answers(
+    answers: Iterable[tuple[Sequence[TimeBin], xr.DataArray]], *, model: str, region: str, stimulus_ids: np.ndarray
+) -> Activations:
+    """Return a model's outputs, asked for in parts, as activations: bins in which it answers alike share a block.
+
+    Parameters
+    ----------
+    answers
+        The bins that were asked for, and the outputs: `from_features`. An output without time bins stands for all of them.
+    model, region, stimulus_ids
+        As in `from_features`.
+    """
+    bins: list[TimeBin] = []
+    found: list[np.ndarray] = []
+    for asked, assembly in answers:
+        coords = flat_coords(assembly)
+        shown = _texts(coords["stimulus_id"][1])
+        if sorted(shown.tolist()) != sorted(stimulus_ids.tolist()):
+            raise NeurofitError(f"The outputs of {model} are not of the stimuli of the recording, each once.")
+        row_of = {stimulus: row for row, stimulus in enumerate(shown.tolist())}
+        rows = [row_of[stimulus] for stimulus in stimulus_ids.tolist()]
+        values = assembly.transpose(*(dim for dim in DIMS if dim in assembly.dims)).values
+        if "time_bin" in assembly.dims:
+            asked = [(int(coords["time_bin_start"][1][t]), int(coords["time_bin_end"][1][t])) for t in range(values.shape[2])]
+        else:
+            values = np.broadcast_to(values[..., None], (*values.shape, len(asked)))
+        for position, time_bin in enumerate(asked):
+            block = np.ascontiguousarray(values[rows, :, position], dtype=np.float32)
+            found.append(found[-1] if found and np.array_equal(found[-1], block) else block)
+            bins.append(time_bin)
     check_bins(bins)
     step = math.gcd(*(edge for pair in bins for edge in pair))
     blocks: dict[tuple[str, int], np.ndarray] = {}
-    for position, (start, end) in enumerate(bins):
-        block = np.ascontiguousarray(values[:, :, position])
+    for (start, end), block in zip(bins, found, strict=True):
         blocks |= {(region, timestep): block for timestep in range(start // step, end // step)}
     return Activations(
         model=model,

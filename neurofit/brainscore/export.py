@@ -13,6 +13,7 @@ import neurofit
 from neurofit.errors import NeurofitError
 from neurofit.home import atomic_directory
 from neurofit.models import model_info
+from neurofit.models.catalogue import WEIGHTS
 
 PREFIX = "neurofit_"
 
@@ -42,6 +43,12 @@ def export(name: str, folder: str | Path) -> Path:
             (temporary / path).parent.mkdir(exist_ok=True)
             (temporary / path).write_text(content, encoding="utf-8")
     return plugin
+
+
+def ships_weights(name: str) -> bool:
+    """Return whether a model's weights come with the package: others are not where Brain-Score runs the submission."""
+    info = model_info(name)
+    return info.has_weights and info.weights.parent == WEIGHTS
 
 
 def link(folder: str | Path, package: Path) -> list[Path]:

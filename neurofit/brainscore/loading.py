@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from brainscore_core.supported_data_standards.brainio.fetch import BotoFetcher
 
 from neurofit.brainscore.registration import register
 from neurofit.download import offline
-from neurofit.errors import MachineError, NeurofitError
+from neurofit.errors import MachineError, NeurofitError, unknown_name
 
 
 def find(kind: str, identifier: str) -> Any:
@@ -32,8 +33,8 @@ def find(kind: str, identifier: str) -> Any:
     except NeurofitError:
         raise
     except Exception as error:
-        if isinstance(error, AssertionError) and "registration" in str(error):
-            raise NeurofitError(f"Brain-Score has no {kind} {identifier!r}: {error}. Ours are called neurofit-NAME.") from error
+        if isinstance(error, AssertionError) and "No registrations found" in str(error):
+            raise unknown_name(f"{kind} of Brain-Score", identifier, _names(kind)) from error
         said = str(error).strip().partition("\n")[0]
         raise MachineError(f"Brain-Score cannot load the {kind} {identifier}: {type(error).__name__}: {said}") from error
 
@@ -56,6 +57,14 @@ def loading(kind: str, identifier: str) -> Iterator[None]:
         ) from error
     finally:
         BotoFetcher.download_boto = download
+
+
+def _names(kind: str) -> set[str]:
+    """Return the identifiers of all models or benchmarks: ours, and those that Brain-Score's search would find."""
+    registration = re.compile(rf"{kind}_registry\[['\"]([^'\"]+)['\"]\]")
+    plugins = (Path(brainscore_vision.__file__).parent / f"{kind}s").glob("[!._]*/__init__.py")
+    found = {name for plugin in plugins for name in registration.findall(plugin.read_text(encoding="utf-8"))}
+    return found | set(getattr(brainscore_vision, f"{kind}_registry"))
 
 
 def _refuse(fetcher: Any) -> None:

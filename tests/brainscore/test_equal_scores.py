@@ -49,8 +49,8 @@ class Candidate(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
         return 8
 
     def look_at(self, stimuli: Any, number_of_trials: int = 1) -> Any:
-        values = self.features(n_stimuli=len(stimuli), n_bins=len(self.bins))
         rows = [int(str(each).removeprefix("image")) for each in stimuli["stimulus_id"]]
+        values = self.features(n_stimuli=max(*rows, len(rows) - 1) + 1, n_bins=len(self.bins))
         neuroids: dict[str, Any] = {"neuroid_id": np.arange(values.shape[2]), "layer": ["features"] * values.shape[2]}
         return features_assembly(values[:, rows].transpose(1, 2, 0), stimuli, neuroids, self.bins)
 

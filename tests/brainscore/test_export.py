@@ -51,3 +51,10 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "package" / "models" / "neurofit_rgc_tiny").mkdir(parents=True)
     with pytest.raises(NeurofitError, match="no link of ours"):
         export.link(tmp_path, tmp_path / "package")
+
+
+def test_a_model_whose_weights_do_not_come_with_the_package_is_noted(tmp_path: Path) -> None:
+    shipped = CliRunner().invoke(app, ["brainscore", "export", str(tmp_path / "one"), "--model", "rgc_tiny"], catch_exceptions=False)
+    assert shipped.stderr == ""
+    random = CliRunner().invoke(app, ["brainscore", "export", str(tmp_path / "two"), "--model", "rgc_intermediate"], catch_exceptions=False)
+    assert "no weights of rgc_intermediate come with the package" in " ".join(random.stderr.split())
