@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neurofit.tables import out
+from neurofit.tables import err, out
 from neurofit.terminal import of_brainscore
 
 app = typer.Typer(no_args_is_help=True, help="Our models inside Brain-Score (pip install 'neurofit\\[brainscore]').")
@@ -20,6 +20,8 @@ def export(
 ) -> None:
     """Write a submission folder: a plugin that Brain-Score finds."""
     plugin = of_brainscore("export").export(model, folder)
+    if not of_brainscore("export").ships_weights(model):
+        err.print(f"Note: no weights of {model} come with the package; where there are none, the submission is scored with random ones.")
     out.print(f"Written: {plugin}. Zip {folder} and submit it, or try it here: neurofit brainscore link {folder}", soft_wrap=True)
 
 

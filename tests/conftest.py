@@ -43,6 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["NEUROFIT_HOME"] = kept or str(config.stash[_thrown_away])
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which fewer tests of Brain-Score passed than NEUROFIT_BRAINSCORE_TESTS says: left out is not passed."""
+    least = int(os.environ.get("NEUROFIT_BRAINSCORE_TESTS", "0"))
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    passed = sum("tests/brainscore/" in report.nodeid for report in reporter.stats.get("passed", ()))
+    if passed < least:
+        reporter.write_line(f"\n{passed} tests of tests/brainscore passed; NEUROFIT_BRAINSCORE_TESTS asks for {least}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Throw this run's home away."""
     if _thrown_away in config.stash:

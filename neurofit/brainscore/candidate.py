@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import brainscore_core.benchmarks
-import brainscore_vision
 import numpy as np
 import xarray as xr
+from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet as TheirStimulusSet
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.model_interface import BrainModel
+from brainscore_vision.utils import LazyLoad
 
 from neurofit.assemblies import Recording
-from neurofit.brainscore.conversion import bins_of, flat_coords, from_assembly, from_features, to_stimulus_set
-from neurofit.brainscore.registration import register
-from neurofit.errors import NeurofitError
+from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
+from neurofit.brainscore.conversion import bins_of, check_bins, flat_coords, from_answers, from_assembly, to_stimulus_set
+from neurofit.brainscore.loading import find, loading
+from neurofit.errors import MachineError, NeurofitError
 from neurofit.extract import Activations
 from neurofit.time_bins import TimeBin
+
+ANSWER_BYTES = 1e9
+"""Outputs of a model that are asked for at once; Brain-Score aligns them to time bins in float64, also those that are alike in all."""
 
 
 def recording_of(benchmark: Any) -> Recording:
@@ -26,25 +34,37 @@ def recording_of(benchmark: Any) -> Recording:
     Parameters
     ----------
     benchmark
-        A `NeuralBenchmark`, or its identifier. Its assembly is averaged; the single trials are those that its ceiling is made of.
+        A neural benchmark, or its identifier. Its assembly is averaged; the single trials are those that its ceiling is made of.
 
     Raises
     ------
     NeurofitError
-        If it holds no single trials.
+        If it is unknown or holds no single trials.
+    MachineError
+        If its files cannot be downloaded.
     """
     if isinstance(benchmark, str):
-        benchmark = _found("benchmark", benchmark)
-    trials = next((found for found in _assemblies(getattr(benchmark, "_ceiling_func", None)) if "repetition" in flat_coords(found)), None)
+        benchmark = find("benchmark", benchmark)
+    if isinstance(benchmark, TemporalPredictivityBenchmark):
+        return benchmark.recording
+    name = str(benchmark.identifier)
+    with loading("benchmark", name):
+        kept = _assemblies(getattr(benchmark, "_ceiling_func", None))
+    trials = next((found for found in kept if "repetition" in flat_coords(found)), None)
     if trials is None:
-        raise NeurofitError(f"{getattr(benchmark, 'identifier', benchmark)} holds no single trials.")
-    return from_assembly(trials, visual_degrees=float(getattr(benchmark, "_visual_degrees", 8.0)), name=str(benchmark.identifier))
+        raise NeurofitError(
+            f"{name} holds no single trials: what its ceiling is made of has no coordinate repetition. Nothing can be corrected for noise."
+        )
+    return from_assembly(trials, visual_degrees=float(getattr(benchmark, "_visual_degrees", 8.0)), name=name)
 
 
 def _assemblies(function: Any) -> list[xr.DataArray]:
-    """Return the assemblies that a function keeps."""
-    cells = getattr(function, "__closure__", None) or ()
-    return [cell.cell_contents for cell in cells if isinstance(cell.cell_contents, xr.DataArray)]
+    """Return the assemblies that a function keeps, loading those that Brain-Score loads only when they are used."""
+    kept = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    for lazy in (each for each in kept if isinstance(each, LazyLoad)):
+        lazy._ensure_loaded()
+    contents = [each.content if isinstance(each, LazyLoad) else each for each in kept]
+    return [each for each in contents if isinstance(each, xr.DataArray)]
 
 
 def activations_of(candidate: BrainModel | str, recording: Recording, *, region: str) -> Activations:
@@ -58,16 +78,39 @@ def activations_of(candidate: BrainModel | str, recording: Recording, *, region:
         Its pictures are placed on the model's screen, and its time bins asked for.
     region
         Which the model is recorded from.
+
+    Raises
+    ------
+    NeurofitError
+        If the model is unknown or does not answer in these time bins, or they overlap.
+    MachineError
+        If its files cannot be downloaded.
     """
     if isinstance(candidate, str):
-        candidate = _found("model", candidate)
-    candidate.start_recording(region, time_bins=recording.time_bins)
+        candidate = find("model", candidate)
+    check_bins(recording.time_bins)
     shown = place_on_screen(
         to_stimulus_set(recording.stimuli),
         target_visual_degrees=candidate.visual_degrees(),
         source_visual_degrees=recording.stimuli.visual_degrees,
     )
-    return from_features(candidate.look_at(shown), model=str(candidate.identifier), region=region, stimulus_ids=recording.stimuli.ids)
+    answers = _answers(candidate, shown, region=region, time_bins=recording.time_bins)
+    return from_answers(answers, model=str(candidate.identifier), region=region, stimulus_ids=recording.stimuli.ids)
+
+
+def _answers(
+    candidate: BrainModel, shown: TheirStimulusSet, *, region: str, time_bins: Sequence[TimeBin]
+) -> Iterator[tuple[Sequence[TimeBin], xr.DataArray]]:
+    """Yield what a model answers, in as many time bins at once as fit into `ANSWER_BYTES`; one nameless picture tells its size."""
+    probe = shown.iloc[:1].copy()
+    probe.identifier = None  # else caches would take it for the whole set
+    candidate.start_recording(region, time_bins=list(time_bins[:1]))
+    width = candidate.look_at(probe).sizes["neuroid"]
+    at_once = max(1, int(ANSWER_BYTES / (len(shown) * width * np.dtype(np.float64).itemsize)))
+    for first in range(0, len(time_bins), at_once):
+        asked = list(time_bins[first : first + at_once])
+        candidate.start_recording(region, time_bins=asked)
+        yield asked, candidate.look_at(shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +135,24 @@ class Scored:
 
 
 def score_benchmark(model: str, benchmark: str) -> Scored:
-    """Score a Brain-Score model on a Brain-Score benchmark, without the files that `brainscore_vision.score` leaves in its package."""
-    subject, test = _found("model", model), _found("benchmark", benchmark)
-    found = brainscore_core.benchmarks.score_benchmark(test, subject)
+    """Score a Brain-Score model on a Brain-Score benchmark, without the files that `brainscore_vision.score` leaves in its package.
+
+    What Brain-Score prints of the memory that it expects to need goes to stderr.
+
+    Raises
+    ------
+    NeurofitError
+        If one of them is unknown.
+    MachineError
+        If files cannot be downloaded, or Brain-Score expects that the memory does not suffice.
+    """
+    subject, test = find("model", model), find("benchmark", benchmark)
+    try:
+        with loading("benchmark", benchmark), redirect_stdout(sys.stderr):
+            found = brainscore_core.benchmarks.score_benchmark(test, subject)
+    except MemoryError as error:
+        said = str(error).partition("\n")[0].removeprefix("preallocate_memory: ")
+        raise MachineError(f"{model} on {benchmark}: {said}\nBRAINSCORE_SKIP_MEMORY_CHECK=1 tries it all the same.") from error
     curve = found.attrs.get("curve")
     values = np.atleast_1d(np.asarray(found.values, dtype=float))
     bins: list[TimeBin] = []
@@ -111,15 +169,6 @@ def score_benchmark(model: str, benchmark: str) -> Scored:
         ceiling=_mean(found.attrs.get("ceiling")),
         curve=tuple(zip(bins, values_in_time.tolist(), strict=True)) if bins else (),
     )
-
-
-def _found(kind: str, identifier: str) -> Any:
-    """Return a model or benchmark by identifier, ours included; Brain-Score's search fails with a bare assertion."""
-    register()
-    try:
-        return getattr(brainscore_vision, f"load_{kind}")(identifier)
-    except AssertionError as error:
-        raise NeurofitError(f"Brain-Score has no {kind} {identifier!r}: {error}. Ours are called neurofit-NAME.") from error
 
 
 def _mean(value: Any) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,21 @@ def bins_of(time_bins: Any) -> list[TimeBin]:
             raise NeurofitError(f"A time bin is half-open, start < end, in whole ms from onset; got {start}-{end}.")
         bins.append((int(start), int(end)))
     return bins
+
+
+def check_bins(bins: Sequence[TimeBin]) -> None:
+    """Refuse time bins that a model of Brain-Score cannot be asked for.
+
+    Raises
+    ------
+    NeurofitError
+        If they overlap, or begin before the stimulus.
+    """
+    if any(start < end for (_, end), (start, _) in pairwise(bins)) or bins[0][0] < 0:
+        raise NeurofitError(
+            f"Time bins of a Brain-Score model begin at 0 ms or later and do not overlap; got {str(list(bins[:3]))[1:-1]} ...\n"
+            "Ask for others: --bins START:END:WIDTH."
+        )
 
 
 def flat_coords(assembly: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
@@ -129,7 +144,9 @@ def from_stimulus_set(
 def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
     """Return our stimuli as Brain-Score's, with all columns; pictures that are no files are written into NEUROFIT_HOME, once.
 
-    The identifier carries a hash of ids and pictures, since Brain-Score's caches know stimuli by their identifier alone.
+    So are files of equal names, from several folders: Brain-Score's screen keeps all in one. The identifier carries a hash of ids and
+    pictures, since Brain-Score's caches know stimuli by their identifier alone. A column `degrees` is left out, for Brain-Score takes
+    either that or the degrees that it is told.
     """
     stimuli.need_images()
     digest = hashlib.sha256()
@@ -137,8 +154,9 @@ def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
         digest.update(f"{stimulus} ".encode())
         digest.update(np.ascontiguousarray(stimuli.images[row]).tobytes())
     identifier = f"{stimuli.name}-{digest.hexdigest()[:12]}"
-    if isinstance(stimuli.images, ImageFiles):
-        paths = list(stimuli.images.paths)
+    files = stimuli.images.paths if isinstance(stimuli.images, ImageFiles) else []
+    if files and len({path.name for path in files}) == len(files):
+        paths = list(files)
     else:
         folder = home() / "brainscore" / "stimuli" / identifier
         if not folder.is_dir():
@@ -146,7 +164,7 @@ def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
                 for row in range(len(stimuli)):
                     Image.fromarray(stimuli.images[row]).save(temporary / f"{row:06d}.png")
         paths = [folder / f"{row:06d}.png" for row in range(len(stimuli))]
-    table = stimuli.table.reset_index(drop=True)
+    table = stimuli.table.reset_index(drop=True).drop(columns="degrees", errors="ignore")
     theirs = TheirStimulusSet(table if len(table.columns) > 1 else table.assign(row=np.arange(len(table))))
     theirs.identifier = identifier
     theirs.stimulus_paths = {stimulus: str(path) for stimulus, path in zip(stimuli.ids.tolist(), paths, strict=True)}
@@ -204,25 +222,43 @@ def from_features(assembly: xr.DataArray, *, model: str, region: str, stimulus_i
     NeurofitError
         If time bins overlap, or the stimuli are others or shown more than once.
     """
-    coords = flat_coords(assembly)
-    dims = [dim for dim in DIMS if dim in assembly.dims]
-    shown = _texts(coords["stimulus_id"][1])
-    if sorted(shown.tolist()) != sorted(stimulus_ids.tolist()):
-        raise NeurofitError(f"The outputs of {model} are not of the stimuli of the recording, each once.")
-    row_of = {stimulus: row for row, stimulus in enumerate(shown.tolist())}
-    rows = [row_of[stimulus] for stimulus in stimulus_ids.tolist()]
-    values = np.asarray(assembly.transpose(*dims).values, dtype=np.float32)[rows]
-    if "time_bin" not in dims:
-        bins = [(0, 1000)]
-        values = values[..., None]
-    else:
-        bins = list(zip(coords["time_bin_start"][1].astype(int).tolist(), coords["time_bin_end"][1].astype(int).tolist(), strict=True))
-    if any(start < end for (_, end), (start, _) in pairwise(bins)) or bins[0][0] < 0:
-        raise NeurofitError(f"A model's time bins have to begin at 0 ms or later and must not overlap; got {bins[:3]} ...")
+    return from_answers([([(0, 1000)], assembly)], model=model, region=region, stimulus_ids=stimulus_ids)
+
+
+def from_answers(
+    answers: Iterable[tuple[Sequence[TimeBin], xr.DataArray]], *, model: str, region: str, stimulus_ids: np.ndarray
+) -> Activations:
+    """Return a model's outputs, asked for in parts, as activations: bins in which it answers alike share a block.
+
+    Parameters
+    ----------
+    answers
+        The bins that were asked for, and the outputs: `from_features`. An output without time bins stands for all of them.
+    model, region, stimulus_ids
+        As in `from_features`.
+    """
+    bins: list[TimeBin] = []
+    found: list[np.ndarray] = []
+    for asked, assembly in answers:
+        coords = flat_coords(assembly)
+        shown = _texts(coords["stimulus_id"][1])
+        if sorted(shown.tolist()) != sorted(stimulus_ids.tolist()):
+            raise NeurofitError(f"The outputs of {model} are not of the stimuli of the recording, each once.")
+        row_of = {stimulus: row for row, stimulus in enumerate(shown.tolist())}
+        rows = [row_of[stimulus] for stimulus in stimulus_ids.tolist()]
+        values = assembly.transpose(*(dim for dim in DIMS if dim in assembly.dims)).values
+        if "time_bin" in assembly.dims:
+            asked = [(int(coords["time_bin_start"][1][t]), int(coords["time_bin_end"][1][t])) for t in range(values.shape[2])]
+        else:
+            values = np.broadcast_to(values[..., None], (*values.shape, len(asked)))
+        for position, time_bin in enumerate(asked):
+            block = np.ascontiguousarray(values[rows, :, position], dtype=np.float32)
+            found.append(found[-1] if found and np.array_equal(found[-1], block) else block)
+            bins.append(time_bin)
+    check_bins(bins)
     step = math.gcd(*(edge for pair in bins for edge in pair))
     blocks: dict[tuple[str, int], np.ndarray] = {}
-    for position, (start, end) in enumerate(bins):
-        block = np.ascontiguousarray(values[:, :, position])
+    for (start, end), block in zip(bins, found, strict=True):
         blocks |= {(region, timestep): block for timestep in range(start // step, end // step)}
     return Activations(
         model=model,

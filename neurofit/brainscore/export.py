@@ -13,6 +13,7 @@ import neurofit
 from neurofit.errors import NeurofitError
 from neurofit.home import atomic_directory
 from neurofit.models import model_info
+from neurofit.models.catalogue import WEIGHTS
 
 PREFIX = "neurofit_"
 
@@ -44,8 +45,14 @@ def export(name: str, folder: str | Path) -> Path:
     return plugin
 
 
+def ships_weights(name: str) -> bool:
+    """Return whether a model's weights come with the package: others are not where Brain-Score runs the submission."""
+    info = model_info(name)
+    return info.has_weights and info.weights.parent == WEIGHTS
+
+
 def link(folder: str | Path, package: Path) -> list[Path]:
-    """Link every plugin of a submission folder into an installed brainscore_vision; return the links.
+    """Link every neurofit_NAME of a submission folder into an installed brainscore_vision; return the links.
 
     Parameters
     ----------
@@ -59,9 +66,9 @@ def link(folder: str | Path, package: Path) -> list[Path]:
     NeurofitError
         If the folder holds no plugin, or the package cannot be written to, or has a folder of that name.
     """
-    plugins = sorted(path.parent for path in Path(folder).glob("models/*/__init__.py"))
+    plugins = sorted(path.parent for path in Path(folder).glob(f"models/{PREFIX}*/__init__.py"))
     if not plugins:
-        raise NeurofitError(f"{folder} holds no models/NAME/__init__.py: neurofit brainscore export writes such a folder.")
+        raise NeurofitError(f"{folder} holds no models/{PREFIX}NAME/__init__.py: neurofit brainscore export writes such a folder.")
     links = []
     for plugin in plugins:
         target = package / "models" / plugin.name

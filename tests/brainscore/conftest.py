@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +37,111 @@ def brainscore_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("RESULTCACHING_HOME", "BRAINSCORE_HOME", "BRAINIO_HOME"):
             patch.setenv(name, str(folder / name.lower()))
         yield folder
+
+
+@pytest.fixture
+def installed() -> Iterator[Path]:
+    """Return the folder of the installed brainscore_vision, held by one test of one process at a time and left as it was."""
+    import fcntl
+
+    import brainscore_vision
+
+    from neurofit.brainscore import unregister
+
+    package = Path(brainscore_vision.__file__).parent
+    registries = [getattr(brainscore_vision, f"{kind}_registry") for kind in ("model", "benchmark", "data", "stimulus_set")]
+    held = os.open(package, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _clean(package)
+        unregister()
+        try:
+            yield package
+        finally:
+            _clean(package)
+            unregister()
+            for registry in registries:  # theirs stay: a plugin is imported, and so registered, only once
+                for name in [name for name in registry if "neurofit" in name]:
+                    del registry[name]
+            for name in [name for name in sys.modules if name.startswith("brainscore_vision.") and ".neurofit_" in name]:
+                del sys.modules[name]
+    finally:
+        os.close(held)
+
+
+def leftovers(package: Path) -> list[Path]:
+    """Return what tests and Brain-Score left of ours in the installed package and beside it."""
+    links = [path for path in package.glob("*/neurofit_*") if path.is_symlink()]
+    return links + list(package.parent.glob("conda_score--*neurofit*"))
+
+
+def _clean(package: Path) -> None:
+    for path in leftovers(package):
+        path.unlink()
+
+
+@pytest.fixture
+def left_in() -> Callable[[Path], list[Path]]:
+    """Return `leftovers`."""
+    return leftovers
+
+
+@pytest.fixture
+def lend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, Callable[[], Any]], None]]:
+    """Give Brain-Score a "model", "benchmark" or "data" set for one test, in the place of its own: kind, identifier, what makes it."""
+    import brainscore_vision
+
+    from neurofit.brainscore import unregister
+
+    unregister()
+    lent: set[tuple[str, str]] = set()
+    search = brainscore_vision.import_plugin
+    folders = {"model": "models", "benchmark": "benchmarks", "data": "data"}
+
+    def find(root: str, folder: str, identifier: str, **more: Any) -> None:
+        if (folder, identifier) not in lent:
+            search(root, folder, identifier, **more)
+
+    def give(kind: str, identifier: str, make: Callable[[], Any]) -> None:
+        with suppress(AssertionError):  # "No registrations found": it has none of that name
+            search("brainscore_vision", folders[kind], identifier)  # now, for an import later would take the place of what is lent
+        lent.add((folders[kind], identifier))
+        monkeypatch.setitem(getattr(brainscore_vision, f"{kind}_registry"), identifier, make)
+
+    monkeypatch.setattr(brainscore_vision, "import_plugin", find)
+    yield give
+    unregister()  # before `find` goes: it is what `register` keeps
+
+
+@pytest.fixture
+def lend_majajhong(
+    planted: Callable[..., Recording], lend: Callable[[str, str, Callable[[], Any]], None]
+) -> Callable[..., list[tuple[int, int]]]:
+    """Put a small recording of V4 and IT in the place of Brain-Score's: 20 ms windows every 10 ms from -10 ms, and one of 70-170 ms."""
+
+    def put(n_windows: int = 6, *, n_stimuli: int = 40) -> list[tuple[int, int]]:
+        from neurofit.brainscore import to_assembly
+
+        recording = planted(n_bins=n_windows, n_neuroids=8, n_stimuli=n_stimuli, n_repetitions=4)
+        windows = [(start, start + 20) for start in range(-10, 10 * n_windows - 10, 10)]
+        for name, shown in (("MajajHong2015.temporal.public", windows), ("MajajHong2015.public", [(70, 170)])):
+            responses = recording.responses.isel(time_bin=slice(len(shown))).assign_coords(
+                region=("neuroid", ["V4"] * 4 + ["IT"] * 4),
+                animal=("neuroid", ["Chabo", "Tito"] * 4),
+                time_bin_start=("time_bin", [start for start, _ in shown]),
+                time_bin_end=("time_bin", [end for _, end in shown]),
+            )
+            assembly = to_assembly(Recording(name=name, responses=responses, stimuli=recording.stimuli))
+            lend("data", name, lambda assembly=assembly: assembly)  # type: ignore[misc]
+        return windows
+
+    return put
+
+
+@pytest.fixture
+def majajhong(lend_majajhong: Callable[..., list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """Put `lend_majajhong` in its place and return its windows."""
+    return lend_majajhong()
 
 
 @pytest.fixture

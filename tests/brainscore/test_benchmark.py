@@ -125,7 +125,7 @@ def test_registered_names_load_in_this_process(registered: Recording) -> None:
     assert brainscore_vision.load_metric("pls") is not None  # theirs still load
 
 
-def test_unregistering_leaves_brainscore_as_it_was() -> None:
+def test_unregistering_leaves_brainscore_as_it_was(installed: Path) -> None:
     search, models = brainscore_vision.import_plugin, dict(brainscore_vision.model_registry)
     register()
     register()
@@ -137,11 +137,7 @@ def test_unregistering_leaves_brainscore_as_it_was() -> None:
     unregister()
 
 
-def test_brainscores_own_score_takes_the_registered_names(registered: Recording) -> None:
-    litter = Path(brainscore_vision.__file__).parent.parent / "conda_score--neurofit-rgc_tiny_neurofit-hvm-sim.IT.pkl"
-    try:
-        scored = brainscore_vision.score("neurofit-rgc_tiny", "neurofit-hvm-sim.IT")
-    finally:
-        litter.unlink(missing_ok=True)
+def test_brainscores_own_score_takes_the_registered_names(installed: Path, registered: Recording) -> None:
+    scored = brainscore_vision.score("neurofit-rgc_tiny", "neurofit-hvm-sim.IT")
     assert scored.dims == ()
     assert scored.attrs["benchmark_identifier"] == "neurofit-hvm-sim.IT"

@@ -86,6 +86,9 @@ def test_bins_arrive_in_four_forms(planted: Callable[..., Recording], form: str)
     seen = model.look_at(to_stimulus_set(planted(n_stimuli=2).stimuli))
     expected = tuples[:1] if form == "list of 0-d" else tuples
     assert seen["time_bin"].values.tolist() == expected
+    assert list(seen.indexes["time_bin"].names) == ["time_bin_start", "time_bin_end"]
+    assert {"stimulus_id", "object_name"} <= set(seen.indexes["presentation"].names)
+    assert {"neuroid_id", "region", "layer"} <= set(seen.indexes["neuroid"].names)
 
 
 def test_a_bin_outside_the_unroll_is_refused() -> None:

@@ -61,6 +61,11 @@ def test_a_score_is_printed_with_its_curve(recording: Recording, monkeypatch: py
 
 @pytest.mark.parametrize("option", ["--model", "--recording"])
 def test_an_unknown_identifier_is_said(option: str, recording: Recording) -> None:
-    known = {"--model": "timedecay_tiny", "--recording": "planted"} | {option: "brainscore:nothing"}
-    with pytest.raises(NeurofitError, match=f"Brain-Score has no {'model' if option == '--model' else 'benchmark'} 'nothing'"):
+    typed, meant = {
+        "--model": ("neurofit-timedecay_tinny", "neurofit-timedecay_tiny"),
+        "--recording": ("MajajHong2015public.IT-plz", "MajajHong2015public.IT-pls"),
+    }[option]
+    known = {"--model": "timedecay_tiny", "--recording": "planted"} | {option: f"brainscore:{typed}"}
+    kind = "model" if option == "--model" else "benchmark"
+    with pytest.raises(NeurofitError, match=rf"Unknown {kind} of Brain-Score '{typed}'\. Did you mean '{meant}'\?\nExisting: "):
         scored(*(part for pair in known.items() for part in pair))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import brainscore_vision
 import numpy as np
 import pytest
 import xarray as xr
@@ -50,8 +49,8 @@ class Candidate(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
         return 8
 
     def look_at(self, stimuli: Any, number_of_trials: int = 1) -> Any:
-        values = self.features(n_stimuli=len(stimuli), n_bins=len(self.bins))
         rows = [int(str(each).removeprefix("image")) for each in stimuli["stimulus_id"]]
+        values = self.features(n_stimuli=max(*rows, len(rows) - 1) + 1, n_bins=len(self.bins))
         neuroids: dict[str, Any] = {"neuroid_id": np.arange(values.shape[2]), "layer": ["features"] * values.shape[2]}
         return features_assembly(values[:, rows].transpose(1, 2, 0), stimuli, neuroids, self.bins)
 
@@ -123,28 +122,6 @@ def test_explained_variance_is_their_benchmarks_score(planted: Callable[..., Rec
     theirs = benchmark(Candidate(features))
     ours = ours_on(source, trials, time_mode="fixed", mapping="ridge", alphas=(1.0,))
     np.testing.assert_allclose(ours.curve.values[0], theirs.values, atol=TOLERANCE)
-
-
-@pytest.fixture
-def majajhong(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Put a small recording of V4 and IT in the place of Brain-Score's data: windows of 20 ms every 10 ms, as there; return them."""
-    recording = planted(n_bins=6, n_neuroids=8, n_stimuli=40, n_repetitions=4)
-    starts = np.arange(-10, 50, 10)
-    made: dict[str, Any] = {}
-    for name, bins in (("MajajHong2015.temporal.public", slice(None)), ("MajajHong2015.public", slice(1))):
-        responses = recording.responses.isel(time_bin=bins).assign_coords(
-            region=("neuroid", ["V4"] * 4 + ["IT"] * 4),
-            animal=("neuroid", ["Chabo", "Tito"] * 4),
-            time_bin_start=("time_bin", starts[bins]),
-            time_bin_end=("time_bin", starts[bins] + 20),
-        )
-        made[name] = to_assembly(Recording(name=name, responses=responses, stimuli=recording.stimuli))
-        monkeypatch.setitem(brainscore_vision.data_registry, name, lambda name=name: made[name])
-    search = brainscore_vision.import_plugin
-    monkeypatch.setattr(
-        brainscore_vision, "import_plugin", lambda root, kind, name, **more: None if name in made else search(root, kind, name, **more)
-    )
-    return [(int(start), int(start) + 20) for start in starts]
 
 
 @pytest.mark.parametrize("region", ["V4", "IT"])

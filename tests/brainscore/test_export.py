@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import brainscore_vision
@@ -10,23 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from neurofit.brainscore import export
-from neurofit.brainscore.registration import unregister
 from neurofit.cli import app
 from neurofit.errors import NeurofitError
-
-PACKAGE = Path(brainscore_vision.__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def as_installed() -> Iterator[None]:
-    """Let Brain-Score search for itself, and leave its package as it was."""
-    unregister()
-    before = {path.name for path in (PACKAGE / "models").iterdir()}
-    yield
-    export.unlink(PACKAGE)
-    brainscore_vision.model_registry.pop("neurofit-rgc_tiny", None)
-    assert {path.name for path in (PACKAGE / "models").iterdir()} == before
-    assert not list(PACKAGE.parent.glob("conda_score--neurofit-*"))
 
 
 def run(*arguments: str) -> str:
@@ -35,7 +19,7 @@ def run(*arguments: str) -> str:
     return done.output
 
 
-def test_a_linked_submission_is_found_and_an_unlinked_one_is_not(tmp_path: Path) -> None:
+def test_a_linked_submission_is_found_and_an_unlinked_one_is_not(installed: Path, tmp_path: Path) -> None:
     assert "Written: " in run("export", str(tmp_path), "--model", "rgc_tiny")
     with pytest.raises(AssertionError, match="No registrations found for neurofit-rgc_tiny"):
         brainscore_vision.load_model("neurofit-rgc_tiny")
@@ -62,8 +46,15 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     export.export("rgc_tiny", tmp_path)
     with pytest.raises(NeurofitError, match="exists already"):
         export.export("rgc_tiny", tmp_path)
-    with pytest.raises(NeurofitError, match="holds no models/NAME"):
-        export.link(tmp_path / "models", PACKAGE)
+    with pytest.raises(NeurofitError, match="holds no models/neurofit_NAME"):
+        export.link(tmp_path / "models", tmp_path / "package")
     (tmp_path / "package" / "models" / "neurofit_rgc_tiny").mkdir(parents=True)
     with pytest.raises(NeurofitError, match="no link of ours"):
         export.link(tmp_path, tmp_path / "package")
+
+
+def test_a_model_whose_weights_do_not_come_with_the_package_is_noted(tmp_path: Path) -> None:
+    shipped = CliRunner().invoke(app, ["brainscore", "export", str(tmp_path / "one"), "--model", "rgc_tiny"], catch_exceptions=False)
+    assert shipped.stderr == ""
+    random = CliRunner().invoke(app, ["brainscore", "export", str(tmp_path / "two"), "--model", "rgc_intermediate"], catch_exceptions=False)
+    assert "no weights of rgc_intermediate come with the package" in " ".join(random.stderr.split())
