@@ -40,6 +40,13 @@ class ImageSource(Protocol):
     def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
+@runtime_checkable
+class HasContent(Protocol):
+    """An image source that gives the bytes of picture number i as they are stored: what its hash is of."""
+
+    def content(self, index: int, /) -> bytes: ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
 class StimulusSet:
     """The stimuli of a recording.
@@ -143,7 +150,7 @@ def _content(images: ImageSource, row: int) -> bytes:
     """Return the bytes of a picture's file, or, where it has none, its shape, type and values."""
     if isinstance(images, _Reordered):
         return _content(images.images, int(images.order[row]))
-    if isinstance(images, ImageFiles | ImageZip):
+    if isinstance(images, HasContent):
         return images.content(row)
     values = np.ascontiguousarray(images[row])
     return f"{values.shape} {values.dtype} ".encode() + values.tobytes()

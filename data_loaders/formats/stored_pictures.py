@@ -65,6 +65,13 @@ class StoredImages:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def content(self, index: int, /) -> bytes:
+        """Return the bytes of a picture; of one that cannot be read its fault, which is raised when the picture is asked for."""
+        try:
+            return self[index].tobytes()
+        except NeurofitError as error:
+            return str(error).encode()
+
     def __getitem__(self, index: int, /) -> np.ndarray:
         picture = self.pictures[index]
         try:
