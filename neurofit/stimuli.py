@@ -44,7 +44,9 @@ class ImageSource(Protocol):
 class HasContent(Protocol):
     """An image source that gives the bytes of picture number i as they are stored: what its hash is of."""
 
-    def content(self, index: int, /) -> bytes: ...
+    def content(self, index: int, /) -> bytes:
+        """Return them."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
