@@ -7,23 +7,39 @@ Correlations are averaged before the Spearman-Brown correction, which is concave
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from neurofit.assemblies import Recording
-from neurofit.errors import NeurofitError
-from neurofit.metrics import TrialSets, nanmean, nanmedian, pearson, percentile_interval, spearman_brown, split_halves
+from neurofit.errors import MachineError, NeurofitError, check_option
+from neurofit.metrics import (
+    PooledHalves,
+    TrialSets,
+    draw,
+    moves_of_the_median,
+    nanmean,
+    nanmedian,
+    pearson,
+    percentile_interval,
+    spearman_brown,
+    split_halves,
+)
 from neurofit.selection import keep_neuroids, over_all_bins, rebin
 
 BLOCK_BYTES = 2**28
 """Responses that are held at a time."""
 
 FORMULA = "reliability = SB(mean r of two trial halves), SB(r) = 2 r / (1 + r), median over neuroids"
+
+BOOTSTRAPPED = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
+"""What an interval may be over, and how it is called."""
 
 Progress = Callable[[int, int], None]
 
@@ -34,6 +50,7 @@ def ceiling(
     n_halves: int = 10,
     seed: int = 0,
     n_bootstraps: int = 1000,
+    bootstrap_over: str = "both",
     interval: float = 0.95,
     progress: Progress | None = None,
 ) -> xr.Dataset:
@@ -47,7 +64,10 @@ def ceiling(
     n_halves, seed
         Random splits of the trials of each stimulus in two, and their seed.
     n_bootstraps, interval
-        Bootstraps over neuroids, and the share of them that the interval holds.
+        Bootstraps, and the share of them that the interval holds.
+    bootstrap_over
+        "neuroids", "stimuli" or "both": what is drawn, with replacement. Stimuli are drawn from the means of the halves, while their
+        block is at hand; see `neurofit.metrics.resampled_halves`.
     progress
         Called with (blocks done, in all).
 
@@ -55,24 +75,32 @@ def ceiling(
     -------
     Dataset
         `reliability` (neuroid time_bin), NaN where a neuroid lacks a half of too many stimuli; `curve`, `curve_low`, `curve_high`
-        and `n_neuroids` (time_bin); `r_halves` (half neuroid time_bin), not corrected.
+        and `n_neuroids` (time_bin); `r_halves` (half neuroid time_bin), not corrected. Where stimuli are drawn, `reliability_low` and
+        `reliability_high` (neuroid time_bin): the interval of each neuroid over them.
 
     Raises
     ------
     NeurofitError
-        If a stimulus has one repetition only.
+        If a stimulus has one repetition only, or `bootstrap_over` is unknown.
+    MachineError
+        If samples of the stimuli that do not fit into memory do not fit on the disk either.
     """
+    check_option("bootstrap_over", bootstrap_over, BOOTSTRAPPED)
     responses = recording.responses
     rows = recording.stimulus_rows
     sets = TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=seed))
     r = np.full((n_halves, *responses.shape[1:]), np.nan)
-    blocks = list(_blocks(recording, n_halves))
+    times = _draw_stimuli(int(rows.max()) + 1, n_bootstraps if bootstrap_over != "neuroids" else 0, seed=seed)
+    samples = _room((responses.shape[2], len(times), responses.shape[1]))
+    blocks = list(_blocks(recording, len(times)))
     for number, (neuroids, bins) in enumerate(blocks):
         held = np.asarray(responses.isel(neuroid=neuroids, time_bin=bins).values, dtype=np.float32)
-        r[:, neuroids, bins] = _halves_agree(sets, held.reshape(len(held), -1)).reshape(n_halves, *held.shape[1:])
+        found, sampled = _halves_agree(sets, held.reshape(len(held), -1), times)
+        r[:, neuroids, bins] = found.reshape(n_halves, *held.shape[1:])
+        samples[bins, :, neuroids] = sampled.reshape(len(times), *held.shape[1:]).transpose(2, 0, 1)
         if progress:
             progress(number + 1, len(blocks))
-    return _summarised(recording, r, seed=seed, n_bootstraps=n_bootstraps, interval=interval)
+    return _summarised(recording, r, samples, seed=seed, n_bootstraps=n_bootstraps, bootstrap_over=bootstrap_over, interval=interval)
 
 
 def reliabilities(recording: Recording, *, n_halves: int = 10, seed: int = 0) -> Float[np.ndarray, " neuroid"]:
@@ -80,7 +108,7 @@ def reliabilities(recording: Recording, *, n_halves: int = 10, seed: int = 0) ->
     bins = recording.time_bins
     adjacent = all(end == start for (_, end), (start, _) in pairwise(bins))
     whole = rebin(recording, [(bins[0][0], bins[-1][1])]) if adjacent else over_all_bins(recording)
-    return np.asarray(ceiling(whole, n_halves=n_halves, seed=seed, n_bootstraps=1).reliability.values[:, 0])
+    return np.asarray(ceiling(whole, n_halves=n_halves, seed=seed, n_bootstraps=1, bootstrap_over="neuroids").reliability.values[:, 0])
 
 
 def keep_reliable(recording: Recording, least: float, *, n_halves: int = 10, seed: int = 0) -> tuple[Recording, int]:
@@ -101,10 +129,10 @@ def keep_reliable(recording: Recording, least: float, *, n_halves: int = 10, see
     return keep_neuroids(recording, kept), int((~kept).sum())
 
 
-def _blocks(recording: Recording, n_halves: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(recording: Recording, n_draws: int) -> Iterator[tuple[slice, slice]]:
     """Yield (neuroids, time bins) that lie together in the file: neuroid by neuroid, or bin by bin."""
     n_presentations, n_neuroids, n_bins = recording.responses.shape
-    one = 4 * n_presentations
+    one = 4 * n_presentations + 8 * n_draws
     if recording.responses.encoding.get("together") == "neuroid":
         step = max(1, BLOCK_BYTES // (one * n_bins))
         for begin in range(0, n_neuroids, step):
@@ -115,10 +143,41 @@ def _blocks(recording: Recording, n_halves: int) -> Iterator[tuple[slice, slice]
             yield slice(0, n_neuroids), slice(begin, min(begin + step, n_bins))
 
 
-def _halves_agree(sets: TrialSets, trials: Float[np.ndarray, "presentation neuroid"]) -> Float[np.ndarray, "half neuroid"]:
-    """Return the correlation over stimuli of both halves; stimuli that a half of a neuroid lacks are left out for it."""
+def _draw_stimuli(n_stimuli: int, n_draws: int, *, seed: int) -> Int[np.ndarray, "draw stimulus"]:
+    """Return how often each stimulus occurs in each sample; the same samples serve all neuroids and bins."""
+    rng = np.random.default_rng((seed, 1))
+    times = np.zeros((n_draws, n_stimuli), dtype=np.int32)
+    for row in times:
+        row[:] = np.bincount(rng.integers(n_stimuli, size=n_stimuli), minlength=n_stimuli)
+    return times
+
+
+def _room(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array in memory, or, if it is larger than a block, in a temporary file that goes with it."""
+    n_bytes = 8 * int(np.prod(shape))
+    if n_bytes <= BLOCK_BYTES:
+        return np.empty(shape)
+    if shutil.disk_usage(tempfile.gettempdir()).free < n_bytes:
+        raise MachineError(
+            f"Samples of the stimuli take {n_bytes / 1e9:.1f} GB, for which {tempfile.gettempdir()} has no room.\n"
+            "Set TMPDIR to a folder on a larger disk, or draw neuroids only."
+        )
+    with tempfile.TemporaryFile() as file:  # the map holds it open
+        return np.memmap(file, dtype=np.float64, mode="w+", shape=shape)
+
+
+def _halves_agree(
+    sets: TrialSets, trials: Float[np.ndarray, "presentation neuroid"], times: Int[np.ndarray, "draw stimulus"]
+) -> tuple[Float[np.ndarray, "half neuroid"], Float[np.ndarray, "draw neuroid"]]:
+    """Return the correlation over stimuli of both halves, and its mean over halves in samples of the stimuli.
+
+    Stimuli that a half of a neuroid lacks are left out for it.
+    """
+    n_stimuli = int(sets.stimulus_rows.max()) + 1
     r = np.full((sets.n_halves, trials.shape[1]), np.nan)
-    at_once = max(1, BLOCK_BYTES // (8 * (2 * sets.n_halves + 1) * (int(sets.stimulus_rows.max()) + 1)))
+    sampled = np.full((len(times), trials.shape[1]), np.nan)
+    once = np.ones((1, n_stimuli), dtype=times.dtype)
+    at_once = max(1, BLOCK_BYTES // (8 * ((2 * sets.n_halves + 1) * n_stimuli + len(times))))
     for begin in range(0, trials.shape[1], at_once):
         columns = slice(begin, begin + at_once)
         first, second = np.split(sets.means(trials[:, columns])[1:], 2)
@@ -129,19 +188,38 @@ def _halves_agree(sets: TrialSets, trials: Float[np.ndarray, "presentation neuro
             there = ~gaps[half, :, column]
             if there.sum() > 2:
                 r[half, begin + column] = pearson(first[half, there, column, None], second[half, there, column, None])[0]
-    return r
+        if len(times):
+            pooled = PooledHalves.of(first, second)
+            sampled[:, columns] = nanmean(r[:, columns], axis=0) + pooled.correlation(times) - pooled.correlation(once)
+    return r, sampled
 
 
-def _summarised(recording: Recording, r: np.ndarray, *, seed: int, n_bootstraps: int, interval: float) -> xr.Dataset:
+def _summarised(
+    recording: Recording, r: np.ndarray, samples: np.ndarray, *, seed: int, n_bootstraps: int, bootstrap_over: str, interval: float
+) -> xr.Dataset:
     responses = recording.responses
-    reliability = spearman_brown(nanmean(r, axis=0))
-    rng = np.random.default_rng(seed)
-    draws = np.stack([nanmedian(reliability[rng.integers(len(reliability), size=len(reliability))], axis=0) for _ in range(n_bootstraps)])
-    low, high = percentile_interval(draws, interval=interval)
+    mean_r = nanmean(r, axis=0)
+    reliability = spearman_brown(mean_r)
+    draws = draw(len(mean_r), n_bootstraps=n_bootstraps, seed=seed)
+    if bootstrap_over == "stimuli":
+        draws = np.broadcast_to(np.arange(len(mean_r)), draws.shape)
+    moves = np.zeros((n_bootstraps, mean_r.shape[1]))
+    own: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
+    if bootstrap_over != "neuroids":
+        bounds = np.full((2, *mean_r.shape), np.nan)
+        for position, drawn in enumerate(samples):
+            moves[:, position] = moves_of_the_median(drawn, mean_r[:, position], neuroids_are_drawn=bootstrap_over == "both")
+            bounds[..., position] = spearman_brown(np.quantile(drawn, [(1 - interval) / 2, (1 + interval) / 2], axis=0))
+        own = {f"reliability_{side}": (("neuroid", "time_bin"), bound) for side, bound in zip(("low", "high"), bounds, strict=True)}
+    curves = [
+        nanmedian(spearman_brown(np.minimum(mean_r[neuroids] + moved, 1.0)), axis=0) for neuroids, moved in zip(draws, moves, strict=True)
+    ]
+    low, high = percentile_interval(np.stack(curves), interval=interval)
     coords = {str(name): (coord.dims, coord.values) for name, coord in responses.coords.items() if "presentation" not in coord.dims}
     return xr.Dataset(
         {
             "reliability": (("neuroid", "time_bin"), reliability),
+            **own,
             "r_halves": (("half", "neuroid", "time_bin"), r),
             "curve": ("time_bin", nanmedian(reliability, axis=0)),
             "curve_low": ("time_bin", low),
@@ -157,7 +235,7 @@ def _summarised(recording: Recording, r: np.ndarray, *, seed: int, n_bootstraps:
             "formula": FORMULA,
             "n_halves": len(r),
             "seed": seed,
-            "interval": f"{interval:.0%}, {n_bootstraps} bootstraps over neuroids",
+            "interval": f"{interval:.0%}, {n_bootstraps} bootstraps over {BOOTSTRAPPED[bootstrap_over]}",
         },
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, check_option
 from neurofit.tables import err, out, recording_name, say_ceiling
 from neurofit.terminal import load, parse_window, progress, set_offline, writable, write_json
 
@@ -160,19 +160,21 @@ def ceiling(
     stimuli: Annotated[str, typer.Option(help="COLUMN=VALUE,VALUE of the stimuli, or a file of ids.")] = "",
     min_reliability: Annotated[float | None, typer.Option(help="Leave out neuroids below it: of the mean over all bins.")] = None,
     halves: Annotated[int, typer.Option(help="Random splits of the trials in two.")] = 10,
+    bootstrap_over: Annotated[str, typer.Option(help="What the interval is over: neuroids, stimuli or both.")] = "both",
     seed: Annotated[int, typer.Option(help="Of the splits and bootstraps.")] = 0,
     folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the result.", show_default="neurofit-results/...")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the curve as JSON, nothing else.")] = False,
 ) -> None:
     """Say how reliable a recording is in time: the bound of every score."""
+    from neurofit.ceiling import BOOTSTRAPPED, summarise_ceiling
     from neurofit.ceiling import ceiling as run
-    from neurofit.ceiling import summarise_ceiling
     from neurofit.plot import plot_ceiling
     from neurofit.result import save_result
 
     if halves < 1:
         raise NeurofitError(f"--halves is at least 1; got {halves}.")
+    check_option("--bootstrap-over", bootstrap_over, BOOTSTRAPPED)
     set_offline(offline)
     with progress() as report:
         whole = load(recording, report, time_bin=time_bin)
@@ -186,7 +188,7 @@ def ceiling(
             stimuli=stimuli,
             min_reliability=min_reliability,
         )
-        result = run(chosen, n_halves=halves, seed=seed, progress=report("blocks of the recording"))
+        result = run(chosen, n_halves=halves, seed=seed, bootstrap_over=bootstrap_over, progress=report("blocks of the recording"))
     result.attrs["selection"] = json.dumps(selection)
     save_result(result, target / "ceiling.nc")
     plot_ceiling(result, target / "ceiling.png")

@@ -69,13 +69,111 @@ def test_a_planted_reliability_is_found() -> None:
     assert found.n_neuroids.values.tolist() == [40, 40, 40]
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
-    held = []
-    for seed in range(40):
+def with_common_stimuli(seed: int, *, n_stimuli: int = 100, n_neuroids: int = 60) -> Recording:
+    """Return a recording whose neuroids, of reliabilities around 0.6, see the same four things, strongly in some of the stimuli."""
+    rng = np.random.default_rng((9, seed))
+    reliability = rng.uniform(0.5, 0.7, n_neuroids)
+    strength = np.exp(0.4 * rng.standard_normal((n_stimuli, 1)) - 0.4**2)  # of mean square 1
+    weights = rng.standard_normal((4, n_neuroids))
+    seen = strength * rng.standard_normal((n_stimuli, 4)) @ (weights / np.linalg.norm(weights, axis=0))
+    signal = np.sqrt(0.9) * seen + np.sqrt(0.1) * rng.standard_normal((n_stimuli, n_neuroids))
+    made = planted(n_stimuli=n_stimuli, n_repetitions=6, reliability=(0.0,))
+    noise = rng.standard_normal((len(made.stimulus_rows), n_neuroids)) * np.sqrt(6 * (1 - reliability))
+    trials = (np.sqrt(reliability) * signal)[made.stimulus_rows] + noise
+    coords = {name: coord for name, coord in made.responses.coords.items() if coord.dims != ("neuroid",)}
+    coords |= {"neuroid_id": ("neuroid", np.arange(n_neuroids).astype(str)), "region": ("neuroid", ["IT"] * n_neuroids)}
+    return replace(made, responses=xr.DataArray(trials[..., None].astype(np.float32), dims=made.responses.dims, coords=coords))
+
+
+def holds(found: xr.Dataset, truth: float) -> bool:
+    return bool(found.curve_low[0] <= truth <= found.curve_high[0])
+
+
+N_SIMULATED = 60
+LEAST = stats.binom.ppf(0.001, N_SIMULATED, 0.95)
+"""Of so many intervals of 95 %, at least so many hold the truth, but for one series in a thousand."""
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says_where_neuroids_see_the_same() -> None:
+    both, alone = [], []
+    for seed in range(N_SIMULATED):
+        made = with_common_stimuli(seed)
+        both.append(holds(ceiling(made, n_bootstraps=300), 0.6))
+        alone.append(holds(ceiling(made, n_bootstraps=300, bootstrap_over="neuroids"), 0.6))
+    assert sum(both) >= LEAST
+    assert sum(alone) < stats.binom.ppf(1e-6, N_SIMULATED, 0.95), "neuroids alone do not know what other stimuli would do"
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says_where_neuroids_are_unrelated() -> None:
+    held, wider = [], []
+    for seed in range(N_SIMULATED):
         made = planted(n_stimuli=120, n_repetitions=6, reliability=(0.6,), seed=seed)
-        found = ceiling(made, n_halves=20, n_bootstraps=200, interval=0.9)
-        held.append(bool(found.curve_low[0] <= 0.6 <= found.curve_high[0]))
-    assert 0.78 <= np.mean(held) <= 1.0
+        both = ceiling(made, n_bootstraps=300)
+        alone = ceiling(made, n_bootstraps=300, bootstrap_over="neuroids")
+        held.append(holds(both, 0.6))
+        wider.append(float((both.curve_high - both.curve_low)[0] / (alone.curve_high - alone.curve_low)[0]))
+    assert sum(held) >= LEAST
+    assert np.median(wider) < 1.15  # what each neuroid owes to the stimuli is in the spread of the neuroids, and counts once
+
+
+def test_the_interval_of_a_neuroid_holds_its_reliability_on_other_stimuli() -> None:
+    held = []
+    for seed in range(5):
+        found = ceiling(planted(n_stimuli=200, n_repetitions=6, reliability=(0.3, 0.8), seed=seed), n_bootstraps=300)
+        held.append((found.reliability_low <= [0.3, 0.8]) & (found.reliability_high >= [0.3, 0.8]))
+    assert np.mean(held) == pytest.approx(
+        0.95, abs=4 * np.sqrt(0.95 * 0.05 / np.size(held)) + 0.01
+    )  # a percentile interval is a little narrow
+
+
+def test_the_interval_is_that_of_a_plain_loop() -> None:
+    made = planted(n_stimuli=25, n_repetitions=5, reliability=(0.5, 0.8))
+    found = ceiling(made, n_halves=4, n_bootstraps=60, seed=3)
+    rows, r = made.stimulus_rows, found.r_halves.values.mean(axis=0)
+    halves = split_halves(rows, n_halves=4, seed=3)
+    sides = [
+        np.stack([[made.responses.values[(rows == i) & h].astype(float).mean(axis=0) for i in range(25)] for h in s])
+        for s in (halves, ~halves)
+    ]
+    rng, rng_stimuli = np.random.default_rng(3), np.random.default_rng((3, 1))
+    drawn = [(rng.integers(40, size=40), rng_stimuli.integers(25, size=25)) for _ in range(60)]
+
+    def pooled(stimuli: np.ndarray, neuroid: int, position: int) -> float:
+        a, b = (side[:, :, neuroid, position] - np.mean([each[..., neuroid, position] for each in sides]) for side in sides)
+        mean, totals = ((a + b) / 2).mean(axis=0), []
+        for values in ((a * b).mean(axis=0), ((a**2 + b**2) / 2).mean(axis=0)):
+            again = sum((stimuli == i).sum() ** 2 * (values[i] - mean[i] ** 2) for i in range(25))
+            totals.append(sum(values[i] for i in stimuli) - (sum(mean[i] for i in stimuli) ** 2 + again) / 25)
+        return float(totals[0] / totals[1])
+
+    for position in range(2):
+        base = np.array([pooled(np.arange(25), neuroid, position) for neuroid in range(40)])
+        samples = np.array([[pooled(stimuli, neuroid, position) for neuroid in range(40)] for _, stimuli in drawn]) - base + r[:, position]
+        medians = [np.median(each) for each in samples]
+        common = [np.mean(each - r[:, position]) for each in samples]
+        own = [np.var([samples[k, neuroid] - r[neuroid, position] - common[k] for k in range(60)]) for neuroid in range(40)]
+        share = np.sqrt(max(0.0, np.var(common) - np.mean(own) / 39) / np.var(common))
+        curves = []
+        for (neuroids, _), median in zip(drawn, medians, strict=True):
+            values = [min(1.0, r[neuroid, position] + share * (median - np.mean(medians))) for neuroid in neuroids]
+            curves.append(np.median([2 * each / (1 + each) for each in values]))
+        bounds = [float(found[name][position]) for name in ("curve_low", "curve_high")]
+        np.testing.assert_allclose(bounds, np.quantile(curves, [0.025, 0.975]), rtol=0, atol=1e-10)
+        low, high = (2 * each / (1 + each) for each in np.quantile(samples, [0.025, 0.975], axis=0))
+        np.testing.assert_allclose(found.reliability_low.values[:, position], low, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found.reliability_high.values[:, position], high, rtol=0, atol=1e-10)
+
+
+def test_what_the_interval_runs_over_is_kept() -> None:
+    made = planted(n_stimuli=40, n_repetitions=4, reliability=(0.5,))
+    said = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
+    for over, words in said.items():
+        found = ceiling(made, n_bootstraps=50, bootstrap_over=over)
+        assert found.attrs["interval"] == f"95%, 50 bootstraps over {words}"
+        assert ("reliability_low" in found) == (over != "neuroids")
+        assert float(found.curve_low[0]) < float(found.curve[0]) < float(found.curve_high[0])
+    with pytest.raises(NeurofitError, match=r"Unknown bootstrap_over 'neuroid'\. Did you mean 'neuroids'"):
+        ceiling(made, bootstrap_over="neuroid")
 
 
 def test_it_is_the_correlation_of_half_means_corrected() -> None:

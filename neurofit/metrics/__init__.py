@@ -15,16 +15,19 @@ from neurofit.metrics.predictivity import (
     noise_corrected_r,
     percentile_interval,
 )
+from neurofit.metrics.resampled_halves import PooledHalves, moves_of_the_median
 
 __all__ = [
     "EXPLAINED_VARIANCE",
     "NOISE_CORRECTED_R",
     "NOISE_CORRECTED_R2",
     "PERCENT_EXPLAINED_VARIANCE",
+    "PooledHalves",
     "TrialSets",
     "bootstrap_neuroids",
     "draw",
     "explained_variance",
+    "moves_of_the_median",
     "nanmean",
     "nanmedian",
     "noise_corrected_r",
