@@ -137,6 +137,7 @@ class Fitting:
             ceiling_stimuli=self.config.ceiling_stimuli,
             parts=parts,
             min_neuroids=self.config.min_neuroids,
+            fit_halves=self.config.fit_halves,
         )
 
     def _grams(self, layer: int, bins: np.ndarray) -> Iterator[tuple[Gram, np.ndarray]]:
@@ -150,7 +151,7 @@ class Fitting:
         for session in means.sessions:
             inside = gram.subset(np.tile(session.stimuli, len(at)))
             inside = inside.remembering() if len(self.parts) > 1 else inside  # each part is fitted on the same splits
-            for targets in means.targets(session, at, fit_halves=self.config.fit_halves):
+            for targets in means.targets(session, at):
                 for mapping, splits, predictivity in zip(self.mappings, self.splits_of_layers, self.predictivities, strict=True):
                     train = self.train[np.ix_(splits[layer], session.stimuli)]
                     if not len(train):

@@ -5,7 +5,7 @@ Five dialects say "noise-corrected" and mean different numbers; each output prin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -62,7 +62,7 @@ class ScoreConfig:
         Train/test splits of the stimuli, and the share that trains (not of folds); stratified by `strata` where the stimulus set has
         that column.
     strata
-        Column of the stimulus table to stratify by.
+        Column of the stimulus table to stratify by; the result says in `stratified_by` which one it was.
     n_halves, halves_by
         Random halvings of the trials, and whether per stimulus or by the repetition's number.
     fit_halves
@@ -147,6 +147,12 @@ class ScoreConfig:
             raise NeurofitError(f"false_discovery_rate must lie between 0 and 1; got {self.false_discovery_rate}.")
         if self.reliability_floor is not None and self.reliability_floor >= 1:
             raise NeurofitError(f"A reliability_floor of 1 or more leaves no neuroid; got {self.reliability_floor}.")
+
+    def stratify_by(self, columns: Iterable[str]) -> str:
+        """Return which of a table's columns splits are stratified by; "" for none. An object_name may be called category."""
+        names = (self.strata, "category") if self.strata == "object_name" else (self.strata,)
+        existing = set(columns)
+        return next((name for name in names if self.stratified and name in existing), "")
 
     @property
     def n_sets(self) -> int:

@@ -147,7 +147,7 @@ def make_result(
 def _reasons(reliability: Reliability, predictivity: Predictivity, covered: np.ndarray, *, config: ScoreConfig) -> np.ndarray:
     """Say why each (layer neuroid time_bin) counts or does not: position in `REASONS`; the first reason that applies."""
     no_prediction = np.isnan(predictivity.r_xy).all(axis=1)
-    missing = reliability.missing | (reliability.missing_halves == config.n_halves)
+    missing = reliability.missing | (config.fit_halves & (reliability.missing_halves == config.n_halves))
     reason = np.where(~covered[:, None], 1, np.where(missing, 2, np.where(no_prediction, 1, 0)))
     floor = -np.inf if config.reliability_floor is None else config.reliability_floor
     share = 1.0 if config.ceiling_stimuli == "all" or config.splits == "folds" else config.test_share
@@ -159,7 +159,8 @@ def _reasons(reliability: Reliability, predictivity: Predictivity, covered: np.n
         null_sd=null_sd / np.sqrt(reliability.n_test),
         min_neuroids=config.min_neuroids,
     )
-    reason = np.where((reason == 0) & ~good, 3, reason)
+    everything = config.reliability_floor is None and config.false_discovery_rate == 1 and not config.fit_halves
+    reason = np.where((reason == 0) & ~good & (not everything), 3, reason)
     if config.reliability_floor is not None and config.fit_halves:
         reason = np.where((reason == 0) & ~(predictivity.corrected.value > floor), 4, reason)
     return np.asarray(reason)
@@ -267,6 +268,7 @@ def _provenance(
         "mapping": config.mapping,
         "interval": f"{config.interval:.0%}, {config.n_bootstraps} bootstraps over {BOOTSTRAPPED[config.bootstrap_over]}",
         "seed": config.seed,
+        "stratified_by": config.stratify_by(map(str, recording.stimuli.table)) or "none",
         "config": json.dumps(config.as_attrs()),
         "splits_sha256": hashlib.sha256(np.packbits(train).tobytes()).hexdigest(),
         "halves_sha256": hashlib.sha256(np.packbits(halves).tobytes()).hexdigest(),

@@ -282,7 +282,8 @@ def _common(configs: Sequence[ScoreConfig]) -> ScoreConfig:
 
 def _train_splits(recording: Recording, config: ScoreConfig) -> np.ndarray:
     table = recording.stimuli.table
-    strata = table[config.strata].to_numpy() if config.stratified and config.strata in table else None
+    column = config.stratify_by(map(str, table))
+    strata = table[column].to_numpy() if column else None
     if config.splits == "folds":
         return fold_splits(len(table), n_folds=config.n_splits, seed=config.seed, strata=strata)
     return train_splits(len(table), n_splits=config.n_splits, train_size=config.train_size, seed=config.seed, strata=strata)

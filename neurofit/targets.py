@@ -43,7 +43,7 @@ class Part:
         Which of all.
     sets
         Means, all trials first. A half that lacks a trial of some stimulus of a neuroid's session, on either side and in any bin
-        of the group, is NaN for this neuroid altogether.
+        of the group, is NaN for this neuroid altogether; in its bin, if only all trials are fitted.
     r_yy
         Correlation of the two halves over the stimuli of each test set.
     """
@@ -102,6 +102,8 @@ class TrialMeans:
         Runs of halves: see `parts_of`.
     min_neuroids
         Of a session: see `find_sessions`.
+    fit_halves
+        Whether the halves are fitted too: a half that lacks a trial is then left out in all bins of the group, else in this bin.
 
     Attributes
     ----------
@@ -126,8 +128,10 @@ class TrialMeans:
         ceiling_stimuli: str,
         parts: Sequence[range],
         min_neuroids: int,
+        fit_halves: bool,
     ) -> None:
         self._recording, self._trials, self._bins, self._parts = recording, trials, bins, parts
+        self._fit_halves = fit_halves
         self.ceiling_tests = np.ones_like(tests) if ceiling_stimuli == "all" else tests
         self._mirrored, self._holes = trials.mirrored, False
         sets = self._read(parts[0])
@@ -144,17 +148,17 @@ class TrialMeans:
                 self._last = self._part(halves, self._read(halves))
             yield self._last
 
-    def targets(self, session: Session, at: Int[np.ndarray, " time_bin"], *, fit_halves: bool = True) -> Iterator[Targets]:
+    def targets(self, session: Session, at: Int[np.ndarray, " time_bin"]) -> Iterator[Targets]:
         """Go through what can be fitted together, in the bins at some positions of the group.
 
         First, in each part, all neuroids of the session with the halves that they all have whole; then the other halves, each with
         the neuroids that have it. Without `fit_halves`, the means of all trials only.
         """
         neuroids = np.flatnonzero(session.neuroids)
-        for part in self if fit_halves else [next(iter(self))]:
+        for part in self if self._fit_halves else [next(iter(self))]:
             n_halves = len(part.halves)
             whole = ~np.isnan(part.sets[1 : 1 + n_halves, 0, session.stimuli.argmax()][:, neuroids])  # a half is NaN with all stimuli
-            whole = whole if fit_halves else whole[:0]
+            whole = whole if self._fit_halves else whole[:0]
             everyone = whole.all(axis=1)
             batches = [(np.ones(len(neuroids), dtype=bool), np.flatnonzero(everyone))]
             patterns, which = np.unique(whole[~everyone], axis=0, return_inverse=True)
@@ -187,10 +191,12 @@ class TrialMeans:
         n_halves, n_bins, _, n_neuroids = first.shape
         r_yy = np.full((len(self.ceiling_tests), n_halves, n_neuroids, n_bins), np.nan)
         for session in self.sessions:
-            lacking = np.zeros((n_halves, n_neuroids), dtype=bool)
-            lacking[:, session.neuroids] = np.isnan(_among(session, first) + _among(session, second)).any(axis=(1, 2))
+            lacking = np.zeros((n_halves, n_bins, n_neuroids), dtype=bool)
+            lacking[..., session.neuroids] = np.isnan(_among(session, first) + _among(session, second)).any(axis=2)
+            if self._fit_halves:
+                lacking |= lacking.any(axis=1, keepdims=True)
             for side in (first, second):
-                side.swapaxes(1, 3)[lacking] = np.nan
+                side.swapaxes(2, 3)[lacking] = np.nan
             for test, stimuli in enumerate(self.ceiling_tests):
                 tested = Session(session.neuroids, session.stimuli & stimuli)
                 r_yy[test][:, session.neuroids] = pearson(_among(tested, first), _among(tested, second)).swapaxes(1, 2)

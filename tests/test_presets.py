@@ -23,6 +23,15 @@ def test_brainscore_is_ten_stratified_splits_of_nine_tenths_with_seed_1() -> Non
     assert not config.fit_halves, "it corrects for the noise of the recording only"
 
 
+def test_strata_are_a_column_that_is_there_and_an_object_may_be_called_category() -> None:
+    theirs = make_config("brainscore", region="V4")
+    assert theirs.stratify_by(["stimulus_id", "category", "object_name"]) == "object_name"
+    assert theirs.stratify_by(["stimulus_id", "category"]) == "category"
+    assert theirs.stratify_by(["stimulus_id"]) == ""
+    assert make_config("nayebi2022", region="V4").stratify_by(["object_name"]) == ""
+    assert make_config("mouse", region="V4").stratify_by(["category"]) == "", "its splits are not stratified"
+
+
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_says_its_own_name_and_fits_into_attributes(name: str) -> None:
     config = make_config(name, region="IT")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from brainscore_vision import load_benchmark, load_ceiling, load_metric
-from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, average_repetition
+from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, average_repetition, explained_variance
 from brainscore_vision.model_interface import BrainModel
 
 from neurofit import score
@@ -104,6 +105,27 @@ def test_the_ceiling_is_internal_consistency(planted: Callable[..., Recording], 
     np.testing.assert_allclose(np.median(ours, axis=1).mean(axis=0), temporal.values, atol=TOLERANCE)
     static = load_ceiling("internal_consistency")(trials.isel(time_bin=1))
     np.testing.assert_allclose(np.median(ours, axis=1).mean(axis=0)[1], static.item(), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("gap", ["one trial of a stimulus", "no trial of a bin", "a third of the trials"])
+def test_missing_trials_cost_what_they_cost_there(planted: Callable[..., Recording], features: Callable[..., np.ndarray], gap: str) -> None:
+    recording = planted()
+    responses = recording.responses.copy(deep=True)
+    shown, repetition = responses.stimulus_id.values == "image003", responses.repetition.values
+    if gap == "one trial of a stimulus":  # no two halves of it: out of the ceiling, not out of the score
+        responses.values[shown & (repetition > 0), 1] = np.nan
+    elif gap == "no trial of a bin":  # its second bin has no half, the others have
+        responses.values[shown & (repetition > 0), 1, 1] = np.nan
+    else:
+        responses.values[np.random.default_rng(3).random(len(shown)) < 1 / 3, 1] = np.nan
+    recording = replace(recording, responses=responses)
+    source, trials = as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(recording)
+    raw = load_metric("spantime_ridge", crossvalidation_kwargs=STRATIFIED)(source, average_repetition(trials))
+    ceiling = load_ceiling("internal_consistency_temporal")(trials)
+    ours = ours_on(source, trials, time_mode="fixed", mapping="ridge", alphas=(1.0,))
+    np.testing.assert_allclose(ours.r_xy.values[0], per_split(raw.raw), atol=TOLERANCE)
+    np.testing.assert_allclose(ours.r_yy_sb.values[0], per_split(ceiling.raw), atol=TOLERANCE)
+    np.testing.assert_allclose(ours.curve.values[0], explained_variance(raw, ceiling).values, atol=TOLERANCE)
 
 
 def test_explained_variance_is_their_benchmarks_score(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
