@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -308,6 +309,53 @@ def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     code, out, _ = neurofit("describe", name)
     assert code == 0
     assert said in out
+
+
+def with_silent_sites(make_recording: Make) -> Recording:
+    """Return the evoked recording with two of the six sites of IT whose spikes have nothing to do with the pictures."""
+    recording = evoked(make_recording)
+    it = np.flatnonzero(recording.responses.region.values == "IT")
+    recording.responses.values[:, it[:2]] = np.random.default_rng(2).poisson(2, size=(480, 2, 4))
+    return recording
+
+
+CEILING = ("ceiling", "--recording", "small", "--region", "IT", "--out", "here")
+
+
+def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_files(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    code, out, err = neurofit(*CEILING)
+    assert code == 0
+    assert "Note" not in err  # nothing is left out
+    assert "IT of small (SIMULATED): 6 neuroids" in out
+    for start in (70, 80, 90, 100):
+        assert f"{start}-{start + 10}" in out
+    assert "interval: 95%, 1000 bootstraps over neuroids and stimuli" in " ".join(out.split())
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["ceiling.json", "ceiling.nc", "ceiling.png"]
+    code, out, _ = neurofit(*CEILING, "--bootstrap-over", "neuroids", "--json")
+    assert json.loads(out)["interval"] == "95%, 1000 bootstraps over neuroids"
+    code, _, err = neurofit(*CEILING, "--bootstrap-over", "sites")
+    assert code == 2
+    assert "Unknown --bootstrap-over 'sites'" in err
+
+
+def test_a_ceiling_leaves_unreliable_sites_out_and_says_how_many(
+    neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path
+) -> None:
+    registered(with_silent_sites(make_recording))
+    whole = json.loads(neurofit(*CEILING, "--json")[1])
+    code, out, err = neurofit(*CEILING, "--min-reliability", "0.5")
+    assert code == 0
+    assert "Note: 2 neuroids with a reliability under 0.5 are left out." in err
+    assert "IT of small (SIMULATED): 4 neuroids" in out
+    with xr.open_dataset(tmp_path / "here" / "ceiling.nc", engine="h5netcdf") as kept:
+        assert kept.neuroid_id.values.tolist() == ["IT-2", "IT-3", "IT-4", "IT-5"]
+        assert kept.n_neuroids.values.tolist() == [4, 4, 4, 4]
+        assert json.loads(kept.attrs["selection"]) == {"min_reliability": 0.5, "left_out": 2}
+    summary = json.loads((tmp_path / "here" / "ceiling.json").read_text())
+    assert all(kept > before for kept, before in zip(summary["curve"], whole["curve"], strict=True))
+    code, out, err = neurofit(*CEILING, "--min-reliability", "0.999")
+    assert (code, out) == (2, "")
+    assert re.search(r"No neuroid of small has a reliability of 0\.999; the highest is 0\.9\d\.", err)
 
 
 @pytest.mark.parametrize(
