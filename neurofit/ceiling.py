@@ -23,6 +23,7 @@ from neurofit.metrics import (
     PooledHalves,
     TrialSets,
     draw,
+    find_trial_sessions,
     moves_of_the_median,
     nanmean,
     nanmedian,
@@ -59,8 +60,8 @@ def ceiling(
     Parameters
     ----------
     recording
-        Of one area, or whatever its median is wanted of; may be larger than memory: each block of it is read once, and all halves
-        of its trials are averaged in one product.
+        Of one area, or whatever its median is wanted of; may be larger than memory: each block of it is read once (twice, where trials
+        are missing), and all halves of its trials are averaged in one product.
     n_halves, seed
         Random splits of the trials of each stimulus in two, and their seed.
     n_bootstraps, interval
@@ -88,18 +89,25 @@ def ceiling(
     check_option("bootstrap_over", bootstrap_over, BOOTSTRAPPED)
     responses = recording.responses
     rows = recording.stimulus_rows
-    sets = TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=seed))
     r = np.full((n_halves, *responses.shape[1:]), np.nan)
     times = _draw_stimuli(int(rows.max()) + 1, n_bootstraps if bootstrap_over != "neuroids" else 0, seed=seed)
     samples = _room((responses.shape[2], len(times), responses.shape[1]))
+    there = np.ones(responses.shape[:2], dtype=bool)
     blocks = list(_blocks(recording, len(times)))
-    for number, (neuroids, bins) in enumerate(blocks):
-        held = np.asarray(responses.isel(neuroid=neuroids, time_bin=bins).values, dtype=np.float32)
-        found, sampled = _halves_agree(sets, held.reshape(len(held), -1), times)
-        r[:, neuroids, bins] = found.reshape(n_halves, *held.shape[1:])
-        samples[bins, :, neuroids] = sampled.reshape(len(times), *held.shape[1:]).transpose(2, 0, 1)
-        if progress:
-            progress(number + 1, len(blocks))
+    session = None
+    while True:
+        sets = TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=seed, session=session))
+        for number, (neuroids, bins) in enumerate(blocks):
+            held = np.asarray(responses.isel(neuroid=neuroids, time_bin=bins).values, dtype=np.float32)
+            found, sampled = _halves_agree(sets, held.reshape(len(held), -1), times)
+            r[:, neuroids, bins] = found.reshape(n_halves, *held.shape[1:])
+            samples[bins, :, neuroids] = sampled.reshape(len(times), *held.shape[1:]).transpose(2, 0, 1)
+            if bins.start == 0:
+                there[:, neuroids] = ~np.isnan(held[..., 0])
+            if progress:
+                progress(number + 1, len(blocks))
+        if session is not None or (session := find_trial_sessions(there)) is None:
+            break  # else trials are missing, of which the first pass knew nothing: again, with halves that are even for each neuroid
     return _summarised(recording, r, samples, seed=seed, n_bootstraps=n_bootstraps, bootstrap_over=bootstrap_over, interval=interval)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError
-from neurofit.metrics import TrialSets, pearson
+from neurofit.metrics import TrialSets, find_trial_sessions, pearson
 
 PART_BYTES = 2**30
 """What the fits of one group of bins may hold; more trial halves than fit into it are worked on in turns."""
@@ -209,10 +209,7 @@ def _among(session: Session, sets: np.ndarray) -> np.ndarray:
 
 def recording_sessions(recording: Recording) -> Int[np.ndarray, " presentation"] | None:
     """Return a number per presentation for the neuroids it was recorded from, as the first time bin shows; None if always from all."""
-    there = ~np.isnan(recording.block(0))
-    if there.all():
-        return None
-    return np.unique(np.packbits(there, axis=1), axis=0, return_inverse=True)[1].ravel()
+    return find_trial_sessions(~np.isnan(recording.block(0)))
 
 
 def find_sessions(there: Bool[np.ndarray, "stimulus neuroid"], *, min_neuroids: int) -> list[Session]:

@@ -1,6 +1,14 @@
 """Measures of agreement: pure functions of arrays, one file per measure."""
 
-from neurofit.metrics.consistency import TrialSets, null_reliability_sd, reliable, spearman_brown, spearman_brown_slope, split_halves
+from neurofit.metrics.consistency import (
+    TrialSets,
+    find_trial_sessions,
+    null_reliability_sd,
+    reliable,
+    spearman_brown,
+    spearman_brown_slope,
+    split_halves,
+)
 from neurofit.metrics.correlation import pearson, pearson_influence
 from neurofit.metrics.predictivity import (
     EXPLAINED_VARIANCE,
@@ -27,6 +35,7 @@ __all__ = [
     "bootstrap_neuroids",
     "draw",
     "explained_variance",
+    "find_trial_sessions",
     "moves_of_the_median",
     "nanmean",
     "nanmedian",

@@ -78,6 +78,13 @@ def split_halves(
     return halves
 
 
+def find_trial_sessions(there: Bool[np.ndarray, "presentation neuroid"]) -> Int[np.ndarray, " presentation"] | None:
+    """Return a number per presentation for the neuroids it was recorded from; None if always from all."""
+    if there.all():
+        return None
+    return np.unique(np.packbits(there, axis=1), axis=0, return_inverse=True)[1].ravel()
+
+
 def _halves_per_stimulus(rows: np.ndarray, session: np.ndarray | None, *, n_halves: int, rng: np.random.Generator) -> np.ndarray:
     """Shuffle all presentations, group them by stimulus (and session), and take every second of a stimulus, starting at random."""
     halves = np.zeros((n_halves, len(rows)), dtype=bool)
