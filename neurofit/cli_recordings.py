@@ -34,14 +34,14 @@ def select(
 ) -> tuple[Recording, dict[str, Any]]:
     """Return the part of a recording that options ask for, and what a result notes of the choice; say what is left out."""
     from neurofit.ceiling import keep_reliable
-    from neurofit.selection import COUNTS, keep_stimuli, overlapping, parse_bins, rebin, where
+    from neurofit.selection import are_counts, keep_stimuli, overlapping, parse_bins, rebin, where
 
     chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
     if stimuli:
         chosen = keep_stimuli(chosen, stimuli)
     if bins:
         before, chosen = chosen, rebin(chosen, parse_bins(bins))
-        kind = "counts" if before.responses.attrs.get("units") in COUNTS else "rates"
+        kind = "counts" if are_counts(before.responses) else "rates"
         if not set(chosen.time_bins) <= set(before.time_bins):
             err.print(f"Note: bins of {bins} ms; responses are taken as {kind} ({before.responses.attrs.get('units', 'units unknown')}).")
     if overlapping(chosen.time_bins):

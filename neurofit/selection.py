@@ -21,8 +21,8 @@ from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError, check_option
 from neurofit.time_bins import TimeBin, make_time_bins
 
-COUNTS = ("spikes per bin", "counts")
-"""Units under which responses are counts; under any other they are rates."""
+COUNTS = ("spikes per bin", "spikes/bin", "spikes", "spike count", "spike counts", "count", "counts")
+"""Units, in small letters, under which responses are counts; under any other they are rates."""
 
 
 def where(recording: Recording, **values: str | None) -> Recording:
@@ -138,8 +138,13 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
         rows = [recorded.index(each) for each in time_bins]
         truth = None if recording.truth is None else recording.truth.isel(time_bin=rows)
         return replace(recording, responses=recording.responses.isel(time_bin=rows), truth=truth)
-    weights = overlap_weights(recorded, time_bins, counts=recording.responses.attrs.get("units") in COUNTS, name=recording.name)
+    weights = overlap_weights(recorded, time_bins, counts=are_counts(recording.responses), name=recording.name)
     return _weighted(recording, weights, time_bins)
+
+
+def are_counts(responses: xr.DataArray) -> bool:
+    """Return whether responses are counts, as their units say (`COUNTS`)."""
+    return str(responses.attrs.get("units", "")).strip().lower() in COUNTS
 
 
 def over_all_bins(recording: Recording) -> Recording:

@@ -23,8 +23,8 @@ import xarray as xr
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_pictures, raster, spikes
-from neurofit.data_loaders.formats.named import HDF5, Said, head_of, said_beside, short
-from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
+from neurofit.data_loaders.formats.named import HDF5, TOLD, Said, head_of, number_told, said_beside, short, was_simulated
+from neurofit.data_loaders.formats.netcdf import LAYOUTS, attributes_of, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import HeldPictures, find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import MachineError, NeurofitError
@@ -127,9 +127,17 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None, time
         raise NeurofitError(f"Cannot read {path} as {form.name}: {short(error)}.") from error
     said = said_beside(path)
     inside = partial(form.pictures, path, said) if form.pictures is not None else None
-    degrees, duration = said.visual_degrees, said.duration_ms
+    told = {key: responses.attrs.pop(key) for key in TOLD if key != "units" and key in responses.attrs}
+    degrees, duration = (getattr(said, key) or number_told(told, key, path) for key in ("visual_degrees", "duration_ms"))
     stimuli = find_stimuli(path, responses, given=given, inside=inside, visual_degrees=degrees, duration_ms=duration)
-    return Recording(name=path.stem, responses=responses, stimuli=stimuli, sha256=with_pictures(_sha256(responses), stimuli))
+    return Recording(
+        name=told.get("identifier") or path.stem,
+        responses=responses,
+        stimuli=stimuli,
+        simulated=was_simulated(told),
+        sha256=with_pictures(_sha256(responses), stimuli),
+        citation=told.get("citation", ""),
+    )
 
 
 def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
@@ -153,9 +161,12 @@ def write_recording(recording: Recording, path: str | Path, *, layout: str = "ne
     if path.suffix == ".nc":
         write_netcdf(recording, path, layout=layout)
     elif path.suffix == ".npz":
-        held: dict[str, Any] = {str(name): _fixed(coord.values) for name, coord in recording.responses.coords.items() if coord.ndim == 1}
+        responses = recording.responses
+        held: dict[str, Any] = {str(name): _fixed(coord.values) for name, coord in responses.coords.items() if coord.ndim == 1}
+        held |= {key: np.array(value) for key, value in (attributes_of(recording) | responses.attrs).items() if key in TOLD}
+        held |= {"responses": responses.values, "dims": np.array(responses.dims)}
         with atomic_file(path) as temporary:
-            np.savez_compressed(temporary, responses=recording.responses.values, dims=np.array(recording.responses.dims), **held)
+            np.savez_compressed(temporary, **held)
     else:
         raise NeurofitError(f"Recordings are written as NAME.nc or NAME.npz; got {path.name}.")
     stem = path.stem

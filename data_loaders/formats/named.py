@@ -60,6 +60,9 @@ RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
+TOLD = ("units", "visual_degrees", "duration_ms", "simulated", "citation", "identifier")
+"""Single values that a file of arrays may hold beside them; they are the attributes of what is read, as texts."""
+
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """How such a file begins."""
 
@@ -294,7 +297,8 @@ def responses_from(
     if missing is not None:
         trials[values == missing] = np.nan
     coords = _coords(ours, placed, dict(zip(dims, values.shape, strict=True)), said, source=source)
-    array = xr.DataArray(trials, dims=dims, attrs={"units": said.units or _units(name, values)})
+    attrs = {key: text for key in TOLD if (text := _scalar_text(ours.get(key))) is not None}
+    array = xr.DataArray(trials, dims=dims, attrs=attrs | {"units": said.units or attrs.get("units") or _units(name, values)})
     for dim in ("time_bin", "neuroid"):
         if dim not in dims:
             array = array.expand_dims(dim)
@@ -420,6 +424,10 @@ def _one_row_a_trial(array: xr.DataArray, coords: Mapping[str, tuple[str, np.nda
         if "repetition" not in array.coords:
             array = array.assign_coords(repetition=("presentation", count_up(array.stimulus_id.values)))
         return array
+    if "repetition" not in array.dims and "stimulus_id" in coords and len(np.unique(coords["stimulus_id"][1])) < array.sizes["stimulus"]:
+        array = array.rename(stimulus="presentation")  # a stimulus has several rows: a row is a trial
+        along = {name: ("presentation" if dim == "stimulus" else dim, values) for name, (dim, values) in coords.items()}
+        return _one_row_a_trial(array, along)
     if "repetition" not in array.dims:
         array = array.expand_dims("repetition")
     array = array.transpose("stimulus", "repetition", "neuroid", "time_bin")
@@ -446,7 +454,27 @@ def count_up(stimulus_ids: np.ndarray) -> np.ndarray:
 
 
 def _units(name: str, values: np.ndarray) -> str:
+    if name == "rates":
+        return name
     return "spikes per bin" if name in ("counts", "spikes", "raster_data") or values.dtype.kind in "iub" else "unknown"
+
+
+def number_told(told: Mapping[str, Any], key: str, source: str | Path) -> float | None:
+    """Return a positive number that a file says of itself; None if it says nothing."""
+    if key not in told:
+        return None
+    try:
+        number = float(told[key])
+    except ValueError:
+        number = np.nan
+    if not 0 < number < np.inf:
+        raise NeurofitError(f"{source}: {key} is a positive number; got {str(told[key])[:60]!r}.")
+    return number
+
+
+def was_simulated(told: Mapping[str, Any]) -> bool:
+    """Return whether a file says of itself that it was simulated."""
+    return str(told.get("simulated", 0)).lower() in ("1", "true")
 
 
 def _scalar(values: np.ndarray | None) -> float | None:

@@ -18,7 +18,7 @@ from xarray.core import indexing
 
 from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, said_beside, short
+from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, number_told, said_beside, short, was_simulated
 from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, our_word
 from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
@@ -78,7 +78,7 @@ def read_netcdf(
     said = said_beside(path, time_bin=time_bin)
     try:
         responses, attrs = _responses(path, said)
-        told = {key: float(attrs[key]) if key in attrs else getattr(said, key) for key in ("visual_degrees", "duration_ms")}
+        told = {key: number_told(attrs, key, path) or getattr(said, key) for key in ("visual_degrees", "duration_ms")}
     except NeurofitError:
         raise
     except Exception as error:  # the libraries below raise nearly anything on broken bytes
@@ -89,7 +89,7 @@ def read_netcdf(
         name=name or str(attrs.get("identifier") or path.stem),
         responses=responses,
         stimuli=stimuli,
-        simulated=str(attrs.get("simulated", 0)).lower() in ("1", "true"),
+        simulated=was_simulated(attrs),
         sha256=sha256 or with_pictures(_sha256(path, said), stimuli),
         citation=str(attrs.get("citation", "")),
     )
@@ -124,7 +124,7 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
     rows = max(1, min(n_presentations, CHUNK_BYTES // (4 * n_neuroids)))
     chunks = {"chunks": (rows, n_neuroids, 1)} if layout == "neurofit" else {}
     coords = xr.Dataset(coords={n: (c.dims, as_text(c.values)) for n, c in responses.coords.items() if c.ndim == 1})
-    coords.attrs = _attrs(recording, layout)
+    coords.attrs = attributes_of(recording)
     with atomic_file(Path(path)) as temporary:
         coords.to_netcdf(temporary, engine="h5netcdf")
         with h5netcdf.File(temporary, "a") as file:
@@ -143,12 +143,16 @@ def _sha256(path: Path, said: Said) -> str:
     return own if said == Said() else hashlib.sha256(f"{own} {said}".encode()).hexdigest()
 
 
-def _attrs(recording: Recording, layout: str) -> dict[str, Any]:
-    own = {"identifier": recording.name, "stimulus_set_identifier": recording.stimuli.name, "citation": recording.citation}
-    if layout == "brainscore":
-        return own
-    degrees = {"visual_degrees": recording.stimuli.visual_degrees, "duration_ms": recording.stimuli.duration_ms}
-    return {**own, **degrees, "simulated": int(recording.simulated)}
+def attributes_of(recording: Recording) -> dict[str, Any]:
+    """Return what a file says of a recording beside its responses and their coordinates."""
+    return {
+        "identifier": recording.name,
+        "stimulus_set_identifier": recording.stimuli.name,
+        "citation": recording.citation,
+        "visual_degrees": recording.stimuli.visual_degrees,
+        "duration_ms": recording.stimuli.duration_ms,
+        "simulated": int(recording.simulated),
+    }
 
 
 def _has_dimensions(path: Path) -> bool:

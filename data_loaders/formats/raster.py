@@ -70,24 +70,29 @@ def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:
         raise NeurofitError(f"{file}: raster_data is (trial, ms) with a label for each trial; got {raster.shape} and {len(shown)} labels.")
     first = (onset - 1) % WIDTH_MS  # bins have an edge at the onset
     n_bins = (raster.shape[1] - first) // WIDTH_MS
-    counts = raster[:, first : first + n_bins * WIDTH_MS].reshape(len(raster), n_bins, WIDTH_MS).sum(axis=2, dtype=np.int64)
-    start = first - (onset - 1)
-    return {"name": file.stem, "shown": shown, "counts": counts.astype(np.float32), "start": start}
+    milliseconds = raster[:, first : first + n_bins * WIDTH_MS].reshape(len(raster), n_bins, WIDTH_MS).astype(np.float64)
+    are_spikes = bool((milliseconds[np.isfinite(milliseconds)] % 1 == 0).all())  # what is added up are spikes only
+    values = milliseconds.sum(axis=2) if are_spikes else milliseconds.mean(axis=2)
+    return {"name": file.stem, "shown": shown, "values": values.astype(np.float32), "start": first - (onset - 1), "are_spikes": are_spikes}
 
 
 def _joined(sites: list[dict[str, Any]], region: str, said: Said) -> xr.DataArray:
     """Bring trials of all sites into rows (stimulus, number of the trial); a site without such a trial is NaN there."""
-    if len({(site["start"], site["counts"].shape[1]) for site in sites}) > 1:
+    if len({(site["start"], site["values"].shape[1]) for site in sites}) > 1:
         raise NeurofitError("Raster files of one folder have to cover the same time around the stimulus.")
+    of_spikes = [site["name"] for site in sites if site["are_spikes"]]
+    if 0 < len(of_spikes) < len(sites):
+        other = next(site["name"] for site in sites if not site["are_spikes"])
+        raise NeurofitError(f"Raster files of one folder have to hold the same; {of_spikes[0]} holds spikes, {other} fractions.")
     stimuli = sorted({str(s) for site in sites for s in site["shown"]})
     most = {s: max(int((site["shown"] == s).sum()) for site in sites) for s in stimuli}
     rows = [(s, repetition) for s in stimuli for repetition in range(most[s])]
     begin = dict(zip(stimuli, np.concatenate([[0], np.cumsum([most[s] for s in stimuli])[:-1]]).tolist(), strict=True))
-    n_bins = sites[0]["counts"].shape[1]
+    n_bins = sites[0]["values"].shape[1]
     trials = np.full((len(rows), len(sites), n_bins), np.nan, dtype=np.float32)
     for number, site in enumerate(sites):
         for s in stimuli:
-            mine = site["counts"][site["shown"] == s]
+            mine = site["values"][site["shown"] == s]
             trials[begin[s] : begin[s] + len(mine), number] = mine
     starts = sites[0]["start"] + WIDTH_MS * np.arange(n_bins)
     coords: dict[str, Any] = {
@@ -100,4 +105,5 @@ def _joined(sites: list[dict[str, Any]], region: str, said: Said) -> xr.DataArra
     }
     if said.subject is not None:
         coords["subject"] = ("neuroid", np.full(len(sites), said.subject))
-    return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": "spikes per bin"})
+    units = "spikes per bin" if of_spikes else "mean of raster_data"
+    return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": units})

@@ -17,6 +17,7 @@ from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import open_recording
 from neurofit.errors import NeurofitError
 from neurofit.metrics import TrialSets, pearson, spearman_brown, split_halves
+from neurofit.selection import are_counts
 
 Find = Callable[[str], Path]
 N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS = 5, 3, 4, 2
@@ -79,6 +80,35 @@ def test_npz_with_a_row_for_each_trial(tmp_path: Path) -> None:
     }
     np.savez(tmp_path / "r.npz", responses=COUNTS[shown], **tables)
     assert_is_it(tmp_path / "r.npz")
+
+
+def test_a_row_for_each_trial_without_repetitions_is_counted_up(tmp_path: Path) -> None:
+    shown = np.array(["a", "b", "c", "d"] * 3)
+    trials = np.random.default_rng(0).poisson(3, (12, 3, 2)).astype(float)
+    trials[5] = np.nan
+    arrays: dict[str, Any] = {name: TABLES[name] for name in ("time_bin_start", "time_bin_end")} | {"neuroid_id": np.array(["x", "y", "z"])}
+    np.savez(tmp_path / "r.npz", rates=trials, stimulus_id=shown, region=np.array("IT"), **arrays)
+    recording = open_recording(tmp_path / "r.npz")
+    assert recording.responses.stimulus_id.values.tolist() == shown.tolist()
+    assert recording.responses.repetition.values.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    np.testing.assert_array_equal(recording.responses.values, trials.astype(np.float32))
+    (tmp_path / "r").mkdir()
+    np.save(tmp_path / "r" / "responses.npy", trials)
+    pd.DataFrame({"stimulus_id": shown}).to_csv(tmp_path / "r" / "stimuli.csv", index=False)
+    pd.DataFrame({"neuroid_id": ["x", "y", "z"], "region": "IT"}).to_csv(tmp_path / "r" / "neuroids.csv", index=False)
+    pd.DataFrame({"time_bin_start": [70, 80], "time_bin_end": [80, 90]}).to_csv(tmp_path / "r" / "time_bins.csv", index=False)
+    assert open_recording(tmp_path / "r").responses.repetition.values.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "counts"),
+    [("rates", None, False), ("counts", None, True), ("responses", None, True), ("responses", "Spikes", True), ("counts", "Hz", False)],
+)
+def test_whole_numbers_are_counts_unless_they_are_called_otherwise(tmp_path: Path, name: str, units: str | None, counts: bool) -> None:
+    told: dict[str, Any] = {} if units is None else {"units": np.array(units)}
+    dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
+    np.savez(tmp_path / "r.npz", dims=dims, **{**TABLES, **told, name: filled(COUNTS)})
+    assert are_counts(open_recording(tmp_path / "r.npz").responses) == counts
 
 
 def test_npy_with_tables_beside_it(tmp_path: Path) -> None:

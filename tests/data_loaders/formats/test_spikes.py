@@ -16,6 +16,7 @@ import scipy.io
 from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import load_recording, open_recording
 from neurofit.errors import NeurofitError
+from neurofit.selection import are_counts
 from neurofit.stimuli import NoImages
 
 Find = Callable[[str], Path]
@@ -155,6 +156,25 @@ def test_raster_files_are_counted_around_the_onset_and_a_trial_that_a_site_lacks
                 assert np.isnan(found).all()
             else:
                 np.testing.assert_array_equal(found, rasters[column][trial, :70].reshape(7, 10).sum(axis=1))
+
+
+def test_a_raster_that_holds_no_spikes_is_averaged_and_a_missing_value_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "recording.json").write_text('{"region": "IT"}')
+    smooth = np.random.default_rng(1).random((3, 70))
+    smooth[1] = np.nan
+    write_raster(tmp_path / "s1_raster_data.mat", smooth, ["a", "a", "b"])
+    recording = open_recording(tmp_path)
+    np.testing.assert_allclose(recording.responses.values[:, 0], smooth.reshape(3, 7, 10).mean(axis=2), rtol=1e-6)
+    assert not are_counts(recording.responses)
+    spikes = np.ones((3, 70))
+    spikes[2, 5] = np.nan
+    write_raster(tmp_path / "s1_raster_data.mat", spikes, ["a", "a", "b"])
+    recording = open_recording(tmp_path)
+    assert are_counts(recording.responses)
+    np.testing.assert_array_equal(recording.responses.values[:, 0], [[10] * 7, [10] * 7, [np.nan] + [10] * 6])
+    write_raster(tmp_path / "s2_raster_data.mat", smooth, ["a", "a", "b"])
+    with pytest.raises(NeurofitError, match=r"have to hold the same; s1_raster_data holds spikes, s2_raster_data fractions\."):
+        open_recording(tmp_path)
 
 
 def test_a_raster_that_does_not_say_its_onset_is_refused(tmp_path: Path) -> None:
