@@ -6,14 +6,13 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
 from brainscore_core.metrics import Score
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.model_interface import BrainModel
 
 from neurofit.assemblies import Recording
-from neurofit.brainscore.conversion import to_stimulus_set
+from neurofit.brainscore.conversion import content_sha256, to_stimulus_set
 from neurofit.brainscore.metric import NoiseCorrectedTemporal
 from neurofit.ceiling import ceiling
 
@@ -47,7 +46,7 @@ class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # Bra
         self.recording.stimuli.need_images()
         self.region = region
         self.metric = NoiseCorrectedTemporal(**settings)
-        told = json.dumps([_content(self.recording), region, self.metric.preset, self.metric.changes], sort_keys=True)
+        told = json.dumps([content_sha256(self.recording), self.metric.config(region).as_attrs()], sort_keys=True)
         kind = f"{self.metric.changes['mapping']}-{self.metric.changes['time_mode']}"
         super().__init__(
             identifier=f"neurofit.{recording.name}.{region}-{kind}-{hashlib.sha256(told.encode()).hexdigest()[:8]}",
@@ -76,15 +75,3 @@ class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # Bra
         made.attrs["raw"] = Score(found.curve.values, coords=bins, dims=("time_bin",))
         made.attrs["error"] = float((found.curve_high - found.curve_low).mean() / 4)
         return made
-
-
-def _content(recording: Recording) -> list[Any]:
-    """Return what a recording's numbers follow from: its file's hash, or its values', and which part of it this is."""
-    responses = recording.responses
-    digest = hashlib.sha256(recording.sha256.encode())
-    if not recording.sha256:
-        for position in range(len(recording.time_bins)):
-            digest.update(np.ascontiguousarray(recording.block(position)).tobytes())
-    for name in ("stimulus_id", "repetition", "neuroid_id"):
-        digest.update("\n".join(map(str, responses[name].values)).encode())
-    return [digest.hexdigest(), recording.time_bins]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -106,19 +107,61 @@ def from_assembly(assembly: xr.DataArray, *, visual_degrees: float = 8.0, name: 
     for edge in ("time_bin_start", "time_bin_end"):
         if edge not in coords and edge == "time_bin_end" and "time_bin_stop" in coords:
             coords[edge] = coords["time_bin_stop"]
-        if edge in coords and coords[edge][1].dtype.kind == "f":
-            coords[edge] = (coords[edge][0], np.round(coords[edge][1]).astype(np.int64))
-    single = assembly.isel(neuroid=[0])
-    order = average_repetition(single.isel(time_bin=0) if "time_bin" in single.dims else single)["stimulus_id"].values
+        if edge in coords:
+            coords[edge] = (coords[edge][0], _whole_ms(coords[edge][1], edge))
+    order = _order_of_stimuli(assembly, coords)
     ours = {n: (dim, _texts(v)) for n, (dim, v) in coords.items() if dim in DIMS}
-    digest = hashlib.sha256(np.ascontiguousarray(values).data)
-    digest.update("".join(map(str, ours["stimulus_id"][1])).encode())
-    return Recording(
+    recording = Recording(
         name=name or str(assembly.attrs.get("identifier", "assembly")),
         responses=xr.DataArray(values, dims=DIMS, coords=ours),
         stimuli=from_stimulus_set(assembly.attrs.get("stimulus_set"), order, coords, visual_degrees=visual_degrees),
-        sha256=digest.hexdigest(),
     )
+    return replace(recording, sha256=content_sha256(recording))
+
+
+def content_sha256(recording: Recording) -> str:
+    """Return the hash of all of a recording that a score can depend on: responses, coordinates, the table of stimuli, pictures, degrees."""
+    digest = hashlib.sha256()
+    for position in range(len(recording.time_bins)):
+        digest.update(np.ascontiguousarray(recording.block(position)).data)
+    for name in sorted(map(str, recording.responses.coords)):
+        digest.update("\n".join((name, *map(str, recording.responses[name].values.ravel()))).encode())
+    stimuli = recording.stimuli
+    for told in (stimuli.visual_degrees, stimuli.table.to_csv(index=False), stimuli.pictures_sha256()):
+        digest.update(f"{told}\n".encode())
+    return digest.hexdigest()
+
+
+def _whole_ms(edges: np.ndarray, name: str) -> np.ndarray:
+    whole = np.round(edges).astype(np.int64)
+    if (whole != edges).any():
+        odd = edges[whole != edges]
+        raise NeurofitError(f"Time bins are in whole ms from onset; {name} has {odd[0]:g}.")
+    return whole
+
+
+def _order_of_stimuli(assembly: xr.DataArray, coords: dict[str, tuple[str, np.ndarray]]) -> np.ndarray:
+    """Return the stimuli in the order that Brain-Score's average over repetitions has.
+
+    That is the order of all that is known of presentations; a column with gaps, or of single trials, is no part of it.
+    """
+    of_presentations = {name: values for name, (dim, values) in coords.items() if dim == "presentation"}
+    kept = [*_columns_of_stimuli(of_presentations, gaps=False), "repetition"]
+    if len(kept) == len(of_presentations):
+        shown: xr.DataArray = assembly.isel(neuroid=[0])
+        shown = shown.isel(time_bin=0) if "time_bin" in shown.dims else shown
+    else:
+        known: dict[str, Any] = {name: ("presentation", of_presentations[name]) for name in kept}
+        neuroids = {"neuroid_id": ("neuroid", [0]), "region": ("neuroid", [""])}
+        shown = NeuroidAssembly(np.zeros((assembly.sizes["presentation"], 1)), coords=known | neuroids, dims=DIMS[:2])
+    return np.asarray(average_repetition(shown)["stimulus_id"].values)
+
+
+def _columns_of_stimuli(columns: dict[str, np.ndarray], *, gaps: bool) -> list[str]:
+    """Return which columns of presentations say something of the stimulus: the same in all of its trials, with gaps or without."""
+    table = pd.DataFrame({name: values for name, values in columns.items() if name != "repetition"})
+    most = {str(name): n for name, n in table.groupby("stimulus_id", sort=False).nunique(dropna=False).max().items()}
+    return [name for name in map(str, table) if most.get(name, 1) == 1 and (gaps or not table[name].isna().any())]
 
 
 def from_stimulus_set(
@@ -129,7 +172,8 @@ def from_stimulus_set(
     shown = _texts(coords["stimulus_id"][1])
     first = {stimulus: row for row, stimulus in reversed(list(enumerate(shown.tolist())))}
     rows = [first[stimulus] for stimulus in ids.tolist()]
-    known = {n: _texts(v)[rows] for n, (dim, v) in coords.items() if dim == "presentation" and n not in ("stimulus_id", "repetition")}
+    told = {n: _texts(v) for n, (dim, v) in coords.items() if dim == "presentation"}
+    known = {n: told[n][rows] for n in _columns_of_stimuli(told, gaps=True) if n != "stimulus_id"}
     images: ImageSource = NoImages(len(ids), "the assembly")
     name = "brainscore"
     if theirs is not None:
@@ -144,19 +188,22 @@ def from_stimulus_set(
 def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
     """Return our stimuli as Brain-Score's, with all columns; pictures that are no files are written into NEUROFIT_HOME, once.
 
-    So are files of equal names, from several folders: Brain-Score's screen keeps all in one. The identifier carries a hash of ids and
-    pictures, since Brain-Score's caches know stimuli by their identifier alone. A column `degrees` is left out, for Brain-Score takes
+    So are files of equal names, from several folders: Brain-Score's screen keeps all in one; and files that Brain-Score would show in
+    another way (16 bits, transparency, turned by EXIF). The identifier carries a hash of the table and the pictures, since Brain-Score's
+    caches know stimuli by their identifier alone. A column `degrees` is left out, for Brain-Score takes
     either that or the degrees that it is told.
     """
     stimuli.need_images()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(stimuli.table.to_csv(index=False).encode())
+    plain = isinstance(stimuli.images, ImageFiles) and len({path.name for path in stimuli.images.paths}) == len(stimuli)
     for row, stimulus in enumerate(stimuli.ids):
-        digest.update(f"{stimulus} ".encode())
-        digest.update(np.ascontiguousarray(stimuli.images[row]).tobytes())
+        picture = stimuli.images[row]
+        digest.update(f"{stimulus} {picture.shape} ".encode())
+        digest.update(np.ascontiguousarray(picture).data)
+        plain = plain and np.array_equal(picture, _as_they_show(stimuli.images.paths[row]))  # type: ignore[attr-defined]
     identifier = f"{stimuli.name}-{digest.hexdigest()[:12]}"
-    files = stimuli.images.paths if isinstance(stimuli.images, ImageFiles) else []
-    if files and len({path.name for path in files}) == len(files):
-        paths = list(files)
+    if plain:
+        paths = list(stimuli.images.paths)  # type: ignore[attr-defined]
     else:
         folder = home() / "brainscore" / "stimuli" / identifier
         if not folder.is_dir():
@@ -171,8 +218,17 @@ def to_stimulus_set(stimuli: StimulusSet) -> TheirStimulusSet:
     return theirs
 
 
+def _as_they_show(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def to_assembly(recording: Recording) -> NeuronRecordingAssembly:
-    """Return a recording as an assembly of trials, as Brain-Score's own data sets are."""
+    """Return a recording as an assembly of trials, as Brain-Score's own data sets are.
+
+    Columns of presentations that have gaps, or differ between trials of a stimulus, are left out: Brain-Score averages trials that
+    agree in all of them.
+    """
     responses = recording.responses
     coords = {str(name): (coord.dims[0], coord.values) for name, coord in responses.coords.items() if coord.ndim == 1}
     table = recording.stimuli.table
@@ -181,8 +237,11 @@ def to_assembly(recording: Recording) -> NeuronRecordingAssembly:
             coords[str(column)] = ("presentation", table[column].to_numpy()[recording.stimulus_rows])
     if "object_name" not in coords and "category" in coords:
         coords["object_name"] = coords["category"]
+    of_presentations = {name: values for name, (dim, values) in coords.items() if dim == "presentation"}
+    kept = {*_columns_of_stimuli(of_presentations, gaps=False), "repetition"}
+    coords = {name: (dim, values) for name, (dim, values) in coords.items() if dim != "presentation" or name in kept}
     assembly = NeuronRecordingAssembly(np.asarray(responses.values), coords=coords, dims=DIMS)
-    assembly.attrs["identifier"] = f"{recording.name}-{recording.sha256[:12]}"
+    assembly.attrs["identifier"] = f"{recording.name}-{content_sha256(recording)[:12]}"
     if not isinstance(recording.stimuli.images, NoImages):
         assembly.attrs["stimulus_set"] = to_stimulus_set(recording.stimuli)
         assembly.attrs["stimulus_set_identifier"] = assembly.attrs["stimulus_set"].identifier

@@ -10,7 +10,10 @@ from brainscore_core.metrics import Metric, Score
 
 from neurofit.assemblies import Recording
 from neurofit.brainscore.conversion import from_assembly, from_features
-from neurofit.presets import make_config
+from neurofit.errors import NeurofitError
+from neurofit.metrics import nanmean, nanmedian
+from neurofit.presets import ScoreConfig, make_config
+from neurofit.result import REASONS
 from neurofit.score import score
 
 
@@ -32,6 +35,10 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
         self.preset = preset
         self.changes = {"mapping": mapping, "time_mode": time_mode, **changes}
 
+    def config(self, region: str) -> ScoreConfig:
+        """Return what decides the numbers."""
+        return make_config(self.preset, region=region, layers=(region,), **self.changes)
+
     def __call__(self, source: xr.DataArray, target: xr.DataArray | Recording) -> Score:
         """Return the score of a model's features against an assembly of trials (or a recording).
 
@@ -39,12 +46,19 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
         -------
         Score
             The mean over time bins that have one. attrs: `curve`, `curve_low`, `curve_high` and `ceiling` (time_bin), `raw` (the same
-            scalar of the uncorrected correlations, with its own `raw` (split neuroid time_bin)), `error` (standard error over
-            splits of the uncorrected one), `formula`.
+            scalar of the uncorrected correlations of the neuroids that count, with its own `raw` (split neuroid time_bin)), `error`
+            (standard error over splits of the uncorrected one), `formula`.
+
+        Raises
+        ------
+        NeurofitError
+            If the target has several regions.
         """
         recording = target if isinstance(target, Recording) else from_assembly(target)
+        if len(recording.regions) > 1:
+            raise NeurofitError(f"Neuroids are of one region; got {', '.join(recording.regions)}. Select one: target.sel(region=...).")
         region = recording.regions[0]
-        config = make_config(self.preset, region=region, layers=(region,), **self.changes)
+        config = self.config(region)
         activations = from_features(source, model="candidate", region=region, stimulus_ids=recording.stimuli.ids)
         return as_score(score(activations, recording, config))
 
@@ -57,21 +71,24 @@ def as_score(result: xr.Dataset) -> Score:
     }
     curves = {name: Score(result[name].values[0], coords=bins, dims=("time_bin",)) for name in ("curve", "curve_low", "curve_high")}
     counts = ~np.isnan(result.curve.values[0])
-    r = result.r_xy.values[0]
+    left_out = result.reason.values[0] != REASONS.index("kept")  # (neuroid time_bin)
+    r = np.where(left_out, np.nan, result.r_xy.values[0])
     by_split = np.full(len(r), np.nan)
     if counts.any():
         by_split = np.nanmean(np.nanmedian(r[:, :, counts], axis=1), axis=1)
     raw = Score(np.mean(by_split))
     neuroids = {"neuroid_id": ("neuroid", result.neuroid_id.values), "region": ("neuroid", np.full(r.shape[1], result.attrs["region"]))}
     raw.attrs["raw"] = Score(r, coords={**bins, **neuroids}, dims=("split", "neuroid", "time_bin"))
+    reliability = nanmean(result.r_yy_sb.values, axis=(0, 1))
+    ceiling = nanmedian(np.where(left_out, np.nan, reliability), axis=0)
     made = Score(np.nanmean(result.curve.values[0]) if counts.any() else np.nan)
     made.attrs |= {
         **curves,
         "raw": raw,
         "error": float(np.std(by_split, ddof=1) / np.sqrt(len(by_split))) if len(by_split) > 1 else np.nan,
-        "ceiling": Score(np.nanmean(result.ceiling.values[counts]) if counts.any() else np.nan),
+        "ceiling": Score(np.nanmean(ceiling[counts]) if counts.any() else np.nan),
         "formula": result.attrs["formula"],
         "n_neuroids": result.n_neuroids.values[0].tolist(),
     }
-    made.attrs["ceiling"].attrs["raw"] = Score(result.ceiling.values, coords=bins, dims=("time_bin",))
+    made.attrs["ceiling"].attrs["raw"] = Score(ceiling, coords=bins, dims=("time_bin",))
     return made

@@ -55,6 +55,27 @@ def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
     assert reached.attrs["error"] > 0
 
 
+def test_raw_and_ceiling_are_of_the_neuroids_that_count(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+    recording, generator = planted(n_stimuli=120, n_neuroids=12), features(n_stimuli=120, n_bins=3)
+    responses = recording.responses.copy(deep=True)
+    responses.values[:, 5:] = np.random.default_rng(4).normal(size=responses.values[:, 5:].shape)  # seven sites of noise
+    source, metric = as_source(generator, recording), NoiseCorrectedTemporal(**FEW, reliability_floor=0.4)
+    mixed = metric(source, replace(recording, responses=responses))
+    good = metric(source, replace(recording, responses=responses.isel(neuroid=slice(5))))
+    assert mixed.attrs["n_neuroids"] == good.attrs["n_neuroids"] == [5, 5, 5]
+    assert mixed.item() == pytest.approx(good.item(), abs=0.02)  # ridge chooses penalties neuroid by neuroid
+    for name in ("raw", "ceiling"):
+        assert mixed.attrs[name].item() == pytest.approx(good.attrs[name].item(), abs=0.01)
+    assert mixed.attrs["error"] == pytest.approx(good.attrs["error"], abs=0.01)
+
+
+def test_neuroids_of_two_regions_are_refused(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+    recording = planted()
+    both = replace(recording, responses=recording.responses.assign_coords(region=("neuroid", ["V4"] * 3 + ["IT"] * 3)))
+    with pytest.raises(NeurofitError, match=r"Neuroids are of one region; got IT, V4\."):
+        NoiseCorrectedTemporal(**FEW)(as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(both))
+
+
 def test_stimuli_may_come_in_any_order_but_each_once(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
     recording = planted()
     source, metric = as_source(features(n_stimuli=80, n_bins=3), recording), NoiseCorrectedTemporal(**FEW)
@@ -95,6 +116,26 @@ def test_the_identifier_follows_data_neuroids_bins_and_settings(planted: Callabl
     identifiers = {each.identifier for each in others} | {TemporalPredictivityBenchmark(recording, region="IT").identifier}
     assert len(identifiers) == 6
     assert TemporalPredictivityBenchmark(planted(), region="IT").identifier in identifiers
+
+
+def test_the_identifier_follows_all_that_a_score_depends_on(planted: Callable[..., Recording]) -> None:
+    recording = replace(planted(), sha256="of a file")
+    stimuli, responses = recording.stimuli, recording.responses
+    noisy = responses + np.random.default_rng(0).normal(size=responses.shape).astype(np.float32)
+    changed = [
+        recording,
+        replace(recording, stimuli=stimuli.shuffled(1)),
+        replace(recording, stimuli=replace(stimuli, visual_degrees=4.0)),
+        replace(recording, stimuli=replace(stimuli, table=stimuli.table.assign(object_name=stimuli.table.object_name.to_numpy()[::-1]))),
+        replace(recording, stimuli=stimuli.only(range(len(stimuli))[::-1])),
+        replace(recording, responses=noisy),
+        replace(recording, responses=responses.assign_coords(time_bin_end=("time_bin", responses.time_bin_end.values - 1))),
+    ]
+    assert len({TemporalPredictivityBenchmark(each, region="IT", **FEW).identifier for each in changed}) == len(changed)
+    assert len({to_assembly(each).attrs["identifier"] for each in changed}) == len(changed)
+    again = TemporalPredictivityBenchmark(recording, region="IT", **FEW).identifier
+    assert again == TemporalPredictivityBenchmark(recording, region="IT", **FEW, seed=0).identifier, "a default that is said is no change"
+    assert again != TemporalPredictivityBenchmark(recording, region="IT", **FEW, seed=1).identifier
 
 
 def test_a_picture_on_a_larger_or_smaller_screen_is_scored_too(planted: Callable[..., Recording]) -> None:

@@ -11,11 +11,13 @@ import pytest
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, NeuronRecordingAssembly, walk_coords
 from brainscore_core.supported_data_standards.brainio.packaging import write_netcdf
 from brainscore_vision.benchmark_helpers.neural_common import average_repetition
+from PIL import Image
 
 from neurofit.assemblies import Recording, validate_recording
 from neurofit.brainscore import from_assembly, to_assembly, to_stimulus_set
 from neurofit.data_loaders import open_recording, write_recording
 from neurofit.errors import NeurofitError
+from neurofit.stimuli import ImageFiles
 
 
 def test_a_recording_comes_back_as_it_was(planted: Callable[..., Recording]) -> None:
@@ -34,6 +36,68 @@ def test_stimuli_stand_in_the_order_in_which_brainscore_splits_them(planted: Cal
     assembly = to_assembly(planted(n_stimuli=12, n_repetitions=3))
     averaged = average_repetition(assembly)
     assert from_assembly(assembly).stimuli.ids.tolist() == averaged["stimulus_id"].values.tolist()
+
+
+def test_columns_with_gaps_or_of_single_trials_are_no_part_of_an_average(planted: Callable[..., Recording]) -> None:
+    recording = planted(n_stimuli=12, n_repetitions=4)
+    table = recording.stimuli.table.assign(half_known=np.where(np.arange(12) % 2, np.nan, 1.0))
+    session = np.where(recording.responses.repetition.values < 2, "monday", "tuesday")
+    responses = recording.responses.assign_coords(session=("presentation", session))
+    recording = replace(recording, responses=responses, stimuli=replace(recording.stimuli, table=table))
+    assembly = to_assembly(recording)
+    assert average_repetition(assembly).sizes["presentation"] == 12
+    assert "session" not in assembly.coords
+    back = from_assembly(assembly)
+    assert (len(back.stimuli), back.responses.shape) == (12, responses.shape)
+    theirs = NeuronRecordingAssembly(  # as somebody else may have made one
+        responses.values,
+        coords={str(n): (c.dims[0], c.values) for n, c in responses.coords.items()}
+        | {"object_name": ("presentation", table.object_name.to_numpy()[recording.stimulus_rows])}
+        | {"half_known": ("presentation", table.half_known.to_numpy()[recording.stimulus_rows])},
+        dims=responses.dims,
+    )
+    found = from_assembly(theirs)
+    assert found.stimuli.ids.tolist() == sorted(recording.stimuli.ids)
+    assert "session" not in found.stimuli.table
+    assert np.isnan(found.stimuli.table.half_known).sum() == 6
+    assert found.responses.session.values.tolist() == session.tolist()
+
+
+def test_bins_that_are_not_whole_ms_are_refused(planted: Callable[..., Recording]) -> None:
+    assembly = to_assembly(planted(n_stimuli=4))
+    coords = {name: (dims, values) for name, dims, values in walk_coords(assembly)}
+
+    def in_bins(starts: list[float], ends: list[float]) -> NeuroidAssembly:
+        bins = {"time_bin_start": ("time_bin", np.array(starts)), "time_bin_end": ("time_bin", np.array(ends))}
+        return NeuroidAssembly(assembly.values, coords=coords | bins, dims=assembly.dims)
+
+    assert from_assembly(in_bins([70.0, 80.0, 90.0], [80.0, 90.0, 100.0])).time_bins == [(70, 80), (80, 90), (90, 100)]
+    with pytest.raises(NeurofitError, match=r"whole ms from onset; time_bin_start has 12\.5"):
+        from_assembly(in_bins([0, 12.5, 25.0], [12.5, 25.0, 37.5]))
+
+
+@pytest.mark.parametrize("form", ["turned by EXIF", "16 bits", "transparent"])
+def test_pictures_that_brainscore_would_show_otherwise_are_written_as_we_show_them(
+    planted: Callable[..., Recording], tmp_path: Path, form: str
+) -> None:
+    stimuli = planted(n_stimuli=4).stimuli
+    path = tmp_path / ("other.jpg" if form == "turned by EXIF" else "other.png")
+    pixels = np.random.default_rng(1).integers(0, 255, (16, 16, 4), dtype=np.uint8)
+    if form == "turned by EXIF":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(pixels[..., :3]).save(path, exif=exif)
+    elif form == "16 bits":
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path)
+    else:
+        Image.fromarray(pixels).save(path)
+    assert isinstance(stimuli.images, ImageFiles)
+    changed = replace(stimuli, images=ImageFiles([*stimuli.images.paths[:2], path, stimuli.images.paths[3]]))
+    theirs = to_stimulus_set(changed)
+    assert to_stimulus_set(stimuli).get_stimulus("image002") == str(stimuli.images.paths[2]), "plain files are given as they are"
+    for row, stimulus in enumerate(changed.ids):
+        with Image.open(theirs.get_stimulus(stimulus)) as image:
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), changed.images[row])
 
 
 def test_time_bins_are_a_multiindex_of_start_and_end(planted: Callable[..., Recording]) -> None:
