@@ -33,6 +33,7 @@ from neurofit.metrics import (
     split_halves,
 )
 from neurofit.selection import keep_neuroids, over_all_bins, rebin
+from neurofit.targets import MIN_TEST
 
 BLOCK_BYTES = 2**28
 """Responses that are held at a time."""
@@ -75,9 +76,9 @@ def ceiling(
     Returns
     -------
     Dataset
-        `reliability` (neuroid time_bin), NaN where a neuroid lacks a half of too many stimuli; `curve`, `curve_low`, `curve_high`
-        and `n_neuroids` (time_bin); `r_halves` (half neuroid time_bin), not corrected. Where stimuli are drawn, `reliability_low` and
-        `reliability_high` (neuroid time_bin): the interval of each neuroid over them.
+        `reliability` (neuroid time_bin), NaN where a neuroid that lacks stimuli has both halves of fewer than `MIN_TEST`; `curve`,
+        `curve_low`, `curve_high` and `n_neuroids` (time_bin); `r_halves` (half neuroid time_bin), not corrected. Where stimuli are
+        drawn, `reliability_low` and `reliability_high` (neuroid time_bin): the interval of each neuroid over them.
 
     Raises
     ------
@@ -194,7 +195,7 @@ def _halves_agree(
         gaps = np.isnan(first + second)
         for half, column in zip(*np.nonzero(gaps.any(axis=1)), strict=True):
             there = ~gaps[half, :, column]
-            if there.sum() > 2:
+            if there.sum() >= MIN_TEST:
                 r[half, begin + column] = pearson(first[half, there, column, None], second[half, there, column, None])[0]
         if len(times):
             pooled = PooledHalves.of(first, second)

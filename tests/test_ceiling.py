@@ -206,6 +206,16 @@ def test_missing_trials_cost_a_neuroid_the_stimuli_that_lack_them() -> None:
     np.testing.assert_allclose(found.r_halves.values[:, 3, 2], [stats.pearsonr(*both).statistic for both in sides], rtol=1e-5)
 
 
+def test_a_neuroid_of_a_few_stimuli_has_no_reliability() -> None:
+    made = planted(n_stimuli=60, n_repetitions=5)
+    gaps = made.responses.copy(deep=True)
+    gaps.values[made.stimulus_rows >= 9, 3] = np.nan
+    gaps.values[made.stimulus_rows >= 10, 4] = np.nan
+    found = ceiling(replace(made, responses=gaps), n_halves=4, n_bootstraps=5).reliability.values
+    assert np.isnan(found[3]).all()
+    assert np.isfinite(np.delete(found, 3, axis=0)).all()
+
+
 @pytest.mark.parametrize("n_trials", [(4, 4), (4, 8), (10, 10)])
 def test_neuroids_of_joined_sessions_have_the_reliability_of_each_session(n_trials: tuple[int, int]) -> None:
     rng, noise, n_stimuli, n_each = np.random.default_rng(5), 2.0, 400, 20

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import HDF5, bytes_of, head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.named import HDF5, bytes_of, head_of, read_csv, refuse_large, responses_from, said_beside
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin
 
@@ -121,9 +120,7 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
 
 
 def _columns(path: Path) -> Mapping[str, np.ndarray]:
-    table = pd.read_csv(path)
-    if not len(table.columns) or not len(table):
-        raise NeurofitError(f"The table {path} is empty.")
+    table = read_csv(path)
     return {str(name): table[name].to_numpy() for name in table}
 
 
@@ -191,5 +188,5 @@ def _letters(item: Any) -> np.ndarray:
 def _squeezed(values: np.ndarray) -> np.ndarray:
     """Return MATLAB's rows and columns as vectors, cells of text as texts, and larger arrays as they are."""
     if values.dtype == object:
-        return np.array([str(np.squeeze(value)) for value in values.ravel()])
+        return np.array([str(np.squeeze(value)) for value in values.ravel(order="F")])  # MATLAB's order, column by column
     return values.ravel() if values.ndim == 2 and 1 in values.shape else values

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from neurofit.errors import NeurofitError
@@ -41,6 +42,12 @@ WORDS: Mapping[str, str] = {
     "bin_end_ms": "time_bin_end",
 }
 """Other people's word -> ours. A file that has both keeps its own use of ours."""
+
+NAMES = ("stimulus_id", "neuroid_id", "region", "subject", "subregion", "session", "presentation")
+"""Columns of tables that are names, whatever they look like."""
+
+GAPS = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None"]
+"""What stands for nothing in the other columns."""
 
 DIM_OF = {
     "stimulus_id": "stimulus",
@@ -250,6 +257,30 @@ def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> 
     return ours
 
 
+def read_csv(path: Path, *, texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a table; ids, areas and subjects are texts as they stand there: 001 is not 1, nor NA a gap.
+
+    Parameters
+    ----------
+    path
+        Of a table with a header.
+    texts
+        The columns that are texts; none: those that are `NAMES`, in whatever words.
+
+    Raises
+    ------
+    NeurofitError
+        If it is empty.
+    """
+    header = [str(name) for name in pd.read_csv(path, nrows=0)]
+    names = [name for name in header if (name in texts if texts else WORDS.get(name.lower(), name) in NAMES)]
+    gaps = {name: GAPS for name in header if name not in names}
+    table = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=gaps)
+    if not len(table.columns) or not len(table):
+        raise NeurofitError(f"The table {path} is empty.")
+    return table
+
+
 def as_text(values: np.ndarray) -> np.ndarray:
     """Return bytes and objects as texts of a fixed width; numbers as they are."""
     values = np.asarray(values)
@@ -406,9 +437,14 @@ def _bin_coords(
     starts: np.ndarray | None = coords["time_bin_start"][1] if "time_bin_start" in coords else None
     if starts is not None:
         width = _scalar(arrays.get("bin_width_ms"))
-        width = width if width is not None else (float(starts[1] - starts[0]) if len(starts) > 1 else None)
+        steps = np.unique(np.diff(starts))
+        if width is None and len(steps) > 1:
+            raise NeurofitError(f"{source}: time bins begin every {steps[0]:g} to {steps[-1]:g} ms. Add time_bin_end: when they end.")
+        width = width if width is not None else (float(steps[0]) if len(steps) else None)
         if width is not None:
-            return {"time_bin_end": ("time_bin", starts + np.asarray(width).astype(starts.dtype))}
+            if width <= 0 or width != round(width):
+                raise NeurofitError(f"{source}: time bins are a whole number of ms wide; got {width:g}.")
+            return {"time_bin_end": ("time_bin", starts + int(width))}
     if sizes.get("time_bin", 1) == 1 and said.time_bin is not None:
         return {"time_bin_start": ("time_bin", np.array([said.time_bin[0]])), "time_bin_end": ("time_bin", np.array([said.time_bin[1]]))}
     raise NeurofitError(

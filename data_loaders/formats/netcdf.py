@@ -173,11 +173,11 @@ def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
         variable = dataset[name]
         attrs = {**dataset.attrs, **variable.attrs}
         coords = _coords(dataset, variable, dims, attrs, said, path)
-        packed = {"scale_factor", "add_offset"} & set(variable.encoding)
+        packed = {"scale_factor", "add_offset", "_Unsigned"} & {*variable.encoding, *variable.attrs}
         if engine == "scipy" or packed:
             lazy: Any = variable.values if said.missing is None else np.where(variable.values == said.missing, np.nan, variable.values)
         else:
-            fills = tuple(variable.encoding[key] for key in ("_FillValue", "missing_value") if key in variable.encoding)
+            fills = tuple(each for key in ("_FillValue", "missing_value") for each in np.ravel(variable.encoding.get(key, [])))
             fills += () if said.missing is None else (said.missing,)
             lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
     responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
@@ -218,10 +218,14 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
         try:
             with h5py.File(self.path, "r") as file:
                 stored = np.asarray(file[self.name][tuple(asked[dim] for dim in self.dims)])
+                never_written = file[self.name].fillvalue
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise NeurofitError(f"Cannot read {self.path}: {short(error)}. It is damaged, or was changed while it was in use.") from error
         values = stored.astype(np.float32)
-        for fill in self.fills:
+        fills = [np.asarray(fill).astype(stored.dtype) for fill in self.fills if stored.dtype.kind == "f" or np.isfinite(fill)]
+        if stored.dtype.kind == "f" and never_written != 0:  # netCDF's default, 9.97e36, of a variable that names none
+            fills.append(never_written)
+        for fill in fills:
             values[stored == fill] = np.nan
         kept = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
         wanted = [dim for dim in DIMS if dim in kept]

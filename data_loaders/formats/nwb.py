@@ -35,6 +35,12 @@ ONSET = ("stimulus_onset", "stim_on", "stimulus_start", "onset", "onset_time", "
 REGION = ("region", "area", "brain_area", "location")
 """Columns that are looked for, in this order."""
 
+OURS = ("presentation", "stimulus_id", "neuroid_id", "region", "subject", "session", "time_bin_start", "time_bin_end")
+"""Words of ours that a column of the trials cannot be called."""
+
+MARGIN_S = 1e-6
+"""Of times in seconds, whose sums are not exact."""
+
 
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether a file is NWB (HDF5 that says its nwb_version), or a folder of such."""
@@ -157,7 +163,7 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     (trials, stimulus, onset), units = trials_of(nwb, file, said), nwb.units
     rows = pd.DataFrame({"presentation": np.arange(len(trials)), "stimulus_id": texts(trials[stimulus])})
     for name in trials:
-        if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time"):
+        if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time", *OURS):
             rows[str(name)] = trials[name].to_numpy()
     regions = _regions(units, said, file)
     subject = said.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
@@ -168,12 +174,15 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     begin, end = bins[0][0] / 1e3, bins[-1][1] / 1e3
     onsets = trials[onset].to_numpy(dtype=np.float64)
     who, when, which, n_spikes = [], [], [], 0
+    observed = np.ones((len(onsets), len(sites)), dtype=bool)
     _check_units(units, file)
     for number in range(len(sites)):
         times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
         if not np.isfinite(times).all():
             raise NeurofitError(f"{file}: {int((~np.isfinite(times)).sum())} spike times of unit {units.id[number]} are no numbers.")
-        first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
+        first, last = np.searchsorted(times, onsets + begin - MARGIN_S), np.searchsorted(times, onsets + end + MARGIN_S)  # the bins decide
+        if "obs_intervals" in units.colnames:
+            observed[:, number] = _inside(onsets + begin, onsets + end, np.asarray(units["obs_intervals"][number], dtype=np.float64))
         counts = last - first
         n_spikes += int(counts.sum())
         refuse_large(f"Spikes around the trials of {file}", n_values=0, n_bytes=24 * n_spikes, stored=file.stat().st_size)
@@ -183,7 +192,16 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
         which.append(trial)
         when.append(1e3 * (times[at] - onsets[trial]))
     spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
-    return counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+    found = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+    return found if observed.all() else found.where(xr.DataArray(observed, dims=("presentation", "neuroid")))
+
+
+def _inside(begins: np.ndarray, ends: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """Return which windows lie within one of some intervals (interval, 2), in seconds; all do where there is none."""
+    if not intervals.size:
+        return np.ones(len(begins), dtype=bool)
+    starts, stops = intervals.reshape(-1, 2).T
+    return np.asarray(((begins[:, None] >= starts - MARGIN_S) & (ends[:, None] <= stops + MARGIN_S)).any(axis=1))
 
 
 def _check_units(units: Any, file: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import short
+from neurofit.data_loaders.formats.named import read_csv, short
 from neurofit.errors import NeurofitError
 from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
@@ -134,7 +134,7 @@ def _positive(value: object, source: Path) -> float:
 
 def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     try:
-        told = pd.read_csv(path, dtype={"stimulus_id": str, "image_id": str})
+        told = read_csv(path, texts=("stimulus_id", "image_id"))
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise NeurofitError(f"Cannot read {path} as a table of stimuli: {short(error)}.") from error
     told = told.rename(columns={"image_id": "stimulus_id"}) if "stimulus_id" not in told else told

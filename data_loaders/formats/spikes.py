@@ -1,7 +1,8 @@
 """Spike times as tables (CSV or Parquet): a row per spike, counted into time bins.
 
 One table with neuroid_id, region, stimulus_id, repetition and time_ms; or a folder with spikes.csv (neuroid_id, presentation, time_ms),
-presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike.
+presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike. Where
+both say a session, a site is missing, not silent, in the presentations of others; one of several sessions has a row for each.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, refuse_large, said_beside
+from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, read_csv, refuse_large, said_beside
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -43,8 +44,10 @@ def read_spikes(path: Path) -> xr.DataArray:
         _need(trials, ("presentation", "stimulus_id"), path / "presentations.csv")
         _need(sites, ("neuroid_id", "region"), path / "neuroids.csv")
         _need(spikes, ("neuroid_id", "presentation"), path)
+        recorded = _recorded(trials, sites) if "session" in trials and "session" in sites else None
+        sites = sites.drop(columns="session", errors="ignore").drop_duplicates(ignore_index=True)
     else:
-        spikes = _table(path, said)
+        spikes, recorded = _table(path, said).drop(columns="presentation", errors="ignore"), None
         if "region" not in spikes and said.region is not None:
             spikes["region"] = said.region
         _need(spikes, ("neuroid_id", "region", "stimulus_id", "repetition"), path)
@@ -52,7 +55,22 @@ def read_spikes(path: Path) -> xr.DataArray:
         trials.insert(0, "presentation", np.arange(len(trials)))
         spikes = spikes.merge(trials, on=["stimulus_id", "repetition"])
         sites = spikes[["neuroid_id", "region"]].drop_duplicates(ignore_index=True)
-    return counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+    _need_unique(trials, "presentation", path)
+    _need_unique(sites, "neuroid_id", path)
+    found = counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+    return found if recorded is None else found.where(xr.DataArray(recorded, dims=("presentation", "neuroid")))
+
+
+def _recorded(trials: pd.DataFrame, sites: pd.DataFrame) -> np.ndarray:
+    """Return whether a site was recorded in a presentation, as sessions say: boolean (presentation neuroid)."""
+    of_site = {name: set(rows.session) for name, rows in sites.groupby("neuroid_id", sort=False)}
+    return np.array([[session in of_site[name] for name in sites.neuroid_id.unique()] for session in trials.session])
+
+
+def _need_unique(table: pd.DataFrame, name: str, path: Path) -> None:
+    repeated = table[name][table[name].duplicated()]
+    if len(repeated):
+        raise NeurofitError(f"{path}: each {name} has one row of its table, and the same in all sessions; {repeated.iloc[0]} has several.")
 
 
 def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], times_ms: np.ndarray) -> xr.DataArray:
@@ -71,8 +89,8 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
     times_ms
         Of each spike, from the onset of its trial.
     """
-    row = pd.Index(trials.presentation).get_indexer(pd.Index(spikes.presentation))
-    column = pd.Index(sites.neuroid_id).get_indexer(pd.Index(spikes.neuroid_id))
+    row = pd.Index(trials.presentation.astype(str)).get_indexer(pd.Index(spikes.presentation.astype(str)))
+    column = pd.Index(sites.neuroid_id.astype(str)).get_indexer(pd.Index(spikes.neuroid_id.astype(str)))
     unknown = np.flatnonzero((row < 0) | (column < 0))
     if len(unknown):
         first = spikes.iloc[unknown[0]]
@@ -106,7 +124,7 @@ def _table(path: Path, said: Said) -> pd.DataFrame:
     if not path.is_file():
         raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
     try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1") else pd.read_csv(path)
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1") else read_csv(path)
     except ImportError as error:
         raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
     present = [str(column) for column in table]

@@ -194,6 +194,41 @@ def test_references_are_no_values(tmp_path: Path) -> None:
         open_recording(tmp_path / "r.h5")
 
 
+def test_cells_of_matlab_are_in_its_order_column_by_column(tmp_path: Path) -> None:
+    ids = np.array([["s0", "s2"], ["s1", "s3"]], dtype=object)
+    counts = np.arange(4 * 3 * 2).reshape(4, 3, 2).astype(float)
+    region = np.array([["IT", "IT", "V4"]], dtype=object)
+    scipy.io.savemat(tmp_path / "r.mat", {"responses": counts, "stimulus_id": ids, "region": region, **bins_of_two()})
+    recording = open_recording(tmp_path / "r.mat")
+    assert recording.responses.stimulus_id.values.tolist() == ["s0", "s1", "s2", "s3"]
+
+
+def bins_of_two() -> dict[str, Any]:
+    return {name: TABLES[name] for name in ("time_bin_start", "time_bin_end")}
+
+
+@pytest.mark.parametrize(
+    ("starts", "width", "said"),
+    [
+        ([0, 25, 50], 12.5, "time bins are a whole number of ms wide; got 12.5"),
+        ([0, 50, 150], None, "time bins begin every 50 to 100 ms. Add time_bin_end: when they end"),
+        ([0, 25, 50], 20, None),
+        ([0, 25, 50], None, None),
+    ],
+)
+def test_where_bins_end_is_not_guessed(tmp_path: Path, starts: list[int], width: float | None, said: str | None) -> None:
+    dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
+    arrays: dict[str, Any] = {"responses": np.ones((5, 2, 4, 3)), "time_bin_start": np.array(starts), "dims": dims}
+    arrays |= {name: TABLES[name] for name in ("stimulus_id", "neuroid_id", "region")}
+    arrays |= {} if width is None else {"bin_width_ms": np.array(width)}
+    np.savez(tmp_path / "r.npz", **arrays)
+    if said is None:
+        assert open_recording(tmp_path / "r.npz").time_bins == [(start, start + (width or 25)) for start in starts]
+    else:
+        with pytest.raises(NeurofitError, match=said):
+            open_recording(tmp_path / "r.npz")
+
+
 def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> None:
     rates = np.random.default_rng(0).normal(size=(6, 3))
     np.savez(tmp_path / "r.npz", rates=rates, stimulus_id=np.array(list("aabbcc")))

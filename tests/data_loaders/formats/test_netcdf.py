@@ -296,3 +296,35 @@ def test_each_picture_is_read_once_for_the_hash_and_not_decoded(tmp_path: Path, 
     monkeypatch.setattr("neurofit.stimuli.decode_image", None)
     open_recording(path)
     assert sorted(name for name in read if name.endswith("png")) == [f"id{number}.png" for number in range(5)]
+
+
+@pytest.mark.parametrize("how", ["unsigned", "several numbers", "of another type", "never written"])
+def test_whatever_stands_for_missing_is_missing(make_recording: Make, tmp_path: Path, how: str) -> None:
+    recording = make_recording(n_neuroids=4, n_bins=3)
+    write_recording(recording, tmp_path / "r.nc")
+    values = np.random.default_rng(0).integers(130, 250, recording.responses.shape).astype(np.float32)
+    with h5py.File(tmp_path / "r.nc", "a") as file:
+        scales = [dimension[0] for dimension in file["responses"].dims]
+        coordinates = file["responses"].attrs["coordinates"]
+        del file["responses"]
+        dtype = np.int8 if how == "unsigned" else np.float32
+        fill = np.float32(9.969209968386869e36) if how == "never written" else None
+        chunks = (values.shape[0], 1, values.shape[2])
+        made = file.create_dataset("responses", values.shape, dtype, fillvalue=fill, chunks=chunks)
+        if how == "unsigned":
+            made[...] = values.astype(np.uint8).view(np.int8)
+            made.attrs["_Unsigned"] = "true"
+        elif how == "never written":
+            made[:, 1:] = values[:, 1:]
+            values[:, 0] = np.nan
+        else:
+            gaps = values.copy()
+            gaps[3, 2], gaps[5, 1, 2] = -99.9, -77.0
+            made[...] = gaps
+            made.attrs["missing_value"] = np.array([-99.9, -77.0], np.float32) if how == "several numbers" else np.float64(-99.9)
+            values[3, 2] = np.nan
+            values[5, 1, 2] = np.nan if how == "several numbers" else -77.0
+        for axis, scale in enumerate(scales):
+            made.dims[axis].attach_scale(scale)
+        made.attrs["coordinates"] = coordinates
+    np.testing.assert_array_equal(open_recording(tmp_path / "r.nc").responses.values, values)

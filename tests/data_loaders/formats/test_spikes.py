@@ -90,6 +90,48 @@ def test_parquet_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_recording(tmp_path).responses.values, expected_counts(spikes, bins=(0, 300, 10)))
 
 
+def test_names_stay_what_they_are_whatever_they_look_like(tmp_path: Path) -> None:
+    shown, sites = ["001", "01", "1", "1.10", "1.1", "NA"], ["1", "2", "7b"]
+    spikes = pd.DataFrame({"neuroid_id": ["2", "1", "7b"], "presentation": ["10", "13", "15"], "time_ms": [5, 15, 25]})
+    spikes.to_csv(tmp_path / "spikes.csv", index=False)
+    pd.DataFrame({"presentation": range(10, 16), "stimulus_id": shown}).to_csv(tmp_path / "presentations.csv", index=False)
+    pd.DataFrame({"neuroid_id": sites, "area": ["NA", "V4", "007"]}).to_csv(tmp_path / "neuroids.csv", index=False)
+    pd.DataFrame({"stimulus_id": shown, "object_name": list("abcdef")}).to_csv(tmp_path / "stimuli.csv", index=False)
+    recording = open_recording(tmp_path)
+    assert recording.responses.stimulus_id.values.tolist() == shown
+    assert recording.responses.neuroid_id.values.tolist() == sites
+    assert recording.responses.region.values.tolist() == ["NA", "V4", "007"]
+    assert recording.stimuli.table.object_name.tolist() == list("abcdef")
+    assert np.argwhere(recording.responses.values).tolist() == [[0, 1, 0], [3, 0, 1], [5, 2, 2]]
+
+
+def test_a_site_is_missing_where_its_session_was_not(tmp_path: Path) -> None:
+    write_tables(tmp_path, random_spikes())
+    sessions = ["mon", "mon", "mon", "tue", "tue", "tue"]
+    trials = pd.DataFrame({"presentation": range(10, 16), "image_id": STIMULI, "session": sessions})
+    trials.to_csv(tmp_path / "presentations.csv", index=False)
+    rows = [("a", "V4", "mon"), ("b", "IT", "tue"), ("c", "IT", "mon"), ("c", "IT", "tue")]
+    pd.DataFrame(rows, columns=["neuroid_id", "region", "session"]).to_csv(tmp_path / "neuroids.csv", index=False)
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    expected = expected_counts(random_spikes(), bins=(0, 300, 10))
+    expected[3:, 0] = np.nan
+    expected[:3, 1] = np.nan
+    np.testing.assert_array_equal(recording.responses.values, expected)
+    assert recording.responses.session.values.tolist() == sessions
+    assert recording.responses.attrs["units"] == "spikes per bin"
+    pd.DataFrame([*rows, ("c", "V4", "wed")], columns=["neuroid_id", "region", "session"]).to_csv(tmp_path / "neuroids.csv", index=False)
+    with pytest.raises(NeurofitError, match="each neuroid_id has one row of its table, and the same in all sessions; c has several"):
+        open_recording(tmp_path)
+
+
+def test_one_table_may_have_a_column_of_presentations(tmp_path: Path) -> None:
+    spikes = random_spikes().assign(region="IT", repetition=0, stimulus_id=lambda t: t.presentation.astype(str))
+    spikes.to_csv(tmp_path / "spikes.csv", index=False)
+    counted = open_recording(tmp_path / "spikes.csv").responses.values.sum()
+    assert counted == expected_counts(random_spikes(), bins=(0, 300, 10)).sum()
+
+
 def test_one_table_with_everything_is_enough(tmp_path: Path) -> None:
     spikes = random_spikes()
     whole = spikes.assign(
@@ -206,7 +248,16 @@ def test_zhang2011_has_the_counts_of_the_tidy_copy(shared: Find, mirror: Find, m
         recording.stimuli.need_images()
 
 
-def write_nwb(path: Path, spikes: list[np.ndarray], onsets: np.ndarray, shown: list[str], *, regions: str = "electrodes") -> None:
+def write_nwb(
+    path: Path,
+    spikes: list[np.ndarray],
+    onsets: np.ndarray,
+    shown: list[str],
+    *,
+    regions: str = "electrodes",
+    columns: dict[str, list[int]] | None = None,
+    observed: list[list[list[float]]] | None = None,
+) -> None:
     """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere."""
     import pynwb
     from pynwb.file import Subject
@@ -224,11 +275,14 @@ def write_nwb(path: Path, spikes: list[np.ndarray], onsets: np.ndarray, shown: l
         nwb.add_unit_column("region", "area")
     for number, times in enumerate(spikes):
         told: dict[str, dict[str, Any]] = {"electrodes": {"electrodes": [number]}, "units": {"region": REGIONS[number]}, "beside": {}}
-        nwb.add_unit(spike_times=times, **told[regions])
+        nwb.add_unit(spike_times=times, **told[regions], **({} if observed is None else {"obs_intervals": observed[number]}))
     nwb.add_trial_column("stimulus_id", "what was shown")
     nwb.add_trial_column("contrast", "of the picture")
-    for onset, stimulus in zip(onsets, shown, strict=True):
-        nwb.add_trial(start_time=onset, stop_time=onset + 0.2, stimulus_id=stimulus, contrast=0.5)
+    for name in columns or {}:
+        nwb.add_trial_column(name, "as a word of ours")
+    for row, (onset, stimulus) in enumerate(zip(onsets, shown, strict=True)):
+        more = {name: values[row] for name, values in (columns or {}).items()}
+        nwb.add_trial(start_time=onset, stop_time=onset + 0.2, stimulus_id=stimulus, contrast=0.5, **more)
     pictures = [
         pynwb.image.GrayscaleImage(name="cat", data=np.full((4, 4), 7, np.uint8)),
         pynwb.image.RGBImage(name="dog", data=np.full((4, 4, 3), 9, np.uint8)),
@@ -294,6 +348,35 @@ def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:
     write_nwb(tmp_path / "none.nwb", spikes, np.full(6, np.nan), list(STIMULI))
     with pytest.raises(NeurofitError, match="no trial has an onset; the column start_time has no number"):
         open_recording(tmp_path / "none.nwb")
+
+
+def test_columns_of_trials_that_are_called_as_ours_change_nothing(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), columns={"presentation": [3, 1, 2, 5, 4, 0], "region": [9] * 6})
+    recording = open_recording(tmp_path / "one.nwb")
+    np.testing.assert_array_equal(recording.responses.values, counted_by_hand(spikes, onsets))
+    assert recording.responses.region.values.tolist() == list(REGIONS)
+
+
+def test_a_unit_of_nwb_is_missing_where_it_was_not_observed(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    intervals = [[[0.0, 3.0]], [[0.0, 1.6], [2.0, 9.0]], [[0.0, 9.0]]]
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), observed=intervals)
+    recording = open_recording(tmp_path / "one.nwb")
+    expected = counted_by_hand(spikes, onsets).astype(float)
+    expected[3:, 0] = np.nan
+    expected[np.flatnonzero((onsets < 2.0) & (onsets + 0.3 > 1.6)), 1] = np.nan
+    assert np.isnan(expected[:, 1, 0]).sum() == 0, "0.25 + 0.3 of 1.25 ends before 1.6"
+    np.testing.assert_array_equal(recording.responses.values, expected)
+
+
+def test_a_spike_of_nwb_on_an_edge_is_in_the_bin_that_begins_there(tmp_path: Path) -> None:
+    onsets = np.arange(6) * 1.1 + 0.777
+    spikes = [np.sort(np.concatenate([onsets - 0.05, onsets, onsets + 0.01]).round(3))] * 3
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI))
+    (tmp_path / "one.json").write_text('{"bins": [-50, 50, 10]}')
+    counts = open_recording(tmp_path / "one.nwb").responses.values
+    assert (counts == np.isin(np.arange(10), [0, 5, 6])).all()
 
 
 @pytest.mark.parametrize(
