@@ -142,12 +142,15 @@ def convert(
 ) -> None:
     """Write a recording in another form."""
     from neurofit.data_loaders.formats import write_recording
+    from neurofit.stimuli import NoImages
 
     set_offline(offline)
     with progress() as report:
         recording = load(source, report, pictures=images, time_bin=time_bin)
     write_recording(recording, target, layout=layout)
-    out.print(f"Written: {target} and, beside it, {Path(target).stem}.stimuli.csv with the pictures.", soft_wrap=True)
+    beside = f"{Path(target).stem}.stimuli"
+    pictures = "; there are no pictures" if isinstance(recording.stimuli.images, NoImages) else f", {beside}.zip with the pictures"
+    out.print(f"Written: {target}, {beside}.csv{pictures}.", soft_wrap=True)
 
 
 def ceiling(

@@ -460,7 +460,10 @@ def _one_row_a_trial(array: xr.DataArray, coords: Mapping[str, tuple[str, np.nda
         if "repetition" not in array.coords:
             array = array.assign_coords(repetition=("presentation", count_up(array.stimulus_id.values)))
         return array
-    if "repetition" not in array.dims and "stimulus_id" in coords and len(np.unique(coords["stimulus_id"][1])) < array.sizes["stimulus"]:
+    ids, times = np.unique(coords["stimulus_id"][1], return_counts=True)
+    if "repetition" in array.dims and (times > 1).any():
+        raise NeurofitError(f"stimulus_id is unique along the axis stimulus; {ids[times.argmax()]} occurs {times.max()} times.")
+    if (times > 1).any():
         array = array.rename(stimulus="presentation")  # a stimulus has several rows: a row is a trial
         along = {name: ("presentation" if dim == "stimulus" else dim, values) for name, (dim, values) in coords.items()}
         return _one_row_a_trial(array, along)

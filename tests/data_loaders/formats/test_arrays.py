@@ -266,6 +266,15 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path, change: dict[str, Any
         open_recording(tmp_path / "r.npz")
 
 
+def test_a_stimulus_twice_among_those_that_have_repetitions_is_refused(tmp_path: Path) -> None:
+    ids = TABLES["stimulus_id"].copy()
+    ids[4] = ids[0]
+    dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
+    np.savez(tmp_path / "r.npz", responses=COUNTS, dims=dims, **{**TABLES, "stimulus_id": ids})
+    with pytest.raises(NeurofitError, match="stimulus_id is unique along the axis stimulus; s0 occurs 2 times"):
+        open_recording(tmp_path / "r.npz")
+
+
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "r.npz", responses=np.zeros((5, 5)), stimulus_id=np.arange(5), region="IT")
     with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Name the axes: dims in NAME.json"):
