@@ -14,7 +14,6 @@ import xarray as xr
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet as TheirStimulusSet
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.model_interface import BrainModel
-from brainscore_vision.utils import LazyLoad
 
 from neurofit.assemblies import Recording
 from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
@@ -59,12 +58,9 @@ def recording_of(benchmark: Any) -> Recording:
 
 
 def _assemblies(function: Any) -> list[xr.DataArray]:
-    """Return the assemblies that a function keeps, loading those that Brain-Score loads only when they are used."""
-    kept = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    for lazy in (each for each in kept if isinstance(each, LazyLoad)):
-        lazy._ensure_loaded()
-    contents = [each.content if isinstance(each, LazyLoad) else each for each in kept]
-    return [each for each in contents if isinstance(each, xr.DataArray)]
+    """Return the assemblies that a function keeps; asking what one is loads it where Brain-Score's `LazyLoad` stands for it."""
+    cells = getattr(function, "__closure__", None) or ()
+    return [cell.cell_contents for cell in cells if isinstance(cell.cell_contents, xr.DataArray)]
 
 
 def activations_of(candidate: BrainModel | str, recording: Recording, *, region: str) -> Activations:
