@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import HDF5, bytes_of, head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.named import HDF5, Said, bytes_of, head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError
 
 TABLES = {"stimuli": "stimulus", "neuroids": "neuroid", "presentations": "presentation", "time_bins": "time_bin"}
@@ -47,10 +47,11 @@ def read_numpy(path: Path) -> xr.DataArray:
     if zipfile.is_zipfile(path):
         return responses_from(_npz(path), said_beside(path), source=str(path))
     array = path / "responses.npy" if path.is_dir() else path
-    tables = {dim: _columns(file) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
+    said = said_beside(path)
+    tables = {dim: _columns(file, said) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
     if "presentation" in tables:
         tables.pop("stimulus", None)
-    return responses_from({"responses": _npy(array)}, said_beside(path), source=str(array), tables=tables)
+    return responses_from({"responses": _npy(array)}, said, source=str(array), tables=tables)
 
 
 def read_matlab(path: Path) -> xr.DataArray:
@@ -118,10 +119,8 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
     return n_values, n_bytes
 
 
-def _columns(path: Path) -> Mapping[str, np.ndarray]:
-    table = pd.read_csv(path)
-    if not len(table.columns) or not len(table):
-        raise NeurofitError(f"The table {path} is empty.")
+def _columns(path: Path, said: Said) -> Mapping[str, np.ndarray]:
+    table = read_table(path, words=said.words)
     return {str(name): table[name].to_numpy() for name in table}
 
 

@@ -227,15 +227,32 @@ def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> 
         If an array under a name of ours holds neither numbers nor texts.
     """
     ours: dict[str, np.ndarray] = {}
-    for name, values in arrays.items():
-        word = words.get(name, WORDS.get(name.lower(), name))
-        if word != name and (word in arrays or word in ours):
-            word = name
+    for name, word in in_words(list(arrays), words).items():
+        values = arrays[name]
         if values.dtype.kind in "iufbSUOMm":
             ours[word] = as_text(values)
         elif word in DIM_OF or word in RESPONSES:
             raise ValueError(f"{name} holds {values.dtype!s:.60} in place of numbers or texts")
     return ours
+
+
+def in_words(names: Sequence[str], words: Mapping[str, str], known: Mapping[str, str] = WORDS) -> dict[str, str]:
+    """Return theirs -> ours; what is said comes before what is known, and the second of two that mean the same keeps its name.
+
+    Parameters
+    ----------
+    names
+        Of columns or arrays.
+    words
+        What is said beside them: theirs -> ours.
+    known
+        Other people's words, in small letters, that are understood.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name not in words):
+        word = words.get(name, known.get(name.lower(), name))
+        found[name] = name if word in names or word in found.values() else word
+    return {name: found[name] for name in names}
 
 
 def as_text(values: np.ndarray) -> np.ndarray:

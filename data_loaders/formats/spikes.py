@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, refuse_large, said_beside
+from neurofit.data_loaders.formats.named import Said, count_up, refuse_large, said_beside
+from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -105,16 +106,7 @@ def _plain(values: Any) -> np.ndarray:
 def _table(path: Path, said: Said) -> pd.DataFrame:
     if not path.is_file():
         raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
-    try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1") else pd.read_csv(path)
-    except ImportError as error:
-        raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
-    present = [str(column) for column in table]
-    names = {column: WORDS[column] for column in present if column in WORDS and WORDS[column] not in present}
-    table = table.rename(columns={**names, **said.words})
-    if not len(table):
-        raise NeurofitError(f"The table {path} is empty.")
-    return table
+    return read_table(path, words=said.words)
 
 
 def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
