@@ -2,6 +2,7 @@
 
 One table with neuroid_id, region, stimulus_id, repetition and time_ms; or a folder with spikes.csv (neuroid_id, presentation, time_ms),
 presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike.
+Where both have a column session, a site is NaN in the presentations of sessions that did not record it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neurofit.assemblies import COORDS, DIMS
 from neurofit.data_loaders.formats.named import Said, count_up, refuse_large, said_beside
-from neurofit.data_loaders.formats.tables import read_table
+from neurofit.data_loaders.formats.tables import TEXTS, read_table
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -49,11 +51,17 @@ def read_spikes(path: Path) -> xr.DataArray:
         if "region" not in spikes and said.region is not None:
             spikes["region"] = said.region
         _need(spikes, ("neuroid_id", "region", "stimulus_id", "repetition"), path)
-        trials = spikes[["stimulus_id", "repetition"]].drop_duplicates().sort_values(["stimulus_id", "repetition"], ignore_index=True)
-        trials.insert(0, "presentation", np.arange(len(trials)))
-        spikes = spikes.merge(trials, on=["stimulus_id", "repetition"])
+        keys = [name for name in ("stimulus_id", "repetition", "presentation") if name in spikes]
+        trials = spikes[keys].drop_duplicates().sort_values(keys, ignore_index=True)
+        spikes = spikes.merge(trials.assign(_row=np.arange(len(trials))), on=keys)
+        spikes["presentation"], trials["presentation"] = spikes._row, np.arange(len(trials))
         sites = spikes[["neuroid_id", "region"]].drop_duplicates(ignore_index=True)
-    return counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+    sites, recorded = _by_session(trials, sites)
+    repeated = sites.neuroid_id[sites.neuroid_id.duplicated()]
+    if len(repeated):
+        raise NeurofitError(f"{path}: a neuroid has one region, and one of whatever else is known; {repeated.iloc[0]} has several.")
+    counts = counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+    return counts if recorded is None else _where(counts, recorded, path)
 
 
 def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], times_ms: np.ndarray) -> xr.DataArray:
@@ -89,12 +97,42 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
     shape = (len(trials), len(sites), len(bins))
     flat = np.ravel_multi_index((row[inside], column[inside], which[inside].astype(np.int64)), shape)
     counts = np.bincount(flat, minlength=int(np.prod(shape))).astype(np.float32).reshape(shape)
-    coords: dict[str, Any] = {str(name): ("presentation", trials[name].to_numpy()) for name in trials if name != "presentation"}
-    coords |= {str(name): ("neuroid", sites[name].to_numpy()) for name in sites}
+    coords: dict[str, Any] = {str(name): ("presentation", trials[name].to_numpy()) for name in trials if not _taken(name, "presentation")}
+    coords |= {str(name): ("neuroid", sites[name].to_numpy()) for name in sites if not _taken(name, "neuroid")}
     coords.setdefault("repetition", ("presentation", count_up(trials.stimulus_id.to_numpy())))
     coords |= {"time_bin_start": ("time_bin", [s for s, _ in bins]), "time_bin_end": ("time_bin", [e for _, e in bins])}
     coords = {name: (dim, _plain(values)) for name, (dim, values) in coords.items()}
     return xr.DataArray(counts, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": "spikes per bin"})
+
+
+def _taken(name: Any, dim: str) -> bool:
+    """Return whether a column has a name of ours that is of something else than this dimension."""
+    return name in DIMS or COORDS.get(name, dim) != dim
+
+
+def _by_session(trials: pd.DataFrame, sites: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Return a row per site, and whether each trial's session recorded it (presentation neuroid), where both tables tell sessions."""
+    if "session" not in trials or "session" not in sites:
+        return sites, None
+    found = sites.drop(columns="session").drop_duplicates(ignore_index=True)
+    recorded = np.zeros((len(trials), len(found)), dtype=bool)
+    for session in trials.session.unique():
+        here = sites.neuroid_id[sites.session == session]
+        recorded[np.ix_(trials.session == session, found.neuroid_id.isin(here))] = True
+    return found, recorded
+
+
+def _where(counts: xr.DataArray, recorded: np.ndarray, path: Path) -> xr.DataArray:
+    """Return counts with NaN where a site (presentation neuroid) was not recorded."""
+    spurious = np.argwhere((counts.values.sum(axis=2) > 0) & ~recorded)
+    if len(spurious):
+        row, column = spurious[0]
+        raise NeurofitError(
+            f"{path}: neuroid {counts.neuroid_id.values[column]} has spikes in session {counts.session.values[row]}, in which neuroids.csv "
+            f"does not have it ({len(spurious)} such trials). A neuroid of several sessions has a row for each."
+        )
+    counts.values[~recorded] = np.nan
+    return counts
 
 
 def _plain(values: Any) -> np.ndarray:
@@ -106,7 +144,7 @@ def _plain(values: Any) -> np.ndarray:
 def _table(path: Path, said: Said) -> pd.DataFrame:
     if not path.is_file():
         raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
-    return read_table(path, words=said.words)
+    return read_table(path, words=said.words, texts=(*TEXTS, "session"))
 
 
 def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:

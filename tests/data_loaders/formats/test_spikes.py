@@ -108,6 +108,49 @@ def test_one_table_with_everything_is_enough(tmp_path: Path) -> None:
             np.testing.assert_array_equal(recording.responses.values[row, column], expected[presentation, "abc".index(neuroid)])
 
 
+def test_a_table_whose_trials_are_numbered_too_is_counted_trial_by_trial(tmp_path: Path) -> None:
+    rows = ["a,IT,x,0,5,1", "a,IT,x,1,6,2", "b,IT,x,0,5,3", "b,IT,x,1,6,14", "a,IT,y,0,4,5", "b,IT,x,1,6,15"]
+    (tmp_path / "x.csv").write_text("\n".join(["neuroid_id,region,stimulus_id,repetition,presentation,time_ms", *rows]))
+    responses = open_recording(tmp_path / "x.csv").responses
+    assert responses.stimulus_id.values.tolist() == ["x", "x", "y"]
+    assert responses.repetition.values.tolist() == [0, 1, 0]
+    assert responses.values[..., :2].tolist() == [[[1, 0], [1, 0]], [[1, 0], [0, 2]], [[1, 0], [0, 0]]]
+
+
+def write_sessions(folder: Path, spikes: pd.DataFrame) -> None:
+    """Write tables in which presentations 10 to 12 are of session 01, the others of 1; a is of both, b of 01, c of 1."""
+    write_tables(folder, spikes)
+    shown = pd.DataFrame({"presentation": range(10, 16), "stimulus_id": STIMULI, "session": ["01"] * 3 + ["1"] * 3})
+    shown.to_csv(folder / "presentations.csv", index=False)
+    (folder / "neuroids.csv").write_text("neuroid_id,region,session\na,V4,01\na,V4,1\nb,IT,01\nc,IT,1\n")
+
+
+def test_a_neuroid_is_missing_where_its_session_differs(tmp_path: Path) -> None:
+    recorded = np.array([[1, 1, 0]] * 3 + [[1, 0, 1]] * 3, dtype=bool)
+    spikes = random_spikes()
+    there = [recorded[p - 10, "abc".index(n)] for n, p in zip(spikes.neuroid_id, spikes.presentation, strict=True)]
+    write_sessions(tmp_path, spikes[there])
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    expected = np.where(recorded[..., None], expected_counts(spikes, bins=(0, 300, 10)), np.nan)
+    np.testing.assert_array_equal(recording.responses.values, expected)
+    assert recording.responses.neuroid_id.values.tolist() == ["a", "b", "c"]
+    assert recording.responses.session.dims == ("presentation",)
+    assert recording.responses.session.values.tolist() == ["01"] * 3 + ["1"] * 3
+    write_sessions(tmp_path, spikes)
+    with pytest.raises(
+        NeurofitError, match=r"neuroid c has spikes in session 01, in which neuroids.csv does not have it \(6 such trials\)"
+    ):
+        open_recording(tmp_path)
+
+
+def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
+    write_tables(tmp_path, random_spikes())
+    (tmp_path / "neuroids.csv").write_text("neuroid_id,region\na,V4\nb,IT\nc,IT\nb,V4\n")
+    with pytest.raises(NeurofitError, match="a neuroid has one region, and one of whatever else is known; b has several"):
+        open_recording(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -186,8 +229,17 @@ def test_zhang2011_has_the_counts_of_the_tidy_copy(shared: Find, mirror: Find, m
         recording.stimuli.need_images()
 
 
-def write_nwb(path: Path, spikes: list[np.ndarray], onsets: np.ndarray, shown: list[str], *, regions: str = "electrodes") -> None:
-    """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere."""
+def write_nwb(
+    path: Path,
+    spikes: list[np.ndarray],
+    onsets: np.ndarray,
+    shown: list[str],
+    *,
+    regions: str = "electrodes",
+    columns: dict[str, list[Any]] | None = None,
+    observed: list[Any] | None = None,
+) -> None:
+    """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere; `columns` are further ones of trials."""
     import pynwb
     from pynwb.file import Subject
 
@@ -204,11 +256,14 @@ def write_nwb(path: Path, spikes: list[np.ndarray], onsets: np.ndarray, shown: l
         nwb.add_unit_column("region", "area")
     for number, times in enumerate(spikes):
         told: dict[str, dict[str, Any]] = {"electrodes": {"electrodes": [number]}, "units": {"region": REGIONS[number]}, "beside": {}}
-        nwb.add_unit(spike_times=times, **told[regions])
+        nwb.add_unit(spike_times=times, **told[regions], **({} if observed is None else {"obs_intervals": observed[number]}))
     nwb.add_trial_column("stimulus_id", "what was shown")
     nwb.add_trial_column("contrast", "of the picture")
-    for onset, stimulus in zip(onsets, shown, strict=True):
-        nwb.add_trial(start_time=onset, stop_time=onset + 0.2, stimulus_id=stimulus, contrast=0.5)
+    for name in columns or {}:
+        nwb.add_trial_column(name, "of ours")
+    for number, (onset, stimulus) in enumerate(zip(onsets, shown, strict=True)):
+        more = {name: values[number] for name, values in (columns or {}).items()}
+        nwb.add_trial(start_time=onset, stop_time=onset + 0.2, stimulus_id=stimulus, contrast=0.5, **more)
     pictures = [
         pynwb.image.GrayscaleImage(name="cat", data=np.full((4, 4), 7, np.uint8)),
         pynwb.image.RGBImage(name="dog", data=np.full((4, 4, 3), 9, np.uint8)),
@@ -274,6 +329,56 @@ def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:
     write_nwb(tmp_path / "none.nwb", spikes, np.full(6, np.nan), list(STIMULI))
     with pytest.raises(NeurofitError, match="no trial has an onset; the column start_time has no number"):
         open_recording(tmp_path / "none.nwb")
+
+
+@pytest.mark.parametrize("numbers", [[3, 1, 0, 5, 4, 2], [1, 2, 3, 4, 5, 6]])
+@pytest.mark.parametrize("name", ["presentation", "neuroid", "time_bin", "neuroid_id", "region", "time_bin_start", "time_bin_end", "depth"])
+def test_a_column_of_nwb_trials_called_as_one_of_our_words_moves_nothing(tmp_path: Path, name: str, numbers: list[int]) -> None:
+    spikes, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), columns={name: numbers})
+    recording = open_recording(tmp_path / "one.nwb")
+    validate_recording(recording)
+    np.testing.assert_array_equal(recording.responses.values, counted_by_hand(spikes, onsets))
+    assert recording.responses.region.values.tolist() == list(REGIONS)
+    assert recording.responses.neuroid_id.values.tolist() == ["one-0", "one-1", "one-2"]
+    assert recording.time_bins == [(start, start + 10) for start in range(0, 300, 10)]
+    if name == "depth":
+        assert recording.responses.depth.values.tolist() == numbers
+
+
+@pytest.mark.parametrize("bins", [(-50, 150, 10), (0, 300, 10), (70, 170, 100)])
+def test_nwb_spikes_on_an_edge_are_in_the_bin_that_begins_there(tmp_path: Path, bins: tuple[int, int, int]) -> None:
+    begin, end, width = bins
+    onsets_ms = np.cumsum(np.random.default_rng(0).integers(400, 999, 60))
+    times_ms = np.unique(np.add.outer(onsets_ms, [begin - 1, begin, begin + width, end - 1, end]).ravel())
+    write_nwb(tmp_path / "one.nwb", [times_ms / 1e3], onsets_ms / 1e3, list(STIMULI) * 10)
+    (tmp_path / "one.json").write_text(json.dumps({"bins": bins}))
+    expected = [np.histogram(times_ms - onset, [*range(begin, end, width), end - 0.5])[0] for onset in onsets_ms]
+    np.testing.assert_array_equal(open_recording(tmp_path / "one.nwb").responses.values[:, 0], expected)
+
+
+def test_an_nwb_unit_is_missing_where_it_was_not_observed(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    observed = [
+        [[0.0, 2.0], [3.25, 4.0], [4.0, 5.0]],  # not trials 2 and 5; trial 3 begins with an interval, trial 4 lies over two that touch
+        [[0.0, np.inf]],
+        [[5.5, 9.0], [0.0, 1.4]],  # of trial 1 the bins up to 150 ms, of trial 5 those from 250 ms
+    ]
+    onsets[4] = 3.9
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), observed=observed)
+    recording = open_recording(tmp_path / "one.nwb")
+    there = np.ones((6, 3, 30), dtype=bool)
+    there[[2, 5], 0] = False
+    there[1:, 2] = False
+    there[1, 2, :15] = there[5, 2, 25:] = True
+    np.testing.assert_array_equal(recording.responses.values, np.where(there, counted_by_hand(spikes, onsets), np.nan))
+
+
+def test_intervals_of_an_nwb_unit_that_end_before_they_begin_are_refused(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), observed=[[[0.0, 9.0]], [[9.0, 0.0]], [[0.0, 9.0]]])
+    with pytest.raises(NeurofitError, match="obs_intervals are rows of start and end; those of unit 1 are not"):
+        open_recording(tmp_path / "one.nwb")
 
 
 @pytest.mark.parametrize(
