@@ -186,12 +186,12 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
         which.append(trial)
         when.append(1e3 * (times[at] - onsets[trial]))
     spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
-    counts = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+    responses = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
     if "obs_intervals" in units.colnames:
         for number in range(len(sites)):
             observed = _observed(units, number, file, onsets[:, None, None] + np.array(bins) / 1e3)
-            counts.values[:, number][~observed] = np.nan
-    return counts
+            responses.values[:, number][~observed] = np.nan
+    return responses
 
 
 def _observed(units: Any, number: int, file: Path, windows: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def _by_session(trials: pd.DataFrame, sites: pd.DataFrame) -> tuple[pd.DataFrame
     recorded = np.zeros((len(trials), len(found)), dtype=bool)
     for session in trials.session.unique():
         here = sites.neuroid_id[sites.session == session]
-        recorded[np.ix_(trials.session == session, found.neuroid_id.isin(here))] = True
+        recorded[np.ix_((trials.session == session).to_numpy(), found.neuroid_id.isin(here).to_numpy())] = True
     return found, recorded
 
 
