@@ -5,7 +5,7 @@ arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
 raster.py   folders of the Neural Decoding Toolbox
 spikes.py   tables of spike times, CSV or Parquet
 nwb.py      Neurodata Without Borders (extra nwb); nwb_pictures.py the pictures in or beside its files
-named.py    from named arrays to our words and axes; pictures.py finds the pictures
+named.py    from named arrays to our words and axes; tables.py reads tables in them; pictures.py finds the pictures
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import HDF5, bytes_of, head_of, read_csv, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.named import HDF5, Said, bytes_of, head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin
 
@@ -48,7 +49,7 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     if zipfile.is_zipfile(path):
         return responses_from(_npz(path), said, source=str(path))
     array = path / "responses.npy" if path.is_dir() else path
-    tables = {dim: _columns(file) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
+    tables = {dim: _columns(file, said) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
     if "presentation" in tables:
         tables.pop("stimulus", None)
     return responses_from({"responses": _npy(array)}, said, source=str(array), tables=tables)
@@ -119,8 +120,8 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
     return n_values, n_bytes
 
 
-def _columns(path: Path) -> Mapping[str, np.ndarray]:
-    table = read_csv(path)
+def _columns(path: Path, said: Said) -> Mapping[str, np.ndarray]:
+    table = read_table(path, words=said.words)
     return {str(name): table[name].to_numpy() for name in table}
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from neurofit.errors import NeurofitError
@@ -42,12 +41,6 @@ WORDS: Mapping[str, str] = {
     "bin_end_ms": "time_bin_end",
 }
 """Other people's word -> ours. A file that has both keeps its own use of ours."""
-
-NAMES = ("stimulus_id", "neuroid_id", "region", "subject", "subregion", "session", "presentation")
-"""Columns of tables that are names, whatever they look like."""
-
-GAPS = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None"]
-"""What stands for nothing in the other columns."""
 
 DIM_OF = {
     "stimulus_id": "stimulus",
@@ -246,10 +239,8 @@ def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> 
         If an array under a name of ours holds neither numbers nor texts.
     """
     ours: dict[str, np.ndarray] = {}
-    for name, values in arrays.items():
-        word = words.get(name, WORDS.get(name.lower(), name))
-        if word != name and (word in arrays or word in ours):
-            word = name
+    for name, word in in_words(list(arrays), words).items():
+        values = arrays[name]
         if values.dtype.kind in "iufbSUOMm":
             ours[word] = as_text(values)
         elif word in DIM_OF or word in RESPONSES:
@@ -257,28 +248,23 @@ def in_our_words(arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> 
     return ours
 
 
-def read_csv(path: Path, *, texts: Sequence[str] = ()) -> pd.DataFrame:
-    """Return a table; ids, areas and subjects are texts as they stand there: 001 is not 1, nor NA a gap.
+def in_words(names: Sequence[str], words: Mapping[str, str], known: Mapping[str, str] = WORDS) -> dict[str, str]:
+    """Return theirs -> ours; what is said comes before what is known, and the second of two that mean the same keeps its name.
 
     Parameters
     ----------
-    path
-        Of a table with a header.
-    texts
-        The columns that are texts; none: those that are `NAMES`, in whatever words.
-
-    Raises
-    ------
-    NeurofitError
-        If it is empty.
+    names
+        Of columns or arrays.
+    words
+        What is said beside them: theirs -> ours.
+    known
+        Other people's words, in small letters, that are understood.
     """
-    header = [str(name) for name in pd.read_csv(path, nrows=0)]
-    names = [name for name in header if (name in texts if texts else WORDS.get(name.lower(), name) in NAMES)]
-    gaps = {name: GAPS for name in header if name not in names}
-    table = pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=gaps)
-    if not len(table.columns) or not len(table):
-        raise NeurofitError(f"The table {path} is empty.")
-    return table
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name not in words):
+        word = words.get(name, known.get(name.lower(), name))
+        found[name] = name if word in names or word in found.values() else word
+    return {name: found[name] for name in names}
 
 
 def as_text(values: np.ndarray) -> np.ndarray:

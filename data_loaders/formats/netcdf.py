@@ -36,6 +36,15 @@ MAX_BIN_BYTES = 2**32
 """Of a dimension, of all coordinates, which are read at once, and of one time bin: the largest experiments have a tenth of each.
 What a broken file declares must not be allocated."""
 
+NOT_WRITTEN = {
+    **dict.fromkeys(("f4", "f8"), 15 * 2.0**119),
+    **{f"i{size}": 1 - 2.0 ** (8 * size - 1) for size in (2, 4)},
+    **{f"u{size}": 2.0 ** (8 * size) - 1 for size in (2, 4)},
+    "i8": 2 - 2.0**63,
+    "u8": 2.0**64 - 2,
+}
+"""Kind of number -> what netCDF's own library puts where nothing was written and no fill is told (NC_FILL_FLOAT ... in netcdf.h)."""
+
 
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether a file is HDF5 with dimension scales (netCDF4), or classic netCDF."""
@@ -173,12 +182,14 @@ def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
         variable = dataset[name]
         attrs = {**dataset.attrs, **variable.attrs}
         coords = _coords(dataset, variable, dims, attrs, said, path)
-        packed = {"scale_factor", "add_offset", "_Unsigned"} & {*variable.encoding, *variable.attrs}
-        if engine == "scipy" or packed:
+        packed = {"scale_factor", "add_offset", "_Unsigned"} & set(variable.encoding)
+        fills = np.concatenate([_numbers(variable.encoding.get(key, ())) for key in ("_FillValue", "missing_value")])
+        fills = fills if said.missing is None else np.append(fills, said.missing)
+        if packed:
             lazy: Any = variable.values if said.missing is None else np.where(variable.values == said.missing, np.nan, variable.values)
+        elif engine == "scipy":
+            lazy = _without(variable.values, np.append(fills, _unwritten(variable.encoding.get("dtype", variable.dtype))))
         else:
-            fills = tuple(each for key in ("_FillValue", "missing_value") for each in np.ravel(variable.encoding.get(key, [])))
-            fills += () if said.missing is None else (said.missing,)
             lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
     responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
     chunks = variable.encoding.get("chunksizes")
@@ -193,6 +204,25 @@ def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
     return array, attrs
 
 
+def _numbers(attribute: Any) -> np.ndarray:
+    """Return the numbers of an attribute; texts are none."""
+    values = np.ravel(attribute)
+    return values.astype(np.float64) if values.dtype.kind in "iuf" else np.array([])
+
+
+def _unwritten(dtype: np.dtype[Any]) -> list[float]:
+    kind = f"{dtype.kind}{dtype.itemsize}"
+    return [NOT_WRITTEN[kind]] if kind in NOT_WRITTEN else []
+
+
+def _without(stored: np.ndarray, fills: np.ndarray) -> np.ndarray:
+    """Return values as float32, NaN where they are one of the fills as their type holds it."""
+    values = stored.astype(np.float32)
+    for fill in fills.astype(stored.dtype) if stored.dtype.kind == "f" else fills:
+        values[stored == fill] = np.nan
+    return values
+
+
 def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
     """Return values (presentation neuroid time_bin), whatever the order of their axes; without bins there is one."""
     if "time_bin" not in dims:
@@ -203,7 +233,7 @@ def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
 class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
     """A variable of a netCDF4 file as float32 (presentation neuroid time_bin), NaN for fill; the file is open only while it is read."""
 
-    def __init__(self, path: Path, name: str, sizes: dict[str, int], fills: tuple[Any, ...]) -> None:
+    def __init__(self, path: Path, name: str, sizes: dict[str, int], fills: np.ndarray) -> None:
         self.path, self.name, self.dims, self.fills = path, name, tuple(sizes), fills
         self.shape = tuple(sizes.get(dim, 1) for dim in DIMS)
         self.dtype = np.dtype(np.float32)
@@ -217,16 +247,12 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
         asked = dict(zip(DIMS, key, strict=True))
         try:
             with h5py.File(self.path, "r") as file:
-                stored = np.asarray(file[self.name][tuple(asked[dim] for dim in self.dims)])
-                never_written = file[self.name].fillvalue
+                dataset = file[self.name]
+                stored = np.asarray(dataset[tuple(asked[dim] for dim in self.dims)])
+                unwritten = [fill for fill in _unwritten(dataset.dtype) if fill == dataset.fillvalue]
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise NeurofitError(f"Cannot read {self.path}: {short(error)}. It is damaged, or was changed while it was in use.") from error
-        values = stored.astype(np.float32)
-        fills = [np.asarray(fill).astype(stored.dtype) for fill in self.fills if stored.dtype.kind == "f" or np.isfinite(fill)]
-        if stored.dtype.kind == "f" and never_written != 0:  # netCDF's default, 9.97e36, of a variable that names none
-            fills.append(never_written)
-        for fill in fills:
-            values[stored == fill] = np.nan
+        values = _without(stored, np.append(self.fills, unwritten))
         kept = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
         wanted = [dim for dim in DIMS if dim in kept]
         values = values.transpose([kept.index(dim) for dim in wanted])

@@ -35,11 +35,8 @@ ONSET = ("stimulus_onset", "stim_on", "stimulus_start", "onset", "onset_time", "
 REGION = ("region", "area", "brain_area", "location")
 """Columns that are looked for, in this order."""
 
-OURS = ("presentation", "stimulus_id", "neuroid_id", "region", "subject", "session", "time_bin_start", "time_bin_end")
-"""Words of ours that a column of the trials cannot be called."""
-
-MARGIN_S = 1e-6
-"""Of times in seconds, whose sums are not exact."""
+ROUNDING = 1e-6
+"""Seconds by which times that are meant to be the same may differ."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -163,7 +160,7 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     (trials, stimulus, onset), units = trials_of(nwb, file, said), nwb.units
     rows = pd.DataFrame({"presentation": np.arange(len(trials)), "stimulus_id": texts(trials[stimulus])})
     for name in trials:
-        if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time", *OURS):
+        if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time", *rows):
             rows[str(name)] = trials[name].to_numpy()
     regions = _regions(units, said, file)
     subject = said.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
@@ -171,18 +168,15 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     if subject is not None:
         sites["subject"] = subject
     bins = make_time_bins(*(said.bins or BINS))
-    begin, end = bins[0][0] / 1e3, bins[-1][1] / 1e3
+    begin, end = bins[0][0] / 1e3 - ROUNDING, bins[-1][1] / 1e3  # the bins decide what is on the first edge
     onsets = trials[onset].to_numpy(dtype=np.float64)
     who, when, which, n_spikes = [], [], [], 0
-    observed = np.ones((len(onsets), len(sites)), dtype=bool)
     _check_units(units, file)
     for number in range(len(sites)):
         times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
         if not np.isfinite(times).all():
             raise NeurofitError(f"{file}: {int((~np.isfinite(times)).sum())} spike times of unit {units.id[number]} are no numbers.")
-        first, last = np.searchsorted(times, onsets + begin - MARGIN_S), np.searchsorted(times, onsets + end + MARGIN_S)  # the bins decide
-        if "obs_intervals" in units.colnames:
-            observed[:, number] = _inside(onsets + begin, onsets + end, np.asarray(units["obs_intervals"][number], dtype=np.float64))
+        first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
         counts = last - first
         n_spikes += int(counts.sum())
         refuse_large(f"Spikes around the trials of {file}", n_values=0, n_bytes=24 * n_spikes, stored=file.stat().st_size)
@@ -192,16 +186,30 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
         which.append(trial)
         when.append(1e3 * (times[at] - onsets[trial]))
     spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
-    found = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
-    return found if observed.all() else found.where(xr.DataArray(observed, dims=("presentation", "neuroid")))
+    responses = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+    if "obs_intervals" in units.colnames:
+        for number in range(len(sites)):
+            observed = _observed(units, number, file, onsets[:, None, None] + np.array(bins) / 1e3)
+            responses.values[:, number][~observed] = np.nan
+    return responses
 
 
-def _inside(begins: np.ndarray, ends: np.ndarray, intervals: np.ndarray) -> np.ndarray:
-    """Return which windows lie within one of some intervals (interval, 2), in seconds; all do where there is none."""
+def _observed(units: Any, number: int, file: Path, windows: np.ndarray) -> np.ndarray:
+    """Return whether each of some windows (..., start and end in seconds) lies in the time in which a unit was observed.
+
+    A unit for which no interval is given was observed always.
+    """
+    intervals = np.asarray(units["obs_intervals"][number], dtype=np.float64)
     if not intervals.size:
-        return np.ones(len(begins), dtype=bool)
-    starts, stops = intervals.reshape(-1, 2).T
-    return np.asarray(((begins[:, None] >= starts - MARGIN_S) & (ends[:, None] <= stops + MARGIN_S)).any(axis=1))
+        return np.ones(windows.shape[:-1], dtype=bool)
+    if intervals.ndim != 2 or intervals.shape[1] != 2 or (np.diff(intervals) < 0).any():
+        raise NeurofitError(f"{file}: obs_intervals are rows of start and end; those of unit {units.id[number]} are not.")
+    intervals = intervals[np.argsort(intervals[:, 0])]
+    ends = np.maximum.accumulate(intervals[:, 1])
+    apart = np.flatnonzero(intervals[1:, 0] > ends[:-1] + ROUNDING)  # what touches is one
+    starts, ends = intervals[np.r_[0, apart + 1], 0], ends[np.r_[apart, -1]]
+    within = np.searchsorted(starts, windows[..., 0] + ROUNDING, side="right") - 1
+    return np.asarray((within >= 0) & (windows[..., 1] <= ends[within] + ROUNDING))
 
 
 def _check_units(units: Any, file: Path) -> None:

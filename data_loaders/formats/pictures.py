@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import read_csv, short
+from neurofit.data_loaders.formats.named import WORDS, short
+from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError
 from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
@@ -20,6 +21,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 
 FILE_COLUMNS = ("filename", "image_file_name", "image_file", "file", "path")
 """What the column of file names may be called; stimulus_id with any ending, otherwise."""
+
+_STIMULUS = {theirs: ours for theirs, ours in WORDS.items() if ours == "stimulus_id"}
+"""An animal in a table of pictures is no subject."""
 
 MAX_PICTURE_BYTES = 2**28
 
@@ -133,12 +137,7 @@ def _positive(value: object, source: Path) -> float:
 
 
 def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    try:
-        told = read_csv(path, texts=("stimulus_id", "image_id"))
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise NeurofitError(f"Cannot read {path} as a table of stimuli: {short(error)}.") from error
-    told = told.rename(columns={"image_id": "stimulus_id"}) if "stimulus_id" not in told else told
-    told.columns = told.columns.map(str)
+    told = read_table(path, known=_STIMULUS, texts=("stimulus_id", *FILE_COLUMNS))
     if "stimulus_id" not in told:
         raise NeurofitError(f"{path} needs a column stimulus_id; it has {', '.join(map(str, told.columns))}.")
     told = told.drop_duplicates("stimulus_id").set_index("stimulus_id")

@@ -1,8 +1,8 @@
 """Spike times as tables (CSV or Parquet): a row per spike, counted into time bins.
 
 One table with neuroid_id, region, stimulus_id, repetition and time_ms; or a folder with spikes.csv (neuroid_id, presentation, time_ms),
-presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike. Where
-both say a session, a site is missing, not silent, in the presentations of others; one of several sessions has a row for each.
+presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike.
+Where both have a column session, a site is NaN in the presentations of sessions that did not record it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import WORDS, Said, count_up, head_of, read_csv, refuse_large, said_beside
+from neurofit.assemblies import COORDS, DIMS
+from neurofit.data_loaders.formats.named import Said, count_up, refuse_large, said_beside
+from neurofit.data_loaders.formats.tables import TEXTS, read_table
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -44,33 +46,22 @@ def read_spikes(path: Path) -> xr.DataArray:
         _need(trials, ("presentation", "stimulus_id"), path / "presentations.csv")
         _need(sites, ("neuroid_id", "region"), path / "neuroids.csv")
         _need(spikes, ("neuroid_id", "presentation"), path)
-        recorded = _recorded(trials, sites) if "session" in trials and "session" in sites else None
-        sites = sites.drop(columns="session", errors="ignore").drop_duplicates(ignore_index=True)
     else:
-        spikes, recorded = _table(path, said).drop(columns="presentation", errors="ignore"), None
+        spikes = _table(path, said)
         if "region" not in spikes and said.region is not None:
             spikes["region"] = said.region
         _need(spikes, ("neuroid_id", "region", "stimulus_id", "repetition"), path)
-        trials = spikes[["stimulus_id", "repetition"]].drop_duplicates().sort_values(["stimulus_id", "repetition"], ignore_index=True)
-        trials.insert(0, "presentation", np.arange(len(trials)))
-        spikes = spikes.merge(trials, on=["stimulus_id", "repetition"])
+        keys = [name for name in ("stimulus_id", "repetition", "presentation") if name in spikes]
+        trials = spikes[keys].drop_duplicates().sort_values(keys, ignore_index=True)
+        spikes = spikes.merge(trials.assign(_row=np.arange(len(trials))), on=keys)
+        spikes["presentation"], trials["presentation"] = spikes._row, np.arange(len(trials))
         sites = spikes[["neuroid_id", "region"]].drop_duplicates(ignore_index=True)
-    _need_unique(trials, "presentation", path)
-    _need_unique(sites, "neuroid_id", path)
-    found = counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
-    return found if recorded is None else found.where(xr.DataArray(recorded, dims=("presentation", "neuroid")))
-
-
-def _recorded(trials: pd.DataFrame, sites: pd.DataFrame) -> np.ndarray:
-    """Return whether a site was recorded in a presentation, as sessions say: boolean (presentation neuroid)."""
-    of_site = {name: set(rows.session) for name, rows in sites.groupby("neuroid_id", sort=False)}
-    return np.array([[session in of_site[name] for name in sites.neuroid_id.unique()] for session in trials.session])
-
-
-def _need_unique(table: pd.DataFrame, name: str, path: Path) -> None:
-    repeated = table[name][table[name].duplicated()]
+    sites, recorded = _by_session(trials, sites)
+    repeated = sites.neuroid_id[sites.neuroid_id.duplicated()]
     if len(repeated):
-        raise NeurofitError(f"{path}: each {name} has one row of its table, and the same in all sessions; {repeated.iloc[0]} has several.")
+        raise NeurofitError(f"{path}: a neuroid has one region, and one of whatever else is known; {repeated.iloc[0]} has several.")
+    counts = counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+    return counts if recorded is None else _where(counts, recorded, path)
 
 
 def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], times_ms: np.ndarray) -> xr.DataArray:
@@ -89,8 +80,8 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
     times_ms
         Of each spike, from the onset of its trial.
     """
-    row = pd.Index(trials.presentation.astype(str)).get_indexer(pd.Index(spikes.presentation.astype(str)))
-    column = pd.Index(sites.neuroid_id.astype(str)).get_indexer(pd.Index(spikes.neuroid_id.astype(str)))
+    row = pd.Index(trials.presentation).get_indexer(pd.Index(spikes.presentation))
+    column = pd.Index(sites.neuroid_id).get_indexer(pd.Index(spikes.neuroid_id))
     unknown = np.flatnonzero((row < 0) | (column < 0))
     if len(unknown):
         first = spikes.iloc[unknown[0]]
@@ -106,12 +97,42 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
     shape = (len(trials), len(sites), len(bins))
     flat = np.ravel_multi_index((row[inside], column[inside], which[inside].astype(np.int64)), shape)
     counts = np.bincount(flat, minlength=int(np.prod(shape))).astype(np.float32).reshape(shape)
-    coords: dict[str, Any] = {str(name): ("presentation", trials[name].to_numpy()) for name in trials if name != "presentation"}
-    coords |= {str(name): ("neuroid", sites[name].to_numpy()) for name in sites}
+    coords: dict[str, Any] = {str(name): ("presentation", trials[name].to_numpy()) for name in trials if not _taken(name, "presentation")}
+    coords |= {str(name): ("neuroid", sites[name].to_numpy()) for name in sites if not _taken(name, "neuroid")}
     coords.setdefault("repetition", ("presentation", count_up(trials.stimulus_id.to_numpy())))
     coords |= {"time_bin_start": ("time_bin", [s for s, _ in bins]), "time_bin_end": ("time_bin", [e for _, e in bins])}
     coords = {name: (dim, _plain(values)) for name, (dim, values) in coords.items()}
     return xr.DataArray(counts, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": "spikes per bin"})
+
+
+def _taken(name: Any, dim: str) -> bool:
+    """Return whether a column has a name of ours that is of something else than this dimension."""
+    return name in DIMS or COORDS.get(name, dim) != dim
+
+
+def _by_session(trials: pd.DataFrame, sites: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Return a row per site, and whether each trial's session recorded it (presentation neuroid), where both tables tell sessions."""
+    if "session" not in trials or "session" not in sites:
+        return sites, None
+    found = sites.drop(columns="session").drop_duplicates(ignore_index=True)
+    recorded = np.zeros((len(trials), len(found)), dtype=bool)
+    for session in trials.session.unique():
+        here = sites.neuroid_id[sites.session == session]
+        recorded[np.ix_((trials.session == session).to_numpy(), found.neuroid_id.isin(here).to_numpy())] = True
+    return found, recorded
+
+
+def _where(counts: xr.DataArray, recorded: np.ndarray, path: Path) -> xr.DataArray:
+    """Return counts with NaN where a site (presentation neuroid) was not recorded."""
+    spurious = np.argwhere((counts.values.sum(axis=2) > 0) & ~recorded)
+    if len(spurious):
+        row, column = spurious[0]
+        raise NeurofitError(
+            f"{path}: neuroid {counts.neuroid_id.values[column]} has spikes in session {counts.session.values[row]}, in which neuroids.csv "
+            f"does not have it ({len(spurious)} such trials). A neuroid of several sessions has a row for each."
+        )
+    counts.values[~recorded] = np.nan
+    return counts
 
 
 def _plain(values: Any) -> np.ndarray:
@@ -123,16 +144,7 @@ def _plain(values: Any) -> np.ndarray:
 def _table(path: Path, said: Said) -> pd.DataFrame:
     if not path.is_file():
         raise NeurofitError(f"A folder of spike times needs {path.name}; there is none in {path.parent}.")
-    try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1") else read_csv(path)
-    except ImportError as error:
-        raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
-    present = [str(column) for column in table]
-    names = {column: WORDS[column] for column in present if column in WORDS and WORDS[column] not in present}
-    table = table.rename(columns={**names, **said.words})
-    if not len(table):
-        raise NeurofitError(f"The table {path} is empty.")
-    return table
+    return read_table(path, words=said.words, texts=(*TEXTS, "session"))
 
 
 def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:

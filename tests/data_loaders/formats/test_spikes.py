@@ -90,48 +90,6 @@ def test_parquet_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_recording(tmp_path).responses.values, expected_counts(spikes, bins=(0, 300, 10)))
 
 
-def test_names_stay_what_they_are_whatever_they_look_like(tmp_path: Path) -> None:
-    shown, sites = ["001", "01", "1", "1.10", "1.1", "NA"], ["1", "2", "7b"]
-    spikes = pd.DataFrame({"neuroid_id": ["2", "1", "7b"], "presentation": ["10", "13", "15"], "time_ms": [5, 15, 25]})
-    spikes.to_csv(tmp_path / "spikes.csv", index=False)
-    pd.DataFrame({"presentation": range(10, 16), "stimulus_id": shown}).to_csv(tmp_path / "presentations.csv", index=False)
-    pd.DataFrame({"neuroid_id": sites, "area": ["NA", "V4", "007"]}).to_csv(tmp_path / "neuroids.csv", index=False)
-    pd.DataFrame({"stimulus_id": shown, "object_name": list("abcdef")}).to_csv(tmp_path / "stimuli.csv", index=False)
-    recording = open_recording(tmp_path)
-    assert recording.responses.stimulus_id.values.tolist() == shown
-    assert recording.responses.neuroid_id.values.tolist() == sites
-    assert recording.responses.region.values.tolist() == ["NA", "V4", "007"]
-    assert recording.stimuli.table.object_name.tolist() == list("abcdef")
-    assert np.argwhere(recording.responses.values).tolist() == [[0, 1, 0], [3, 0, 1], [5, 2, 2]]
-
-
-def test_a_site_is_missing_where_its_session_was_not(tmp_path: Path) -> None:
-    write_tables(tmp_path, random_spikes())
-    sessions = ["mon", "mon", "mon", "tue", "tue", "tue"]
-    trials = pd.DataFrame({"presentation": range(10, 16), "image_id": STIMULI, "session": sessions})
-    trials.to_csv(tmp_path / "presentations.csv", index=False)
-    rows = [("a", "V4", "mon"), ("b", "IT", "tue"), ("c", "IT", "mon"), ("c", "IT", "tue")]
-    pd.DataFrame(rows, columns=["neuroid_id", "region", "session"]).to_csv(tmp_path / "neuroids.csv", index=False)
-    recording = open_recording(tmp_path)
-    validate_recording(recording)
-    expected = expected_counts(random_spikes(), bins=(0, 300, 10))
-    expected[3:, 0] = np.nan
-    expected[:3, 1] = np.nan
-    np.testing.assert_array_equal(recording.responses.values, expected)
-    assert recording.responses.session.values.tolist() == sessions
-    assert recording.responses.attrs["units"] == "spikes per bin"
-    pd.DataFrame([*rows, ("c", "V4", "wed")], columns=["neuroid_id", "region", "session"]).to_csv(tmp_path / "neuroids.csv", index=False)
-    with pytest.raises(NeurofitError, match="each neuroid_id has one row of its table, and the same in all sessions; c has several"):
-        open_recording(tmp_path)
-
-
-def test_one_table_may_have_a_column_of_presentations(tmp_path: Path) -> None:
-    spikes = random_spikes().assign(region="IT", repetition=0, stimulus_id=lambda t: t.presentation.astype(str))
-    spikes.to_csv(tmp_path / "spikes.csv", index=False)
-    counted = open_recording(tmp_path / "spikes.csv").responses.values.sum()
-    assert counted == expected_counts(random_spikes(), bins=(0, 300, 10)).sum()
-
-
 def test_one_table_with_everything_is_enough(tmp_path: Path) -> None:
     spikes = random_spikes()
     whole = spikes.assign(
@@ -149,6 +107,49 @@ def test_one_table_with_everything_is_enough(tmp_path: Path) -> None:
         )
         for column, neuroid in enumerate(recording.responses.neuroid_id.values):
             np.testing.assert_array_equal(recording.responses.values[row, column], expected[presentation, "abc".index(neuroid)])
+
+
+def test_a_table_whose_trials_are_numbered_too_is_counted_trial_by_trial(tmp_path: Path) -> None:
+    rows = ["a,IT,x,0,5,1", "a,IT,x,1,6,2", "b,IT,x,0,5,3", "b,IT,x,1,6,14", "a,IT,y,0,4,5", "b,IT,x,1,6,15"]
+    (tmp_path / "x.csv").write_text("\n".join(["neuroid_id,region,stimulus_id,repetition,presentation,time_ms", *rows]))
+    responses = open_recording(tmp_path / "x.csv").responses
+    assert responses.stimulus_id.values.tolist() == ["x", "x", "y"]
+    assert responses.repetition.values.tolist() == [0, 1, 0]
+    assert responses.values[..., :2].tolist() == [[[1, 0], [1, 0]], [[1, 0], [0, 2]], [[1, 0], [0, 0]]]
+
+
+def write_sessions(folder: Path, spikes: pd.DataFrame) -> None:
+    """Write tables in which presentations 10 to 12 are of session 01, the others of 1; a is of both, b of 01, c of 1."""
+    write_tables(folder, spikes)
+    shown = pd.DataFrame({"presentation": range(10, 16), "stimulus_id": STIMULI, "session": ["01"] * 3 + ["1"] * 3})
+    shown.to_csv(folder / "presentations.csv", index=False)
+    (folder / "neuroids.csv").write_text("neuroid_id,region,session\na,V4,01\na,V4,1\nb,IT,01\nc,IT,1\n")
+
+
+def test_a_neuroid_is_missing_where_its_session_differs(tmp_path: Path) -> None:
+    recorded = np.array([[1, 1, 0]] * 3 + [[1, 0, 1]] * 3, dtype=bool)
+    spikes = random_spikes()
+    there = [recorded[p - 10, "abc".index(n)] for n, p in zip(spikes.neuroid_id, spikes.presentation, strict=True)]
+    write_sessions(tmp_path, spikes[there])
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    expected = np.where(recorded[..., None], expected_counts(spikes, bins=(0, 300, 10)), np.nan)
+    np.testing.assert_array_equal(recording.responses.values, expected)
+    assert recording.responses.neuroid_id.values.tolist() == ["a", "b", "c"]
+    assert recording.responses.session.dims == ("presentation",)
+    assert recording.responses.session.values.tolist() == ["01"] * 3 + ["1"] * 3
+    write_sessions(tmp_path, spikes)
+    with pytest.raises(
+        NeurofitError, match=r"neuroid c has spikes in session 01, in which neuroids.csv does not have it \(6 such trials\)"
+    ):
+        open_recording(tmp_path)
+
+
+def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
+    write_tables(tmp_path, random_spikes())
+    (tmp_path / "neuroids.csv").write_text("neuroid_id,region\na,V4\nb,IT\nc,IT\nb,V4\n")
+    with pytest.raises(NeurofitError, match="a neuroid has one region, and one of whatever else is known; b has several"):
+        open_recording(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -255,10 +256,10 @@ def write_nwb(
     shown: list[str],
     *,
     regions: str = "electrodes",
-    columns: dict[str, list[int]] | None = None,
-    observed: list[list[list[float]]] | None = None,
+    columns: dict[str, list[Any]] | None = None,
+    observed: list[Any] | None = None,
 ) -> None:
-    """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere."""
+    """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere; `columns` are further ones of trials."""
     import pynwb
     from pynwb.file import Subject
 
@@ -279,9 +280,9 @@ def write_nwb(
     nwb.add_trial_column("stimulus_id", "what was shown")
     nwb.add_trial_column("contrast", "of the picture")
     for name in columns or {}:
-        nwb.add_trial_column(name, "as a word of ours")
-    for row, (onset, stimulus) in enumerate(zip(onsets, shown, strict=True)):
-        more = {name: values[row] for name, values in (columns or {}).items()}
+        nwb.add_trial_column(name, "of ours")
+    for number, (onset, stimulus) in enumerate(zip(onsets, shown, strict=True)):
+        more = {name: values[number] for name, values in (columns or {}).items()}
         nwb.add_trial(start_time=onset, stop_time=onset + 0.2, stimulus_id=stimulus, contrast=0.5, **more)
     pictures = [
         pynwb.image.GrayscaleImage(name="cat", data=np.full((4, 4), 7, np.uint8)),
@@ -350,33 +351,54 @@ def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:
         open_recording(tmp_path / "none.nwb")
 
 
-def test_columns_of_trials_that_are_called_as_ours_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("numbers", [[3, 1, 0, 5, 4, 2], [1, 2, 3, 4, 5, 6]])
+@pytest.mark.parametrize("name", ["presentation", "neuroid", "time_bin", "neuroid_id", "region", "time_bin_start", "time_bin_end", "depth"])
+def test_a_column_of_nwb_trials_called_as_one_of_our_words_moves_nothing(tmp_path: Path, name: str, numbers: list[int]) -> None:
     spikes, onsets = session(0)
-    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), columns={"presentation": [3, 1, 2, 5, 4, 0], "region": [9] * 6})
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), columns={name: numbers})
     recording = open_recording(tmp_path / "one.nwb")
+    validate_recording(recording)
     np.testing.assert_array_equal(recording.responses.values, counted_by_hand(spikes, onsets))
     assert recording.responses.region.values.tolist() == list(REGIONS)
+    assert recording.responses.neuroid_id.values.tolist() == ["one-0", "one-1", "one-2"]
+    assert recording.time_bins == [(start, start + 10) for start in range(0, 300, 10)]
+    if name == "depth":
+        assert recording.responses.depth.values.tolist() == numbers
 
 
-def test_a_unit_of_nwb_is_missing_where_it_was_not_observed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bins", [(-50, 150, 10), (0, 300, 10), (70, 170, 100)])
+def test_nwb_spikes_on_an_edge_are_in_the_bin_that_begins_there(tmp_path: Path, bins: tuple[int, int, int]) -> None:
+    begin, end, width = bins
+    onsets_ms = np.cumsum(np.random.default_rng(0).integers(400, 999, 60))
+    times_ms = np.unique(np.add.outer(onsets_ms, [begin - 1, begin, begin + width, end - 1, end]).ravel())
+    write_nwb(tmp_path / "one.nwb", [times_ms / 1e3], onsets_ms / 1e3, list(STIMULI) * 10)
+    (tmp_path / "one.json").write_text(json.dumps({"bins": bins}))
+    expected = [np.histogram(times_ms - onset, [*range(begin, end, width), end - 0.5])[0] for onset in onsets_ms]
+    np.testing.assert_array_equal(open_recording(tmp_path / "one.nwb").responses.values[:, 0], expected)
+
+
+def test_an_nwb_unit_is_missing_where_it_was_not_observed(tmp_path: Path) -> None:
     spikes, onsets = session(0)
-    intervals = [[[0.0, 3.0]], [[0.0, 1.6], [2.0, 9.0]], [[0.0, 9.0]]]
-    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), observed=intervals)
+    observed = [
+        [[0.0, 2.0], [3.25, 4.0], [4.0, 5.0]],  # not trials 2 and 5; trial 3 begins with an interval, trial 4 lies over two that touch
+        [[0.0, np.inf]],
+        [[5.5, 9.0], [0.0, 1.4]],  # of trial 1 the bins up to 150 ms, of trial 5 those from 250 ms
+    ]
+    onsets[4] = 3.9
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), observed=observed)
     recording = open_recording(tmp_path / "one.nwb")
-    expected = counted_by_hand(spikes, onsets).astype(float)
-    expected[3:, 0] = np.nan
-    expected[np.flatnonzero((onsets < 2.0) & (onsets + 0.3 > 1.6)), 1] = np.nan
-    assert np.isnan(expected[:, 1, 0]).sum() == 0, "0.25 + 0.3 of 1.25 ends before 1.6"
-    np.testing.assert_array_equal(recording.responses.values, expected)
+    there = np.ones((6, 3, 30), dtype=bool)
+    there[[2, 5], 0] = False
+    there[1:, 2] = False
+    there[1, 2, :15] = there[5, 2, 25:] = True
+    np.testing.assert_array_equal(recording.responses.values, np.where(there, counted_by_hand(spikes, onsets), np.nan))
 
 
-def test_a_spike_of_nwb_on_an_edge_is_in_the_bin_that_begins_there(tmp_path: Path) -> None:
-    onsets = np.arange(6) * 1.1 + 0.777
-    spikes = [np.sort(np.concatenate([onsets - 0.05, onsets, onsets + 0.01]).round(3))] * 3
-    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI))
-    (tmp_path / "one.json").write_text('{"bins": [-50, 50, 10]}')
-    counts = open_recording(tmp_path / "one.nwb").responses.values
-    assert (counts == np.isin(np.arange(10), [0, 5, 6])).all()
+def test_intervals_of_an_nwb_unit_that_end_before_they_begin_are_refused(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), observed=[[[0.0, 9.0]], [[9.0, 0.0]], [[0.0, 9.0]]])
+    with pytest.raises(NeurofitError, match="obs_intervals are rows of start and end; those of unit 1 are not"):
+        open_recording(tmp_path / "one.nwb")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,76 @@
+"""Tables that belong to a recording, CSV or Parquet, in our words. What identifies is text: 001 and 1 are two stimuli, NA is a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurofit.data_loaders.formats.named import WORDS, head_of, in_words, short
+from neurofit.errors import NeurofitError
+
+TEXTS = ("stimulus_id", "neuroid_id", "region")
+"""Our words whose columns are texts, as they stand in the table."""
+
+NEEDED = ("stimulus_id", "neuroid_id", "session")
+"""Texts that no row may lack."""
+
+NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+"""What stands for no value in a column that is no text."""
+
+
+def read_table(
+    path: Path, *, words: Mapping[str, str] | None = None, known: Mapping[str, str] = WORDS, texts: Sequence[str] = TEXTS
+) -> pd.DataFrame:
+    """Return a table, its columns under our names.
+
+    Parameters
+    ----------
+    path
+        CSV, or Parquet by its ending or content.
+    words
+        What is said beside it: theirs -> ours.
+    known
+        Other people's words that are understood.
+    texts
+        Columns that are texts.
+
+    Raises
+    ------
+    NeurofitError
+        If it cannot be read, is empty, or a row lacks a text of `NEEDED`.
+    """
+    try:
+        if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1"):
+            table = pd.read_parquet(path)
+            table.columns = pd.Index(in_words([str(name) for name in table], words or {}, known).values())
+        else:
+            names = in_words([str(name) for name in pd.read_csv(path, nrows=0)], words or {}, known)
+            kept = {theirs for theirs, ours in names.items() if ours in texts}
+            nothing = {theirs: [""] if theirs in kept else list(NOTHING) for theirs in names}
+            table = pd.read_csv(path, dtype=dict.fromkeys(kept, str), keep_default_na=False, na_values=nothing)
+            table = table.rename(columns=names).dropna(how="all").reset_index(drop=True)
+    except ImportError as error:
+        raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
+    except (OSError, ValueError) as error:
+        raise NeurofitError(f"Cannot read {path} as a table: {short(error)}.") from error
+    if not len(table.columns) or not len(table):
+        raise NeurofitError(f"The table {path} is empty.")
+    for name in texts:
+        if name in table:
+            table[name] = _as_texts(table[name], path)
+    return table
+
+
+def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:
+    """Return a column as texts; numbers, which Parquet may have, as they are written without a needless .0."""
+    absent = np.flatnonzero(column.isna())
+    if len(absent) and column.name in NEEDED:
+        raise NeurofitError(f"{path}: every row needs a {column.name}; row {absent[0]} has none ({len(absent)} in all).")
+    values = column.to_numpy(dtype=object, na_value="")
+    if pd.api.types.is_string_dtype(column):
+        return values
+    return np.array([f"{v:.0f}" if isinstance(v, float) and v.is_integer() else str(v) for v in values], dtype=object)
