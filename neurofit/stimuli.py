@@ -294,11 +294,13 @@ def _sixteen_bits(image: Image.Image, content: bytes) -> np.ndarray | None:
 
 
 def _form_of(tile: Any) -> str:
-    return str(tile[3] if isinstance(tile[3], str) else tile[3][0])
+    """Return what Pillow calls the form of a tile's pixels in the file: alone or the first of several, where it says it at all."""
+    args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    return str(*args[:1])
 
 
 def _in_form(tile: Any, form: str) -> Any:
-    args = form if isinstance(tile[3], str) else (form, *tile[3][1:])
+    args = (form, *tile[3][1:]) if isinstance(tile[3], tuple) else form
     return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
 
 

@@ -165,6 +165,11 @@ def test_a_photograph_is_turned_as_its_exif_says() -> None:
     np.testing.assert_array_equal(decode_image(content.getvalue(), name="a"), np.rot90(PICTURE, -1))
 
 
+def test_a_format_that_says_nothing_of_its_bytes_is_read() -> None:
+    qoi = b"qoif" + struct.pack(">IIBB", 2, 1, 3, 0) + b"\xfe\x0a\x14\x1e\xfe\xc8\xd2\xdc" + bytes(7) + b"\1"
+    assert decode_image(qoi, name="a").tolist() == [[[10, 20, 30], [200, 210, 220]]]
+
+
 def test_of_an_animation_the_first_frame_is_taken() -> None:
     content = io.BytesIO()
     frames = [Image.fromarray(np.full((4, 4, 3), level, np.uint8)) for level in (0, 255)]
