@@ -201,6 +201,53 @@ def test_what_is_wrong_with_arrays_is_said(tmp_path: Path, change: dict[str, Any
         open_recording(tmp_path / "r.npz")
 
 
+@pytest.mark.parametrize(
+    ("starts", "width", "said"),
+    [
+        ([0, 50, 150], None, "bins that start at 0, 50, 150 ms are not evenly spaced, so where they end has to be said: time_bin_end"),
+        ([0, 25, 50], 12.5, "time bins are whole ms; they start at 0, 25, 50 ms and are 12.5 ms wide"),
+        ([0, 12.5, 25, 37.5, 50], None, r"whole ms; they start at 0, 12.5, 25, 37.5, ... ms and are 12.5 ms wide"),
+        ([0.5, 10.5, 20.5], 10, "whole ms; they start at 0.5, 10.5, 20.5 ms and are 10 ms wide"),
+        ([20, 10, 0], None, "they start at 20, 10, 0 ms and are -10 ms wide"),
+        ([0, 50, 150], 50, [(0, 50), (50, 100), (150, 200)]),
+        ([-10.0, 0.0, 10.0], None, [(-10, 0), (0, 10), (10, 20)]),
+    ],
+)
+def test_ends_of_bins_follow_from_their_starts_or_are_asked_for(
+    tmp_path: Path, starts: list[float], width: float | None, said: Any
+) -> None:
+    held: dict[str, Any] = {} if width is None else {"bin_width_ms": np.array(width)}
+    dims = np.array(["presentation", "neuroid", "time_bin"])
+    held |= {"responses": np.zeros((4, 2, len(starts))), "dims": dims, "stimulus_id": np.arange(4), "region": np.array("IT")}
+    np.savez(tmp_path / "r.npz", bin_start_ms=np.array(starts), **held)
+    if isinstance(said, list):
+        assert open_recording(tmp_path / "r.npz").time_bins == said
+        return
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+def test_cells_in_rows_and_columns_are_counted_as_matlab_does(tmp_path: Path, version: str) -> None:
+    cells = np.array([["c11", "c12", "c13"], ["c21", "c22", "c23"]], dtype=object)
+    if version == "v7":
+        scipy.io.savemat(tmp_path / "r.mat", {"responses": np.arange(24.0).reshape(6, 4), "stimulus_id": cells})
+    else:
+        with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
+            file["responses"] = np.arange(24.0).reshape(6, 4).T
+            kept = file.create_dataset("stimulus_id", (3, 2), dtype=h5py.ref_dtype)
+            for (row, column), text in np.ndenumerate(cells):
+                file[f"#refs#/{text}"] = np.frombuffer(text.encode("utf-16-le"), np.uint16)[:, None]
+                kept[column, row] = file[f"#refs#/{text}"].ref
+            kept.attrs["MATLAB_class"] = np.bytes_("cell")
+        with open(tmp_path / "r.mat", "r+b") as raw:
+            raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
+    responses = open_recording(tmp_path / "r.mat").responses
+    assert responses.stimulus_id.values.tolist() == ["c11", "c21", "c12", "c22", "c13", "c23"]  # cells(:)
+    np.testing.assert_array_equal(responses.values[..., 0], np.arange(24.0).reshape(6, 4))
+
+
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "r.npz", responses=np.zeros((5, 5)), stimulus_id=np.arange(5), region="IT")
     with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Name the axes: dims in NAME.json"):
