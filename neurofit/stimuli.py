@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import threading
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,13 @@ MAX_BYTES = 2**28
 
 KEPT_BYTES = 2**28
 """So many bytes of decoded pictures a process keeps: 1,300 of 256 x 256 px."""
+
+OTHER_BYTE = {
+    **{f"{mode};16{order}": f"{mode};16{'L' if order == 'B' else 'B'}" for mode in ("RGB", "RGBA", "RGBX") for order in "BL"},
+    **{f"{mode};16N": f"{mode};16{'B' if sys.byteorder == 'little' else 'L'}" for mode in ("RGB", "RGBA", "RGBX")},
+    "LA;16B": "RGBA",
+}
+"""How Pillow calls 16 bits in a file -> what to call them to be given the other byte."""
 
 
 @runtime_checkable
@@ -283,9 +291,9 @@ _kept = _Kept()
 def decode_image(content: bytes, *, name: str) -> np.ndarray:
     """Decode a picture (any format Pillow reads) to uint8 (height width channel), RGB.
 
-    Gray is repeated; gray of 16 bits is scaled to 8 (value / 257), of colours of 16 bits the upper 8 are taken; a transparent picture is
-    laid over mid gray (128), which is also what surrounds a picture on the screen; palettes and CMYK become RGB; a photograph is turned
-    as its EXIF orientation says; of an animation the first frame is taken.
+    Gray is repeated; 16 bits are scaled to 8 (value / 257; of CMYK the upper 8 are taken); a transparent picture is laid over mid gray (128),
+    which is also what surrounds a picture on the screen; palettes and CMYK become RGB; a photograph is turned as its EXIF orientation
+    says; of an animation the first frame is taken.
 
     Raises
     ------
@@ -297,7 +305,8 @@ def decode_image(content: bytes, *, name: str) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:  # before a byte of it is decompressed
                 raise ValueError(f"it claims {image.width} x {image.height} px, at most {MAX_PIXELS} pixels are read")
-            return _rgb(ImageOps.exif_transpose(image), form=str(image.format))
+            pixels = _sixteen_bits(image, content)
+            return _rgb(ImageOps.exif_transpose(image), form=str(image.format)) if pixels is None else _scaled(pixels, image)
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
         raise NeurofitError(f"Stimulus image {name} is not a readable picture: {error}.") from error
 
@@ -312,6 +321,42 @@ def _rgb(image: Image.Image, *, form: str) -> np.ndarray:
     if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
         return np.asarray(image.convert("RGB"))
     return over_gray(np.asarray(image.convert("RGBA")))
+
+
+def _sixteen_bits(image: Image.Image, content: bytes) -> np.ndarray | None:
+    """Return the pixels of a picture with 16 bits a colour, uint16 (height width channel); None: it has not, or is gray without opacity.
+
+    Pillow keeps the upper byte of each. The lower ones are what it keeps if it is told that the bytes lie in the other order.
+    """
+    forms = [_form_of(tile) for tile in getattr(image, "tile", ())]
+    if not forms or not all(form in OTHER_BYTE for form in forms):
+        return None
+    with Image.open(io.BytesIO(content)) as other:
+        other.tile = [_in_form(tile, OTHER_BYTE[_form_of(tile)]) for tile in other.tile]
+        lower = np.asarray(ImageOps.exif_transpose(other), dtype=np.uint16)
+    if forms[0] == "LA;16B":  # both bytes of both
+        return np.repeat(256 * lower[..., ::2] + lower[..., 1::2], [3, 1], axis=2)
+    return np.asarray(256 * np.asarray(ImageOps.exif_transpose(image), dtype=np.uint16) + lower)
+
+
+def _form_of(tile: Any) -> str:
+    """Return what Pillow calls the form of a tile's pixels in the file: alone or the first of several, where it says it at all."""
+    args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    return str(*args[:1])
+
+
+def _in_form(tile: Any, form: str) -> Any:
+    args = (form, *tile[3][1:]) if isinstance(tile[3], tuple) else form
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
+
+
+def _scaled(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Return 16 bits as 8, laid over mid gray where they are transparent."""
+    clear = image.info.get("transparency")
+    eight = np.rint(pixels / 257).astype(np.uint8)
+    if pixels.shape[2] == 3 and clear is not None:
+        eight = np.dstack([eight, np.where((pixels == clear).all(axis=2), 0, 255).astype(np.uint8)])
+    return over_gray(eight) if eight.shape[2] == 4 else eight
 
 
 def over_gray(picture: np.ndarray) -> np.ndarray:

@@ -70,6 +70,69 @@ def test_sixteen_bits_are_scaled_and_not_clipped(form: str) -> None:
     assert decode_image(encode(gray, form=form), name="a")[0].tolist() == [[v] * 3 for v in (0, 0, 1, 1, 128, 255)]
 
 
+SIXTEEN = np.random.default_rng(0).integers(0, 2**16, (5, 7, 4)).astype(np.uint16)
+SIXTEEN[0, :4, 0] = [200, 65407, 128, 129]  # of which 8 bits are 1, 255, 0, 1; their upper bytes are 0, 255, 0, 0
+
+
+def write_png16(values: np.ndarray, *, transparent: list[int] | None = None) -> bytes:
+    """Return a PNG of 16 bits (height width channel), each byte the difference to that of the pixel on its left."""
+    height, width, n = values.shape
+    pixels = np.ascontiguousarray(values, dtype=">u2").view(np.uint8).reshape(height, width, 2 * n)
+    rows = np.diff(pixels, axis=1, prepend=np.zeros((height, 1, 2 * n), np.uint8)).reshape(height, -1)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[n], 0, 0, 0))
+    clear = b"" if transparent is None else chunk(b"tRNS", struct.pack(f">{n}H", *transparent))
+    data = zlib.compress(b"".join(b"\1" + row.tobytes() for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + header + clear + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def write_tiff16(values: np.ndarray, *, order: str, deflated: bool) -> bytes:
+    """Return a TIFF of 16 bits (height width channel) in an order of bytes."""
+    height, width, n = values.shape
+    data = values.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if deflated else data
+    tags = {256: width, 257: height, 258: 0, 259: 8 if deflated else 1, 262: 2, 273: 256, 277: n, 278: height, 279: len(data)}
+    tags |= {338: 2} if n == 4 else {}
+    tags[258] = 10 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items() if tag != 258)
+    bits = struct.pack(f"{order}HHII", 258, 3, n, tags[258])
+    entries = entries[:24] + bits + entries[24:] + bytes(4) + struct.pack(f"{order}{n}H", *[16] * n)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(tags))
+    return (head + entries).ljust(256, b"\0") + data
+
+
+@pytest.mark.parametrize(
+    ("form", "n_channels"), [("png", 2), *((form, n) for form in ("png", "<", ">", "< deflated", "> deflated") for n in (3, 4))]
+)
+def test_sixteen_bits_in_colour_are_scaled_and_not_cut(form: str, n_channels: int) -> None:
+    values = SIXTEEN[..., [0, 3] if n_channels == 2 else slice(n_channels)]
+    content = write_png16(values) if form == "png" else write_tiff16(values, order=form[0], deflated="deflated" in form)
+    eight = np.rint(values / 257)
+    colours = np.repeat(eight[..., :1], 3, axis=2) if n_channels == 2 else eight[..., :3]
+    opacity = 1.0 if n_channels == 3 else eight[..., -1:] / 255
+    assert np.rint(values[0, :4, 0] / 257).tolist() == [1, 255, 0, 1]
+    np.testing.assert_array_equal(decode_image(content, name="a"), np.rint(128 + (colours - 128) * opacity))
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_one_and_not_its_neighbours() -> None:
+    values = np.array([[[1000, 2000, 3000], [1000, 2000, 3001]]], np.uint16)
+    assert decode_image(write_png16(values, transparent=[1000, 2000, 3000]), name="a").tolist() == [[[128] * 3, [4, 8, 12]]]
+
+
+def test_a_picture_of_sixteen_bits_is_turned_as_its_exif_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    Image.fromarray(PICTURE).save(content, format="PNG", exif=exif)
+    (length,) = struct.unpack_from(">I", content.getvalue(), at := content.getvalue().index(b"eXIf") - 4)
+    chunk, png = content.getvalue()[at : at + 12 + length], write_png16(SIXTEEN[..., :3])
+    turned = np.rot90(np.rint(SIXTEEN[..., :3] / 257), -1)
+    np.testing.assert_array_equal(decode_image(png[:33] + chunk + png[33:], name="a"), turned)
+
+
 def test_big_endian_sixteen_bits_are_read() -> None:
     tags = [(256, 3, 2), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 4096), (277, 3, 1), (278, 3, 1), (279, 4, 4)]
     entries = b"".join(
@@ -100,6 +163,11 @@ def test_a_photograph_is_turned_as_its_exif_says() -> None:
     content = io.BytesIO()
     Image.fromarray(PICTURE).save(content, format="PNG", exif=exif)
     np.testing.assert_array_equal(decode_image(content.getvalue(), name="a"), np.rot90(PICTURE, -1))
+
+
+def test_a_format_that_says_nothing_of_its_bytes_is_read() -> None:
+    qoi = b"qoif" + struct.pack(">IIBB", 2, 1, 3, 0) + b"\xfe\x0a\x14\x1e\xfe\xc8\xd2\xdc" + bytes(7) + b"\1"
+    assert decode_image(qoi, name="a").tolist() == [[[10, 20, 30], [200, 210, 220]]]
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:

@@ -189,5 +189,5 @@ def _letters(item: Any) -> np.ndarray:
 def _squeezed(values: np.ndarray) -> np.ndarray:
     """Return MATLAB's rows and columns as vectors, cells of text as texts, and larger arrays as they are."""
     if values.dtype == object:
-        return np.array([str(np.squeeze(value)) for value in values.ravel(order="F")])  # MATLAB's order, column by column
+        return np.array([str(np.squeeze(value)) for value in values.ravel(order="F")])  # as MATLAB counts cells
     return values.ravel() if values.ndim == 2 and 1 in values.shape else values

@@ -421,22 +421,33 @@ def _bin_coords(
     if "time_bin_start" in coords and "time_bin_end" in coords:
         return {}
     starts: np.ndarray | None = coords["time_bin_start"][1] if "time_bin_start" in coords else None
-    if starts is not None:
-        width = _scalar(arrays.get("bin_width_ms"))
-        steps = np.unique(np.diff(starts))
-        if width is None and len(steps) > 1:
-            raise NeurofitError(f"{source}: time bins begin every {steps[0]:g} to {steps[-1]:g} ms. Add time_bin_end: when they end.")
-        width = width if width is not None else (float(steps[0]) if len(steps) else None)
-        if width is not None:
-            if width <= 0 or width != round(width):
-                raise NeurofitError(f"{source}: time bins are a whole number of ms wide; got {width:g}.")
-            return {"time_bin_end": ("time_bin", starts + int(width))}
+    if starts is not None and starts.dtype.kind in "iuf":
+        ends = _ends(starts.astype(np.float64), _scalar(arrays.get("bin_width_ms")), source)
+        if ends is not None:
+            return {"time_bin_end": ("time_bin", ends)}
     if sizes.get("time_bin", 1) == 1 and said.time_bin is not None:
         return {"time_bin_start": ("time_bin", np.array([said.time_bin[0]])), "time_bin_end": ("time_bin", np.array([said.time_bin[1]]))}
     raise NeurofitError(
         f"{source} does not say when its {sizes.get('time_bin', 1)} time bins are. Add time_bin_start and time_bin_end (ms from onset), "
         'or, for a single one, say --time-bin 50:150 or {"time_bin": [50, 150]} in NAME.json beside the file.'
     )
+
+
+def _ends(starts: np.ndarray, width: float | None, source: str) -> np.ndarray | None:
+    """Return the ends of bins of which the starts are known, and perhaps the width; None: of a single one it is not known."""
+    listed = f"{', '.join(f'{start:g}' for start in starts[:4])}{', ...' * (len(starts) > 4)}"
+    if width is None:
+        if len(starts) < 2:
+            return None
+        widths = np.unique(np.diff(starts))
+        if len(widths) > 1:
+            raise NeurofitError(
+                f"{source}: bins that start at {listed} ms are not evenly spaced, so where they end has to be said: time_bin_end."
+            )
+        width = float(widths[0])
+    if not (np.append(starts, width) % 1 == 0).all() or width <= 0:
+        raise NeurofitError(f"{source}: time bins are whole ms; they start at {listed} ms and are {width:g} ms wide.")
+    return np.asarray(starts + width).astype(np.int64)
 
 
 def _one_row_a_trial(array: xr.DataArray, coords: Mapping[str, tuple[str, np.ndarray]]) -> xr.DataArray:

@@ -194,41 +194,6 @@ def test_references_are_no_values(tmp_path: Path) -> None:
         open_recording(tmp_path / "r.h5")
 
 
-def test_cells_of_matlab_are_in_its_order_column_by_column(tmp_path: Path) -> None:
-    ids = np.array([["s0", "s2"], ["s1", "s3"]], dtype=object)
-    counts = np.arange(4 * 3 * 2).reshape(4, 3, 2).astype(float)
-    region = np.array([["IT", "IT", "V4"]], dtype=object)
-    scipy.io.savemat(tmp_path / "r.mat", {"responses": counts, "stimulus_id": ids, "region": region, **bins_of_two()})
-    recording = open_recording(tmp_path / "r.mat")
-    assert recording.responses.stimulus_id.values.tolist() == ["s0", "s1", "s2", "s3"]
-
-
-def bins_of_two() -> dict[str, Any]:
-    return {name: TABLES[name] for name in ("time_bin_start", "time_bin_end")}
-
-
-@pytest.mark.parametrize(
-    ("starts", "width", "said"),
-    [
-        ([0, 25, 50], 12.5, "time bins are a whole number of ms wide; got 12.5"),
-        ([0, 50, 150], None, "time bins begin every 50 to 100 ms. Add time_bin_end: when they end"),
-        ([0, 25, 50], 20, None),
-        ([0, 25, 50], None, None),
-    ],
-)
-def test_where_bins_end_is_not_guessed(tmp_path: Path, starts: list[int], width: float | None, said: str | None) -> None:
-    dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
-    arrays: dict[str, Any] = {"responses": np.ones((5, 2, 4, 3)), "time_bin_start": np.array(starts), "dims": dims}
-    arrays |= {name: TABLES[name] for name in ("stimulus_id", "neuroid_id", "region")}
-    arrays |= {} if width is None else {"bin_width_ms": np.array(width)}
-    np.savez(tmp_path / "r.npz", **arrays)
-    if said is None:
-        assert open_recording(tmp_path / "r.npz").time_bins == [(start, start + (width or 25)) for start in starts]
-    else:
-        with pytest.raises(NeurofitError, match=said):
-            open_recording(tmp_path / "r.npz")
-
-
 def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> None:
     rates = np.random.default_rng(0).normal(size=(6, 3))
     np.savez(tmp_path / "r.npz", rates=rates, stimulus_id=np.array(list("aabbcc")))
@@ -273,6 +238,53 @@ def test_a_stimulus_twice_among_those_that_have_repetitions_is_refused(tmp_path:
     np.savez(tmp_path / "r.npz", responses=COUNTS, dims=dims, **{**TABLES, "stimulus_id": ids})
     with pytest.raises(NeurofitError, match="stimulus_id is unique along the axis stimulus; s0 occurs 2 times"):
         open_recording(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize(
+    ("starts", "width", "said"),
+    [
+        ([0, 50, 150], None, "bins that start at 0, 50, 150 ms are not evenly spaced, so where they end has to be said: time_bin_end"),
+        ([0, 25, 50], 12.5, "time bins are whole ms; they start at 0, 25, 50 ms and are 12.5 ms wide"),
+        ([0, 12.5, 25, 37.5, 50], None, r"whole ms; they start at 0, 12.5, 25, 37.5, ... ms and are 12.5 ms wide"),
+        ([0.5, 10.5, 20.5], 10, "whole ms; they start at 0.5, 10.5, 20.5 ms and are 10 ms wide"),
+        ([20, 10, 0], None, "they start at 20, 10, 0 ms and are -10 ms wide"),
+        ([0, 50, 150], 50, [(0, 50), (50, 100), (150, 200)]),
+        ([-10.0, 0.0, 10.0], None, [(-10, 0), (0, 10), (10, 20)]),
+    ],
+)
+def test_ends_of_bins_follow_from_their_starts_or_are_asked_for(
+    tmp_path: Path, starts: list[float], width: float | None, said: Any
+) -> None:
+    held: dict[str, Any] = {} if width is None else {"bin_width_ms": np.array(width)}
+    dims = np.array(["presentation", "neuroid", "time_bin"])
+    held |= {"responses": np.zeros((4, 2, len(starts))), "dims": dims, "stimulus_id": np.arange(4), "region": np.array("IT")}
+    np.savez(tmp_path / "r.npz", bin_start_ms=np.array(starts), **held)
+    if isinstance(said, list):
+        assert open_recording(tmp_path / "r.npz").time_bins == said
+        return
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+def test_cells_in_rows_and_columns_are_counted_as_matlab_does(tmp_path: Path, version: str) -> None:
+    cells = np.array([["c11", "c12", "c13"], ["c21", "c22", "c23"]], dtype=object)
+    if version == "v7":
+        scipy.io.savemat(tmp_path / "r.mat", {"responses": np.arange(24.0).reshape(6, 4), "stimulus_id": cells})
+    else:
+        with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
+            file["responses"] = np.arange(24.0).reshape(6, 4).T
+            kept = file.create_dataset("stimulus_id", (3, 2), dtype=h5py.ref_dtype)
+            for (row, column), text in np.ndenumerate(cells):
+                file[f"#refs#/{text}"] = np.frombuffer(text.encode("utf-16-le"), np.uint16)[:, None]
+                kept[column, row] = file[f"#refs#/{text}"].ref
+            kept.attrs["MATLAB_class"] = np.bytes_("cell")
+        with open(tmp_path / "r.mat", "r+b") as raw:
+            raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
+    responses = open_recording(tmp_path / "r.mat").responses
+    assert responses.stimulus_id.values.tolist() == ["c11", "c21", "c12", "c22", "c13", "c23"]  # cells(:)
+    np.testing.assert_array_equal(responses.values[..., 0], np.arange(24.0).reshape(6, 4))
 
 
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
