@@ -291,9 +291,9 @@ _kept = _Kept()
 def decode_image(content: bytes, *, name: str) -> np.ndarray:
     """Decode a picture (any format Pillow reads) to uint8 (height width channel), RGB.
 
-    Gray is repeated; 16 bits are scaled to 8 (value / 257; of CMYK the upper 8 are taken); a transparent picture is laid over mid gray (128),
-    which is also what surrounds a picture on the screen; palettes and CMYK become RGB; a photograph is turned as its EXIF orientation
-    says; of an animation the first frame is taken.
+    Gray is repeated; 16 bits are scaled to 8 (value / 257; of CMYK the upper 8 are taken); a transparent picture is laid over mid gray
+    (128), which is also what surrounds a picture on the screen; palettes and CMYK become RGB; a photograph is turned as its EXIF
+    orientation says; of an animation the first frame is taken.
 
     Raises
     ------
