@@ -191,6 +191,8 @@ def ceiling(
             stimuli=stimuli,
             min_reliability=min_reliability,
         )
+        if len(chosen.stimuli) < 3:
+            raise NeurofitError(f"A reliability is a correlation over stimuli: it takes 3; {len(chosen.stimuli)} are chosen.")
         result = run(chosen, n_halves=halves, seed=seed, bootstrap_over=bootstrap_over, progress=report("blocks of the recording"))
     result.attrs["selection"] = json.dumps(selection)
     save_result(result, target / "ceiling.nc")

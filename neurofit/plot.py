@@ -64,7 +64,7 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
     axes.set_ylim(min(-0.05 * perfect, axes.get_ylim()[0]), max(1.08 * perfect, axes.get_ylim()[1]))
     axes.set_ylabel(result.attrs["formula"].split(", median")[0].replace(" over neuroids", "").replace(" = ", " =\n"))
     if few:
-        axes.legend(frameon=False, fontsize="small", loc="upper left")
+        axes.legend(frameon=True, framealpha=1, edgecolor="none", fontsize="small", loc="upper left")
     else:
         figure.legend(
             *axes.get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right upper", title=result.attrs["model"]
@@ -110,7 +110,7 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
     axes.set_title(f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves", loc="right", fontsize="small")
-    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    axes.legend(frameon=True, framealpha=1, edgecolor="none", fontsize="small", loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from neurofit.protocol import Model
     from neurofit.score import Estimate
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 

@@ -338,6 +338,16 @@ def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_fil
     assert "Unknown --bootstrap-over 'sites'" in err
 
 
+def test_a_ceiling_of_two_stimuli_is_refused_and_an_error_is_printed_as_it_is(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    (tmp_path / "two.txt").write_text("s0\ns1\n")
+    code, _, err = neurofit(*CEILING, "--stimuli", "two.txt")
+    assert code == 2
+    assert "A reliability is a correlation over stimuli: it takes 3; 2 are chosen." in " ".join(err.split())
+    code, _, err = neurofit(*CEILING, "--bins", "abc")
+    assert code == 2
+    assert "--bins takes START:END:WIDTH in ms" in " ".join(err.split())
+
+
 def test_a_ceiling_leaves_unreliable_sites_out_and_says_how_many(
     neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path
 ) -> None:
