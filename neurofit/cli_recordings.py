@@ -138,19 +138,18 @@ def convert(
     layout: Annotated[str, typer.Option(help="Of netCDF: neurofit (a time bin lies together) or brainscore.")] = "neurofit",
     images: Annotated[str, typer.Option(help="Its pictures: a table, zip or folder.")] = "",
     time_bin: TimeBinOption = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of these names.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
 ) -> None:
     """Write a recording in another form."""
     from neurofit.data_loaders.formats import write_recording
-    from neurofit.stimuli import NoImages
 
     set_offline(offline)
     with progress() as report:
         recording = load(source, report, pictures=images, time_bin=time_bin)
-    write_recording(recording, target, layout=layout)
-    beside = f"{Path(target).stem}.stimuli"
-    pictures = "; there are no pictures" if isinstance(recording.stimuli.images, NoImages) else f", {beside}.zip with the pictures"
-    out.print(f"Written: {target}, {beside}.csv{pictures}.", soft_wrap=True)
+    written = write_recording(recording, target, layout=layout, overwrite=overwrite)
+    pictures = "." if len(written) > 2 else "; there are no pictures."
+    out.print(f"Written: {', '.join(map(str, written))}{pictures}", soft_wrap=True)
 
 
 def ceiling(

@@ -5,18 +5,17 @@ arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
 raster.py   folders of the Neural Decoding Toolbox
 spikes.py   tables of spike times, CSV or Parquet
 nwb.py      Neurodata Without Borders (extra nwb); nwb_pictures.py the pictures in or beside its files
+writing.py  a recording as netCDF or .npz, with its pictures, whole or not at all
 named.py    from named arrays to our words and axes; tables.py reads tables in them; pictures.py finds the pictures
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -24,12 +23,11 @@ import xarray as xr
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_pictures, raster, spikes
 from neurofit.data_loaders.formats.named import HDF5, TOLD, Said, head_of, number_told, said_beside, short, was_simulated
-from neurofit.data_loaders.formats.netcdf import LAYOUTS, attributes_of, read_netcdf, write_netcdf
+from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import HeldPictures, find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
+from neurofit.data_loaders.formats.writing import write_recording
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.home import atomic_file
-from neurofit.stimuli import NoImages, StimulusSet
 from neurofit.time_bins import TimeBin
 
 __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "read_netcdf", "write_netcdf", "write_recording"]
@@ -138,60 +136,6 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None, time
         sha256=with_pictures(_sha256(responses), stimuli),
         citation=told.get("citation", ""),
     )
-
-
-def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
-    """Write a recording: responses as netCDF (.nc) or .npz, beside them NAME.stimuli.csv and, if there are pictures, NAME.stimuli.zip.
-
-    Parameters
-    ----------
-    recording
-        Any; as netCDF it may be larger than memory.
-    path
-        NAME.nc or NAME.npz.
-    layout
-        Of netCDF: see `write_netcdf`.
-
-    Raises
-    ------
-    NeurofitError
-        If the ending is another, or the path cannot be written to.
-    """
-    path = Path(path)
-    if path.suffix == ".nc":
-        write_netcdf(recording, path, layout=layout)
-    elif path.suffix == ".npz":
-        responses = recording.responses
-        held: dict[str, Any] = {str(name): _fixed(coord.values) for name, coord in responses.coords.items() if coord.ndim == 1}
-        held |= {key: np.array(value) for key, value in (attributes_of(recording) | responses.attrs).items() if key in TOLD}
-        held |= {"responses": responses.values, "dims": np.array(responses.dims)}
-        with atomic_file(path) as temporary:
-            np.savez_compressed(temporary, **held)
-    else:
-        raise NeurofitError(f"Recordings are written as NAME.nc or NAME.npz; got {path.name}.")
-    stem = path.stem
-    table = recording.stimuli.table.copy()
-    if not isinstance(recording.stimuli.images, NoImages):
-        table["filename"] = [f"{number:06d}.png" for number in range(len(table))]
-        _write_pictures(recording.stimuli, path.with_name(f"{stem}.stimuli.zip"))
-    with atomic_file(path.with_name(f"{stem}.stimuli.csv")) as temporary:
-        table.to_csv(temporary, index=False)
-
-
-def _write_pictures(stimuli: StimulusSet, path: Path) -> None:
-    import io
-
-    from PIL import Image
-
-    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for number in range(len(stimuli)):
-            content = io.BytesIO()
-            Image.fromarray(stimuli.images[number]).save(content, format="PNG")
-            archive.writestr(zipfile.ZipInfo(f"{number:06d}.png"), content.getvalue())
-
-
-def _fixed(values: np.ndarray) -> np.ndarray:
-    return values.astype(str) if values.dtype.kind not in "iufb" else values
 
 
 def _sha256(responses: xr.DataArray) -> str:

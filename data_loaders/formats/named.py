@@ -50,6 +50,7 @@ DIM_OF = {
     "neuroid_id": "neuroid",
     "region": "neuroid",
     "subject": "neuroid",
+    "subregion": "neuroid",
     "time_bin_start": "time_bin",
     "time_bin_end": "time_bin",
 }
@@ -382,6 +383,7 @@ def _coords(
     arrays: Mapping[str, np.ndarray], tables: Mapping[str, Mapping[str, np.ndarray]], sizes: Mapping[str, int], said: Said, *, source: str
 ) -> dict[str, tuple[str, np.ndarray]]:
     coords: dict[str, tuple[str, np.ndarray]] = {}
+    axes = {str(name): str(dim) for name, dim in np.atleast_2d(arrays.get("axes", np.empty((0, 2), dtype=str)))}
     for dim, columns in tables.items():
         if dim in sizes or dim in ("neuroid", "time_bin"):
             coords |= {name: (dim, values) for name, values in columns.items()}
@@ -393,7 +395,7 @@ def _coords(
     for name, values in arrays.items():
         if values.ndim != 1 or name == "bin_width_ms" or name in coords:
             continue
-        known = DIM_OF.get(name)
+        known = axes.get(name) or DIM_OF.get(name)
         if known in ("stimulus", "repetition") and "presentation" in sizes:
             known = "presentation"
         fitting = [known] if known else [dim for dim, n in sizes.items() if n == len(values)]

@@ -84,7 +84,7 @@ def test_every_planted_fault_is_found_with_its_position(
     whole = make_recording()
     responses = whole.responses.copy(deep=True)
     said = [plant(responses, at + number) for number, plant in enumerate([*planted, *in_time])]
-    write_recording(replace(whole, responses=responses), tmp_path / "r.nc")
+    write_recording(replace(whole, responses=responses), tmp_path / "r.nc", overwrite=True)
     faults = find_faults(open_recording(tmp_path / "r.nc"))
     assert len(faults) == len(said)
     for expected in said:
@@ -101,7 +101,7 @@ def test_an_edge_that_is_no_whole_number_is_found_beside_the_other_faults(
     edges[at] = broken
     responses = whole.responses.assign_coords({f"time_bin_{edge}": ("time_bin", edges)})
     second = silence_a_neuroid(responses, 0)
-    write_recording(replace(whole, responses=responses), tmp_path / "r.nc")
+    write_recording(replace(whole, responses=responses), tmp_path / "r.nc", overwrite=True)
     faults = find_faults(open_recording(tmp_path / "r.nc"))
     assert len(faults) == 2
     assert f"time_bin_{edge} {at} is {broken}. Give whole numbers" in faults[0]

@@ -55,7 +55,7 @@ def assert_equal_to_the_bit(path: Path, expected: np.ndarray, **asked: Any) -> N
     assert recording.responses.stimulus_id.values.tolist() == [f"id{i % 5}" for i in range(10)]
     assert recording.responses.region.values.tolist() == ["V4", "IT", "IT", "V4"]
     for layout in ("neurofit", "brainscore"):
-        write_recording(recording, path.with_name(f"{layout}.nc"), layout=layout)
+        write_recording(recording, path.with_name(f"{layout}.nc"), layout=layout, overwrite=True)
         back = open_recording(path.with_name(f"{layout}.nc"))
         assert back.responses.values.tobytes() == expected.tobytes()
         assert back.time_bins == recording.time_bins

@@ -1,0 +1,82 @@
+"""A recording is written whole or not at all, and nothing of somebody else's is replaced unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurofit.assemblies import Recording
+from neurofit.data_loaders import open_recording, write_recording
+from neurofit.errors import NeurofitError
+from neurofit.stimuli import ImageFiles, NoImages
+
+Make = Callable[..., Recording]
+
+
+def without_pictures(recording: Recording) -> Recording:
+    return replace(recording, stimuli=replace(recording.stimuli, images=NoImages(len(recording.stimuli), "r")))
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+@pytest.mark.parametrize("there", ["r.nc", "r.npz", "r.stimuli.csv", "r.stimuli.zip"])
+def test_files_that_are_there_stay_unless_it_is_said(make_recording: Make, tmp_path: Path, ending: str, there: str) -> None:
+    (tmp_path / there).write_text("mine")
+    path = tmp_path / f"r{ending}"
+    if there in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip"):
+        with pytest.raises(NeurofitError, match=rf"{there} would be replaced: .* Take another name, or say overwrite"):
+            write_recording(make_recording(), path)
+        assert [each.name for each in tmp_path.iterdir()] == [there]
+    write_recording(make_recording(), path, overwrite=True)
+    assert len(open_recording(path).stimuli.images) == len(make_recording().stimuli)
+    assert (tmp_path / there).read_bytes() != b"mine" or there not in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip")
+
+
+def test_pictures_of_another_recording_are_not_taken_for_ones_own(make_recording: Make, tmp_path: Path) -> None:
+    write_recording(make_recording(), tmp_path / "r.nc")
+    written = write_recording(without_pictures(make_recording()), tmp_path / "r.nc", overwrite=True)
+    assert written == [tmp_path / "r.nc", tmp_path / "r.stimuli.csv"]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    assert isinstance(open_recording(tmp_path / "r.nc").stimuli.images, NoImages)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_picture_that_cannot_be_read_leaves_nothing_and_what_was_there(
+    make_recording: Make, tmp_path: Path, ending: str, overwrite: bool
+) -> None:
+    recording = make_recording()
+    (tmp_path / "bad.png").write_bytes(b"notapng")
+    broken = replace(recording, stimuli=replace(recording.stimuli, images=ImageFiles([tmp_path / "bad.png"] * len(recording.stimuli))))
+    if overwrite:
+        write_recording(recording, tmp_path / f"r{ending}")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with pytest.raises(NeurofitError, match="is not a readable picture"):
+        write_recording(broken, tmp_path / f"r{ending}", overwrite=overwrite)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+def test_a_recording_takes_the_place_of_the_file_it_is_read_from(make_recording: Make, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"r{ending}"
+    write_recording(make_recording(), path)
+    write_recording(open_recording(path), path, overwrite=True)
+    back = open_recording(path)
+    np.testing.assert_array_equal(back.responses.values, make_recording().responses.values)
+    np.testing.assert_array_equal(back.stimuli.images[2], make_recording().stimuli.images[2])
+
+
+def test_every_coordinate_keeps_its_axis_where_axes_are_equally_long(make_recording: Make, tmp_path: Path) -> None:
+    recording = make_recording(n_neuroids=4, n_bins=8, regions=("V4", "IT"))
+    n = recording.responses.sizes["neuroid"]
+    assert n == recording.responses.sizes["time_bin"] == 8
+    layer, phase = np.array(["deep", "shallow"] * 4), np.arange(8) / 2
+    responses = recording.responses.assign_coords(subregion=("neuroid", layer), layer=("neuroid", layer), phase=("time_bin", phase))
+    write_recording(replace(recording, responses=responses), tmp_path / "r.npz")
+    back = open_recording(tmp_path / "r.npz").responses
+    assert set(back.coords) == set(responses.coords)
+    for name, coord in responses.coords.items():
+        assert (back[name].dims, back[name].values.tolist()) == (coord.dims, coord.values.tolist())
