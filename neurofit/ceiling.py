@@ -83,11 +83,16 @@ def ceiling(
     Raises
     ------
     NeurofitError
-        If a stimulus has one repetition only, or `bootstrap_over` is unknown.
+        If a stimulus has one repetition only, `bootstrap_over` is unknown, or a number is out of its range.
     MachineError
         If samples of the stimuli that do not fit into memory do not fit on the disk either.
     """
     check_option("bootstrap_over", bootstrap_over, BOOTSTRAPPED)
+    for name, value, least in (("n_halves", n_halves, 1), ("n_bootstraps", n_bootstraps, 1), ("seed", seed, 0)):
+        if value < least:
+            raise NeurofitError(f"{name} is at least {least}; got {value}.")
+    if not 0 < interval < 1:
+        raise NeurofitError(f"interval must lie between 0 and 1; got {interval}.")
     responses = recording.responses
     rows = recording.stimulus_rows
     r = np.full((n_halves, *responses.shape[1:]), np.nan)

@@ -213,7 +213,9 @@ def list_(kind: Annotated[str, typer.Argument(help="models, recordings, cells, p
 
 @app.command(epilog="Example: neurofit describe rgc_tiny")
 def describe(
-    name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")], time_bin: cli_recordings.TimeBinOption = ""
+    name: Annotated[str, typer.Argument(help="A model, a recording, or the path of one.")],
+    images: cli_recordings.ImagesOption = "",
+    time_bin: cli_recordings.TimeBinOption = "",
 ) -> None:
     """Describe a model or a recording."""
     from neurofit.data_loaders import describe_recording, list_recordings
@@ -221,7 +223,7 @@ def describe(
     from neurofit.models import list_models, model_info, model_options
 
     if is_path(name) and name not in list_models():
-        cli_recordings.describe_path(name, time_bin=time_bin)
+        cli_recordings.describe_path(name, images=images, time_bin=time_bin)
         return
     check_option("model or recording", name, [*list_models(), *list_recordings()])
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -350,18 +352,23 @@ for _into, _command, _example in (
     _into.command(_command.__name__.rstrip("_"), epilog=f"Example: neurofit {_example}")(_command)
 
 
+INTERRUPTED = 130
+"""Exit code of Ctrl-C."""
+
+
 def main() -> None:
     """Run the command; wrong use exits with 2, the machine's faults with 1, in one or two lines."""
     warnings.showwarning = _say_warning  # type: ignore[assignment]  # the place is taken as it comes
     try:
-        app(standalone_mode=False)
+        if app(standalone_mode=False) == INTERRUPTED:  # typer gives back what it makes of Ctrl-C
+            raise KeyboardInterrupt
     except NeurofitError as error:
         _fail(error, str(error), error.exit_code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         err.print("Interrupted; nothing half-written was kept.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if type(error).__module__.startswith("click") or hasattr(error, "format_message"):
             message = error.format_message()  # type: ignore[attr-defined]

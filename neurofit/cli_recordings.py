@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FILES = "A file or folder: see docs/recordings.md."
 
+ImagesOption = Annotated[str, typer.Option(help="Its pictures: a table, zip or folder.")]
+
 TimeBinOption = Annotated[str, typer.Option(help="When the one bin of a file is, if it does not say so.", metavar="START:END")]
 
 
@@ -34,7 +36,7 @@ def select(
 ) -> tuple[Recording, dict[str, Any]]:
     """Return the part of a recording that options ask for, and what a result notes of the choice; say what is left out."""
     from neurofit.ceiling import keep_reliable
-    from neurofit.selection import are_counts, keep_stimuli, overlapping, parse_bins, rebin, where
+    from neurofit.selection import are_counts, keep_stimuli, overlapping, parse_bins, rebin, shared_bins, where
 
     chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
     if stimuli:
@@ -42,6 +44,10 @@ def select(
     if bins:
         before, chosen = chosen, rebin(chosen, parse_bins(bins))
         kind = "counts" if are_counts(before.responses) else "rates"
+        shared = shared_bins(before.time_bins, chosen.time_bins)
+        if shared:
+            said = ", ".join(f"{start}-{end}" for start, end in shared[:3]) + " ..." * (len(shared) > 3)
+            err.print(f"Note: bins of {bins} ms share recorded ones, which were not divided in time: {said} ms.")
         if not set(chosen.time_bins) <= set(before.time_bins):
             err.print(f"Note: bins of {bins} ms; responses are taken as {kind} ({before.responses.attrs.get('units', 'units unknown')}).")
     if overlapping(chosen.time_bins):
@@ -58,24 +64,24 @@ def select(
     return chosen, selection
 
 
-def describe_path(path: str, *, time_bin: str = "") -> None:
+def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
     """Print what a recording file holds, and how reliable each area is."""
     from neurofit.ceiling import reliabilities
     from neurofit.data_loaders.formats import find_format, open_recording
     from neurofit.selection import overlapping
     from neurofit.stimuli import NoImages
 
-    recording = open_recording(path, time_bin=parse_window(time_bin, option="--time-bin"))
+    recording = open_recording(path, pictures=images or None, time_bin=parse_window(time_bin, option="--time-bin"))
     counts = _repetitions(recording)
     bins = recording.time_bins
     (first, end), width = bins[0], bins[0][1] - bins[0][0]
     several = f"{len(bins)} of {width} ms from {first} to {bins[-1][1]} ms" if len(bins) > 1 else f"one, {first}-{end} ms"
     shared = f", every {bins[1][0] - first} ms: they overlap" if overlapping(bins) else ""
-    images = recording.stimuli.images
-    if isinstance(images, NoImages):
-        pictures = f"none: for ceilings only. {images.why}".rstrip(". ") + "." * bool(images.why)
+    held = recording.stimuli.images
+    if isinstance(held, NoImages):
+        pictures = f"none: for ceilings only. {held.why}".rstrip(". ") + "." * bool(held.why)
     else:
-        pictures = ", ".join([f"{len(images):,}", *filter(None, [getattr(images, "origin", "")])])
+        pictures = ", ".join([f"{len(held):,}", *filter(None, [getattr(held, "origin", "")])])
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -111,18 +117,25 @@ def describe_path(path: str, *, time_bin: str = "") -> None:
     out.print("[dim]reliability: of the mean over all bins, split halves, Spearman-Brown corrected.[/dim]")
 
 
-def check(path: Annotated[str, typer.Argument(help=FILES)], time_bin: TimeBinOption = "") -> None:
-    """List every fault of a recording with its position and repair; exits with 0 only if there is none."""
+def check(path: Annotated[str, typer.Argument(help=FILES)], images: ImagesOption = "", time_bin: TimeBinOption = "") -> None:
+    """List every fault of a recording and of its pictures, with its position and repair; exits with 0 only if there is none.
+
+    What keeps a file from being opened is said first, and alone.
+    """
     from neurofit.assemblies import find_faults
+    from neurofit.checks import doubts, picture_faults
     from neurofit.data_loaders.formats import open_recording
     from neurofit.stimuli import NoImages
 
-    recording = open_recording(path, time_bin=parse_window(time_bin, option="--time-bin"))
+    recording = open_recording(path, pictures=images or None, time_bin=parse_window(time_bin, option="--time-bin"))
     if isinstance(recording.stimuli.images, NoImages) and recording.stimuli.images.why:
         out.print(f"Note: no pictures, for ceilings only. {recording.stimuli.images.why}", markup=False, highlight=False, soft_wrap=True)
-    faults = find_faults(recording)
+    faults = [*find_faults(recording), *picture_faults(recording.stimuli)]
     for fault in faults:
         out.print(f"- {fault}", markup=False, highlight=False, soft_wrap=True)
+    if not faults:  # of one with faults they would say the same again
+        for doubt in doubts(recording):
+            out.print(f"Note: {doubt}", markup=False, highlight=False, soft_wrap=True)
     if faults:
         raise NeurofitError(f"{path} has {len(faults)} fault{'s' * (len(faults) > 1)}.")
     sizes = recording.responses.sizes
@@ -136,7 +149,7 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help=f"A registered recording, or a file or folder. {FILES}")],
     target: Annotated[str, typer.Argument(metavar="OUT", help="NAME.nc or NAME.npz; pictures go into NAME.stimuli.zip beside it.")],
     layout: Annotated[str, typer.Option(help="Of netCDF: neurofit (a time bin lies together) or brainscore.")] = "neurofit",
-    images: Annotated[str, typer.Option(help="Its pictures: a table, zip or folder.")] = "",
+    images: ImagesOption = "",
     time_bin: TimeBinOption = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of these names.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
@@ -194,15 +207,16 @@ def ceiling(
             raise NeurofitError(f"A reliability is a correlation over stimuli: it takes 3; {len(chosen.stimuli)} are chosen.")
         result = run(chosen, n_halves=halves, seed=seed, bootstrap_over=bootstrap_over, progress=report("blocks of the recording"))
     result.attrs["selection"] = json.dumps(selection)
+    replaced = (target / "ceiling.nc").exists()
     save_result(result, target / "ceiling.nc")
     plot_ceiling(result, target / "ceiling.png")
-    summary = summarise_ceiling(result)
+    summary = summarise_ceiling(result) | {"selection": selection}
     write_json(summary, target / "ceiling.json")
     if as_json:
         print(json.dumps(summary))
     else:
-        say_ceiling(result)
-        out.print(f"Written: {target}/ceiling.nc, ceiling.png, ceiling.json", soft_wrap=True)
+        say_ceiling(result, selection)
+        out.print(f"{'Replaced' if replaced else 'Written'}: {target}/ceiling.nc, ceiling.png, ceiling.json", soft_wrap=True)
 
 
 def _repetitions(recording: Recording) -> tuple[int, float, int]:

@@ -95,6 +95,11 @@ def overlapping(time_bins: Sequence[TimeBin]) -> bool:
     return any(start < end for (_, end), (start, _) in pairwise(time_bins))
 
 
+def shared_bins(recorded: Sequence[TimeBin], asked: Sequence[TimeBin]) -> list[TimeBin]:
+    """Return the recorded bins of which several asked ones take a part."""
+    return [(start, end) for start, end in recorded if sum(first < end and start < last for first, last in asked) > 1]
+
+
 def parse_bins(text: str) -> list[TimeBin]:
     """Return the adjacent bins of "START:END:WIDTH" in ms.
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from neurofit.errors import NeurofitError
 
@@ -308,7 +308,8 @@ def decode_image(content: bytes, *, name: str) -> np.ndarray:
             pixels = _sixteen_bits(image, content)
             return _rgb(ImageOps.exif_transpose(image), form=str(image.format)) if pixels is None else _scaled(pixels, image)
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
-        raise NeurofitError(f"Stimulus image {name} is not a readable picture: {error}.") from error
+        said = "its form is not known" if isinstance(error, UnidentifiedImageError) else str(error)  # Pillow names an address
+        raise NeurofitError(f"Stimulus image {name} is not a readable picture: {said}.") from error
 
 
 def _rgb(image: Image.Image, *, form: str) -> np.ndarray:

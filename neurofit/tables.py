@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -145,11 +146,13 @@ def say_accuracy(found: Accuracy, what: str) -> None:
         out.print(table)
 
 
-def say_ceiling(result: xr.Dataset) -> None:
-    """Print a ceiling as a table over time and a line of marks."""
+def say_ceiling(result: xr.Dataset, selection: Mapping[str, Any]) -> None:
+    """Print a ceiling, and of which part of the recording it is, as a table over time and a line of marks."""
     attrs = result.attrs
     simulated = " (SIMULATED)" if attrs["simulated"] else ""
     out.print(f"[bold]{attrs['region']}[/bold] of [bold]{attrs['recording']}[/bold]{simulated}: {result.sizes['neuroid']} neuroids")
+    if selection:
+        out.print(", ".join(f"{name} {value}" for name, value in selection.items()), markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("ms", "reliability", "interval", "neuroids"):
         table.add_column(column, justify="right")
@@ -160,6 +163,6 @@ def say_ceiling(result: xr.Dataset) -> None:
         middle, low, high = map(_number, row)
         table.add_row(f"{starts[i]}-{ends[i]}", middle, f"{low} to {high}", str(int(result.n_neuroids.values[i])))
     out.print(table)
-    every = "" if step == 1 else f" Every {step}. bin is shown, all are in the file."
+    every = "" if step == 1 else f" One bin in {step} is shown, all are in the file."
     out.print(f"{_terminal_curve(result.curve.values)}  0 to 1, one mark per bin")
     out.print(f"[dim]{attrs['formula']}. interval: {attrs['interval']}.{every}[/dim]")

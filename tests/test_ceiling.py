@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from neurofit.assemblies import Recording
 from neurofit.ceiling import ceiling, keep_reliable, reliabilities
 from neurofit.data_loaders import load_recording, open_recording, write_recording
 from neurofit.errors import NeurofitError
-from neurofit.metrics import find_trial_sessions, split_halves
+from neurofit.metrics import TrialSets, find_trial_sessions, pearson, split_halves
 from neurofit.selection import rebin
 from neurofit.stimuli import NoImages, StimulusSet
 
@@ -163,6 +164,20 @@ def test_the_interval_is_that_of_a_plain_loop() -> None:
         np.testing.assert_allclose(found.reliability_high.values[:, position], high, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n_halves": 0}, "n_halves is at least 1; got 0"),
+        ({"n_bootstraps": 0}, "n_bootstraps is at least 1; got 0"),
+        ({"seed": -1}, "seed is at least 0; got -1"),
+        ({"interval": 95.0}, "interval must lie between 0 and 1; got 95.0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(NeurofitError, match=said):
+        ceiling(planted(n_stimuli=10, n_repetitions=2), **options)
+
+
 def test_what_the_interval_runs_over_is_kept() -> None:
     made = planted(n_stimuli=40, n_repetitions=4, reliability=(0.5,))
     said = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
@@ -201,6 +216,10 @@ def test_missing_trials_cost_a_neuroid_the_stimuli_that_lack_them() -> None:
     )
     sessions = find_trial_sessions(~np.isnan(gaps.values[..., 0]))
     halves = split_halves(made.stimulus_rows, n_halves=4, seed=0, session=sessions)[:, made.stimulus_rows >= 20]
+    same = TrialSets(made.stimulus_rows, split_halves(made.stimulus_rows, n_halves=4, seed=0, session=sessions))
+    for position in range(3):  # the others are as without the gap, in these halves
+        first, second = np.split(same.means(made.responses.values[:, 4:, position])[1:], 2)
+        np.testing.assert_allclose(found.r_halves.values[:, 4:, position], pearson(first, second), rtol=1e-10)
     values, rows = kept.responses.values[:, 3, 2], kept.stimulus_rows
     sides = [[np.array([values[(rows == row) & side].mean() for row in range(40)]) for side in (half, ~half)] for half in halves]
     np.testing.assert_allclose(found.r_halves.values[:, 3, 2], [stats.pearsonr(*both).statistic for both in sides], rtol=1e-5)

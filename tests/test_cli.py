@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,29 @@ def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_fil
     code, _, err = neurofit(*CEILING, "--bootstrap-over", "sites")
     assert code == 2
     assert "Unknown --bootstrap-over 'sites'" in err
+
+
+def test_ctrl_c_is_said_and_exits_with_130(neurofit: Any, registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("neurofit.ceiling"), "_halves_agree", interrupted)
+    code, out, err = neurofit(*CEILING)
+    assert code == 130
+    assert "Interrupted; nothing half-written was kept." in err
+    assert "Written" not in out
+
+
+def test_a_ceiling_says_its_selection_what_it_replaces_and_that_bins_are_shared(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    _, out, err = neurofit(*CEILING, "--bins", "70:110:5")
+    said = "Note: bins of 70:110:5 ms share recorded ones, which were not divided in time: 70-80, 80-90, 90-100 ... ms."
+    assert said in " ".join(err.split())
+    assert "bins 70:110:5" in out
+    assert "Written: here/ceiling.nc" in out
+    assert json.loads((tmp_path / "here" / "ceiling.json").read_text())["selection"] == {"bins": "70:110:5"}
+    _, out, err = neurofit(*CEILING, "--bins", "70:110:20")
+    assert "share" not in err
+    assert "Replaced: here/ceiling.nc" in out
 
 
 def test_a_ceiling_of_two_stimuli_is_refused_and_an_error_is_printed_as_it_is(neurofit: Any, registered: Any, tmp_path: Path) -> None:

@@ -76,10 +76,12 @@ def find_format(path: Path) -> Format:
         raise NeurofitError(f"Cannot read {path}: {error.strerror or error}.") from error
     if head.startswith((HDF5, b"MATLAB 7.3")):
         check_hdf5(path)
-    found = next((each for each in FORMATS if _recognises(each, path, head)), None)
-    if found is None:
+    found = [each for each in FORMATS if _recognises(each, path, head)]
+    if not found:
         raise NeurofitError(f"{path} is no recording of a known form: {', '.join(each.name for each in FORMATS)}. See docs/recordings.md.")
-    return found
+    if path.is_dir() and len(found) > 1:
+        raise NeurofitError(f"{path} holds recordings of several forms: {', '.join(each.name for each in found)}. Give one, or its folder.")
+    return found[0]
 
 
 def _recognises(form: Format, path: Path, head: bytes) -> bool:

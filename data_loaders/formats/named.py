@@ -370,6 +370,9 @@ def _dims_by_length(shape: tuple[int, ...], arrays: Mapping[str, np.ndarray], ta
         dims.append(fitting[0] if fitting else "")
     left = [dim for dim in ("repetition", "time_bin", "neuroid") if dim not in dims and dim not in lengths]
     if dims.count("") == 1 and "stimulus" in dims:
+        if len(left) > 1:
+            said = f"axis {dims.index('')} of length {shape[dims.index('')]} may be {' or '.join(left)}"
+            raise NeurofitError(f"{source} {shape}: {said}. Name the axes: dims in NAME.json beside it.")
         dims[dims.index("")] = left[0]
     if "" in dims:
         raise NeurofitError(

@@ -1,8 +1,8 @@
 """Spike times as tables (CSV or Parquet): a row per spike, counted into time bins.
 
-One table with neuroid_id, region, stimulus_id, repetition and time_ms; or a folder with spikes.csv (neuroid_id, presentation, time_ms),
-presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and sites without a spike.
-Where both have a column session, a site is NaN in the presentations of sessions that did not record it.
+One table with neuroid_id, region, stimulus_id, repetition (or presentation) and time_ms; or a folder with spikes.csv (neuroid_id,
+presentation, time_ms), presentations.csv (presentation, stimulus_id) and neuroids.csv (neuroid_id, region), which also know trials and
+sites without a spike. Where both have a column session, a site is NaN in the presentations of sessions that did not record it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def read_spikes(path: Path) -> xr.DataArray:
         spikes = _table(path, said)
         if "region" not in spikes and said.region is not None:
             spikes["region"] = said.region
-        _need(spikes, ("neuroid_id", "region", "stimulus_id", "repetition"), path)
+        told_apart = "presentation" if "presentation" in spikes else "repetition"
+        _need(spikes, ("neuroid_id", "region", "stimulus_id", told_apart), path)
         keys = [name for name in ("stimulus_id", "repetition", "presentation") if name in spikes]
         trials = spikes[keys].drop_duplicates().sort_values(keys, ignore_index=True)
         spikes = spikes.merge(trials.assign(_row=np.arange(len(trials))), on=keys)
@@ -94,6 +95,11 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
     start, width = bins[0][0], bins[0][1] - bins[0][0]
     which = np.floor((times_ms - start) / width)
     inside = (which >= 0) & (which < len(bins))
+    if len(times_ms) and not inside.any():
+        raise NeurofitError(
+            f"None of {len(times_ms):,} spikes lies in the bins of {start} to {bins[-1][1]} ms; they are from {times_ms.min():,.0f} to "
+            f"{times_ms.max():,.0f} ms. Times are from stimulus onset; recording.json says other bins."
+        )
     shape = (len(trials), len(sites), len(bins))
     flat = np.ravel_multi_index((row[inside], column[inside], which[inside].astype(np.int64)), shape)
     counts = np.bincount(flat, minlength=int(np.prod(shape))).astype(np.float32).reshape(shape)

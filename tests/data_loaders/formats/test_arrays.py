@@ -287,6 +287,17 @@ def test_cells_in_rows_and_columns_are_counted_as_matlab_does(tmp_path: Path, ve
     np.testing.assert_array_equal(responses.values[..., 0], np.arange(24.0).reshape(6, 4))
 
 
+@pytest.mark.parametrize("told", [{}, {"time_bin": [0, 300]}])
+def test_an_axis_that_nothing_names_is_not_guessed(tmp_path: Path, told: dict[str, Any]) -> None:
+    means = np.random.default_rng(0).random((5, 4, 30))  # a response over time, without trials
+    np.savez(tmp_path / "r.npz", responses=means, **{name: TABLES[name] for name in ("stimulus_id", "neuroid_id", "region")})
+    (tmp_path / "r.json").write_text(json.dumps(told))
+    with pytest.raises(NeurofitError, match=r"axis 2 of length 30 may be repetition or time_bin\. Name the axes: dims in NAME\.json"):
+        open_recording(tmp_path / "r.npz")
+    (tmp_path / "r.json").write_text(json.dumps({"dims": ["stimulus", "neuroid", "repetition"], "time_bin": [0, 300]}))
+    assert open_recording(tmp_path / "r.npz").responses.shape == (150, 4, 1)
+
+
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "r.npz", responses=np.zeros((5, 5)), stimulus_id=np.arange(5), region="IT")
     with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Name the axes: dims in NAME.json"):

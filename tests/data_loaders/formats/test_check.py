@@ -12,8 +12,10 @@ import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from neurofit.assemblies import Recording, find_faults
+from neurofit.checks import doubts
 from neurofit.cli import main
 from neurofit.data_loaders import open_recording, write_recording
 from neurofit.errors import NeurofitError
@@ -173,3 +175,64 @@ def test_a_form_is_told_by_content_and_not_by_name(make_recording: Make, tmp_pat
     (tmp_path / "b.npz").rename(tmp_path / "b.nc")
     for name in ("a.mat", "b.nc"):
         assert open_recording(tmp_path / name).responses.shape == (24, 6, 5)
+
+
+def checked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *command: str) -> tuple[int, str, str]:
+    code = 0
+    try:
+        run(monkeypatch, "check", *command)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_pictures_that_no_model_can_be_shown_are_faults(
+    make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recording(make_recording(), tmp_path / "r.nc")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(np.zeros((8, 12 if number == 4 else 8, 3), np.uint8)).save(folder / f"s{number}.png")
+    (folder / "s1.png").write_bytes(b"notapng")
+    (folder / "s3.png").write_bytes((folder / "s3.png").read_bytes()[:45])
+    code, out, err = checked(monkeypatch, capsys, str(tmp_path / "r.nc"), "--images", str(folder))
+    assert code == 2
+    assert "has 3 faults" in err
+    assert "- stimulus 's1': Stimulus image " in out
+    assert "s1.png is not a readable picture: its form is not known." in out
+    assert "- stimulus 's3': Stimulus image " in out
+    assert "- stimulus 's4': its picture is 12 x 8 px; models see squares. Pad or crop it." in out
+    assert " at 0x" not in out
+    assert checked(monkeypatch, capsys, str(tmp_path / "r.nc"))[0] == 0, "those beside it are whole"
+
+
+def test_what_is_allowed_and_seldom_meant_is_noted(
+    make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_recording()
+    responses = made.responses.copy(deep=True).assign_attrs(units="spikes per bin")
+    responses.values[:] = np.random.default_rng(0).poisson(3, responses.shape)
+    assert doubts(replace(made, responses=responses)) == []
+    responses.values[4, 2, 1], responses.values[5, 0, 3] = -3, 0.5
+    responses.values[:, 1] = 2
+    responses.values[:, :, 2] = np.nan
+    responses.repetition.values[:] = np.where(responses.stimulus_id.values == "s2", 0, responses.repetition.values)
+    responses["region"] = ("neuroid", ["V4", "v4", "V4", "IT", "IT", ""])
+    responses["time_bin_start"] = ("time_bin", [70, 80, 90, 110, 120])
+    responses["time_bin_end"] = ("time_bin", [80, 90, 100, 120, 130])
+    path = tmp_path / "r.nc"
+    write_recording(replace(made, responses=responses), path)
+    code, out, _ = checked(monkeypatch, capsys, str(path))
+    assert code == 0
+    assert [line.removeprefix("Note: ") for line in out.splitlines()[:-1]] == [
+        "1 repetitions occur more than once, the first 0 of stimulus 's2', 4 times.",
+        "1 neuroids have no area.",
+        "Areas differ in capitals only: 'V4' and 'v4'.",
+        "Time bins leave out 100-110 ms.",
+        "No neuroid has a response in 90-100 ms.",
+        "1 responses are negative; they are said to be counts (spikes per bin).",
+        "1 responses are no whole numbers; they are said to be counts (spikes per bin).",
+        f"1 neuroids never vary: {responses.neuroid_id.values[1]}.",
+    ]

@@ -90,6 +90,30 @@ def test_parquet_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_recording(tmp_path).responses.values, expected_counts(spikes, bins=(0, 300, 10)))
 
 
+def test_presentations_tell_the_trials_of_one_table_apart(tmp_path: Path) -> None:
+    spikes = random_spikes().assign(region="IT", stimulus_id=lambda table: [STIMULI[p - 10] for p in table.presentation])
+    spikes.to_csv(tmp_path / "spikes.csv", index=False)
+    recording = open_recording(tmp_path / "spikes.csv")
+    order = [0, 2, 4, 1, 3, 5]  # the cat's, then the dog's
+    sites = recording.responses.neuroid_id.values.tolist()
+    expected = expected_counts(random_spikes(), bins=(0, 300, 10))[order][:, ["abc".index(site) for site in sites]]
+    np.testing.assert_array_equal(recording.responses.values, expected)
+    assert recording.responses.repetition.values.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_spikes_that_are_all_elsewhere_are_refused(tmp_path: Path) -> None:
+    write_tables(tmp_path, random_spikes().assign(time_ms=lambda table: table.time_ms + 5000))
+    with pytest.raises(NeurofitError, match=r"None of 200 spikes lies in the bins of 0 to 300 ms; they are from 4,9\d\d to 5,[12]\d\d ms"):
+        open_recording(tmp_path)
+
+
+def test_a_folder_of_several_forms_is_refused(tmp_path: Path) -> None:
+    write_tables(tmp_path, random_spikes())
+    (tmp_path / "one.nwb").write_bytes(b"")
+    with pytest.raises(NeurofitError, match=r"holds recordings of several forms: NWB, spike times\. Give one, or its folder"):
+        open_recording(tmp_path)
+
+
 def test_one_table_with_everything_is_enough(tmp_path: Path) -> None:
     spikes = random_spikes()
     whole = spikes.assign(

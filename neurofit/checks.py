@@ -1,0 +1,83 @@
+"""What a recording's contract does not rule out: pictures that no model can be shown, and numbers that are seldom meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+
+from neurofit.assemblies import Recording
+from neurofit.errors import NeurofitError
+from neurofit.selection import are_counts
+from neurofit.stimuli import NoImages, StimulusSet
+
+
+def picture_faults(stimuli: StimulusSet) -> list[str]:
+    """Look at every picture; return a sentence for each that cannot be read or is not square, in the order of the stimuli."""
+    faults: list[str] = []
+    if isinstance(stimuli.images, NoImages):
+        return faults
+    for row, stimulus in enumerate(stimuli.ids):
+        try:
+            height, width, *_ = stimuli.images[row].shape
+        except NeurofitError as error:
+            faults.append(f"stimulus {str(stimulus)!r}: {error}")
+            continue
+        if height != width:
+            faults.append(f"stimulus {str(stimulus)!r}: its picture is {width} x {height} px; models see squares. Pad or crop it.")
+    return faults
+
+
+def doubts(recording: Recording) -> list[str]:
+    """Return what is allowed and seldom meant, a sentence each; each time bin is read once."""
+    responses = recording.responses
+    return [*_of_trials(recording), *_of_areas(responses.region.values), *_of_bins(recording), *_of_values(recording)]
+
+
+def _of_trials(recording: Recording) -> list[str]:
+    shown = zip(recording.responses.stimulus_id.values.tolist(), recording.responses.repetition.values.tolist(), strict=True)
+    often = [(pair, n) for pair, n in Counter(shown).items() if n > 1]
+    if not often:
+        return []
+    (stimulus, repetition), n = often[0]
+    return [f"{len(often)} repetitions occur more than once, the first {repetition} of stimulus {str(stimulus)!r}, {n} times."]
+
+
+def _of_areas(regions: np.ndarray) -> list[str]:
+    names = [str(name) for name in np.unique(regions)]
+    alike = [f"{one!r} and {other!r}" for one, other in pairwise(sorted(names, key=str.lower)) if one.lower() == other.lower()]
+    said = [f"{int((regions == '').sum())} neuroids have no area."] if "" in names else []
+    return said + ([f"Areas differ in capitals only: {', '.join(alike)}."] if alike else [])
+
+
+def _of_bins(recording: Recording) -> list[str]:
+    gaps = [f"{end}-{start}" for (_, end), (start, _) in pairwise(recording.time_bins) if start > end]
+    return [f"Time bins leave out {', '.join(gaps)} ms."] if gaps else []
+
+
+def _of_values(recording: Recording) -> list[str]:
+    ids = recording.responses.neuroid_id.values
+    lowest, highest = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
+    silent, negative, broken = [], 0, 0
+    for position, (start, end) in enumerate(recording.time_bins):
+        block = recording.block(position)
+        there = ~np.isnan(block)
+        if not there.any():
+            silent.append(f"{start}-{end}")
+        lowest = np.minimum(lowest, np.where(there, block, np.inf).min(axis=0))
+        highest = np.maximum(highest, np.where(there, block, -np.inf).max(axis=0))
+        if are_counts(recording.responses):
+            finite = block[np.isfinite(block)]
+            negative += int((finite < 0).sum())
+            broken += int((finite % 1 != 0).sum())
+    said = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
+    units = recording.responses.attrs.get("units")
+    if negative:
+        said.append(f"{negative:,} responses are negative; they are said to be counts ({units}).")
+    if broken:
+        said.append(f"{broken:,} responses are no whole numbers; they are said to be counts ({units}).")
+    still = ids[lowest == highest]
+    if len(still):
+        said.append(f"{len(still)} neuroids never vary: {', '.join(map(str, still[:5]))}{' ...' * (len(still) > 5)}.")
+    return said
