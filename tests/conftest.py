@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +20,14 @@ import xarray as xr
 from hypothesis import settings
 
 from neurofit.assemblies import Recording
+from neurofit.cli import main
+from neurofit.data_loaders import register_recording
+from neurofit.data_loaders.recordings import RECORDINGS
 from neurofit.stimuli import StimulusSet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIND = Callable[[str], Path]
+Make = Callable[..., Recording]
 
 # No time limit per example: workers share their cores. Always the same examples: a failure belongs to the change that caused it.
 settings.register_profile("neurofit", deadline=None, derandomize=True, database=None)
@@ -126,6 +132,65 @@ def make_recording() -> Callable[..., Recording]:
         )
 
     return make
+
+
+@pytest.fixture
+def neurofit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in an empty folder, 80 columns wide; return exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NEUROFIT_DEBUG", "")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neurofit", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def registered(evoked: Callable[[], Recording], monkeypatch: pytest.MonkeyPatch) -> Callable[[Recording], None]:
+    """Register a recording as "small" for this test only."""
+    monkeypatch.setattr(RECORDINGS, "_entries", dict(RECORDINGS._entries))
+
+    def register(recording: Recording) -> None:
+        RECORDINGS._entries.pop("small", None)
+
+        def load(progress: Any = None) -> Recording:
+            """A recording of the tests."""  # noqa: D401
+            return recording
+
+        register_recording(name="small", regions=("V4", "IT"), simulated=True, citation="")(load)
+
+    register(evoked())
+    return register
+
+
+@pytest.fixture
+def evoked(make_recording: Make) -> Callable[[], Recording]:
+    """Make a recording of 60 noise images whose sites see the brightness of a place, in 10 ms bins from 70 to 110 ms."""
+    return lambda: _evoked(make_recording)
+
+
+def _evoked(make_recording: Make) -> Recording:
+    recording = make_recording(n_stimuli=60, n_repetitions=8, n_neuroids=6, n_bins=4)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    seen = images[:, :, :, 0].reshape(60, -1)[:, :: 4096 // 12][:, :12].astype(float)
+    rates = np.repeat(seen[recording.stimulus_rows][:, :, None] / 64.0, 4, axis=2)
+    responses = recording.responses.copy(data=np.random.default_rng(1).poisson(rates).astype(np.float32))
+    return replace(recording, responses=responses, stimuli=replace(recording.stimuli, images=images))
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 class WriteBundle(Protocol):

@@ -3,12 +3,10 @@
 import errno
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +16,10 @@ import xarray as xr
 from PIL import Image
 
 from neurofit.assemblies import Recording
-from neurofit.cli import main
-from neurofit.data_loaders import register_recording
-from neurofit.data_loaders.recordings import RECORDINGS
 from neurofit.models import create_model
 
 Make = Callable[..., Recording]
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def neurofit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Run the command in an empty folder, 80 columns wide; return exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NEUROFIT_DEBUG", "")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["neurofit", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def registered(make_recording: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[Recording], None]:
-    """Register a recording as "small" for this test only."""
-    monkeypatch.setattr(RECORDINGS, "_entries", dict(RECORDINGS._entries))
-
-    def register(recording: Recording) -> None:
-        RECORDINGS._entries.pop("small", None)
-
-        def load(progress: Any = None) -> Recording:
-            """A recording of the tests."""  # noqa: D401
-            return recording
-
-        register_recording(name="small", regions=("V4", "IT"), simulated=True, citation="")(load)
-
-    register(evoked(make_recording))
-    return register
-
-
-def evoked(make_recording: Make) -> Recording:
-    """Return a recording of 60 noise images whose sites see the brightness of a place, in 10 ms bins from 70 to 110 ms."""
-    recording = make_recording(n_stimuli=60, n_repetitions=8, n_neuroids=6, n_bins=4)
-    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-    seen = images[:, :, :, 0].reshape(60, -1)[:, :: 4096 // 12][:, :12].astype(float)
-    rates = np.repeat(seen[recording.stimulus_rows][:, :, None] / 64.0, 4, axis=2)
-    responses = recording.responses.copy(data=np.random.default_rng(1).poisson(rates).astype(np.float32))
-    return replace(recording, responses=responses, stimuli=replace(recording.stimuli, images=images))
 
 
 SCORE = ("score", "--model", "timedecay_tiny", "--recording", "small", "--mapping", "ridge", "--region")
@@ -152,8 +99,8 @@ def test_all_layers_and_both_mappings_come_from_one_call(neurofit: Any, register
     assert set(json.loads(neurofit(*command, "--window", "70:80", "--json")[1])) == {"ridge", "pls"}
 
 
-def test_missing_trials_and_what_the_interval_is_over_are_said(neurofit: Any, registered: Any, make_recording: Make) -> None:
-    recording = evoked(make_recording)
+def test_missing_trials_and_what_the_interval_is_over_are_said(neurofit: Any, registered: Any, evoked: Any) -> None:
+    recording = evoked()
     responses = recording.responses.copy(deep=True)
     of_stimulus = np.flatnonzero(recording.stimulus_rows == 7)
     responses.values[of_stimulus, 0] = np.nan  # V4-0 has no trial of it, V4-1 one
@@ -231,9 +178,9 @@ def faulty(recording: Recording, **changes: Any) -> Recording:
     ],
 )  # fmt: skip
 def test_a_faulty_recording_is_refused_with_position_and_repair(
-    neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path, break_it: Any, message: str
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path, break_it: Any, message: str
 ) -> None:
-    recording = evoked(make_recording)
+    recording = evoked()
     registered(replace(recording, **break_it(recording)))
     code, _, err = neurofit(*SCORE, "V4", "--out", "here")
     lines = [line for line in err.splitlines() if line.strip() and "━" not in line]
@@ -243,12 +190,12 @@ def test_a_faulty_recording_is_refused_with_position_and_repair(
     assert not (tmp_path / "here").exists()
 
 
-def test_a_missing_and_a_corrupt_image_are_named(neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path) -> None:
+def test_a_missing_and_a_corrupt_image_are_named(neurofit: Any, registered: Any, evoked: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     from neurofit.stimuli import ImageFiles
 
-    recording = evoked(make_recording)
+    recording = evoked()
     paths = [tmp_path.parent / f"{tmp_path.name}-{i}.png" for i in range(60)]
     for i, path in enumerate(paths):
         Image.fromarray(recording.stimuli.images[i]).save(path)
@@ -310,135 +257,6 @@ def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     code, out, _ = neurofit("describe", name)
     assert code == 0
     assert said in out
-
-
-def with_silent_sites(make_recording: Make) -> Recording:
-    """Return the evoked recording with two of the six sites of IT whose spikes have nothing to do with the pictures."""
-    recording = evoked(make_recording)
-    it = np.flatnonzero(recording.responses.region.values == "IT")
-    recording.responses.values[:, it[:2]] = np.random.default_rng(2).poisson(2, size=(480, 2, 4))
-    return recording
-
-
-CEILING = ("ceiling", "--recording", "small", "--region", "IT", "--out", "here")
-
-
-def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_files(neurofit: Any, registered: Any, tmp_path: Path) -> None:
-    code, out, err = neurofit(*CEILING)
-    assert code == 0
-    assert "Note" not in err  # nothing is left out
-    assert "IT of small (SIMULATED): 6 neuroids" in out
-    for start in (70, 80, 90, 100):
-        assert f"{start}-{start + 10}" in out
-    assert "interval: 95%, 1000 bootstraps over neuroids and stimuli" in " ".join(out.split())
-    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["ceiling.json", "ceiling.nc", "ceiling.png"]
-    code, out, _ = neurofit(*CEILING, "--bootstrap-over", "neuroids", "--json")
-    assert json.loads(out)["interval"] == "95%, 1000 bootstraps over neuroids"
-    code, _, err = neurofit(*CEILING, "--bootstrap-over", "sites")
-    assert code == 2
-    assert "Unknown --bootstrap-over 'sites'" in err
-
-
-def test_ctrl_c_is_said_and_exits_with_130(neurofit: Any, registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(import_module("neurofit.ceiling"), "_halves_agree", interrupted)
-    code, out, err = neurofit(*CEILING)
-    assert code == 130
-    assert "Interrupted; nothing half-written was kept." in err
-    assert "Written" not in out
-
-
-def test_a_ceiling_says_its_selection_what_it_replaces_and_that_bins_are_shared(neurofit: Any, registered: Any, tmp_path: Path) -> None:
-    _, out, err = neurofit(*CEILING, "--bins", "70:110:5")
-    said = "Note: bins of 70:110:5 ms share recorded ones, which were not divided in time: 70-80, 80-90, 90-100 ... ms."
-    assert said in " ".join(err.split())
-    assert "bins 70:110:5" in out
-    assert "Written: here/ceiling.nc" in out
-    assert json.loads((tmp_path / "here" / "ceiling.json").read_text())["selection"] == {"bins": "70:110:5"}
-    _, out, err = neurofit(*CEILING, "--bins", "70:110:20")
-    assert "share" not in err
-    assert "Replaced: here/ceiling.nc" in out
-
-
-def test_a_ceiling_of_two_stimuli_is_refused_and_an_error_is_printed_as_it_is(neurofit: Any, registered: Any, tmp_path: Path) -> None:
-    (tmp_path / "two.txt").write_text("s0\ns1\n")
-    code, _, err = neurofit(*CEILING, "--stimuli", "two.txt")
-    assert code == 2
-    assert "A reliability is a correlation over stimuli: it takes 3; 2 are chosen." in " ".join(err.split())
-    code, _, err = neurofit(*CEILING, "--bins", "abc")
-    assert code == 2
-    assert "--bins takes START:END:WIDTH in ms" in " ".join(err.split())
-
-
-def test_a_ceiling_leaves_unreliable_sites_out_and_says_how_many(
-    neurofit: Any, registered: Any, make_recording: Make, tmp_path: Path
-) -> None:
-    registered(with_silent_sites(make_recording))
-    whole = json.loads(neurofit(*CEILING, "--json")[1])
-    code, out, err = neurofit(*CEILING, "--min-reliability", "0.5")
-    assert code == 0
-    assert "Note: 2 neuroids with a reliability under 0.5 are left out." in err
-    assert "IT of small (SIMULATED): 4 neuroids" in out
-    with xr.open_dataset(tmp_path / "here" / "ceiling.nc", engine="h5netcdf") as kept:
-        assert kept.neuroid_id.values.tolist() == ["IT-2", "IT-3", "IT-4", "IT-5"]
-        assert kept.n_neuroids.values.tolist() == [4, 4, 4, 4]
-        assert json.loads(kept.attrs["selection"]) == {"min_reliability": 0.5, "left_out": 2}
-    summary = json.loads((tmp_path / "here" / "ceiling.json").read_text())
-    assert all(kept > before for kept, before in zip(summary["curve"], whole["curve"], strict=True))
-    code, out, err = neurofit(*CEILING, "--min-reliability", "0.999")
-    assert (code, out) == (2, "")
-    assert re.search(r"No neuroid of small has a reliability of 0\.999; the highest is 0\.9\d\.", err)
-
-
-@pytest.mark.parametrize(
-    ("name", "bring", "then"),
-    [
-        (
-            "majajhong2015",
-            "neurofit data get majajhong2015",
-            "score --model rgc_tiny --recording majajhong2015 --region IT --bins 70:250:20",
-        ),
-        (
-            "majajhong2015-static",
-            "neurofit data get majajhong2015-static",
-            "score --model rgc_tiny --recording majajhong2015-static --region IT",
-        ),
-        ("kar2019", "put Brain-Score's assy_dicarlo_Kar2019.nc into NEUROFIT_MIRROR/kar2019", "kar2019.load_solution_times() in Python"),
-        (
-            "papale2025",
-            "neurofit data get papale2025 brings the responses; the pictures are not",
-            "ceiling --recording papale2025 --region IT",
-        ),
-        ("freemanziemba2013", "neurofit data get freemanziemba2013", "--region V2 --bins 50:200:10 --layer all"),
-        ("zhang2011", "neurofit data get zhang2011", "neurofit ceiling --recording zhang2011 --region IT"),
-        ("cowley2023", "neurofit data get cowley2023", "score --model rgc_tiny --recording cowley2023 --region V4"),
-        ("cowley2023-201016", "neurofit data get cowley2023-201016", "neurofit ceiling --recording cowley2023-201016 --region V4"),
-        ("hvm-sim", "neurofit data get hvm-sim builds it, once; nothing is downloaded", "--recording hvm-sim --region IT"),
-    ],
-)
-def test_describe_says_the_next_step_where_data_are_not_here(neurofit: Any, own_home: Path, name: str, bring: str, then: str) -> None:
-    code, out, _ = neurofit("describe", name)
-    assert code == 0
-    told = " ".join(out.split())  # as if the lines were not folded
-    assert f"files not here yet: {bring}" in told or f"files not here yet: its address asks for credentials; {bring}" in told
-    assert then in told
-    assert ("neurofit data get" in told) == (name != "kar2019")
-
-
-def test_what_an_interrupted_download_left_is_not_taken_for_the_files(neurofit: Any, own_home: Path) -> None:
-    (own_home / "recordings" / "cowley2023").mkdir(parents=True)
-    (own_home / "recordings" / "cowley2023" / "responses_210325.npy.part").write_bytes(b"x")
-    assert "not here yet" in neurofit("describe", "cowley2023")[1]
-    (own_home / "recordings" / "cowley2023" / "responses_210325.npy").write_bytes(b"x")
-    assert "not here yet" not in neurofit("describe", "cowley2023")[1]
-
-
-@pytest.fixture
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def test_weights_are_brought_from_the_mirror_once(

@@ -4,9 +4,10 @@ netcdf.py   Brain-Score's assemblies and our own netCDF, read a block at a time;
 arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
 raster.py   folders of the Neural Decoding Toolbox
 spikes.py   tables of spike times, CSV or Parquet
-nwb.py      Neurodata Without Borders (extra nwb); nwb_pictures.py the pictures in or beside its files
+nwb.py      Neurodata Without Borders (extra nwb); nwb_pictures.py finds the pictures in its files, stored_pictures.py reads them
 writing.py  a recording as netCDF or .npz, with its pictures, whole or not at all
-named.py    from named arrays to our words and axes; tables.py reads tables in them; pictures.py finds the pictures
+named.py    from named arrays to our axes; words.py other people's words for them; sidecar.py what is said beside a file
+tables.py   tables in our words; pictures.py the pictures beside a file; limits.py and probe.py look first
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import xarray as xr
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_pictures, raster, spikes
-from neurofit.data_loaders.formats.named import HDF5, TOLD, Said, head_of, number_told, said_beside, short, was_simulated
+from neurofit.data_loaders.formats.limits import HDF5, head_of, short
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.pictures import HeldPictures, find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
+from neurofit.data_loaders.formats.sidecar import Said, said_beside
+from neurofit.data_loaders.formats.words import TOLD, number_told, was_simulated
 from neurofit.data_loaders.formats.writing import write_recording
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.time_bins import TimeBin

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurofit.data_loaders.formats.limits import HDF5, bytes_of, head_of, refuse_large
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import HDF5, Said, bytes_of, head_of, refuse_large, responses_from, said_beside
+from neurofit.data_loaders.formats.named import responses_from
+from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin

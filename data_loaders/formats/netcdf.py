@@ -18,10 +18,13 @@ from xarray.core import indexing
 
 from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.named import HDF5, Said, as_text, count_up, number_told, said_beside, short, was_simulated
+from neurofit.data_loaders.formats.limits import HDF5, short
+from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, our_word
 from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
+from neurofit.data_loaders.formats.sidecar import Said, said_beside
+from neurofit.data_loaders.formats.words import as_text, number_told, was_simulated
 from neurofit.errors import NeurofitError, check_option
 from neurofit.home import atomic_file, sha256_of
 from neurofit.stimuli import StimulusSet
@@ -66,7 +69,7 @@ def read_netcdf(
     ----------
     path
         netCDF4 (HDF5) or classic netCDF, in any order of presentation, neuroid and time_bin, or without the last; NAME.json beside it
-        says what it does not, see `neurofit.data_loaders.formats.named.Said`.
+        says what it does not, see `neurofit.data_loaders.formats.sidecar.Said`.
     stimuli
         Its pictures; None: those beside the file, see `neurofit.data_loaders.formats.pictures.find_stimuli`.
     pictures

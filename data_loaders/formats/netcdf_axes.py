@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from neurofit.assemblies import DIMS
-from neurofit.data_loaders.formats.named import WORDS, Said
+from neurofit.data_loaders.formats.sidecar import Said
+from neurofit.data_loaders.formats.words import WORDS
 from neurofit.errors import NeurofitError
 
 LIES_ON = {"stimulus_id": "presentation", "neuroid_id": "neuroid", "time_bin_start": "time_bin", "time_bin_end": "time_bin"}

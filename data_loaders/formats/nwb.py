@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import HDF5, Said, as_text, bytes_of, count_up, refuse_large, said_beside, short
+from neurofit.data_loaders.formats.limits import HDF5, bytes_of, refuse_large, short
+from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.probe import check_hdf5
+from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.spikes import BINS, counted
+from neurofit.data_loaders.formats.words import as_text
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import make_time_bins
 

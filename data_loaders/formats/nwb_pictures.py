@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurofit.data_loaders.formats.named import Said, as_text, bytes_of, refuse_large, short
+from neurofit.data_loaders.formats.limits import bytes_of, refuse_large, short
 from neurofit.data_loaders.formats.nwb import column_of, files_of, opened, texts, trials_of
 from neurofit.data_loaders.formats.pictures import MAX_PICTURE_BYTES, SUFFIXES, HeldPictures
+from neurofit.data_loaders.formats.sidecar import Said
 from neurofit.data_loaders.formats.stored_pictures import Picture, StoredImages
+from neurofit.data_loaders.formats.words import as_text
 
 NAME = ("image_name", "stimulus_name", "stimulus_filename", "filename", "image_file_name", "image_file", "image", "file", "path")
 INDEX = ("image_index", "stimulus_index", "frame_index", "template_index", "frame", "stimulus_presented")

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.named import WORDS, short
+from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.tables import read_table
+from neurofit.data_loaders.formats.words import WORDS
 from neurofit.errors import NeurofitError
 from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 

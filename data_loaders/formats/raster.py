@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.named import Said, said_beside, short
+from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.errors import NeurofitError
 
 WIDTH_MS = 10

@@ -16,7 +16,9 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.assemblies import COORDS, DIMS
-from neurofit.data_loaders.formats.named import Said, count_up, refuse_large, said_beside
+from neurofit.data_loaders.formats.limits import refuse_large
+from neurofit.data_loaders.formats.named import count_up
+from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.tables import TEXTS, read_table
 from neurofit.errors import NeurofitError
 from neurofit.time_bins import TimeBin, make_time_bins

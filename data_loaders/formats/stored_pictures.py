@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.data_loaders.formats.named import short
+from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.pictures import MAX_PICTURE_BYTES
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.errors import NeurofitError

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurofit.data_loaders.formats.named import WORDS, head_of, in_words, short
+from neurofit.data_loaders.formats.limits import head_of, short
+from neurofit.data_loaders.formats.words import WORDS, in_words
 from neurofit.errors import NeurofitError
 
 TEXTS = ("stimulus_id", "neuroid_id", "region")

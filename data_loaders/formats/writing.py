@@ -13,8 +13,8 @@ import xarray as xr
 from PIL import Image
 
 from neurofit.assemblies import Recording
-from neurofit.data_loaders.formats.named import TOLD
 from neurofit.data_loaders.formats.netcdf import attributes_of, write_netcdf
+from neurofit.data_loaders.formats.words import TOLD
 from neurofit.errors import NeurofitError
 from neurofit.home import atomic_file
 from neurofit.stimuli import NoImages, StimulusSet
