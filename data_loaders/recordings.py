@@ -150,11 +150,22 @@ def load_recording(
     MachineError
         A download that fails, a full disk.
     """
-    if is_path(name):
-        recording = open_recording(name, pictures=pictures, time_bin=time_bin)
-    elif time_bin is not None:
-        raise NeurofitError(f"time_bin is for a file that does not say when its only bin is; {name} is registered and does.")
-    else:
-        recording = RECORDINGS[str(name)].load(progress)
+    recording = read_recording(name, pictures=pictures, time_bin=time_bin, progress=progress)
     validate_structure(recording)
     return recording.select(region=region, window=window)
+
+
+def read_recording(
+    name: str | Path,
+    *,
+    pictures: str | Path | None = None,
+    time_bin: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Recording:
+    """Return a recording as it is, whatever its faults; parameters and errors, but for these, as of `load_recording`."""
+    if is_path(name):
+        return open_recording(name, pictures=pictures, time_bin=time_bin)
+    for given, value in (("time_bin", time_bin), ("pictures", pictures)):
+        if value is not None:
+            raise NeurofitError(f"{given} is for a file that does not say it; {name} is registered and does.")
+    return RECORDINGS[str(name)].load(progress)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neurofit.models import create_model as create_model
     from neurofit.models import list_models as list_models
     from neurofit.models import wrap as wrap
+    from neurofit.parts import select as select
     from neurofit.presentation import Presentation as Presentation
     from neurofit.presets import ScoreConfig as ScoreConfig
     from neurofit.presets import make_config as make_config
@@ -54,6 +55,7 @@ _HOME_OF = {
     "make_config": "neurofit.presets",
     "score": "neurofit.score",
     "score_many": "neurofit.score",
+    "select": "neurofit.parts",
     "train": "neurofit.train",
     "validate_model": "neurofit.protocol",
     "validate_recording": "neurofit.assemblies",

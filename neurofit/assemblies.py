@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, check_option, some_of
 from neurofit.stimuli import StimulusSet
 from neurofit.time_bins import TimeBin
 
@@ -170,11 +170,18 @@ def _bin_faults(responses: xr.DataArray) -> list[str]:
         if len(broken):
             return [f"{name} {broken[0]} is {edges[broken[0]]}. Give whole numbers: ms from stimulus onset."]
     faults = []
+    backwards = len(starts) > 2 and (np.diff(starts) < 0).all()
+    if backwards:
+        faults.append("time bins are in descending order. Repair: responses.sortby('time_bin_start').")
+    empty = np.flatnonzero(ends <= starts)
+    if len(empty):
+        here = some_of([f"{position} ({starts[position]} to {ends[position]} ms)" for position in empty])
+        faults.append(f"time_bin {here} has no positive width. Bins are half-open [start, end) in ms; swap or correct them.")
     for position, (start, end) in enumerate(zip(starts, ends, strict=True)):
         here = f"time_bin {position} ({start}-{end} ms)"
-        if end <= start:
-            faults.append(f"{here} has no positive width. Bins are half-open [start, end) in ms; swap or correct them.")
-        elif position and (start, end) in zip(starts[:position], ends[:position], strict=True):
+        if end <= start or backwards:
+            continue
+        if position and (start, end) in zip(starts[:position], ends[:position], strict=True):
             faults.append(f"{here} occurs twice. Keep one: responses.isel(time_bin=...).")
         elif position and start < starts[position - 1]:
             faults.append(f"{here} comes after {starts[position - 1]}-{ends[position - 1]} ms. Repair: responses.sortby('time_bin_start').")

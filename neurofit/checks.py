@@ -59,12 +59,14 @@ def _of_bins(recording: Recording) -> list[str]:
 def _of_values(recording: Recording) -> list[str]:
     ids = recording.responses.neuroid_id.values
     lowest, highest = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
-    silent, negative, broken = [], 0, 0
+    silent, answering, negative, broken = [], [], 0, 0
     for position, (start, end) in enumerate(recording.time_bins):
         block = recording.block(position)
         there = ~np.isnan(block)
         if not there.any():
             silent.append(f"{start}-{end}")
+        if there.any() and np.nanmax(np.abs(block)) > 0:
+            answering.append(f"{start}-{end}")
         lowest = np.minimum(lowest, np.where(there, block, np.inf).min(axis=0))
         highest = np.maximum(highest, np.where(there, block, -np.inf).max(axis=0))
         if are_counts(recording.responses):
@@ -77,6 +79,8 @@ def _of_values(recording: Recording) -> list[str]:
         said.append(f"{negative:,} responses are negative; they are said to be counts ({units}).")
     if broken:
         said.append(f"{broken:,} responses are no whole numbers; they are said to be counts ({units}).")
+    if len(answering) == 1 and len(recording.time_bins) > 2:
+        said.append(f"Responses are 0 in all time bins but {answering[0]} ms; spike times may be in another unit.")
     still = ids[lowest == highest]
     if len(still):
         said.append(f"{len(still)} neuroids never vary: {', '.join(map(str, still[:5]))}{' ...' * (len(still) > 5)}.")

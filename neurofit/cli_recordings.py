@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import MachineError, NeurofitError, all_faults, check_option
 from neurofit.tables import err, out, recording_name, say_ceiling
 from neurofit.terminal import load, parse_window, progress, set_offline, writable, write_json
 
@@ -35,33 +36,25 @@ def select(
     min_reliability: float | None = None,
 ) -> tuple[Recording, dict[str, Any]]:
     """Return the part of a recording that options ask for, and what a result notes of the choice; say what is left out."""
-    from neurofit.ceiling import keep_reliable
-    from neurofit.selection import are_counts, keep_stimuli, overlapping, parse_bins, rebin, shared_bins, where
+    from neurofit.parts import choose
 
-    chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
-    if stimuli:
-        chosen = keep_stimuli(chosen, stimuli)
-    if bins:
-        before, chosen = chosen, rebin(chosen, parse_bins(bins))
-        kind = "counts" if are_counts(before.responses) else "rates"
-        shared = shared_bins(before.time_bins, chosen.time_bins)
-        if shared:
-            said = ", ".join(f"{start}-{end}" for start, end in shared[:3]) + " ..." * (len(shared) > 3)
-            err.print(f"Note: bins of {bins} ms share recorded ones, which were not divided in time: {said} ms.")
-        if not set(chosen.time_bins) <= set(before.time_bins):
-            err.print(f"Note: bins of {bins} ms; responses are taken as {kind} ({before.responses.attrs.get('units', 'units unknown')}).")
-    if overlapping(chosen.time_bins):
-        (first, end), (second, _) = chosen.time_bins[:2]
-        err.print(f"Note: time bins overlap ({end - first} ms every {second - first} ms) and share spikes; --bins takes some of them.")
-    left_out = 0
-    if min_reliability is not None:
-        chosen, left_out = keep_reliable(chosen, min_reliability)
-        err.print(f"Note: {left_out} neuroids with a reliability under {min_reliability:g} are left out.")
+    part = choose(
+        recording,
+        region=region,
+        window=window,
+        bins=bins,
+        subject=subject,
+        subregion=subregion,
+        stimuli=stimuli,
+        min_reliability=min_reliability,
+    )
+    for note in part.notes:
+        err.print(f"Note: {note}")
     noted = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
     selection: dict[str, Any] = {name: value for name, value in noted.items() if value}
     if min_reliability is not None:
-        selection |= {"min_reliability": min_reliability, "left_out": left_out}
-    return chosen, selection
+        selection |= {"min_reliability": min_reliability, "left_out": part.left_out}
+    return part.recording, selection
 
 
 def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
@@ -77,6 +70,7 @@ def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
     (first, end), width = bins[0], bins[0][1] - bins[0][0]
     several = f"{len(bins)} of {width} ms from {first} to {bins[-1][1]} ms" if len(bins) > 1 else f"one, {first}-{end} ms"
     shared = f", every {bins[1][0] - first} ms: they overlap" if overlapping(bins) else ""
+    shared += ", not without gaps" if any(start > end for (_, end), (start, _) in pairwise(sorted(bins))) else ""
     held = recording.stimuli.images
     if isinstance(held, NoImages):
         pictures = f"none: for ceilings only. {held.why}".rstrip(". ") + "." * bool(held.why)
@@ -109,7 +103,9 @@ def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
             continue
         found = reliabilities(part)
         known = found[found == found]
-        if len(known):
+        if not len(known):
+            areas.add_row(region, str(sizes["neuroid"]), "-", "", "none: neurofit check")
+        else:
             low, middle, high = (float(q) for q in _quantiles(known))
             areas.add_row(region, str(sizes["neuroid"]), f"{middle:.2f}", f"{low:.2f} to {high:.2f}", str(int((known > 0.5).sum())))
     out.print()
@@ -117,27 +113,41 @@ def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
     out.print("[dim]reliability: of the mean over all bins, split halves, Spearman-Brown corrected.[/dim]")
 
 
-def check(path: Annotated[str, typer.Argument(help=FILES)], images: ImagesOption = "", time_bin: TimeBinOption = "") -> None:
+def check(
+    path: Annotated[str, typer.Argument(metavar="RECORDING", help=f"A registered recording, or a path. {FILES}")],
+    images: ImagesOption = "",
+    time_bin: TimeBinOption = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+) -> None:
     """List every fault of a recording and of its pictures, with its position and repair; exits with 0 only if there is none.
 
-    What keeps a file from being opened is said first, and alone.
+    Where responses cannot be read at all, that, and what was found before, is all that can be said.
     """
     from neurofit.assemblies import find_faults
     from neurofit.checks import doubts, picture_faults
-    from neurofit.data_loaders.formats import open_recording
     from neurofit.stimuli import NoImages
 
-    recording = open_recording(path, pictures=images or None, time_bin=parse_window(time_bin, option="--time-bin"))
-    if isinstance(recording.stimuli.images, NoImages) and recording.stimuli.images.why:
-        out.print(f"Note: no pictures, for ceilings only. {recording.stimuli.images.why}", markup=False, highlight=False, soft_wrap=True)
-    faults = [*find_faults(recording), *picture_faults(recording.stimuli)]
-    for fault in faults:
-        out.print(f"- {fault}", markup=False, highlight=False, soft_wrap=True)
-    if not faults:  # of one with faults they would say the same again
-        for doubt in doubts(recording):
-            out.print(f"Note: {doubt}", markup=False, highlight=False, soft_wrap=True)
-    if faults:
+    set_offline(offline)
+    recording = None
+    with all_faults() as faults, progress() as report:
+        try:
+            recording = load(path, report, pictures=images, time_bin=time_bin, checked=False)
+        except MachineError:
+            raise
+        except NeurofitError as error:
+            faults += str(error).splitlines()
+    if recording is not None:
+        held = recording.stimuli.images
+        if isinstance(held, NoImages) and held.why and held.why not in faults:
+            _say(f"Note: no pictures, for ceilings only. {held.why}")
+        known = [*find_faults(recording), *picture_faults(recording.stimuli)]
+        faults = [*(each for each in faults if not any(each in other for other in known)), *known]
+    for each in faults:
+        _say(f"- {each}")
+    if faults or recording is None:
         raise NeurofitError(f"{path} has {len(faults)} fault{'s' * (len(faults) > 1)}.")
+    for doubt in doubts(recording):  # of one with faults they would say the same again
+        _say(f"Note: {doubt}")
     sizes = recording.responses.sizes
     out.print(
         f"{path}: no fault in {sizes['presentation']:,} presentations x {sizes['neuroid']} neuroids x {sizes['time_bin']} time bins.",
@@ -173,7 +183,7 @@ def ceiling(
     subject: Annotated[str, typer.Option(help="Only this animal.")] = "",
     subregion: Annotated[str, typer.Option(help="Only this part of the area.")] = "",
     stimuli: Annotated[str, typer.Option(help="COLUMN=VALUE,VALUE of the stimuli, or a file of ids.")] = "",
-    min_reliability: Annotated[float | None, typer.Option(help="Leave out neuroids below it: of the mean over all bins.")] = None,
+    min_reliability: Annotated[float | None, typer.Option(help="Leave out neuroids below it: of the mean over the bins.")] = None,
     halves: Annotated[int, typer.Option(help="Random splits of the trials in two.")] = 10,
     bootstrap_over: Annotated[str, typer.Option(help="What the interval is over: neuroids, stimuli or both.")] = "both",
     seed: Annotated[int, typer.Option(help="Of the splits and bootstraps.")] = 0,
@@ -217,6 +227,10 @@ def ceiling(
     else:
         say_ceiling(result, selection)
         out.print(f"{'Replaced' if replaced else 'Written'}: {target}/ceiling.nc, ceiling.png, ceiling.json", soft_wrap=True)
+
+
+def _say(line: str) -> None:
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _repetitions(recording: Recording) -> tuple[int, float, int]:

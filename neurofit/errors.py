@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 FEW = 12
 """Names that a message lists; of more, the nearest half of so many."""
+
+_collected: ContextVar[list[str] | None] = ContextVar("faults", default=None)
 
 
 class NeurofitError(Exception):
@@ -23,6 +27,37 @@ class MachineError(NeurofitError):
 
 class NeurofitWarning(UserWarning):
     """Something that is not wrong in itself, but that a number should not be trusted without knowing."""
+
+
+def fault(message: str) -> None:
+    """Say what is wrong with a file where reading can go on without it: raised, unless `all_faults` collects.
+
+    Raises
+    ------
+    NeurofitError
+        With the message.
+    """
+    faults = _collected.get()
+    if faults is None:
+        raise NeurofitError(message)
+    faults.append(message)
+
+
+@contextmanager
+def all_faults() -> Iterator[list[str]]:
+    """Collect what `fault` says within the block, so that a check names everything and not only what comes first."""
+    faults: list[str] = []
+    token = _collected.set(faults)
+    try:
+        yield faults
+    finally:
+        _collected.reset(token)
+
+
+def some_of(names: Sequence[object], *, most: int = FEW) -> str:
+    """Return names for a message: all, or the first `most` and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitError:

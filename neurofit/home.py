@@ -34,8 +34,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         If the disk is full.
     """
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        with _making(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -46,6 +47,19 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def need_room(path: Path, n_bytes: int) -> None:
+    """Refuse to begin a file for which its disk has no room.
+
+    Raises
+    ------
+    MachineError
+        Saying what it takes and what there is.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < n_bytes:
+        raise MachineError(f"No space left on the disk for {path.parent}: it takes {n_bytes / 1e6:,.1f} MB, {free / 1e6:,.1f} are free.")
+
+
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it becomes `path` only if the block succeeds.
@@ -54,8 +68,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises as `atomic_file`.
     """
     with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        with _making(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
@@ -78,6 +93,17 @@ def _writing(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
             raise NeurofitError(f"Cannot write {path}: {error.strerror}. Give a folder that can be written to.") from error
         raise
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Say of any path that cannot be made why not: some file systems answer that there is no such thing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NeurofitError(f"Cannot write {path}: {error.strerror}. Give a folder that can be written to.") from error
 
 
 def _umask() -> int:

@@ -6,6 +6,7 @@ by the overlap. Where bins overlap each other, only bins that were recorded as t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -22,7 +23,7 @@ from neurofit.errors import NeurofitError, check_option
 from neurofit.time_bins import TimeBin, make_time_bins
 
 COUNTS = ("spikes per bin", "spikes/bin", "spikes", "spike count", "spike counts", "count", "counts")
-"""Units, in small letters, under which responses are counts; under any other they are rates."""
+"""Units, in small letters, under which responses are counts, as they are of spikes per so many ms as a bin has; else they are rates."""
 
 
 def where(recording: Recording, **values: str | None) -> Recording:
@@ -51,7 +52,7 @@ def keep_neuroids(recording: Recording, kept: np.ndarray) -> Recording:
     return replace(recording, responses=recording.responses.isel(neuroid=rows), truth=truth)
 
 
-def keep_stimuli(recording: Recording, asked: str) -> Recording:
+def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
     """Return the presentations of some stimuli.
 
     Parameters
@@ -59,29 +60,25 @@ def keep_stimuli(recording: Recording, asked: str) -> Recording:
     recording
         Any.
     asked
-        "COLUMN=VALUE[,VALUE...]" of the table of stimuli, or a text file with a stimulus_id per line.
+        Ids; "COLUMN=VALUE[,VALUE...]" of the table of stimuli; or a text file with a stimulus_id per line.
 
     Raises
     ------
     NeurofitError
         If there is no such column, value, file or stimulus.
     """
-    table = recording.stimuli.table
-    column, equals, values = asked.partition("=")
-    if equals:
+    table, ids = recording.stimuli.table, recording.stimuli.table.stimulus_id.astype(str)
+    if not isinstance(asked, str):
+        wanted, own = list(map(str, asked)), ids
+    elif "=" in asked:
+        column, _, values = asked.partition("=")
         check_option(f"column of the stimuli of {recording.name}", column, map(str, table.columns))
-        own = table[column].astype(str)
-        wanted = [check_option(f"{column} of {recording.name}", value, own.unique()) for value in values.split(",")]
-        kept = own.isin(wanted).to_numpy()
+        wanted, own = values.split(","), table[column].astype(str)
     else:
-        path = Path(asked)
-        if not path.is_file():
-            raise NeurofitError(f"--stimuli takes COLUMN=VALUE,VALUE or a file with a stimulus_id per line; got {asked!r}.")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        own = table.stimulus_id.astype(str)
-        for line in lines:
-            check_option(f"stimulus of {recording.name}", line, own)
-        kept = own.isin(lines).to_numpy()
+        wanted, own = _ids_in(Path(asked)), ids
+    for value in wanted:
+        check_option(f"{'stimulus' if own is ids else own.name} of {recording.name}", value, own.unique())
+    kept = own.isin(wanted).to_numpy()
     rows = np.flatnonzero(kept)
     shown = np.flatnonzero(kept[recording.stimulus_rows])
     truth = None if recording.truth is None else recording.truth.isel(stimulus=rows)
@@ -90,9 +87,17 @@ def keep_stimuli(recording: Recording, asked: str) -> Recording:
     )
 
 
+def _ids_in(path: Path) -> list[str]:
+    """Return the ids in a text file, a line each; a first line may be their name."""
+    if not path.is_file():
+        raise NeurofitError(f"Stimuli are COLUMN=VALUE,VALUE or a file with a stimulus_id per line; got {str(path)!r}.")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return lines[1:] if lines[:1] in (["stimulus_id"], ["image_id"]) else lines
+
+
 def overlapping(time_bins: Sequence[TimeBin]) -> bool:
-    """Return whether a bin begins before the one before it ends."""
-    return any(start < end for (_, end), (start, _) in pairwise(time_bins))
+    """Return whether two bins share time, in whatever order they are."""
+    return any(start < end for (_, end), (start, _) in pairwise(sorted(time_bins)))
 
 
 def shared_bins(recorded: Sequence[TimeBin], asked: Sequence[TimeBin]) -> list[TimeBin]:
@@ -143,13 +148,19 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
         rows = [recorded.index(each) for each in time_bins]
         truth = None if recording.truth is None else recording.truth.isel(time_bin=rows)
         return replace(recording, responses=recording.responses.isel(time_bin=rows), truth=truth)
-    weights = overlap_weights(recorded, time_bins, counts=are_counts(recording.responses), name=recording.name)
-    return _weighted(recording, weights, time_bins)
+    counts = are_counts(recording.responses)
+    made = _weighted(recording, overlap_weights(recorded, time_bins, counts=counts, name=recording.name), time_bins)
+    if counts:
+        made.responses.attrs["units"] = COUNTS[0]
+    return made
 
 
 def are_counts(responses: xr.DataArray) -> bool:
     """Return whether responses are counts, as their units say (`COUNTS`)."""
-    return str(responses.attrs.get("units", "")).strip().lower() in COUNTS
+    units = str(responses.attrs.get("units", "")).strip().lower()
+    per = re.fullmatch(r"spikes ?(?:per|/) ?(\d+) ?ms", units)
+    widths = np.unique(responses.time_bin_end.values - responses.time_bin_start.values)
+    return units in COUNTS or (per is not None and widths.tolist() == [int(per[1])])
 
 
 def over_all_bins(recording: Recording) -> Recording:
@@ -194,7 +205,7 @@ def _rebinned(responses: xr.DataArray, weights: np.ndarray, time_bins: Sequence[
     starts, ends = np.array(time_bins).T
     coords |= {"time_bin_start": ("time_bin", starts), "time_bin_end": ("time_bin", ends)}
     lazy = indexing.LazilyIndexedArray(_Rebinned(responses, weights))
-    return xr.DataArray(lazy, dims=responses.dims, coords=coords, attrs=responses.attrs)
+    return xr.DataArray(lazy, dims=responses.dims, coords=coords, attrs=dict(responses.attrs))
 
 
 class _Rebinned(BackendArray):

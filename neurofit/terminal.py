@@ -44,6 +44,8 @@ def writable(folder: Path) -> Path:
     """Return the folder, made if need be, after trying to write to it: hours of work should not fail at the end."""
     from neurofit.home import atomic_file
 
+    if folder.exists() and not folder.is_dir():
+        raise NeurofitError(f"--out is a folder; {folder} is a file.")
     new = [part for part in (folder, *folder.parents) if not part.exists()]
     with atomic_file(folder / ".writable"):
         pass
@@ -75,9 +77,10 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-def load(name: str, report: Report, *, pictures: str = "", time_bin: str = "") -> Recording:
-    """Return a recording by name or path, with a bar for each thing that takes time."""
+def load(name: str, report: Report, *, pictures: str = "", time_bin: str = "", checked: bool = True) -> Recording:
+    """Return a recording by name or path, with a bar for each thing that takes time; not checked, with its faults."""
     from neurofit.data_loaders import load_recording
+    from neurofit.data_loaders.recordings import read_recording
 
     bars: dict[str, Callable[[int, int], None]] = {}
 
@@ -90,7 +93,8 @@ def load(name: str, report: Report, *, pictures: str = "", time_bin: str = "") -
         if time_bin:
             raise NeurofitError(f"--time-bin is for a file that does not say when its only bin is; {name} does.")
         return of_brainscore("candidate").recording_of(name.partition(":")[2])  # type: ignore[no-any-return]
-    return load_recording(name, pictures=pictures or None, time_bin=parse_window(time_bin, option="--time-bin"), progress=show)
+    read = load_recording if checked else read_recording
+    return read(name, pictures=pictures or None, time_bin=parse_window(time_bin, option="--time-bin"), progress=show)
 
 
 def of_brainscore(module: str) -> Any:

@@ -51,8 +51,11 @@ FAULTS: dict[str, tuple[Callable[[xr.DataArray], xr.DataArray], str]] = {
     "empty": (lambda r: r.isel(neuroid=slice(0)), "dim neuroid is empty"),
     "duplicate bin": (lambda r: r.isel(time_bin=[0, 1, 1, 2]), r"time_bin 2 \(80-90 ms\) occurs twice"),
     "bins out of order": (lambda r: r.isel(time_bin=[0, 1, 3, 2, 4]), r"time_bin 3 \(90-100 ms\) comes after 100-110 ms.*sortby"),
-    "negative width": (lambda r: with_coord(r, "time_bin_end", [80, 70, 100, 110, 120]), r"time_bin 1 \(80-70 ms\) has no positive width"),
-    "empty bin": (lambda r: with_coord(r, "time_bin_end", [80, 90, 90, 110, 120]), r"time_bin 2 \(90-90 ms\) has no positive width"),
+    "negative width": (
+        lambda r: with_coord(r, "time_bin_end", [80, 70, 100, 110, 120]),
+        r"time_bin 1 \(80 to 70 ms\) has no positive width",
+    ),
+    "empty bin": (lambda r: with_coord(r, "time_bin_end", [80, 90, 90, 110, 120]), r"time_bin 2 \(90 to 90 ms\) has no positive width"),
     "broken bin": (lambda r: with_coord(r, "time_bin_start", [70, 80, 90.5, 100, 110]), "time_bin_start 2 is 90.5. Give whole numbers"),
     "missing bin": (lambda r: with_coord(r, "time_bin_end", [80, 90, 100, np.nan, 120]), "time_bin_end 3 is nan. Give whole numbers"),
     "endless bin": (lambda r: with_coord(r, "time_bin_end", [80, 90, 100, 110, np.inf]), "time_bin_end 4 is inf. Give whole numbers"),

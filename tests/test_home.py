@@ -181,3 +181,10 @@ def test_what_is_kept_is_listed_and_removed(tmp_path: Path, monkeypatch: pytest.
 def test_a_git_blob_is_named_as_git_does(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello\n")
     assert hash_of(tmp_path / "a", "git blob") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc, in which nothing can be made")
+@WRITERS
+def test_a_place_where_nothing_can_be_made_is_the_askers_fault(writer: Writer) -> None:
+    with pytest.raises(NeurofitError, match=r"Cannot write /proc/nowhere.*: .*Give a folder"), writer(Path("/proc/nowhere/data.nc")):
+        pass

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders import open_recording, write_recording
-from neurofit.errors import NeurofitError
-from neurofit.selection import keep_stimuli, overlap_weights, overlapping, parse_bins, rebin, where
+from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.parts import select
+from neurofit.selection import are_counts, keep_stimuli, overlap_weights, overlapping, parse_bins, rebin, where
 
 Make = Callable[..., Recording]
 
@@ -62,6 +63,48 @@ def test_stimuli_are_chosen_by_a_column_or_a_file(recording: Recording, tmp_path
     for wrong, said in (("colour=red", "Unknown column"), ("stimulus_id=none", "Unknown stimulus_id"), ("nowhere.txt", "COLUMN=VALUE")):
         with pytest.raises(NeurofitError, match=said):
             keep_stimuli(recording, wrong)
+
+
+def test_a_list_of_ids_may_say_what_it_is(recording: Recording, tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("\ufeffstimulus_id\ns2\ns0\n", encoding="utf-8")
+    assert keep_stimuli(recording, str(tmp_path / "ids.csv")).stimuli.ids.tolist() == ["s0", "s2"]
+    assert keep_stimuli(recording, ["s2", "s0"]).stimuli.ids.tolist() == ["s0", "s2"]
+    with pytest.raises(NeurofitError, match="Unknown stimulus of small 's9'"):
+        keep_stimuli(recording, ["s0", "s9"])
+
+
+def test_all_options_of_a_selection_are_one_call_in_python(recording: Recording) -> None:
+    with pytest.warns(NeurofitWarning, match=r"bins of 0:80:20 ms; responses are taken as rates \(units unknown\)"):
+        chosen = select(recording, region="IT", subject="Tito", stimuli="stimulus_id=s0,s1,s2", bins="0:80:20")
+    by_hand = rebin(keep_stimuli(where(recording.select(region="IT"), subject="Tito"), ["s0", "s1", "s2"]), parse_bins("0:80:20"))
+    np.testing.assert_array_equal(chosen.responses.values, by_hand.responses.values)
+    assert chosen.responses.neuroid_id.values.tolist() == by_hand.responses.neuroid_id.values.tolist() == ["IT-0", "IT-2"]
+    assert select(recording, window=(20, 50)).time_bins == [(20, 30), (30, 40), (40, 50)]
+    assert select(recording, bins=[(0, 10), (30, 40)]).time_bins == [(0, 10), (30, 40)]  # recorded as they are: nothing to warn of
+    with pytest.warns(NeurofitWarning, match="share recorded ones, which were not divided in time: 0-10, 10-20, 20-30 ... ms"):
+        select(recording, bins="0:80:5")
+    rng = np.random.default_rng(0)
+    reliable = recording.responses.copy(data=rng.normal(size=recording.responses.shape).astype(np.float32))
+    reliable.values[:, 2] += 10 * recording.stimulus_rows[:, None]
+    with pytest.warns(NeurofitWarning, match="5 neuroids with a reliability under 0.9 are left out"):
+        kept = select(replace(recording, responses=reliable), min_reliability=0.9)
+    assert kept.responses.neuroid_id.values.tolist() == ["V4-2"]
+
+
+def test_bins_in_another_order_do_not_overlap(recording: Recording) -> None:
+    assert not overlapping(recording.time_bins[::-1])
+    assert overlapping([(20, 40), (0, 10), (30, 50)])
+
+
+@pytest.mark.parametrize(("units", "counts"), [("spikes per 10 ms", True), ("spikes/10ms", True), ("spikes per 20 ms", False)])
+def test_spikes_per_so_many_ms_are_counts_if_bins_are_so_wide(recording: Recording, units: str, counts: bool) -> None:
+    whole = replace(recording, responses=recording.responses.assign_attrs(units=units))
+    assert are_counts(whole.responses) is counts
+    joined = rebin(whole, [(0, 20)])
+    values = recording.responses.values[..., :2]
+    np.testing.assert_allclose(joined.block(0), values.sum(axis=2) if counts else values.mean(axis=2))
+    assert joined.responses.attrs["units"] == ("spikes per bin" if counts else units)
+    assert whole.responses.attrs["units"] == units
 
 
 def test_counts_are_added_and_rates_are_averaged(recording: Recording) -> None:

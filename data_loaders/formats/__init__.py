@@ -1,6 +1,6 @@
 """Recordings from files, in the forms that people have them, told apart by content: `open_recording(PATH)`.
 
-netcdf.py   Brain-Score's assemblies and our own netCDF, read a block at a time; netcdf_axes.py says which axis is which
+netcdf.py   Brain-Score's assemblies and our own netCDF, a block at a time; netcdf_axes.py: which axis is which; netcdf_fills.py: fills
 arrays.py   .npz, .npy with CSV tables, HDF5, MATLAB v5 to v7.3
 raster.py   folders of the Neural Decoding Toolbox
 spikes.py   tables of spike times, CSV or Parquet
@@ -34,6 +34,10 @@ from neurofit.errors import MachineError, NeurofitError
 from neurofit.time_bins import TimeBin
 
 __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "read_netcdf", "write_netcdf", "write_recording"]
+
+
+ARCHIVE = b"PK"
+"""How a zip archive begins, and so a .npz."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,8 @@ def find_format(path: Path) -> Format:
     if head.startswith((HDF5, b"MATLAB 7.3")):
         check_hdf5(path)
     found = [each for each in FORMATS if _recognises(each, path, head)]
+    if not found and not path.is_dir() and (head.startswith(ARCHIVE) or not head):
+        raise NeurofitError(f"{path} is empty." if not head else f"{path} is damaged, or an archive of something else: it holds no arrays.")
     if not found:
         raise NeurofitError(f"{path} is no recording of a known form: {', '.join(each.name for each in FORMATS)}. See docs/recordings.md.")
     if path.is_dir() and len(found) > 1:

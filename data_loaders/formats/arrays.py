@@ -49,18 +49,18 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of a .npz, or of responses.npy with its tables; `time_bin` as of `open_recording`, here and below."""
     said = said_beside(path, time_bin=time_bin)
     if zipfile.is_zipfile(path):
-        return responses_from(_npz(path), said, source=str(path))
+        return responses_from(_npz(path), said, source=path)
     array = path / "responses.npy" if path.is_dir() else path
     tables = {dim: _columns(file, said) for name, dim in TABLES.items() if (file := array.parent / f"{name}.csv").is_file()}
     if "presentation" in tables:
         tables.pop("stimulus", None)
-    return responses_from({"responses": _npy(array)}, said, source=str(array), tables=tables)
+    return responses_from({"responses": _npy(array)}, said, source=path, tables=tables)
 
 
 def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
     arrays = {name: _squeezed(np.asarray(value)) for name, value in read_mat(path).items() if not isinstance(value, dict)}
-    return responses_from(arrays, said_beside(path, time_bin=time_bin), source=str(path))
+    return responses_from(arrays, said_beside(path, time_bin=time_bin), source=path)
 
 
 def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
@@ -82,7 +82,7 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
         for name, value in group.attrs.items():
             if name in ("region", "missing") and name not in arrays:
                 arrays[name] = np.asarray(value)
-    return responses_from(arrays, said_beside(path, time_bin=time_bin), source=str(path))
+    return responses_from(arrays, said_beside(path, time_bin=time_bin), source=path)
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
@@ -110,9 +110,12 @@ def _declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> 
 
 def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
     """Return values and bytes that an array's header declares: more than there is would be allocated before it is missed."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except Exception as error:  # the header is parsed as Python, which raises nearly anything on broken bytes
+        raise NeurofitError(f"{source} is damaged: it does not begin as an array does.") from error
     if dtype.hasobject:
         raise NeurofitError(f"{source} holds Python objects, which are never loaded. Save numbers and texts.")
     n_values = float(np.prod(shape, dtype=np.float64))

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.sidecar import Said
+from neurofit.data_loaders.formats.sidecar import Said, sidecar_of
 from neurofit.data_loaders.formats.words import AXES, DIM_OF, RESPONSES, TOLD, in_our_words
 from neurofit.errors import NeurofitError
 
 
 def responses_from(
-    arrays: Mapping[str, np.ndarray], said: Said, *, source: str, tables: Mapping[str, Mapping[str, np.ndarray]] | None = None
+    arrays: Mapping[str, np.ndarray], said: Said, *, source: Path, tables: Mapping[str, Mapping[str, np.ndarray]] | None = None
 ) -> xr.DataArray:
     """Return the responses (presentation neuroid time_bin) that named arrays hold.
 
@@ -30,7 +30,7 @@ def responses_from(
     said
         What is said beside the arrays.
     source
-        Of the arrays, for messages.
+        The file of the arrays, for messages.
     tables
         Axis -> columns along it, where a file says so ("stimulus", "neuroid", "presentation", "time_bin").
 
@@ -43,10 +43,10 @@ def responses_from(
     name = _responses_name(ours, source)
     values = ours.pop(name)
     if values.dtype.kind not in "iufb":
-        raise NeurofitError(f"{source}: {name} holds {values.dtype}, responses are numbers.")
+        raise NeurofitError(f"{source}: {name} holds {values.dtype}; responses are numbers.")
     placed = {dim: in_our_words(columns, said.words) for dim, columns in (tables or {}).items()}
     lengths = {dim: len(next(iter(columns.values()))) for dim, columns in placed.items()}
-    dims = _find_dims(values, ours, said, lengths, source=f"{source}: {name}")
+    dims = _find_dims(values, ours, said, lengths, source=f"{source}: {name}", file=source)
     missing = said.missing if said.missing is not None else _scalar(ours.pop("missing", None))
     trials = values.astype(np.float32)
     if missing is not None:
@@ -60,7 +60,7 @@ def responses_from(
     return _one_row_a_trial(array, coords)
 
 
-def _responses_name(arrays: Mapping[str, np.ndarray], source: str) -> str:
+def _responses_name(arrays: Mapping[str, np.ndarray], source: Path) -> str:
     for name in RESPONSES:
         if name in arrays and arrays[name].ndim >= 2:
             return name
@@ -73,12 +73,14 @@ def _responses_name(arrays: Mapping[str, np.ndarray], source: str) -> str:
     return max(large, key=lambda name: arrays[name].size)
 
 
-def _find_dims(values: np.ndarray, arrays: dict[str, np.ndarray], said: Said, tables: Mapping[str, int], *, source: str) -> tuple[str, ...]:
+def _find_dims(
+    values: np.ndarray, arrays: dict[str, np.ndarray], said: Said, tables: Mapping[str, int], *, source: str, file: Path
+) -> tuple[str, ...]:
     given: Sequence[str] | None = said.dims
     if given is None and "dims" in arrays:
         given = [str(dim) for dim in np.atleast_1d(arrays.pop("dims"))]
     if given is None:
-        given = _dims_by_length(values.shape, arrays, tables, source)
+        given = _dims_by_length(values.shape, arrays, tables, source=source, file=file)
     wrong = [dim for dim in given if dim not in AXES]
     if len(given) != values.ndim or len(set(given)) != len(given) or wrong:
         raise NeurofitError(f"{source} {values.shape} needs a name for each axis, of {', '.join(AXES)}; got {', '.join(given) or 'none'}.")
@@ -87,7 +89,9 @@ def _find_dims(values: np.ndarray, arrays: dict[str, np.ndarray], said: Said, ta
     return tuple(given)
 
 
-def _dims_by_length(shape: tuple[int, ...], arrays: Mapping[str, np.ndarray], tables: Mapping[str, int], source: str) -> list[str]:
+def _dims_by_length(
+    shape: tuple[int, ...], arrays: Mapping[str, np.ndarray], tables: Mapping[str, int], *, source: str, file: Path
+) -> list[str]:
     lengths: dict[str, int] = dict(tables)
     if "presentation" in lengths:
         lengths.pop("stimulus", None)  # a table of the pictures only
@@ -97,31 +101,34 @@ def _dims_by_length(shape: tuple[int, ...], arrays: Mapping[str, np.ndarray], ta
     if "repetition" in lengths and lengths["repetition"] == lengths.get("stimulus"):  # a row for each trial
         lengths["presentation"] = lengths.pop("repetition")
         del lengths["stimulus"]
+    repair = f'Say {{"dims": [...]}}, of {", ".join(AXES)}, in {sidecar_of(file)}.'
     dims: list[str] = []
     for axis, n in enumerate(shape):
         fitting = [dim for dim, length in lengths.items() if length == n and dim not in dims]
         if len(fitting) > 1 or shape.count(n) > 1:
-            raise NeurofitError(
-                f"{source} {shape}: axis {axis} of length {n} may be several things. Name the axes: dims in NAME.json beside it."
-            )
+            raise NeurofitError(f"{source} {shape}: axis {axis} of length {n} may be several things. {repair}")
         dims.append(fitting[0] if fitting else "")
     left = [dim for dim in ("repetition", "time_bin", "neuroid") if dim not in dims and dim not in lengths]
     if dims.count("") == 1 and "stimulus" in dims:
         if len(left) > 1:
             said = f"axis {dims.index('')} of length {shape[dims.index('')]} may be {' or '.join(left)}"
-            raise NeurofitError(f"{source} {shape}: {said}. Name the axes: dims in NAME.json beside it.")
+            raise NeurofitError(f"{source} {shape}: {said}. {repair}")
         dims[dims.index("")] = left[0]
     if "" in dims:
+        known = ", ".join(f"{word} {len(arrays[word])}" for word in DIM_OF if word in arrays and arrays[word].ndim == 1)
+        known = known or ", ".join(f"the table of {dim} {length}" for dim, length in tables.items()) or "nothing"
         raise NeurofitError(
-            f"{source} {shape}: no coordinate is as long as axis {dims.index('')}. Add arrays such as stimulus_id, neuroid_id and "
-            "time_bin_start, or name the axes: dims in NAME.json beside the file."
+            f"{source} {shape}: nothing is as long as axis {dims.index('')}; there is {known}. Add or correct arrays such as stimulus_id, "
+            f"neuroid_id and time_bin_start, or name the axes. {repair}"
         )
     return dims
 
 
 def _coords(
-    arrays: Mapping[str, np.ndarray], tables: Mapping[str, Mapping[str, np.ndarray]], sizes: Mapping[str, int], said: Said, *, source: str
+    arrays: Mapping[str, np.ndarray], tables: Mapping[str, Mapping[str, np.ndarray]], sizes: Mapping[str, int], said: Said, *, source: Path
 ) -> dict[str, tuple[str, np.ndarray]]:
+    """Return name -> (axis, values) of what lies along the axes; all that is wrong with it is said at once."""
+    faults: dict[str, str] = {}
     coords: dict[str, tuple[str, np.ndarray]] = {}
     axes = {str(name): str(dim) for name, dim in np.atleast_2d(arrays.get("axes", np.empty((0, 2), dtype=str)))}
     for dim, columns in tables.items():
@@ -129,9 +136,7 @@ def _coords(
             coords |= {name: (dim, values) for name, values in columns.items()}
             wrong = next((name for name, values in columns.items() if len(values) != sizes.get(dim, 1)), None)
             if wrong:
-                raise NeurofitError(
-                    f"{source}: {wrong} has {len(columns[wrong])} values, but the responses have {sizes.get(dim, 1)} along {dim}."
-                )
+                faults[wrong] = f"{wrong} has {len(columns[wrong])} values, but the responses have {sizes.get(dim, 1)} along {dim}."
     for name, values in arrays.items():
         if values.ndim != 1 or name == "bin_width_ms" or name in coords:
             continue
@@ -142,40 +147,51 @@ def _coords(
         if len(fitting) == 1 and sizes.get(fitting[0], 1) == len(values):
             coords[name] = (fitting[0], values)
         elif known:
-            raise NeurofitError(f"{source}: {name} has {len(values)} values, but the responses have {sizes.get(known, 1)} along {known}.")
+            faults[name] = f"{name} has {len(values)} values, but the responses have {sizes.get(known, 1)} along {known}."
     n_neuroids = sizes.get("neuroid", 1)
     for name, value in (("region", said.region or _scalar_text(arrays.get("region"))), ("subject", said.subject)):
         if name not in coords and value is not None:
             coords[name] = ("neuroid", np.full(n_neuroids, value))
     if "region" not in coords:
-        raise NeurofitError(f'{source} does not say which area was recorded. Write {{"region": "IT"}} into NAME.json beside it.')
-    coords.setdefault("neuroid_id", ("neuroid", np.array([f"{Path(source).stem}-{number:04d}" for number in range(n_neuroids)])))
+        faults.setdefault("region", f'it does not say which area was recorded. Write {{"region": "IT"}} into {sidecar_of(source)}.')
+    coords.setdefault("neuroid_id", ("neuroid", np.array([f"{source.stem}-{number:04d}" for number in range(n_neuroids)])))
     rows = "presentation" if "presentation" in sizes else "stimulus"
     if "stimulus_id" not in coords:
-        raise NeurofitError(f"{source} does not say what was shown. Add an array stimulus_id, of {sizes[rows]} values.")
-    coords |= _bin_coords(arrays, coords, sizes, said, source)
+        faults.setdefault("stimulus_id", f"it does not say what was shown. Add an array stimulus_id, of {sizes[rows]} values.")
+    try:
+        coords |= _bin_coords(arrays, coords, sizes, said, source)
+    except NeurofitError as error:
+        faults["time_bin"] = str(error)
+    if faults:
+        raise NeurofitError("\n".join(f"{source}: {each}" for each in faults.values()))
     return coords
 
 
 def _bin_coords(
-    arrays: Mapping[str, np.ndarray], coords: Mapping[str, tuple[str, np.ndarray]], sizes: Mapping[str, int], said: Said, source: str
+    arrays: Mapping[str, np.ndarray], coords: Mapping[str, tuple[str, np.ndarray]], sizes: Mapping[str, int], said: Said, source: Path
 ) -> dict[str, tuple[str, np.ndarray]]:
+    if said.time_bin is not None and sizes.get("time_bin", 1) != 1:
+        raise NeurofitError(f"time_bin is for a file with one bin; this one has {sizes['time_bin']}.")
     if "time_bin_start" in coords and "time_bin_end" in coords:
         return {}
     starts: np.ndarray | None = coords["time_bin_start"][1] if "time_bin_start" in coords else None
     if starts is not None and starts.dtype.kind in "iuf":
-        ends = _ends(starts.astype(np.float64), _scalar(arrays.get("bin_width_ms")), source)
+        ends = _ends(starts.astype(np.float64), _scalar(arrays.get("bin_width_ms")))
         if ends is not None:
             return {"time_bin_end": ("time_bin", ends)}
     if sizes.get("time_bin", 1) == 1 and said.time_bin is not None:
         return {"time_bin_start": ("time_bin", np.array([said.time_bin[0]])), "time_bin_end": ("time_bin", np.array([said.time_bin[1]]))}
+    if sizes.get("time_bin", 1) != 1:
+        raise NeurofitError(
+            f"it does not say when its {sizes['time_bin']} time bins are. Add time_bin_start and time_bin_end (ms from onset)."
+        )
     raise NeurofitError(
-        f"{source} does not say when its {sizes.get('time_bin', 1)} time bins are. Add time_bin_start and time_bin_end (ms from onset), "
-        'or, for a single one, say --time-bin 50:150 or {"time_bin": [50, 150]} in NAME.json beside the file.'
+        "it does not say when its one time bin is. Add time_bin_start and time_bin_end (ms from onset), or say --time-bin 50:150, or "
+        f'{{"time_bin": [50, 150]}} in {sidecar_of(source)}.'
     )
 
 
-def _ends(starts: np.ndarray, width: float | None, source: str) -> np.ndarray | None:
+def _ends(starts: np.ndarray, width: float | None) -> np.ndarray | None:
     """Return the ends of bins of which the starts are known, and perhaps the width; None: of a single one it is not known."""
     listed = f"{', '.join(f'{start:g}' for start in starts[:4])}{', ...' * (len(starts) > 4)}"
     if width is None:
@@ -183,12 +199,10 @@ def _ends(starts: np.ndarray, width: float | None, source: str) -> np.ndarray | 
             return None
         widths = np.unique(np.diff(starts))
         if len(widths) > 1:
-            raise NeurofitError(
-                f"{source}: bins that start at {listed} ms are not evenly spaced, so where they end has to be said: time_bin_end."
-            )
+            raise NeurofitError(f"bins that start at {listed} ms are not evenly spaced, so where they end has to be said: time_bin_end.")
         width = float(widths[0])
     if not (np.append(starts, width) % 1 == 0).all() or width <= 0:
-        raise NeurofitError(f"{source}: time bins are whole ms; they start at {listed} ms and are {width:g} ms wide.")
+        raise NeurofitError(f"time bins are whole ms; they start at {listed} ms and are {width:g} ms wide.")
     return np.asarray(starts + width).astype(np.int64)
 
 

@@ -21,12 +21,13 @@ from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.limits import HDF5, short
 from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, our_word
+from neurofit.data_loaders.formats.netcdf_fills import fill_of, never_written, numbers_of, unwritten, without
 from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.words import as_text, number_told, was_simulated
 from neurofit.errors import NeurofitError, check_option
-from neurofit.home import atomic_file, sha256_of
+from neurofit.home import atomic_file, need_room, sha256_of
 from neurofit.stimuli import StimulusSet
 from neurofit.time_bins import TimeBin
 
@@ -38,15 +39,6 @@ MAX_COORD_BYTES = 2**30
 MAX_BIN_BYTES = 2**32
 """Of a dimension, of all coordinates, which are read at once, and of one time bin: the largest experiments have a tenth of each.
 What a broken file declares must not be allocated."""
-
-NOT_WRITTEN = {
-    **dict.fromkeys(("f4", "f8"), 15 * 2.0**119),
-    **{f"i{size}": 1 - 2.0 ** (8 * size - 1) for size in (2, 4)},
-    **{f"u{size}": 2.0 ** (8 * size) - 1 for size in (2, 4)},
-    "i8": 2 - 2.0**63,
-    "u8": 2.0**64 - 2,
-}
-"""Kind of number -> what netCDF's own library puts where nothing was written and no fill is told (NC_FILL_FLOAT ... in netcdf.h)."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -138,6 +130,7 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
     coords = xr.Dataset(coords={n: (c.dims, as_text(c.values)) for n, c in responses.coords.items() if c.ndim == 1})
     coords.attrs = attributes_of(recording)
     with atomic_file(Path(path)) as temporary:
+        need_room(temporary, 4 * responses.size)
         coords.to_netcdf(temporary, engine="h5netcdf")
         with h5netcdf.File(temporary, "a") as file:
             written = file.create_variable(variable, DIMS, dtype="float32", fillvalue=np.float32(np.nan), **chunks)
@@ -183,15 +176,19 @@ def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
     with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
         name, dims = find_variable(dataset, said, path)
         variable = dataset[name]
+        empty = [dim for dim, length in zip(dims, variable.shape, strict=True) if not length]
+        if empty:
+            raise NeurofitError(f"{path}: {name} is empty: there is no {' and no '.join(empty)}.")
         attrs = {**dataset.attrs, **variable.attrs}
         coords = _coords(dataset, variable, dims, attrs, said, path)
         packed = {"scale_factor", "add_offset", "_Unsigned"} & set(variable.encoding)
-        fills = np.concatenate([_numbers(variable.encoding.get(key, ())) for key in ("_FillValue", "missing_value")])
+        fills = np.concatenate([numbers_of(variable.encoding.get(key, ())) for key in ("_FillValue", "missing_value")])
         fills = fills if said.missing is None else np.append(fills, said.missing)
         if packed:
             lazy: Any = variable.values if said.missing is None else np.where(variable.values == said.missing, np.nan, variable.values)
+            lazy = np.where(never_written(path, name, engine), np.nan, lazy)
         elif engine == "scipy":
-            lazy = _without(variable.values, np.append(fills, _unwritten(variable.encoding.get("dtype", variable.dtype))))
+            lazy = without(variable.values, np.append(fills, unwritten(variable.encoding.get("dtype", variable.dtype))))
         else:
             lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
     responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
@@ -205,25 +202,6 @@ def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
     array = xr.DataArray(responses, dims=DIMS, coords=coords, attrs=kept)  # not of a Variable: xarray 2022.3 would read it all
     array.encoding["together"] = "neuroid" if dims[0] == "neuroid" and not bins_apart else "time_bin"  # what lies together in the file
     return array, attrs
-
-
-def _numbers(attribute: Any) -> np.ndarray:
-    """Return the numbers of an attribute; texts are none."""
-    values = np.ravel(attribute)
-    return values.astype(np.float64) if values.dtype.kind in "iuf" else np.array([])
-
-
-def _unwritten(dtype: np.dtype[Any]) -> list[float]:
-    kind = f"{dtype.kind}{dtype.itemsize}"
-    return [NOT_WRITTEN[kind]] if kind in NOT_WRITTEN else []
-
-
-def _without(stored: np.ndarray, fills: np.ndarray) -> np.ndarray:
-    """Return values as float32, NaN where they are one of the fills as their type holds it."""
-    values = stored.astype(np.float32)
-    for fill in fills.astype(stored.dtype) if stored.dtype.kind == "f" else fills:
-        values[stored == fill] = np.nan
-    return values
 
 
 def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
@@ -252,10 +230,10 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
             with h5py.File(self.path, "r") as file:
                 dataset = file[self.name]
                 stored = np.asarray(dataset[tuple(asked[dim] for dim in self.dims)])
-                unwritten = [fill for fill in _unwritten(dataset.dtype) if fill == dataset.fillvalue]
+                fills = np.append(self.fills, fill_of(dataset))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise NeurofitError(f"Cannot read {self.path}: {short(error)}. It is damaged, or was changed while it was in use.") from error
-        values = _without(stored, np.append(self.fills, unwritten))
+        values = without(stored, fills)
         kept = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
         wanted = [dim for dim in DIMS if dim in kept]
         values = values.transpose([kept.index(dim) for dim in wanted])

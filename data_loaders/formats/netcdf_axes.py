@@ -39,6 +39,9 @@ def find_variable(dataset: xr.Dataset, said: Said, path: Path) -> tuple[str, tup
     if len(found) == 1:
         return found.popitem()
     listed = ", ".join(f"{n} ({' '.join(map(str, v.dims))})" for n, v in dataset.data_vars.items() if v.ndim > 1) or "none"
+    other = [f"{n} holds {v.dtype}" for n, v in dataset.data_vars.items() if v.dtype.kind not in "iuf" and _axes(v, along, said)]
+    if other and not found:
+        raise NeurofitError(f"{path} needs one variable of numbers; {', '.join(other)}.")
     raise NeurofitError(
         f"{path} needs one variable of numbers over presentation, neuroid and time_bin; it has {listed}.\n"
         + _repair(ours, list(found), along, said, beside=f"{path.stem}.json")

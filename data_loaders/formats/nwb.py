@@ -167,7 +167,7 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
             rows[str(name)] = trials[name].to_numpy()
     regions = _regions(units, said, file)
     subject = said.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
-    sites = pd.DataFrame({"neuroid_id": [f"{nwb.identifier}-{number}" for number in units.id[:]], "region": regions})
+    sites = pd.DataFrame({"neuroid_id": _ids(nwb, said), "region": regions})
     if subject is not None:
         sites["subject"] = subject
     bins = make_time_bins(*(said.bins or BINS))
@@ -189,7 +189,7 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
         which.append(trial)
         when.append(1e3 * (times[at] - onsets[trial]))
     spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
-    responses = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6))
+    responses = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6), source=file)
     if "obs_intervals" in units.colnames:
         for number in range(len(sites)):
             observed = _observed(units, number, file, onsets[:, None, None] + np.array(bins) / 1e3)
@@ -234,6 +234,14 @@ def column_of(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: st
     """Return the column that is a word of ours: the one that is said beside the file to be it, else the first of those wanted."""
     told = next((theirs for theirs, word in said.words.items() if word == ours), None)
     return next((name for name in ((told, *wanted) if told else wanted) if name in table), None)
+
+
+def _ids(nwb: Any, said: Said) -> list[str]:
+    """Return the units' own ids, the same in every session, where a column `neuroid_id` gives them; else session and number."""
+    name = next((theirs for theirs, ours in said.words.items() if ours == "neuroid_id"), "neuroid_id")
+    if name in nwb.units.colnames:
+        return [str(value) for value in nwb.units[name][:]]
+    return [f"{nwb.identifier}-{number}" for number in nwb.units.id[:]]
 
 
 def _regions(units: Any, said: Said, file: Path) -> list[str]:

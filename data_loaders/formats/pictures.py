@@ -13,9 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.tables import read_table
+from neurofit.data_loaders.formats.tables import as_written, read_table
 from neurofit.data_loaders.formats.words import WORDS
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, fault, some_of
 from neurofit.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -109,7 +109,11 @@ def find_stimuli(
 
 def with_pictures(sha256: str, stimuli: StimulusSet) -> str:
     """Return the hash of a recording from that of its data: with its pictures, if it has any."""
-    pictures = stimuli.pictures_sha256()
+    try:
+        pictures = stimuli.pictures_sha256()
+    except NeurofitError as error:
+        fault(str(error))
+        return sha256
     return hashlib.sha256(f"{sha256} {pictures}".encode()).hexdigest() if pictures else sha256
 
 
@@ -127,40 +131,52 @@ def _places(recording: Path, given: Path | None) -> tuple[Path | None, Path | No
     return next(iter(tables), None), next(iter(pictures), None)
 
 
-def _positive(value: object, source: Path) -> float:
+def _positive(value: object, source: Path) -> float | None:
     try:
         number = float(str(value))
     except ValueError:
         number = np.nan
-    if not number > 0:
-        raise NeurofitError(f"{source}: degrees are the width of a picture, a positive number; got {value!r}.")
-    return number
+    if number > 0:
+        return number
+    fault(f"{source}: degrees are the width of a picture, a positive number; got {value!r}.")
+    return None
 
 
 def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     told = read_table(path, known=_STIMULUS, texts=("stimulus_id", *FILE_COLUMNS))
     if "stimulus_id" not in told:
         raise NeurofitError(f"{path} needs a column stimulus_id; it has {', '.join(map(str, told.columns))}.")
+    told = told.drop_duplicates()
+    several = told.stimulus_id[told.stimulus_id.duplicated()].unique()
+    if len(several):
+        fault(f"{path}: a stimulus has one row; rows that differ are of {some_of(several.tolist())}.")
     told = told.drop_duplicates("stimulus_id").set_index("stimulus_id")
-    table = table.set_index(table.stimulus_id.astype(str).to_numpy())  # ids that are numbers stay numbers
-    lacking = table.index[~table.index.isin(told.index)]
+    own = table.set_index(np.array(as_written(table.stimulus_id), dtype=object))  # ids that are numbers stay numbers
+    lacking = own.index[~own.index.isin(told.index)]
     if len(lacking):
-        raise NeurofitError(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown, the first {lacking[0]!r}.")
+        fault(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown: {some_of(lacking.tolist())}.")
+        return table
+    table = own
     shown = told.index[told.index.isin(table.index)]  # in the order of the table, which then is that of the set
     merged, more = table.loc[shown].reset_index(drop=True), told.loc[shown].reset_index(drop=True)
     return merged.assign(**{str(name): more[name] for name in more.columns if name not in merged})
 
 
 def _images(table: pd.DataFrame, pictures: Path) -> ImageSource:
-    names = _names_in(pictures)
+    try:
+        names = _names_in(pictures)
+    except NeurofitError as error:
+        fault(str(error))
+        return NoImages(len(table), pictures, str(error))
     by_stem = {Path(name).stem: name for name in names}
     by_name = {Path(name).name: name for name in names} | {name: name for name in names}
     column = next((name for name in FILE_COLUMNS if name in table), None)
-    asked = [str(value) for value in table[column or "stimulus_id"]]
+    asked = as_written(table[column or "stimulus_id"])
     found = [by_name.get(name) or by_name.get(Path(name).name) or by_stem.get(name) for name in asked]
     lacking = [name for name, there in zip(asked, found, strict=True) if there is None]
     if lacking:
-        raise NeurofitError(f"{pictures} lacks {len(lacking)} of {len(asked)} pictures, the first {lacking[0]!r}.")
+        fault(said := f"{pictures} lacks {len(lacking)} of {len(asked)} pictures: {some_of(lacking)}.")
+        return NoImages(len(table), pictures, said)
     chosen = [name for name in found if name is not None]
     return ImageFiles([pictures / name for name in chosen]) if pictures.is_dir() else ImageZip(pictures, chosen)
 

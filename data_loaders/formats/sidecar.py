@@ -54,6 +54,12 @@ class Said:
     picture_axes: tuple[str, ...] | None = None
 
 
+def sidecar_of(path: str | Path) -> Path:
+    """Return where it is said what a file or folder does not say itself."""
+    path = Path(path)
+    return path / "recording.json" if path.is_dir() else path.with_suffix(".json")
+
+
 def said_beside(path: Path, *, time_bin: TimeBin | None = None) -> Said:
     """Return what NAME.json beside a file (or in a folder) says; nothing, if there is none.
 
@@ -69,7 +75,7 @@ def said_beside(path: Path, *, time_bin: TimeBin | None = None) -> Said:
     NeurofitError
         If it is not a JSON object of the fields of `Said`.
     """
-    beside = path / "recording.json" if path.is_dir() else path.with_suffix(".json")
+    beside = sidecar_of(path)
     told: dict[str, Any] = {} if time_bin is None else {"time_bin": time_bin}
     if not beside.is_file():
         return Said(**told)

@@ -7,7 +7,7 @@ sites without a spike. Where both have a column session, a site is NaN in the pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from neurofit.data_loaders.formats.limits import refuse_large
 from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.tables import TEXTS, read_table
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, fault, some_of
 from neurofit.time_bins import TimeBin, make_time_bins
 
 BINS = (0, 300, 10)
@@ -45,29 +45,37 @@ def read_spikes(path: Path) -> xr.DataArray:
     if path.is_dir():
         spikes = _table(next(file for ending in ENDINGS if (file := path / f"spikes{ending}").is_file()), said)
         trials, sites = (_table(path / f"{name}.csv", said) for name in ("presentations", "neuroids"))
-        _need(trials, ("presentation", "stimulus_id"), path / "presentations.csv")
-        _need(sites, ("neuroid_id", "region"), path / "neuroids.csv")
-        _need(spikes, ("neuroid_id", "presentation"), path)
+        needed = {
+            "presentations.csv": (trials, ("presentation", "stimulus_id")),
+            "neuroids.csv": (sites, ("neuroid_id", "region")),
+            "spikes": (spikes, ("neuroid_id", "presentation")),
+        }
+        _need({path / name: asked for name, asked in needed.items()})
+        trials = _once(trials, path / "presentations.csv")
     else:
         spikes = _table(path, said)
         if "region" not in spikes and said.region is not None:
             spikes["region"] = said.region
         told_apart = "presentation" if "presentation" in spikes else "repetition"
-        _need(spikes, ("neuroid_id", "region", "stimulus_id", told_apart), path)
+        _need({path: (spikes, ("neuroid_id", "region", "stimulus_id", told_apart))})
         keys = [name for name in ("stimulus_id", "repetition", "presentation") if name in spikes]
         trials = spikes[keys].drop_duplicates().sort_values(keys, ignore_index=True)
         spikes = spikes.merge(trials.assign(_row=np.arange(len(trials))), on=keys)
         spikes["presentation"], trials["presentation"] = spikes._row, np.arange(len(trials))
         sites = spikes[["neuroid_id", "region"]].drop_duplicates(ignore_index=True)
     sites, recorded = _by_session(trials, sites)
-    repeated = sites.neuroid_id[sites.neuroid_id.duplicated()]
+    repeated = sites.neuroid_id[sites.neuroid_id.duplicated()].unique()
     if len(repeated):
-        raise NeurofitError(f"{path}: a neuroid has one region, and one of whatever else is known; {repeated.iloc[0]} has several.")
-    counts = counted(spikes, trials, sites, bins=make_time_bins(*(said.bins or BINS)), times_ms=_times_ms(spikes, path))
+        rule = "a neuroid has one region, and one of whatever else is known"
+        raise NeurofitError(f"{path}: {rule}; several are said of {some_of(repeated.tolist())}.")
+    bins = make_time_bins(*(said.bins or BINS))
+    counts = counted(spikes, trials, sites, bins=bins, times_ms=_times_ms(spikes, path), source=path)
     return counts if recorded is None else _where(counts, recorded, path)
 
 
-def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], times_ms: np.ndarray) -> xr.DataArray:
+def counted(
+    spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], times_ms: np.ndarray, source: Path
+) -> xr.DataArray:
     """Return the number of spikes of each site in each trial and bin, float32 (presentation neuroid time_bin).
 
     Parameters
@@ -81,27 +89,28 @@ def counted(spikes: pd.DataFrame, trials: pd.DataFrame, sites: pd.DataFrame, *, 
     bins
         Adjacent, in ms from stimulus onset.
     times_ms
-        Of each spike, from the onset of its trial.
+        Of each spike, from the onset of its trial; one that is NaN is counted nowhere.
+    source
+        Of the spikes, for messages.
     """
     row = pd.Index(trials.presentation).get_indexer(pd.Index(spikes.presentation))
     column = pd.Index(sites.neuroid_id).get_indexer(pd.Index(spikes.neuroid_id))
-    unknown = np.flatnonzero((row < 0) | (column < 0))
-    if len(unknown):
-        first = spikes.iloc[unknown[0]]
-        raise NeurofitError(
-            f"{len(unknown)} spikes are of a presentation or neuroid that is in no table, the first of presentation {first.presentation}, "
-            f"neuroid {first.neuroid_id}."
-        )
+    for name, found, table in (("presentation", row, "presentations"), ("neuroid_id", column, "neuroids")):
+        unknown = spikes[name][found < 0]
+        if len(unknown):
+            what = f"{len(unknown):,} spikes are of a {name.removesuffix('_id')} that is not among the {table}"
+            fault(f"{source}: {what}: {some_of(unknown.unique().tolist())}. Add it, or drop its spikes.")
     n_counts = float(len(trials)) * len(sites) * len(bins)
-    refuse_large("A table of spike times", n_values=n_counts, n_bytes=8 * n_counts, stored=float("inf"))
+    refuse_large(source, n_values=n_counts, n_bytes=8 * n_counts, stored=float("inf"))
     start, width = bins[0][0], bins[0][1] - bins[0][0]
     which = np.floor((times_ms - start) / width)
-    inside = (which >= 0) & (which < len(bins))
-    if len(times_ms) and not inside.any():
-        raise NeurofitError(
-            f"None of {len(times_ms):,} spikes lies in the bins of {start} to {bins[-1][1]} ms; they are from {times_ms.min():,.0f} to "
-            f"{times_ms.max():,.0f} ms. Times are from stimulus onset; recording.json says other bins."
+    within = (which >= 0) & (which < len(bins))
+    if np.isfinite(times_ms).any() and not within.any():
+        fault(
+            f"{source}: none of {len(times_ms):,} spikes lies in the bins of {start} to {bins[-1][1]} ms; they are from "
+            f"{np.nanmin(times_ms):,.0f} to {np.nanmax(times_ms):,.0f} ms. Times are from stimulus onset; the sidecar says other bins."
         )
+    inside = within & (row >= 0) & (column >= 0)
     shape = (len(trials), len(sites), len(bins))
     flat = np.ravel_multi_index((row[inside], column[inside], which[inside].astype(np.int64)), shape)
     counts = np.bincount(flat, minlength=int(np.prod(shape))).astype(np.float32).reshape(shape)
@@ -135,7 +144,7 @@ def _where(counts: xr.DataArray, recorded: np.ndarray, path: Path) -> xr.DataArr
     spurious = np.argwhere((counts.values.sum(axis=2) > 0) & ~recorded)
     if len(spurious):
         row, column = spurious[0]
-        raise NeurofitError(
+        fault(
             f"{path}: neuroid {counts.neuroid_id.values[column]} has spikes in session {counts.session.values[row]}, in which neuroids.csv "
             f"does not have it ({len(spurious)} such trials). A neuroid of several sessions has a row for each."
         )
@@ -162,14 +171,28 @@ def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
             times = np.round(times, 6)  # 1.001 s are 1001 ms, and not a little less
             broken = np.flatnonzero(~np.isfinite(times))
             if len(broken):
-                raise NeurofitError(f"{path}: {name} of spike {broken[0]} is no number ({len(broken)} in all).")
-            return times
+                fault(f"{path}: {name} of {len(broken):,} spikes is no number: of row {some_of(broken.tolist())}, counted from 0.")
+            return np.where(np.isfinite(times), times, np.nan)
     raise NeurofitError(
         f"{path} needs a column time_ms or time_s: when each spike came, from stimulus onset; it has {', '.join(map(str, spikes))}."
     )
 
 
-def _need(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
-    lacking = [name for name in columns if name not in table]
-    if lacking:
-        raise NeurofitError(f"{path} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; it has {', '.join(map(str, table))}.")
+def _need(tables: Mapping[Path, tuple[pd.DataFrame, Iterable[str]]]) -> None:
+    """Refuse tables that lack a column; all of them are named."""
+    said = []
+    for path, (table, columns) in tables.items():
+        lacking = [name for name in columns if name not in table]
+        if lacking:
+            have = ", ".join(map(str, table))
+            said.append(f"{path} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; it has {have}.")
+    if said:
+        raise NeurofitError("\n".join(said))
+
+
+def _once(trials: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return a row per presentation; one that has several is a fault."""
+    repeated = trials.presentation[trials.presentation.duplicated()].unique()
+    if len(repeated):
+        fault(f"{path}: a presentation has one row; there are several of {some_of(repeated.tolist())}.")
+    return trials.drop_duplicates("presentation", ignore_index=True)

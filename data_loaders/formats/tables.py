@@ -11,7 +11,7 @@ import pandas as pd
 
 from neurofit.data_loaders.formats.limits import head_of, short
 from neurofit.data_loaders.formats.words import WORDS, in_words
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, fault, some_of
 
 TEXTS = ("stimulus_id", "neuroid_id", "region")
 """Our words whose columns are texts, as they stand in the table."""
@@ -21,6 +21,10 @@ NEEDED = ("stimulus_id", "neuroid_id", "session")
 
 NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
 """What stands for no value in a column that is no text."""
+
+
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""What stands between columns in tables that are not read, and its name."""
 
 
 def read_table(
@@ -58,6 +62,9 @@ def read_table(
         raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
     except (OSError, ValueError) as error:
         raise NeurofitError(f"Cannot read {path} as a table: {short(error)}.") from error
+    separated = next((said for mark, said in SEPARATORS.items() if len(table.columns) == 1 and mark in str(table.columns[0])), None)
+    if separated is not None:
+        raise NeurofitError(f"The columns of {path} are separated by {separated}; write commas, and points in numbers.")
     if not len(table.columns) or not len(table):
         raise NeurofitError(f"The table {path} is empty.")
     for name in texts:
@@ -67,11 +74,14 @@ def read_table(
 
 
 def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:
-    """Return a column as texts; numbers, which Parquet may have, as they are written without a needless .0."""
+    """Return a column as texts; a row that lacks one that is needed is a fault."""
     absent = np.flatnonzero(column.isna())
     if len(absent) and column.name in NEEDED:
-        raise NeurofitError(f"{path}: every row needs a {column.name}; row {absent[0]} has none ({len(absent)} in all).")
+        fault(f"{path}: every row needs a {column.name}; {len(absent):,} have none: row {some_of(absent.tolist())}, counted from 0.")
+    return np.array(as_written(column), dtype=object)
+
+
+def as_written(column: pd.Series[Any]) -> list[str]:
+    """Return a column as texts: whole numbers without a needless .0, nothing as an empty text."""
     values = column.to_numpy(dtype=object, na_value="")
-    if pd.api.types.is_string_dtype(column):
-        return values
-    return np.array([f"{v:.0f}" if isinstance(v, float) and v.is_integer() else str(v) for v in values], dtype=object)
+    return [f"{v:.0f}" if isinstance(v, float) and v.is_integer() else str(v) for v in values]

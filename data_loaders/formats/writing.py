@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from PIL import Image
 
@@ -63,8 +66,8 @@ def write_recording(recording: Recording, path: str | Path, *, layout: str = "ne
         else:
             np.savez_compressed(responses, **_arrays(recording))
         if has_pictures:
-            table["filename"] = [f"{number:06d}.png" for number in range(len(table))]
-            _write_pictures(recording.stimuli, together.enter_context(atomic_file(pictures)))
+            table["filename"] = names = _file_names(table)
+            _write_pictures(recording.stimuli, names, together.enter_context(atomic_file(pictures)))
         table.to_csv(together.enter_context(atomic_file(table_path)), index=False)
     if not has_pictures:
         pictures.unlink(missing_ok=True)
@@ -85,9 +88,17 @@ def _fixed(values: np.ndarray) -> np.ndarray:
     return values.astype(str) if values.dtype.kind not in "iufb" else values
 
 
-def _write_pictures(stimuli: StimulusSet, path: Path) -> None:
+def _file_names(table: pd.DataFrame) -> list[str]:
+    """Return a name for each picture: that which the table gives it, as PNG; numbers, where it gives none or two of them the same."""
+    own = [PurePosixPath(str(name)).stem for name in table.get("filename", ())]
+    if not own or len({name.lower() for name in own}) < len(own) or not all(re.fullmatch(r"[\w .-]+", name) for name in own):
+        own = [f"{number:06d}" for number in range(len(table))]
+    return [f"{name}.png" for name in own]
+
+
+def _write_pictures(stimuli: StimulusSet, names: Sequence[str], path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for number in range(len(stimuli)):
+        for number, name in enumerate(names):
             content = io.BytesIO()
             Image.fromarray(stimuli.images[number]).save(content, format="PNG")
-            archive.writestr(zipfile.ZipInfo(f"{number:06d}.png"), content.getvalue())
+            archive.writestr(zipfile.ZipInfo(name), content.getvalue())

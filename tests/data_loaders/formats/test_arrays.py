@@ -211,11 +211,11 @@ def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"region": None}, r'which area was recorded. Write \{"region": "IT"\} into NAME.json'),
+        ({"region": None}, r'which area was recorded. Write \{"region": "IT"\} into .*r.json'),
         ({"stimulus_id": None}, "what was shown. Add an array stimulus_id, of 5 values"),
         ({"time_bin_start": None, "time_bin_end": None}, "when its 2 time bins are. Add time_bin_start and time_bin_end"),
         ({"neuroid_id": np.arange(7)}, "neuroid_id has 7 values, but the responses have 4 along neuroid"),
-        ({"responses": np.zeros((5, 3, 4, 2), dtype="U3")}, "responses holds <U3, responses are numbers"),
+        ({"responses": np.zeros((5, 3, 4, 2), dtype="U3")}, "responses holds <U3; responses are numbers"),
         ({"responses": np.zeros((5, 3, 4))}, r"needs a name for each axis.*got stimulus, repetition, neuroid, time_bin"),
         ({"responses": np.zeros(5)}, r"no array of responses.*responses \(5,\)"),
         ({"dims": np.array(["stimulus", "stimulus", "neuroid", "time_bin"])}, "needs a name for each axis"),
@@ -292,7 +292,7 @@ def test_an_axis_that_nothing_names_is_not_guessed(tmp_path: Path, told: dict[st
     means = np.random.default_rng(0).random((5, 4, 30))  # a response over time, without trials
     np.savez(tmp_path / "r.npz", responses=means, **{name: TABLES[name] for name in ("stimulus_id", "neuroid_id", "region")})
     (tmp_path / "r.json").write_text(json.dumps(told))
-    with pytest.raises(NeurofitError, match=r"axis 2 of length 30 may be repetition or time_bin\. Name the axes: dims in NAME\.json"):
+    with pytest.raises(NeurofitError, match=r"axis 2 of length 30 may be repetition or time_bin\. Say .*dims.* in .*r\.json"):
         open_recording(tmp_path / "r.npz")
     (tmp_path / "r.json").write_text(json.dumps({"dims": ["stimulus", "neuroid", "repetition"], "time_bin": [0, 300]}))
     assert open_recording(tmp_path / "r.npz").responses.shape == (150, 4, 1)
@@ -300,7 +300,7 @@ def test_an_axis_that_nothing_names_is_not_guessed(tmp_path: Path, told: dict[st
 
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "r.npz", responses=np.zeros((5, 5)), stimulus_id=np.arange(5), region="IT")
-    with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Name the axes: dims in NAME.json"):
+    with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Say .*dims.* in .*r.json"):
         open_recording(tmp_path / "r.npz")
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
@@ -52,7 +53,7 @@ def show_a_stimulus_once(responses: xr.DataArray, at: int) -> str:
 def give_a_bin_no_width(responses: xr.DataArray, at: int) -> str:
     position = at % 5
     responses.time_bin_end.values[position] = start = responses.time_bin_start.values[position]
-    return f"time_bin {position} ({start}-{start} ms) has no positive width"
+    return f"time_bin {position} ({start} to {start} ms) has no positive width"
 
 
 def repeat_a_bin(responses: xr.DataArray, at: int) -> str:
@@ -157,7 +158,9 @@ def test_convert_goes_between_forms_and_back(make_recording: Make, tmp_path: Pat
     ("name", "content", "said"),
     [
         ("nothing.nc", None, "There is no recording at"),
-        ("empty.nc", b"", "is no recording of a known form: NWB, netCDF"),
+        ("empty.nc", b"", "empty.nc is empty"),
+        ("text.nc", b"hello", "is no recording of a known form: NWB, netCDF"),
+        ("cut.npz", b"PK\x03\x04 and no end", "is damaged, or an archive of something else"),
         ("text.npz", b"hello", "is no recording of a known form"),
     ],
 )
@@ -206,6 +209,66 @@ def test_pictures_that_no_model_can_be_shown_are_faults(
     assert "- stimulus 's4': its picture is 12 x 8 px; models see squares. Pad or crop it." in out
     assert " at 0x" not in out
     assert checked(monkeypatch, capsys, str(tmp_path / "r.nc"))[0] == 0, "those beside it are whole"
+
+
+def test_what_keeps_reading_from_going_on_and_what_does_not_are_listed_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "session"
+    (folder / "stimuli").mkdir(parents=True)
+    spikes = pd.DataFrame({"neuroid_id": [f"n{i % 3}" for i in range(60)], "presentation": [i % 6 for i in range(60)], "time_ms": 5.0})
+    spikes["time_ms"] = spikes.time_ms.astype(object)
+    spikes.loc[[3, 7], "time_ms"] = "late"
+    spikes.loc[[4, 5], "neuroid_id"] = ["ghost", "spook"]
+    spikes.loc[9, "presentation"] = 77
+    spikes.to_csv(folder / "spikes.csv", index=False)
+    trials = pd.DataFrame({"presentation": [0, 1, 2, 3, 4, 5, 5], "stimulus_id": ["a", "a", "b", "b", "c", "d", "d"]})
+    trials.to_csv(folder / "presentations.csv", index=False)
+    pd.DataFrame({"neuroid_id": ["n0", "n1", "n2"], "region": "IT"}).to_csv(folder / "neuroids.csv", index=False)
+    table = pd.DataFrame({"stimulus_id": ["a", "b", "b", "c", "d"], "filename": ["a.png", "b.png", "x.png", "c.png", "d.png"]})
+    table.to_csv(folder / "stimuli.csv", index=False)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "stimuli" / "a.png")
+    code, out, err = checked(monkeypatch, capsys, str(folder))
+    assert code == 2
+    assert [line.removeprefix("- ").removeprefix(f"{folder}").lstrip("/: ") for line in out.splitlines()] == [
+        "presentations.csv: a presentation has one row; there are several of 5.",
+        "time_ms of 2 spikes is no number: of row 3, 7, counted from 0.",
+        "1 spikes are of a presentation that is not among the presentations: 77. Add it, or drop its spikes.",
+        "2 spikes are of a neuroid that is not among the neuroids: ghost, spook. Add it, or drop its spikes.",
+        "stimuli.csv: a stimulus has one row; rows that differ are of b.",
+        "stimuli lacks 3 of 4 pictures: b.png, c.png, d.png.",
+        "stimulus 'c' (2 of 4) has one repetition only; noise correction needs two halves, so at least 2 repetitions of every stimulus.",
+    ]
+    assert "has 7 faults." in err
+    with pytest.raises(NeurofitError, match="several of 5"):  # whoever reads it to use it is told the first
+        open_recording(folder)
+
+
+def test_all_that_is_wrong_with_arrays_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dims = np.array(["presentation", "neuroid", "time_bin"])
+    starts = np.array([0, 10, 25])
+    np.savez(tmp_path / "r.npz", responses=np.ones((12, 5, 3)), dims=dims, stimulus_id=np.arange(11), time_bin_start=starts)
+    code, out, _ = checked(monkeypatch, capsys, str(tmp_path / "r.npz"))
+    assert code == 2
+    assert [line.partition("r.npz: ")[2] for line in out.splitlines()] == [
+        "stimulus_id has 11 values, but the responses have 12 along presentation.",
+        f'it does not say which area was recorded. Write {{"region": "IT"}} into {tmp_path / "r.json"}.',
+        "bins that start at 0, 10, 25 ms are not evenly spaced, so where they end has to be said: time_bin_end.",
+    ]
+
+
+def test_a_registered_recording_is_checked_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], registered: Callable[[Recording], None], make_recording: Make
+) -> None:
+    assert checked(monkeypatch, capsys, "small")[0] == 0
+    whole = make_recording()
+    registered(replace(whole, responses=whole.responses.isel(presentation=slice(0, 11))))
+    code, out, err = checked(monkeypatch, capsys, "small")
+    assert code == 2
+    assert "has one repetition only" in out
+    assert "small has 1 fault." in err
 
 
 def test_what_is_allowed_and_seldom_meant_is_noted(

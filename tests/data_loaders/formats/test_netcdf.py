@@ -256,6 +256,38 @@ def test_what_was_never_written_is_missing(tmp_path: Path, ending: str, dtype: s
     np.testing.assert_array_equal(open_recording(tmp_path / f"assy{ending}").responses.values, expected)
 
 
+@pytest.mark.parametrize("ending", [".nc", ".cdf"])
+def test_packed_numbers_that_were_never_written_are_missing(tmp_path: Path, ending: str) -> None:
+    values = np.random.default_rng(0).integers(-6, 6, (10, 4, 3)).astype("i2")
+    write_raw(tmp_path / f"assy{ending}", values, {"scale_factor": 0.5, "add_offset": 2.0}, fillvalue=np.int16(-32767))
+    expected = (values * 0.5 + 2).astype(np.float32)
+    expected[-1] = np.nan
+    np.testing.assert_array_equal(open_recording(tmp_path / f"assy{ending}").responses.values, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r.astype(bool), "needs one variable of numbers; data holds bool"),
+        (lambda r: r.astype(str), "needs one variable of numbers; data holds (<U|object)"),
+        (lambda r: r.isel(neuroid=slice(0)), "data is empty: there is no neuroid"),
+    ],
+)
+def test_a_variable_that_holds_no_numbers_is_named(tmp_path: Path, change: Callable[[xr.DataArray], xr.DataArray], said: str) -> None:
+    change(brainscore_assembly()).rename("data").to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path / "assy.nc")
+
+
+def test_ids_that_are_numbers_match_a_table_as_they_are_written(tmp_path: Path) -> None:
+    data = brainscore_assembly()
+    ids = np.unique(data.image_id.values, return_inverse=True)[1].astype(float)
+    data.assign_coords(image_id=("presentation", ids)).to_netcdf(tmp_path / "assy.nc", engine="h5netcdf")
+    pd.DataFrame({"stimulus_id": range(5), "colour": list("abcde")}).to_csv(tmp_path / "assy.stimuli.csv", index=False)
+    stimuli = open_recording(tmp_path / "assy.nc").stimuli
+    assert dict(zip(stimuli.ids.tolist(), stimuli.table.colour, strict=True)) == dict(enumerate("abcde"))
+
+
 def test_what_netcdf4_masks_is_missing(tmp_path: Path) -> None:
     library = pytest.importorskip("netCDF4")
     for dtype in ("f4", "f8", "i2", "u2", "i4", "u4", "i8", "u8"):

@@ -103,7 +103,7 @@ def test_presentations_tell_the_trials_of_one_table_apart(tmp_path: Path) -> Non
 
 def test_spikes_that_are_all_elsewhere_are_refused(tmp_path: Path) -> None:
     write_tables(tmp_path, random_spikes().assign(time_ms=lambda table: table.time_ms + 5000))
-    with pytest.raises(NeurofitError, match=r"None of 200 spikes lies in the bins of 0 to 300 ms; they are from 4,9\d\d to 5,[12]\d\d ms"):
+    with pytest.raises(NeurofitError, match=r"none of 200 spikes lies in the bins of 0 to 300 ms; they are from 4,9\d\d to 5,[12]\d\d ms"):
         open_recording(tmp_path)
 
 
@@ -172,17 +172,17 @@ def test_a_neuroid_is_missing_where_its_session_differs(tmp_path: Path) -> None:
 def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
     write_tables(tmp_path, random_spikes())
     (tmp_path / "neuroids.csv").write_text("neuroid_id,region\na,V4\nb,IT\nc,IT\nb,V4\n")
-    with pytest.raises(NeurofitError, match="a neuroid has one region, and one of whatever else is known; b has several"):
+    with pytest.raises(NeurofitError, match="a neuroid has one region, and one of whatever else is known; several are said of b"):
         open_recording(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.assign(neuroid_id="x"), "200 spikes are of a presentation or neuroid that is in no table, the first of .* neuroid x"),
-        (lambda t: t.assign(presentation=99), "that is in no table, the first of presentation 99"),
+        (lambda t: t.assign(neuroid_id="x"), "200 spikes are of a neuroid that is not among the neuroids: x. Add it"),
+        (lambda t: t.assign(presentation=99), "200 spikes are of a presentation that is not among the presentations: 99. Add it"),
         (lambda t: t.drop(columns="time_ms"), "needs a column time_ms or time_s"),
-        (lambda t: t.assign(time_ms="soon"), r"time_ms of spike 0 is no number \(200 in all\)"),
+        (lambda t: t.assign(time_ms="soon"), "time_ms of 200 spikes is no number: of row 0, 1, 2, .* and 188 more, counted from 0"),
         (lambda t: t.drop(columns="presentation"), "lacks the column presentation"),
         (lambda t: t.iloc[:0], "is empty"),
     ],
@@ -282,6 +282,7 @@ def write_nwb(
     regions: str = "electrodes",
     columns: dict[str, list[Any]] | None = None,
     observed: list[Any] | None = None,
+    ids: list[str] | None = None,
 ) -> None:
     """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere; `columns` are further ones of trials."""
     import pynwb
@@ -298,9 +299,12 @@ def write_nwb(
             nwb.add_electrode(location=region, group=group)
     elif regions == "units":
         nwb.add_unit_column("region", "area")
+    if ids is not None:
+        nwb.add_unit_column("neuroid_id", "ours")
     for number, times in enumerate(spikes):
+        own = {} if ids is None else {"neuroid_id": ids[number]}
         told: dict[str, dict[str, Any]] = {"electrodes": {"electrodes": [number]}, "units": {"region": REGIONS[number]}, "beside": {}}
-        nwb.add_unit(spike_times=times, **told[regions], **({} if observed is None else {"obs_intervals": observed[number]}))
+        nwb.add_unit(spike_times=times, **told[regions], **own, **({} if observed is None else {"obs_intervals": observed[number]}))
     nwb.add_trial_column("stimulus_id", "what was shown")
     nwb.add_trial_column("contrast", "of the picture")
     for name in columns or {}:
@@ -360,6 +364,20 @@ def test_sessions_of_nwb_are_joined_and_units_are_missing_where_they_were_not_re
         assert np.isnan(np.delete(recording.responses.values[rows], np.r_[mine], axis=1)).all()
     assert recording.responses.repetition.values.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert recording.responses.session.values.tolist() == ["one"] * 6 + ["two"] * 6
+
+
+def test_a_unit_that_two_nwb_sessions_call_the_same_is_one_neuroid(tmp_path: Path) -> None:
+    sessions = [session(0), session(1)]
+    for name, ids, (spikes, onsets) in zip(("one", "two"), (["a", "b", "c"], ["b", "c", "d"]), sessions, strict=True):
+        write_nwb(tmp_path / f"{name}.nwb", spikes, onsets, list(STIMULI), ids=ids, regions="beside")
+    (tmp_path / "recording.json").write_text('{"region": "IT"}')
+    recording = open_recording(tmp_path)
+    validate_recording(recording)
+    assert recording.responses.neuroid_id.values.tolist() == ["a", "b", "c", "d"]
+    for number, (spikes, onsets) in enumerate(sessions):
+        rows = recording.responses.values[6 * number : 6 * number + 6]
+        np.testing.assert_array_equal(rows[:, number : number + 3], counted_by_hand(spikes, onsets))
+        assert np.isnan(rows[:, 3 if number == 0 else 0]).all()
 
 
 def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:

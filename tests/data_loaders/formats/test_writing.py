@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders import open_recording, write_recording
-from neurofit.errors import NeurofitError
+from neurofit.errors import MachineError, NeurofitError
 from neurofit.stimuli import ImageFiles, NoImages
 
 Make = Callable[..., Recording]
@@ -80,3 +81,28 @@ def test_every_coordinate_keeps_its_axis_where_axes_are_equally_long(make_record
     assert set(back.coords) == set(responses.coords)
     for name, coord in responses.coords.items():
         assert (back[name].dims, back[name].values.tolist()) == (coord.dims, coord.values.tolist())
+
+
+def test_pictures_keep_the_names_that_a_table_gives_them(make_recording: Make, tmp_path: Path) -> None:
+    recording = make_recording()
+    for number, (names, kept) in enumerate(
+        [
+            ([f"face {i}.v2.jpg" for i in range(6)], [f"face {i}.v2.png" for i in range(6)]),
+            ([f"a/{i % 3}.png" for i in range(6)], [f"{i:06d}.png" for i in range(6)]),  # two of a name
+            ([f"{i}:{i}.png" for i in range(6)], [f"{i:06d}.png" for i in range(6)]),  # no name on every system
+        ]
+    ):
+        stimuli = replace(recording.stimuli, table=recording.stimuli.table.assign(filename=names))
+        write_recording(replace(recording, stimuli=stimuli), tmp_path / f"{number}.nc")
+        back = open_recording(tmp_path / f"{number}.nc").stimuli
+        assert back.table.filename.tolist() == kept
+        np.testing.assert_array_equal(*(np.stack([source[i] for i in range(6)]) for source in (back.images, recording.stimuli.images)))
+
+
+def test_a_disk_that_has_no_room_is_said_before_anything_is_written(
+    make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(MachineError, match=r"No space left on the disk for .*: it takes 0\.0 MB, 0\.0 are free"):
+        write_recording(make_recording(), tmp_path / "r.nc")
+    assert list(tmp_path.iterdir()) == []
