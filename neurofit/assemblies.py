@@ -59,6 +59,11 @@ class Recording:
     citation: str = ""
     truth: xr.DataArray | None = None
 
+    def __repr__(self) -> str:
+        """Say in a line what it is; `responses` and `stimuli` show themselves."""
+        sizes = ", ".join(f"{n} {dim}s" for dim, n in self.responses.sizes.items())
+        return f"Recording({self.name!r}{', simulated' * self.simulated}: {sizes}; {len(self.stimuli)} stimuli)"
+
     @property
     def regions(self) -> tuple[str, ...]:
         """The areas recorded from, in alphabetical order."""

@@ -17,7 +17,18 @@ from rich.table import Table
 from neurofit import cli_brainscore, cli_recordings, cli_training
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.tables import err, out, recording_name, say_formula, say_layers, say_plan, say_result
-from neurofit.terminal import find_device, load, make_model, of_brainscore, parse_window, progress, set_offline, writable, write_json
+from neurofit.terminal import (
+    find_device,
+    load,
+    make_model,
+    of_brainscore,
+    parse_window,
+    progress,
+    result_folder,
+    set_offline,
+    writable,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from neurofit.data_loaders.recordings import RecordingInfo
@@ -120,7 +131,8 @@ def score(
     with progress() as report:
         whole = load(recording, report, pictures=images, time_bin=time_bin)
         whole.stimuli.need_images()
-        target = writable(Path(folder or f"neurofit-results/{model}_{region}_{whole.name}".replace(":", "-")))
+        part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
+        target = writable(Path(folder) if folder else result_folder(model, region, whole.name, selection=part))
         responses, selection = cli_recordings.select(
             whole,
             region=region,

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from neurofit.errors import MachineError, NeurofitError, all_faults, check_option
 from neurofit.tables import err, out, recording_name, say_ceiling
-from neurofit.terminal import load, parse_window, progress, set_offline, writable, write_json
+from neurofit.terminal import load, parse_window, progress, result_folder, set_offline, writable, write_json
 
 if TYPE_CHECKING:
     from neurofit.assemblies import Recording
@@ -203,7 +203,8 @@ def ceiling(
     set_offline(offline)
     with progress() as report:
         whole = load(recording, report, time_bin=time_bin)
-        target = writable(Path(folder or f"neurofit-results/ceiling_{region}_{whole.name}"))
+        part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
+        target = writable(Path(folder) if folder else result_folder("ceiling", region, whole.name, selection=part))
         chosen, selection = select(
             whole,
             region=region,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
     (_one_ceiling if result.sizes["time_bin"] == 1 else _ceiling_in_time)(axes, result)
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
-    axes.set_title(f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves", loc="right", fontsize="small")
+    chosen = ", ".join(f"{name} {value}" for name, value in json.loads(result.attrs.get("selection", "{}")).items() if name != "left_out")
+    n = f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves"
+    axes.set_title(f"{chosen}\n{n}" if chosen else n, loc="right", fontsize="small")
     axes.legend(frameon=True, framealpha=1, edgecolor="none", fontsize="small", loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:
@@ -120,7 +123,8 @@ def _ceiling_in_time(axes: Any, result: xr.Dataset) -> None:
     middle = (result.time_bin_start.values + result.time_bin_end.values) / 2
     axes.plot(middle, result.reliability.values.T, color=CEILING, linewidth=0.4, alpha=0.35)
     axes.plot([], [], color=CEILING, linewidth=0.8, label="neuroids")
-    axes.fill_between(middle, result.curve_low.values, result.curve_high.values, color=CURVE, alpha=0.25, linewidth=0)
+    share = result.attrs["interval"].split(",")[0]
+    axes.fill_between(middle, result.curve_low.values, result.curve_high.values, color=CURVE, alpha=0.25, linewidth=0, label=f"its {share}")
     axes.plot(middle, result.curve.values, color=CURVE, marker="o", markersize=3, label="median")
     axes.axhline(0, color="black", linewidth=0.6)
     axes.axhline(1, color="black", linewidth=0.6)
@@ -134,6 +138,7 @@ def _one_ceiling(axes: Any, result: xr.Dataset) -> None:
     start, end = int(result.time_bin_start[0]), int(result.time_bin_end[0])
     axes.hist(np.clip(every[~np.isnan(every)], -0.3, 1), bins=np.linspace(-0.3, 1, 27), color=CEILING, alpha=0.6, label="neuroids")
     axes.axvline(float(result.curve[0]), color=CURVE, label="median")
-    axes.axvspan(float(result.curve_low[0]), float(result.curve_high[0]), color=CURVE, alpha=0.25, linewidth=0)
+    share = result.attrs["interval"].split(",")[0]
+    axes.axvspan(float(result.curve_low[0]), float(result.curve_high[0]), color=CURVE, alpha=0.25, linewidth=0, label=f"its {share}")
     axes.set_xlabel(f"split-half reliability (Spearman-Brown) in {start} to {end} ms")
     axes.set_ylabel("neuroids")

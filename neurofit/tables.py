@@ -108,6 +108,10 @@ def say_formula(result: xr.Dataset, written: str, *, interval: bool) -> None:
     left_out, in_halves = count_missing(result)
     if left_out or in_halves:
         out.print(f"Trials are missing: {left_out} neuroids are left out in some time bin, {in_halves} in some trial halves.")
+    unused = (result.n_neuroids.values == 0).all(axis=0) & (result.ceiling.values > 0.5)
+    if unused.any():
+        n_test = int((result.train.values == 0).sum(axis=1).min())
+        out.print(f"none reliable: with {n_test} test stimuli, chance alone may give such a ceiling. More stimuli tell.")
     said = f" interval: {attrs['interval']}." if interval else ""
     out.print(f"[dim]{attrs['formula']}. r: raw. ceiling: split-half reliability, median.{said}[/dim]")
     out.print(f"{written}/result.nc, curve.png, summary.json", soft_wrap=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,12 @@ def parse_window(text: str, *, option: str = "--window") -> tuple[int, int] | No
     return start, end
 
 
+def result_folder(*names: str, selection: Mapping[str, str]) -> Path:
+    """Return where a result goes if nobody says: a folder named by what it is of, so that other parts of a recording go elsewhere."""
+    parts = [*names, *(Path(value).stem if name == "stimuli" and "=" not in value else value for name, value in selection.items() if value)]
+    return Path("neurofit-results") / re.sub(r"[^\w.=,+-]", "-", "_".join(parts))
+
+
 def writable(folder: Path) -> Path:
     """Return the folder, made if need be, after trying to write to it: hours of work should not fail at the end."""
     from neurofit.home import atomic_file
@@ -66,15 +73,24 @@ def write_json(content: dict[str, Any], path: Path) -> None:
 @contextmanager
 def progress() -> Iterator[Report]:
     """Yield a function that opens a progress bar with remaining time, on stderr."""
-    # A bar appears with the first piece of work that is done.
     columns = (TextColumn("{task.description:<26}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as bars:
+    bars = Progress(*columns, console=err)
 
-        def report(label: str) -> Callable[[int, int], None]:
-            task = bars.add_task(label, total=None, visible=False)
-            return lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+    def report(label: str) -> Callable[[int, int], None]:
+        task = bars.add_task(label, total=None, visible=False)
 
+        def show(done: int, total: int) -> None:
+            """Show the bar, which appears with the first piece of work that is done."""
+            bars.start()
+            bars.update(task, completed=done, total=total, visible=True)
+
+        return show
+
+    try:
         yield report
+    finally:
+        if bars.live.is_started:  # to stop what has not begun prints an empty line
+            bars.stop()
 
 
 def load(name: str, report: Report, *, pictures: str = "", time_bin: str = "", checked: bool = True) -> Recording:

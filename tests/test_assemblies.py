@@ -100,6 +100,10 @@ def test_a_planted_fault_is_found_with_its_place(make_recording: Make, fault: st
     assert len(said) <= 2
 
 
+def test_a_recording_is_shown_in_a_line(make_recording: Make) -> None:
+    assert repr(make_recording()) == "Recording('small', simulated: 24 presentations, 6 neuroids, 5 time_bins; 6 stimuli)"
+
+
 def test_a_valid_recording_passes(make_recording: Make) -> None:
     validate_recording(make_recording())
     validate_recording(make_recording(n_stimuli=2, n_repetitions=2, n_neuroids=1, n_bins=1, regions=("IT",)))

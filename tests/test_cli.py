@@ -76,6 +76,19 @@ def test_the_default_folder_is_named_by_what_was_scored(neurofit: Any, registere
     assert "Written: neurofit-results/timedecay_tiny_V4_small/result.nc" in out
     assert "Replaced: neurofit-results/timedecay_tiny_V4_small/result.nc" in neurofit(*SCORE, "V4", "--reduce", "pca:5")[1]
     assert (tmp_path / "neurofit-results" / "timedecay_tiny_V4_small" / "summary.json").is_file()
+    part = neurofit(*SCORE, "V4", "--bins", "70:110:20", "--stimuli", "stimulus_id=" + ",".join(f"s{i}" for i in range(50)))[1]
+    assert "Written: neurofit-results/timedecay_tiny_V4_small_70-110-20_stimulus_id=s0,s1," in part
+
+
+def test_few_stimuli_are_said_to_be_why_nothing_is_reliable(neurofit: Any, registered: Any, evoked: Any) -> None:
+    recording = evoked()
+    noise = np.random.default_rng(2).normal(0, 1, recording.responses.shape).astype(np.float32)
+    registered(replace(recording, responses=recording.responses + noise))
+    asked = "stimulus_id=" + ",".join(f"s{i}" for i in range(21))
+    code, out, _ = neurofit(*SCORE, "V4", "--stimuli", asked, "--out", "here")
+    assert code == 0
+    assert "none reliable: with 6 test stimuli, chance alone may give such a ceiling." in " ".join(out.split())
+    assert "none reliable" not in neurofit(*SCORE, "V4", "--out", "there")[1]
 
 
 def test_all_layers_and_both_mappings_come_from_one_call(neurofit: Any, registered: Any, tmp_path: Path) -> None:

@@ -59,7 +59,14 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 
 def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
-    arrays = {name: _squeezed(np.asarray(value)) for name, value in read_mat(path).items() if not isinstance(value, dict)}
+    held = read_mat(path)
+    structs = {name: value for name, value in held.items() if isinstance(value, dict)}
+    if len(structs) == len(held) == 1:  # its fields are what there is
+        (fields,) = structs.values()
+        held, structs = {name: values[0] for name, values in fields.items() if len(values) == 1}, {}
+    arrays = {name: _squeezed(np.asarray(value)) for name, value in held.items() if not isinstance(value, dict)}
+    if not arrays and structs:
+        raise NeurofitError(f"{path} holds structs only: {', '.join(structs)}. Save the fields of one as arrays of their own.")
     return responses_from(arrays, said_beside(path, time_bin=time_bin), source=path)
 
 
@@ -79,6 +86,8 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
                 arrays[name] = _from_matlab(item, path) if matlab else _values(item)
                 if "dims" in item.attrs:
                     arrays["dims"] = np.asarray(item.attrs["dims"])
+        if not held and len(group):
+            raise NeurofitError(f"{path} holds groups only: {', '.join(group)}. Its arrays have to be at the top, or in its only group.")
         for name, value in group.attrs.items():
             if name in ("region", "missing") and name not in arrays:
                 arrays[name] = np.asarray(value)

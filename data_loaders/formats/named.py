@@ -109,14 +109,15 @@ def _dims_by_length(
             raise NeurofitError(f"{source} {shape}: axis {axis} of length {n} may be several things. {repair}")
         dims.append(fitting[0] if fitting else "")
     left = [dim for dim in ("repetition", "time_bin", "neuroid") if dim not in dims and dim not in lengths]
-    if dims.count("") == 1 and "stimulus" in dims:
+    placed = all(dim in dims or length == 1 for dim, length in lengths.items())
+    if placed and dims.count("") == 1 and "stimulus" in dims:
         if len(left) > 1:
             said = f"axis {dims.index('')} of length {shape[dims.index('')]} may be {' or '.join(left)}"
             raise NeurofitError(f"{source} {shape}: {said}. {repair}")
         dims[dims.index("")] = left[0]
     if "" in dims:
         known = ", ".join(f"{word} {len(arrays[word])}" for word in DIM_OF if word in arrays and arrays[word].ndim == 1)
-        known = known or ", ".join(f"the table of {dim} {length}" for dim, length in tables.items()) or "nothing"
+        known = known or ", ".join(f"a table of {length} along {dim}" for dim, length in tables.items()) or "nothing"
         raise NeurofitError(
             f"{source} {shape}: nothing is as long as axis {dims.index('')}; there is {known}. Add or correct arrays such as stimulus_id, "
             f"neuroid_id and time_bin_start, or name the axes. {repair}"

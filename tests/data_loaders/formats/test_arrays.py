@@ -159,6 +159,27 @@ def test_matlab_v7_3(tmp_path: Path) -> None:
     assert_is_it(tmp_path / "r.mat")
 
 
+def test_fields_of_the_only_struct_of_matlab_are_arrays_and_several_are_refused(tmp_path: Path) -> None:
+    fields = {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in TABLES.items()}
+    fields |= {"responses": COUNTS, "dims": np.array(["stimulus", "repetition", "neuroid", "time_bin"], dtype=object)}
+    scipy.io.savemat(tmp_path / "one.mat", {"data": fields})
+    assert_is_it(tmp_path / "one.mat")
+    scipy.io.savemat(tmp_path / "two.mat", {"first": fields, "second": fields})
+    with pytest.raises(NeurofitError, match=r"two.mat holds structs only: first, second. Save the fields of one"):
+        open_recording(tmp_path / "two.mat")
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for name in ("first", "second"):
+            file.create_group(name)["responses"] = COUNTS
+    with pytest.raises(NeurofitError, match=r"two.h5 holds groups only: first, second. Its arrays have to be at the top"):
+        open_recording(tmp_path / "two.h5")
+
+
+def test_an_axis_is_not_repetitions_where_ids_of_another_length_wait_for_one(tmp_path: Path) -> None:
+    np.savez(tmp_path / "r.npz", responses=np.ones((24, 10, 3)), stimulus_id=np.arange(24), neuroid_id=np.arange(11), region="IT")
+    with pytest.raises(NeurofitError, match="nothing is as long as axis 1; there is stimulus_id 24, neuroid_id 11"):
+        open_recording(tmp_path / "r.npz")
+
+
 def test_cells_of_matlab_v7_3_are_texts_whatever_they_hold(tmp_path: Path) -> None:
     def letters(*rows: str) -> np.ndarray:
         return np.array([np.frombuffer(row.encode("utf-16-le"), np.uint16) for row in rows]).T
