@@ -121,11 +121,12 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
 
 def _ceiling_in_time(axes: Any, result: xr.Dataset) -> None:
     middle = (result.time_bin_start.values + result.time_bin_end.values) / 2
-    axes.plot(middle, result.reliability.values.T, color=CEILING, linewidth=0.4, alpha=0.35)
+    axes.plot(middle, result.reliability.values.T, color=CEILING, linewidth=0.4, alpha=min(0.35, 20 / result.sizes["neuroid"]))
     axes.plot([], [], color=CEILING, linewidth=0.8, label="neuroids")
-    share = result.attrs["interval"].split(",")[0]
-    axes.fill_between(middle, result.curve_low.values, result.curve_high.values, color=CURVE, alpha=0.25, linewidth=0, label=f"its {share}")
-    axes.plot(middle, result.curve.values, color=CURVE, marker="o", markersize=3, label="median")
+    band = f"{result.attrs['interval'].split(',')[0]} of the median"
+    axes.plot(middle, result.curve.values, color=CURVE, marker="o", markersize=3, zorder=3, label="median")
+    low, high = result.curve_low.values, result.curve_high.values
+    axes.fill_between(middle, low, high, color=CURVE, alpha=0.3, linewidth=0, zorder=2.5, label=band)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.axhline(1, color="black", linewidth=0.6)
     axes.set_ylim(-0.35, 1.05)
@@ -138,7 +139,7 @@ def _one_ceiling(axes: Any, result: xr.Dataset) -> None:
     start, end = int(result.time_bin_start[0]), int(result.time_bin_end[0])
     axes.hist(np.clip(every[~np.isnan(every)], -0.3, 1), bins=np.linspace(-0.3, 1, 27), color=CEILING, alpha=0.6, label="neuroids")
     axes.axvline(float(result.curve[0]), color=CURVE, label="median")
-    share = result.attrs["interval"].split(",")[0]
-    axes.axvspan(float(result.curve_low[0]), float(result.curve_high[0]), color=CURVE, alpha=0.25, linewidth=0, label=f"its {share}")
+    band = f"{result.attrs['interval'].split(',')[0]} of the median"
+    axes.axvspan(float(result.curve_low[0]), float(result.curve_high[0]), color=CURVE, alpha=0.25, linewidth=0, label=band)
     axes.set_xlabel(f"split-half reliability (Spearman-Brown) in {start} to {end} ms")
     axes.set_ylabel("neuroids")
