@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ class Picture:
     place: str = ""
     degrees: float | None = None
 
+    @property
+    def stands_in(self) -> tuple[Path, str]:
+        """The file and its group, or dataset of frames, whose pictures are all of one kind."""
+        return self.file, self.dataset if self.frame is not None else self.dataset.rpartition("/")[0]
+
     def __str__(self) -> str:
         return f"{self.name} in {self.file.name}" if self.dataset else str(self.file)
 
@@ -56,6 +61,7 @@ class StoredImages:
     """The pictures of stimuli, read when asked for; a file is open only while it is read."""
 
     pictures: Sequence[Picture]
+    _ranges: dict[tuple[Path, str], bool] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def origin(self) -> str:
@@ -78,11 +84,31 @@ class StoredImages:
             if not picture.dataset:
                 return decode_image(picture.file.read_bytes(), name=str(picture))
             check_hdf5(picture.file)
-            return _pixels(_read(picture), picture)
+            values = _read(picture)
+            return _pixels(values, picture, small=_is_small(values) and self._are_small(picture))
         except (NeurofitError, MemoryError):
             raise
         except Exception as error:  # h5py raises nearly anything on broken bytes
             raise NeurofitError(f"Cannot read {picture}: {short(error)}. It is damaged, or was changed while it was in use.") from error
+
+    def _are_small(self, picture: Picture) -> bool:
+        """Return whether all pictures that stand with this one have small numbers: one alone may only be dark."""
+        if picture.stands_in not in self._ranges:
+            others = {(each.dataset, each.frame): each for each in self.pictures if each.stands_in == picture.stands_in}
+            self._ranges[picture.stands_in] = all(_may_be_small(each) for each in others.values())
+        return self._ranges[picture.stands_in]
+
+
+def _is_small(values: np.ndarray) -> bool:
+    """Return whether numbers are as of fractions, or as of 8 bits where 16 are stored."""
+    return values.size > 0 and float(values.max()) <= (1 if values.dtype.kind == "f" else 255)
+
+
+def _may_be_small(picture: Picture) -> bool:
+    try:
+        return _is_small(_read(picture))
+    except Exception:  # whoever asks for this one is told what is wrong with it
+        return True
 
 
 def _read(picture: Picture) -> np.ndarray:
@@ -113,16 +139,19 @@ def _unwritten(item: Any) -> bool:
     return bool(item.id.get_num_chunks() < n_chunks)
 
 
-def _pixels(values: np.ndarray, picture: Picture) -> np.ndarray:
+def _pixels(values: np.ndarray, picture: Picture, *, small: bool) -> np.ndarray:
     """Return uint8 (height width channel), channel = 3, of a picture as it is stored."""
-    values = _eight_bits(values if picture.rows_first else values.swapaxes(0, 1), picture)
+    values = _eight_bits(values if picture.rows_first else values.swapaxes(0, 1), picture, small=small)
     if values.ndim == 2 or values.shape[2] == 1:
         return np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
     return over_gray(values) if values.shape[2] == 4 else np.ascontiguousarray(values)
 
 
-def _eight_bits(values: np.ndarray, picture: Picture) -> np.ndarray:
-    """Return uint8 of 8 bits in any type, fractions from 0 to 1 (times 255), and 16 bits (divided by 257)."""
+def _eight_bits(values: np.ndarray, picture: Picture, *, small: bool) -> np.ndarray:
+    """Return uint8 of 8 bits in any type, fractions from 0 to 1 (times 255), and 16 bits (divided by 257).
+
+    `small` says of floats whether they are fractions, of 16 bits whether only 8 are used.
+    """
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind not in "buif":
@@ -130,6 +159,6 @@ def _eight_bits(values: np.ndarray, picture: Picture) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= (65535 if values.dtype == np.uint16 else 255)):
         raise NeurofitError(f"Stimulus image {picture} has values from {low:g} to {high:g}; pixels are 0 to 1, 0 to 255 or of 16 bits.")
-    if values.dtype.kind == "b" or (values.dtype.kind == "f" and high <= 1):
+    if values.dtype.kind == "b" or (values.dtype.kind == "f" and small):
         return np.rint(values * 255.0).astype(np.uint8)
-    return np.rint(values / 257.0 if high > 255 else values).astype(np.uint8)
+    return np.rint(values / 257.0 if values.dtype == np.uint16 and not small else values).astype(np.uint8)

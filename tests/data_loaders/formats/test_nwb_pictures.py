@@ -124,6 +124,24 @@ def test_pixels_are_read_in_the_scale_that_they_have(tmp_path: Path, stored: Any
     assert_shown(open_recording(path), expected(pixels).astype(np.uint8))
 
 
+@pytest.mark.parametrize("form", ["images", "series"])
+@pytest.mark.parametrize(("stored", "dark"), [(lambda p: p.astype(np.float64), 1), (lambda p: p.astype(np.uint16) * 257, 0)])
+def test_a_dark_picture_has_the_scale_of_those_it_stands_with(tmp_path: Path, form: str, stored: Any, dark: int) -> None:
+    pixels = rgb()
+    pixels[0], pixels[1, 0, 0] = dark, 255
+    pixels[0, 0, 0] = 0
+    held = named(stored(pixels)) if form == "images" else series(stored(pixels))
+    path = write(tmp_path / "r.nwb", held, columns={} if form == "images" else {"image_index": [0, 1, 0, 1]})
+    assert_shown(open_recording(path), pixels)
+    own = stored(pixels)
+    own[0] = np.where(own[0] > 0, 1, 0) if own.dtype.kind == "f" else 200  # of 16 bits, not of 8
+    expected = pixels.copy()
+    expected[0] = own[0] if own.dtype.kind == "f" else 1
+    held = named(own) if form == "images" else series(own)
+    path = write(tmp_path / "s.nwb", held, columns={} if form == "images" else {"image_index": [0, 1, 0, 1]})
+    assert_shown(open_recording(path), expected)
+
+
 @pytest.mark.parametrize("pixels", [rgb() - 128.0, rgb() + 1e4, np.full((2, HEIGHT, WIDTH, 3), np.nan)])
 def test_values_that_are_no_pixels_are_refused(tmp_path: Path, pixels: np.ndarray) -> None:
     path = write(tmp_path / "r.nwb", named(pixels))
