@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from neurofit.assemblies import Recording, find_faults
 from neurofit.checks import doubts
 from neurofit.cli import main
 from neurofit.data_loaders import open_recording, write_recording
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, all_faults
 
 Make = Callable[..., Recording]
 Planter = Callable[[xr.DataArray, int], str]
@@ -242,6 +243,83 @@ def test_what_keeps_reading_from_going_on_and_what_does_not_are_listed_together(
     assert "has 7 faults." in err
     with pytest.raises(NeurofitError, match="several of 5"):  # whoever reads it to use it is told the first
         open_recording(folder)
+
+
+Tables = dict[str, pd.DataFrame]
+
+
+def say_a_time_in_words(tables: Tables, at: int) -> str:
+    tables["spikes"].loc[at % 60, "time_ms"] = "late"
+    return f"time_ms of 1 spikes is no number: of row {at % 60}, counted from 0."
+
+
+def record_from_a_ghost(tables: Tables, at: int) -> str:
+    tables["spikes"].loc[60 + at % 60, "neuroid_id"] = f"ghost{at}"
+    return f"1 spikes are of a neuroid that is not among the neuroids: ghost{at}."
+
+
+def record_in_no_presentation(tables: Tables, at: int) -> str:
+    tables["spikes"].loc[120 + at % 60, "presentation"] = 100 + at
+    return f"1 spikes are of a presentation that is not among the presentations: {100 + at}."
+
+
+def list_a_presentation_twice(tables: Tables, at: int) -> str:
+    trials = tables["presentations"]
+    tables["presentations"] = pd.concat([trials, trials.iloc[[at % 12]]], ignore_index=True)
+    return f"presentations.csv: a presentation has one row; there are several of {at % 12}."
+
+
+def forget_a_name_of_a_neuroid(tables: Tables, at: int) -> str:
+    tables["neuroids"].loc[3, "neuroid_id"] = None  # which has no spike
+    return "neuroids.csv: every row needs a neuroid_id; 1 have none: row 3, counted from 0."
+
+
+def show_a_stimulus_that_has_no_row(tables: Tables, at: int) -> str:
+    tables["stimuli"] = tables["stimuli"].drop(index=at % 4)
+    return f"stimuli.csv lacks 1 of the 4 stimuli that were shown: s{at % 4}."
+
+
+def give_a_stimulus_two_pictures(tables: Tables, at: int) -> str:
+    row = tables["stimuli"].iloc[[0]].assign(filename="another.png")
+    tables["stimuli"] = pd.concat([tables["stimuli"], row], ignore_index=True)
+    return f"stimuli.csv: a stimulus has one row; rows that differ are of {row.stimulus_id.iloc[0]}."
+
+
+def name_a_picture_that_is_not_there(tables: Tables, at: int) -> str:
+    tables["stimuli"].iloc[1, 1] = f"lost{at}.png"  # the row of a stimulus that is shown whatever else is planted
+    return f"pictures: lost{at}.png."
+
+
+IN_TABLES = [say_a_time_in_words, record_from_a_ghost, record_in_no_presentation, list_a_presentation_twice, forget_a_name_of_a_neuroid]
+OF_STIMULI = [show_a_stimulus_that_has_no_row, give_a_stimulus_two_pictures, name_a_picture_that_is_not_there]
+
+
+@given(planted=st.lists(st.sampled_from(IN_TABLES), unique=True), of_stimuli=st.sampled_from([None, *OF_STIMULI]), at=st.integers(0, 1000))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_fault_that_is_planted_in_tables_is_found_with_its_position(
+    tmp_path_factory: pytest.TempPathFactory, planted: list[Any], of_stimuli: Any, at: int
+) -> None:
+    folder = tmp_path_factory.mktemp("session")
+    (folder / "stimuli").mkdir()
+    rng = np.random.default_rng(at)
+    spikes = {"neuroid_id": rng.choice(["n0", "n1", "n2"], 300), "presentation": rng.integers(0, 12, 300)}
+    tables: Tables = {
+        "spikes": pd.DataFrame(spikes | {"time_ms": rng.uniform(0, 300, 300)}).astype({"time_ms": object}),
+        "presentations": pd.DataFrame({"presentation": range(12), "stimulus_id": [f"s{i % 4}" for i in range(12)]}),
+        "neuroids": pd.DataFrame({"neuroid_id": ["n0", "n1", "n2", "n3"], "region": "IT"}),
+        "stimuli": pd.DataFrame({"stimulus_id": [f"s{i}" for i in range(4)], "filename": [f"s{i}.png" for i in range(4)]}),
+    }
+    for i in range(4):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(folder / "stimuli" / f"s{i}.png")
+    said = [plant(tables, at) for plant in [*planted, *([of_stimuli] if of_stimuli else [])]]
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    with all_faults() as faults:
+        recording = open_recording(folder)
+    assert find_faults(recording) == []
+    assert len(faults) == len(said)
+    for expected in said:
+        assert sum(expected in fault for fault in faults) == 1, (expected, faults)
 
 
 def test_all_that_is_wrong_with_arrays_is_said_at_once(
