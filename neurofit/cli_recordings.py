@@ -178,6 +178,7 @@ def convert(
 def ceiling(
     recording: Annotated[str, typer.Option(help=f"Registered recording, or a path. {FILES}")],
     region: Annotated[str, typer.Option(help="Area.")],
+    images: ImagesOption = "",
     time_bin: TimeBinOption = "",
     bins: Annotated[str, typer.Option(help="Other time bins, in ms.", metavar="START:END:WIDTH")] = "",
     subject: Annotated[str, typer.Option(help="Only this animal.")] = "",
@@ -202,7 +203,7 @@ def ceiling(
     check_option("--bootstrap-over", bootstrap_over, BOOTSTRAPPED)
     set_offline(offline)
     with progress() as report:
-        whole = load(recording, report, time_bin=time_bin)
+        whole = load(recording, report, pictures=images, time_bin=time_bin)
         part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
         target = writable(Path(folder) if folder else result_folder("ceiling", region, whole.name, selection=part))
         chosen, selection = select(
