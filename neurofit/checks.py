@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from neurofit.assemblies import Recording
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, some_of
 from neurofit.selection import are_counts
 from neurofit.stimuli import NoImages, StimulusSet
 
@@ -41,13 +41,13 @@ def _of_trials(recording: Recording) -> list[str]:
     if not often:
         return []
     (stimulus, repetition), n = often[0]
-    return [f"{len(often)} repetitions occur more than once, the first {repetition} of stimulus {str(stimulus)!r}, {n} times."]
+    return [f"Repetitions that occur more than once: {len(often):,}, the first {repetition} of stimulus {str(stimulus)!r}, {n} times."]
 
 
 def _of_areas(regions: np.ndarray) -> list[str]:
     names = [str(name) for name in np.unique(regions)]
     alike = [f"{one!r} and {other!r}" for one, other in pairwise(sorted(names, key=str.lower)) if one.lower() == other.lower()]
-    said = [f"{int((regions == '').sum())} neuroids have no area."] if "" in names else []
+    said = [f"Neuroids without an area: {int((regions == '').sum())}."] if "" in names else []
     return said + ([f"Areas differ in capitals only: {', '.join(alike)}."] if alike else [])
 
 
@@ -76,12 +76,12 @@ def _of_values(recording: Recording) -> list[str]:
     said = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
     units = recording.responses.attrs.get("units")
     if negative:
-        said.append(f"{negative:,} responses are negative; they are said to be counts ({units}).")
+        said.append(f"Negative responses: {negative:,}; they are said to be counts ({units}).")
     if broken:
-        said.append(f"{broken:,} responses are no whole numbers; they are said to be counts ({units}).")
+        said.append(f"Responses that are no whole numbers: {broken:,}; they are said to be counts ({units}).")
     if len(answering) == 1 and len(recording.time_bins) > 2:
         said.append(f"Responses are 0 in all time bins but {answering[0]} ms; spike times may be in another unit.")
     still = ids[lowest == highest]
     if len(still):
-        said.append(f"{len(still)} neuroids never vary: {', '.join(map(str, still[:5]))}{' ...' * (len(still) > 5)}.")
+        said.append(f"Neuroids that never vary: {some_of(still.tolist())}.")
     return said

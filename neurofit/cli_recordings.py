@@ -97,17 +97,17 @@ def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
         areas.add_column(name, justify="left" if name == "area" else "right")
     for region in recording.regions:
         part = recording.select(region=region)
-        sizes = part.responses.sizes
+        sizes, called = part.responses.sizes, region or "(none)"
         if counts[0] < 2:
-            areas.add_row(region, str(sizes["neuroid"]), "-", "", "needs 2 repetitions")
+            areas.add_row(called, str(sizes["neuroid"]), "-", "", "needs 2 repetitions")
             continue
         found = reliabilities(part)
         known = found[found == found]
         if not len(known):
-            areas.add_row(region, str(sizes["neuroid"]), "-", "", "none: neurofit check")
+            areas.add_row(called, str(sizes["neuroid"]), "-", "", "see neurofit check")
         else:
             low, middle, high = (float(q) for q in _quantiles(known))
-            areas.add_row(region, str(sizes["neuroid"]), f"{middle:.2f}", f"{low:.2f} to {high:.2f}", str(int((known > 0.5).sum())))
+            areas.add_row(called, str(sizes["neuroid"]), f"{middle:.2f}", f"{low:.2f} to {high:.2f}", str(int((known > 0.5).sum())))
     out.print()
     out.print(areas)
     out.print("[dim]reliability: of the mean over all bins, split halves, Spearman-Brown corrected.[/dim]")

@@ -98,8 +98,8 @@ def counted(
     for name, found, table in (("presentation", row, "presentations"), ("neuroid_id", column, "neuroids")):
         unknown = spikes[name][found < 0]
         if len(unknown):
-            what = f"{len(unknown):,} spikes are of a {name.removesuffix('_id')} that is not among the {table}"
-            fault(f"{source}: {what}: {some_of(unknown.unique().tolist())}. Add it, or drop its spikes.")
+            what = f"spikes of a {name.removesuffix('_id')} that is not among the {table}: {some_of(unknown.unique().tolist())}"
+            fault(f"{source}: {what} ({len(unknown):,} in all). Add it, or drop its spikes.")
     n_counts = float(len(trials)) * len(sites) * len(bins)
     refuse_large(source, n_values=n_counts, n_bytes=8 * n_counts, stored=float("inf"))
     start, width = bins[0][0], bins[0][1] - bins[0][0]
@@ -171,7 +171,7 @@ def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
             times = np.round(times, 6)  # 1.001 s are 1001 ms, and not a little less
             broken = np.flatnonzero(~np.isfinite(times))
             if len(broken):
-                fault(f"{path}: {name} of {len(broken):,} spikes is no number: of row {some_of(broken.tolist())}, counted from 0.")
+                fault(f"{path}: {name} is no number in row {some_of(broken.tolist())}, counted from 0 ({len(broken):,} in all).")
             return np.where(np.isfinite(times), times, np.nan)
     raise NeurofitError(
         f"{path} needs a column time_ms or time_s: when each spike came, from stimulus onset; it has {', '.join(map(str, spikes))}."

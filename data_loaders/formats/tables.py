@@ -77,7 +77,8 @@ def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:
     """Return a column as texts; a row that lacks one that is needed is a fault."""
     absent = np.flatnonzero(column.isna())
     if len(absent) and column.name in NEEDED:
-        fault(f"{path}: every row needs a {column.name}; {len(absent):,} have none: row {some_of(absent.tolist())}, counted from 0.")
+        rows = f"row {some_of(absent.tolist())}, counted from 0 ({len(absent):,} in all)"
+        fault(f"{path}: every row needs a {column.name}; there is none in {rows}.")
     return np.array(as_written(column), dtype=object)
 
 

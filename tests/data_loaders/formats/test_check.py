@@ -233,9 +233,9 @@ def test_what_keeps_reading_from_going_on_and_what_does_not_are_listed_together(
     assert code == 2
     assert [line.removeprefix("- ").removeprefix(f"{folder}").lstrip("/: ") for line in out.splitlines()] == [
         "presentations.csv: a presentation has one row; there are several of 5.",
-        "time_ms of 2 spikes is no number: of row 3, 7, counted from 0.",
-        "1 spikes are of a presentation that is not among the presentations: 77. Add it, or drop its spikes.",
-        "2 spikes are of a neuroid that is not among the neuroids: ghost, spook. Add it, or drop its spikes.",
+        "time_ms is no number in row 3, 7, counted from 0 (2 in all).",
+        "spikes of a presentation that is not among the presentations: 77 (1 in all). Add it, or drop its spikes.",
+        "spikes of a neuroid that is not among the neuroids: ghost, spook (2 in all). Add it, or drop its spikes.",
         "stimuli.csv: a stimulus has one row; rows that differ are of b.",
         "stimuli lacks 3 of 4 pictures: b.png, c.png, d.png.",
         "stimulus 'c' (2 of 4) has one repetition only; noise correction needs two halves, so at least 2 repetitions of every stimulus.",
@@ -250,17 +250,17 @@ Tables = dict[str, pd.DataFrame]
 
 def say_a_time_in_words(tables: Tables, at: int) -> str:
     tables["spikes"].loc[at % 60, "time_ms"] = "late"
-    return f"time_ms of 1 spikes is no number: of row {at % 60}, counted from 0."
+    return f"time_ms is no number in row {at % 60}, counted from 0 (1 in all)."
 
 
 def record_from_a_ghost(tables: Tables, at: int) -> str:
     tables["spikes"].loc[60 + at % 60, "neuroid_id"] = f"ghost{at}"
-    return f"1 spikes are of a neuroid that is not among the neuroids: ghost{at}."
+    return f"spikes of a neuroid that is not among the neuroids: ghost{at} (1 in all)."
 
 
 def record_in_no_presentation(tables: Tables, at: int) -> str:
     tables["spikes"].loc[120 + at % 60, "presentation"] = 100 + at
-    return f"1 spikes are of a presentation that is not among the presentations: {100 + at}."
+    return f"spikes of a presentation that is not among the presentations: {100 + at} (1 in all)."
 
 
 def list_a_presentation_twice(tables: Tables, at: int) -> str:
@@ -271,7 +271,7 @@ def list_a_presentation_twice(tables: Tables, at: int) -> str:
 
 def forget_a_name_of_a_neuroid(tables: Tables, at: int) -> str:
     tables["neuroids"].loc[3, "neuroid_id"] = None  # which has no spike
-    return "neuroids.csv: every row needs a neuroid_id; 1 have none: row 3, counted from 0."
+    return "neuroids.csv: every row needs a neuroid_id; there is none in row 3, counted from 0 (1 in all)."
 
 
 def show_a_stimulus_that_has_no_row(tables: Tables, at: int) -> str:
@@ -368,12 +368,12 @@ def test_what_is_allowed_and_seldom_meant_is_noted(
     code, out, _ = checked(monkeypatch, capsys, str(path))
     assert code == 0
     assert [line.removeprefix("Note: ") for line in out.splitlines()[:-1]] == [
-        "1 repetitions occur more than once, the first 0 of stimulus 's2', 4 times.",
-        "1 neuroids have no area.",
+        "Repetitions that occur more than once: 1, the first 0 of stimulus 's2', 4 times.",
+        "Neuroids without an area: 1.",
         "Areas differ in capitals only: 'V4' and 'v4'.",
         "Time bins leave out 100-110 ms.",
         "No neuroid has a response in 90-100 ms.",
-        "1 responses are negative; they are said to be counts (spikes per bin).",
-        "1 responses are no whole numbers; they are said to be counts (spikes per bin).",
-        f"1 neuroids never vary: {responses.neuroid_id.values[1]}.",
+        "Negative responses: 1; they are said to be counts (spikes per bin).",
+        "Responses that are no whole numbers: 1; they are said to be counts (spikes per bin).",
+        f"Neuroids that never vary: {responses.neuroid_id.values[1]}.",
     ]

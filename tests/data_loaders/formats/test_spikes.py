@@ -179,10 +179,10 @@ def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.assign(neuroid_id="x"), "200 spikes are of a neuroid that is not among the neuroids: x. Add it"),
-        (lambda t: t.assign(presentation=99), "200 spikes are of a presentation that is not among the presentations: 99. Add it"),
+        (lambda t: t.assign(neuroid_id="x"), r"spikes of a neuroid that is not among the neuroids: x \(200 in all\)\. Add it"),
+        (lambda t: t.assign(presentation=99), r"spikes of a presentation that is not among the presentations: 99 \(200 in all\)\. Add it"),
         (lambda t: t.drop(columns="time_ms"), "needs a column time_ms or time_s"),
-        (lambda t: t.assign(time_ms="soon"), "time_ms of 200 spikes is no number: of row 0, 1, 2, .* and 188 more, counted from 0"),
+        (lambda t: t.assign(time_ms="soon"), r"time_ms is no number in row 0, 1, 2, .* and 188 more, counted from 0 \(200 in all\)"),
         (lambda t: t.drop(columns="presentation"), "lacks the column presentation"),
         (lambda t: t.iloc[:0], "is empty"),
     ],

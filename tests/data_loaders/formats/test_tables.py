@@ -110,5 +110,5 @@ def test_a_row_without_an_id_is_refused_and_an_empty_row_is_none(tmp_path: Path)
     (tmp_path / "presentations.csv").write_text("presentation,stimulus_id\n0,a\n1,b\n,\n")
     assert open_recording(tmp_path).responses.stimulus_id.values.tolist() == ["a", "b"]
     (tmp_path / "presentations.csv").write_text("presentation,stimulus_id\n0,a\n1,\n")
-    with pytest.raises(NeurofitError, match=r"presentations.csv: every row needs a stimulus_id; 1 have none: row 1, counted from 0"):
+    with pytest.raises(NeurofitError, match=r"presentations.csv: every row needs a stimulus_id; there is none in row 1, counted from 0"):
         open_recording(tmp_path)
