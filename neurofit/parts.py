@@ -89,10 +89,10 @@ def choose(
 ) -> Part:
     """Return what `select` does, with its notes in place of warnings; empty texts are as good as None."""
     chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
-    if stimuli:
+    if stimuli is not None and stimuli != "":
         chosen = keep_stimuli(chosen, stimuli)
     notes = []
-    if bins:
+    if bins is not None and bins != "":
         before, chosen = chosen, rebin(chosen, parse_bins(bins) if isinstance(bins, str) else bins)
         notes = _notes_of_bins(before, chosen)
     if overlapping(chosen.time_bins):
@@ -101,7 +101,7 @@ def choose(
     left_out = 0
     if min_reliability is not None:
         chosen, left_out = keep_reliable(chosen, min_reliability)
-        notes.append(f"{left_out} neuroids with a reliability under {min_reliability:g} are left out.")
+        notes += [f"Neuroids with a reliability under {min_reliability:g}, which are left out: {left_out}."] if left_out else []
     return Part(recording=chosen, left_out=left_out, notes=notes)
 
 

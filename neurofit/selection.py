@@ -78,6 +78,8 @@ def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
         wanted, own = _ids_in(Path(asked)), ids
     for value in wanted:
         check_option(f"{'stimulus' if own is ids else own.name} of {recording.name}", value, own.unique())
+    if not wanted:
+        raise NeurofitError(f"No stimulus of {recording.name} is asked for.")
     kept = own.isin(wanted).to_numpy()
     rows = np.flatnonzero(kept)
     shown = np.flatnonzero(kept[recording.stimulus_rows])
@@ -136,6 +138,8 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
         If the recorded bins do not cover a new one, or overlap each other and the new one is none of them.
     """
     recorded = recording.time_bins
+    if not len(time_bins):
+        raise NeurofitError(f"No time bin of {recording.name} is asked for.")
     if overlapping(recorded):
         lacking = [each for each in time_bins if each not in recorded]
         if lacking:

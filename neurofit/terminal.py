@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from neurofit.assemblies import Recording
+
+LONGEST = 120
+"""Bytes of the name of a folder of results."""
 
 Report = Callable[[str], Callable[[int, int], None]]
 
@@ -44,7 +48,10 @@ def parse_window(text: str, *, option: str = "--window") -> tuple[int, int] | No
 def result_folder(*names: str, selection: Mapping[str, str]) -> Path:
     """Return where a result goes if nobody says: a folder named by what it is of, so that other parts of a recording go elsewhere."""
     parts = [*names, *(Path(value).stem if name == "stimuli" and "=" not in value else value for name, value in selection.items() if value)]
-    return Path("neurofit-results") / re.sub(r"[^\w.=,+-]", "-", "_".join(parts))
+    name = re.sub(r"[^\w.=,+-]", "-", "_".join(parts))
+    if len(name.encode()) > LONGEST:  # a file system takes 255 bytes
+        name = f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return Path("neurofit-results") / name
 
 
 def writable(folder: Path) -> Path:

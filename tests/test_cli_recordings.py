@@ -82,7 +82,7 @@ def test_a_ceiling_leaves_unreliable_sites_out_and_says_how_many(neurofit: Any, 
     whole = json.loads(neurofit(*CEILING, "--json")[1])
     code, out, err = neurofit(*CEILING, "--min-reliability", "0.5")
     assert code == 0
-    assert "Note: 2 neuroids with a reliability under 0.5 are left out." in err
+    assert "Note: Neuroids with a reliability under 0.5, which are left out: 2." in err
     assert "IT of small (SIMULATED): 4 neuroids" in out
     with xr.open_dataset(tmp_path / "here" / "ceiling.nc", engine="h5netcdf") as kept:
         assert kept.neuroid_id.values.tolist() == ["IT-2", "IT-3", "IT-4", "IT-5"]

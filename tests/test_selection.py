@@ -86,9 +86,12 @@ def test_all_options_of_a_selection_are_one_call_in_python(recording: Recording)
     rng = np.random.default_rng(0)
     reliable = recording.responses.copy(data=rng.normal(size=recording.responses.shape).astype(np.float32))
     reliable.values[:, 2] += 10 * recording.stimulus_rows[:, None]
-    with pytest.warns(NeurofitWarning, match="5 neuroids with a reliability under 0.9 are left out"):
+    with pytest.warns(NeurofitWarning, match=r"Neuroids with a reliability under 0\.9, which are left out: 5"):
         kept = select(replace(recording, responses=reliable), min_reliability=0.9)
     assert kept.responses.neuroid_id.values.tolist() == ["V4-2"]
+    for nothing in ({"stimuli": []}, {"bins": []}):
+        with pytest.raises(NeurofitError, match="of small is asked for"):
+            select(recording, **nothing)
 
 
 def test_bins_in_another_order_do_not_overlap(recording: Recording) -> None:

@@ -61,12 +61,12 @@ def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
     held = read_mat(path)
     structs = {name: value for name, value in held.items() if isinstance(value, dict)}
-    if len(structs) == len(held) == 1:  # its fields are what there is
-        (fields,) = structs.values()
-        held, structs = {name: values[0] for name, values in fields.items() if len(values) == 1}, {}
+    fields = next(iter(structs.values()), {})
+    if len(held) == 1 and fields and all(len(values) == 1 for values in fields.values()):  # its fields are what there is
+        held, structs = {name: values[0] for name, values in fields.items()}, {}
     arrays = {name: _squeezed(np.asarray(value)) for name, value in held.items() if not isinstance(value, dict)}
     if not arrays and structs:
-        raise NeurofitError(f"{path} holds structs only: {', '.join(structs)}. Save the fields of one as arrays of their own.")
+        raise NeurofitError(f"{path} holds several structs: {', '.join(structs)}. Save the fields of one as arrays of their own.")
     return responses_from(arrays, said_beside(path, time_bin=time_bin), source=path)
 
 

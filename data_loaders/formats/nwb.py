@@ -283,7 +283,12 @@ def _joined(sessions: list[xr.DataArray], names: list[str]) -> xr.DataArray:
         if dim == "presentation":
             coords[name] = (dim, np.concatenate([s[name].values for s in sessions]))
         elif dim == "neuroid":
-            known = {str(i): value for s in sessions for i, value in zip(s.neuroid_id.values, s[name].values, strict=True)}
+            known: dict[str, Any] = {}
+            for session in sessions:
+                for i, value in zip(session.neuroid_id.values, session[name].values, strict=True):
+                    if known.setdefault(str(i), value) != value:
+                        said = f"neuroid {i} has the {name} {known[str(i)]} in one and {value} in another"
+                        raise NeurofitError(f"Sessions of NWB do not agree: {said}. Units of one id are one neuroid.")
             coords[name] = (dim, np.array([known[i] for i in ids]))
         else:
             coords[name] = (dim, sessions[0][name].values)

@@ -165,8 +165,14 @@ def test_fields_of_the_only_struct_of_matlab_are_arrays_and_several_are_refused(
     scipy.io.savemat(tmp_path / "one.mat", {"data": fields})
     assert_is_it(tmp_path / "one.mat")
     scipy.io.savemat(tmp_path / "two.mat", {"first": fields, "second": fields})
-    with pytest.raises(NeurofitError, match=r"two.mat holds structs only: first, second. Save the fields of one"):
+    with pytest.raises(NeurofitError, match=r"two.mat holds several structs: first, second. Save the fields of one"):
         open_recording(tmp_path / "two.mat")
+    many = np.zeros((1, 3), dtype=[("responses", object), ("stimulus_id", object)])
+    for i in range(3):
+        many[0, i] = (COUNTS[i], "s")
+    scipy.io.savemat(tmp_path / "many.mat", {"trials": many})
+    with pytest.raises(NeurofitError, match=r"many.mat holds several structs: trials"):
+        open_recording(tmp_path / "many.mat")
     with h5py.File(tmp_path / "two.h5", "w") as file:
         for name in ("first", "second"):
             file.create_group(name)["responses"] = COUNTS

@@ -378,6 +378,11 @@ def test_a_unit_that_two_nwb_sessions_call_the_same_is_one_neuroid(tmp_path: Pat
         rows = recording.responses.values[6 * number : 6 * number + 6]
         np.testing.assert_array_equal(rows[:, number : number + 3], counted_by_hand(spikes, onsets))
         assert np.isnan(rows[:, 3 if number == 0 else 0]).all()
+    for name, ids in (("one", ["a", "b", "c"]), ("two", ["c", "b", "d"])):  # c is of REGIONS[2] in one, of REGIONS[0] in the other
+        spikes, onsets = session(0)
+        write_nwb(tmp_path / f"{name}.nwb", spikes, onsets, list(STIMULI), ids=ids)
+    with pytest.raises(NeurofitError, match=f"neuroid c has the region {REGIONS[2]} in one and {REGIONS[0]} in another"):
+        open_recording(tmp_path)
 
 
 def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:
