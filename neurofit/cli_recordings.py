@@ -135,7 +135,9 @@ def check(
         except MachineError:
             raise
         except NeurofitError as error:
-            faults += str(error).splitlines()
+            if not Path(path).exists():
+                raise
+            faults += error.faults
     if recording is not None:
         held = recording.stimuli.images
         if isinstance(held, NoImages) and held.why and held.why not in faults:
@@ -143,7 +145,7 @@ def check(
         known = [*find_faults(recording), *picture_faults(recording.stimuli)]
         faults = [*(each for each in faults if not any(each in other for other in known)), *known]
     for each in faults:
-        _say(f"- {each}")
+        _say("- " + each.replace("\n", "\n  "))
     if faults or recording is None:
         raise NeurofitError(f"{path} has {len(faults)} fault{'s' * (len(faults) > 1)}.")
     for doubt in doubts(recording):  # of one with faults they would say the same again

@@ -14,9 +14,21 @@ _collected: ContextVar[list[str] | None] = ContextVar("faults", default=None)
 
 
 class NeurofitError(Exception):
-    """A wrong use of neurofit: a name, file or value that breaks a stated rule (exit code 2)."""
+    """A wrong use of neurofit: a name, file or value that breaks a stated rule (exit code 2).
+
+    Parameters
+    ----------
+    message
+        The rule, what was given, what exists and the nearest name.
+    faults
+        Where the message is of several faults: a sentence for each.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, faults: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults) or (message,)
 
 
 class MachineError(NeurofitError):

@@ -89,9 +89,10 @@ def test_all_options_of_a_selection_are_one_call_in_python(recording: Recording)
     with pytest.warns(NeurofitWarning, match=r"Neuroids with a reliability under 0\.9, which are left out: 5"):
         kept = select(replace(recording, responses=reliable), min_reliability=0.9)
     assert kept.responses.neuroid_id.values.tolist() == ["V4-2"]
-    for nothing in ({"stimuli": []}, {"bins": []}):
-        with pytest.raises(NeurofitError, match="of small is asked for"):
-            select(recording, **nothing)
+    with pytest.raises(NeurofitError, match="No stimulus of small is asked for"):
+        select(recording, stimuli=[])
+    with pytest.raises(NeurofitError, match="No time bin of small is asked for"):
+        select(recording, bins=[])
 
 
 def test_bins_in_another_order_do_not_overlap(recording: Recording) -> None:

@@ -164,7 +164,8 @@ def _coords(
     except NeurofitError as error:
         faults["time_bin"] = str(error)
     if faults:
-        raise NeurofitError("\n".join(f"{source}: {each}" for each in faults.values()))
+        named = [f"{source}: {each}" for each in faults.values()]
+        raise NeurofitError("\n".join(named), faults=named)
     return coords
 
 

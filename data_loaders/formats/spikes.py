@@ -187,7 +187,7 @@ def _need(tables: Mapping[Path, tuple[pd.DataFrame, Iterable[str]]]) -> None:
             have = ", ".join(map(str, table))
             said.append(f"{path} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; it has {have}.")
     if said:
-        raise NeurofitError("\n".join(said))
+        raise NeurofitError("\n".join(said), faults=said)
 
 
 def _once(trials: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -337,6 +337,20 @@ def test_all_that_is_wrong_with_arrays_is_said_at_once(
     ]
 
 
+def test_what_one_error_says_in_two_lines_is_one_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xr.Dataset({"d": (("a", "b", "c"), np.ones((3, 4, 5)))}).to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
+    code, out, err = checked(monkeypatch, capsys, str(tmp_path / "r.nc"))
+    assert code == 2
+    assert out.splitlines()[0].endswith("r.nc needs one variable of numbers over presentation, neuroid and time_bin; it has d (a b c).")
+    assert out.splitlines()[1].startswith("  Axes of other names are told by what lies along them")
+    assert "has 1 fault." in err
+    for name in ("nowhere", "kar2019"):
+        code, out, err = checked(monkeypatch, capsys, name)
+        assert (code, out, "fault" in err) == (2, "", False)
+
+
 def test_a_registered_recording_is_checked_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], registered: Callable[[Recording], None], make_recording: Make
 ) -> None:
