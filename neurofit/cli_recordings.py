@@ -206,7 +206,8 @@ def ceiling(
     set_offline(offline)
     with progress() as report:
         whole = load(recording, report, pictures=images, time_bin=time_bin)
-        part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
+        least = "" if min_reliability is None else f"reliability{min_reliability:g}"
+        part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli, "least": least}
         target = writable(Path(folder) if folder else result_folder("ceiling", region, whole.name, selection=part))
         chosen, selection = select(
             whole,

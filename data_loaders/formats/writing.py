@@ -89,9 +89,9 @@ def _fixed(values: np.ndarray) -> np.ndarray:
 
 
 def _file_names(table: pd.DataFrame) -> list[str]:
-    """Return a name for each picture: that which the table gives it, as PNG; numbers, where it gives none or two of them the same."""
-    own = [PurePosixPath(str(name)).stem for name in table.get("filename", ())]
-    if not own or len({name.lower() for name in own}) < len(own) or not all(re.fullmatch(r"[\w .-]+", name) for name in own):
+    """Return a name for each picture, PNG: of its file, else of its stimulus; numbers, where two are the same or one is no name."""
+    own = [PurePosixPath(str(name)).stem if "filename" in table else str(name) for name in table.get("filename", table.stimulus_id)]
+    if len({name.lower() for name in own}) < len(own) or not all(re.fullmatch(r"[\w .-]+", name) for name in own):
         own = [f"{number:06d}" for number in range(len(table))]
     return [f"{name}.png" for name in own]
 

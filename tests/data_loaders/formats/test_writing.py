@@ -85,6 +85,8 @@ def test_every_coordinate_keeps_its_axis_where_axes_are_equally_long(make_record
 
 def test_pictures_keep_the_names_that_a_table_gives_them(make_recording: Make, tmp_path: Path) -> None:
     recording = make_recording()
+    write_recording(recording, tmp_path / "r.nc")
+    assert open_recording(tmp_path / "r.nc").stimuli.table.filename.tolist() == [f"s{i}.png" for i in range(6)]  # by their ids
     for number, (names, kept) in enumerate(
         [
             ([f"face {i}.v2.jpg" for i in range(6)], [f"face {i}.v2.png" for i in range(6)]),
