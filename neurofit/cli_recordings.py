@@ -128,25 +128,24 @@ def check(
     from neurofit.stimuli import NoImages
 
     set_offline(offline)
-    recording = None
+    known: list[str] = []
     with all_faults() as faults, progress() as report:
         try:
             recording = load(path, report, pictures=images, time_bin=time_bin, checked=False)
+            held = recording.stimuli.images
+            if isinstance(held, NoImages) and held.why and held.why not in faults:
+                _say(f"Note: no pictures, for ceilings only. {held.why}")
+            known = [*find_faults(recording), *picture_faults(recording.stimuli)]
         except MachineError:
             raise
         except NeurofitError as error:
             if not Path(path).exists():
                 raise
-            faults += error.faults
-    if recording is not None:
-        held = recording.stimuli.images
-        if isinstance(held, NoImages) and held.why and held.why not in faults:
-            _say(f"Note: no pictures, for ceilings only. {held.why}")
-        known = [*find_faults(recording), *picture_faults(recording.stimuli)]
-        faults = [*(each for each in faults if not any(each in other for other in known)), *known]
+            known = list(error.faults)
+    faults = [*(each for each in faults if not any(each in other for other in known)), *known]
     for each in faults:
         _say("- " + each.replace("\n", "\n  "))
-    if faults or recording is None:
+    if faults:
         raise NeurofitError(f"{path} has {len(faults)} fault{'s' * (len(faults) > 1)}.")
     for doubt in doubts(recording):  # of one with faults they would say the same again
         _say(f"Note: {doubt}")

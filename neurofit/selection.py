@@ -76,8 +76,9 @@ def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
         wanted, own = values.split(","), table[column].astype(str)
     else:
         wanted, own = _ids_in(Path(asked)), ids
-    for value in wanted:
-        check_option(f"{'stimulus' if own is ids else own.name} of {recording.name}", value, own.unique())
+    existing = own.unique().tolist()
+    for value in sorted(set(wanted) - set(existing))[:1]:
+        check_option(f"{'stimulus' if own is ids else own.name} of {recording.name}", value, existing)
     if not wanted:
         raise NeurofitError(f"No stimulus of {recording.name} is asked for.")
     kept = own.isin(wanted).to_numpy()

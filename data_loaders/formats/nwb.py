@@ -20,7 +20,7 @@ from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.data_loaders.formats.words import as_text
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, some_of
 from neurofit.time_bins import make_time_bins
 
 STIMULUS = (
@@ -167,7 +167,7 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
             rows[str(name)] = trials[name].to_numpy()
     regions = _regions(units, said, file)
     subject = said.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
-    sites = pd.DataFrame({"neuroid_id": _ids(nwb, said), "region": regions})
+    sites = pd.DataFrame({"neuroid_id": _ids(nwb, file, said), "region": regions})
     if subject is not None:
         sites["subject"] = subject
     bins = make_time_bins(*(said.bins or BINS))
@@ -236,11 +236,15 @@ def column_of(table: pd.DataFrame, wanted: tuple[str, ...], said: Said, ours: st
     return next((name for name in ((told, *wanted) if told else wanted) if name in table), None)
 
 
-def _ids(nwb: Any, said: Said) -> list[str]:
+def _ids(nwb: Any, file: Path, said: Said) -> list[str]:
     """Return the units' own ids, the same in every session, where a column `neuroid_id` gives them; else session and number."""
     name = next((theirs for theirs, ours in said.words.items() if ours == "neuroid_id"), "neuroid_id")
     if name in nwb.units.colnames:
-        return [str(value) for value in nwb.units[name][:]]
+        own = [str(value) for value in nwb.units[name][:]]
+        several = sorted({each for each in own if own.count(each) > 1})
+        if several:
+            raise NeurofitError(f"{file}: a {name} is of one unit; several units are called {some_of(several)}.")
+        return own
     return [f"{nwb.identifier}-{number}" for number in nwb.units.id[:]]
 
 

@@ -19,7 +19,7 @@ from neurofit.assemblies import COORDS, DIMS
 from neurofit.data_loaders.formats.limits import refuse_large
 from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.sidecar import Said, said_beside
-from neurofit.data_loaders.formats.tables import TEXTS, read_table
+from neurofit.data_loaders.formats.tables import TEXTS, as_written, read_table
 from neurofit.errors import NeurofitError, fault, some_of
 from neurofit.time_bins import TimeBin, make_time_bins
 
@@ -93,7 +93,10 @@ def counted(
     source
         Of the spikes, for messages.
     """
-    row = pd.Index(trials.presentation).get_indexer(pd.Index(spikes.presentation))
+    shown = [table.presentation for table in (trials, spikes)]
+    if shown[0].dtype.kind == "O" or shown[1].dtype.kind == "O":  # one text makes texts of a column
+        shown = [pd.Series(as_written(column)) for column in shown]
+    row = pd.Index(shown[0]).get_indexer(pd.Index(shown[1]))
     column = pd.Index(sites.neuroid_id).get_indexer(pd.Index(spikes.neuroid_id))
     for name, found, table in (("presentation", row, "presentations"), ("neuroid_id", column, "neuroids")):
         unknown = spikes[name][found < 0]

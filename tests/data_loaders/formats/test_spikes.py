@@ -181,6 +181,7 @@ def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
     [
         (lambda t: t.assign(neuroid_id="x"), r"spikes of a neuroid that is not among the neuroids: x \(200 in all\)\. Add it"),
         (lambda t: t.assign(presentation=99), r"spikes of a presentation that is not among the presentations: 99 \(200 in all\)\. Add it"),
+        (lambda t: t.assign(presentation=[*map(str, t.presentation[:-1]), "?"]), r"not among the presentations: \? \(1 in all\)\. Add"),
         (lambda t: t.drop(columns="time_ms"), "needs a column time_ms or time_s"),
         (lambda t: t.assign(time_ms="soon"), r"time_ms is no number in row 0, 1, 2, .* and 188 more, counted from 0 \(200 in all\)"),
         (lambda t: t.drop(columns="presentation"), "lacks the column presentation"),
@@ -383,6 +384,13 @@ def test_a_unit_that_two_nwb_sessions_call_the_same_is_one_neuroid(tmp_path: Pat
         write_nwb(tmp_path / f"{name}.nwb", spikes, onsets, list(STIMULI), ids=ids)
     with pytest.raises(NeurofitError, match=f"neuroid c has the region {REGIONS[2]} in one and {REGIONS[0]} in another"):
         open_recording(tmp_path)
+
+
+def test_an_id_of_two_nwb_units_of_a_session_is_refused(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), ids=["a", "b", "a"])
+    with pytest.raises(NeurofitError, match=r"one.nwb: a neuroid_id is of one unit; several units are called a"):
+        open_recording(tmp_path / "one.nwb")
 
 
 def test_an_nwb_trial_without_an_onset_was_not_shown(tmp_path: Path) -> None:
