@@ -131,6 +131,8 @@ def score(
     with progress() as report:
         whole = load(recording, report, pictures=images, time_bin=time_bin)
         whole.stimuli.need_images()
+        region, subregion = cli_recordings.area(whole, region, subregion)
+        configs = [replace(config, region=region) for config in configs]
         least = "" if min_reliability is None else f"reliability{min_reliability:g}"
         part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli, "least": least}
         target = writable(Path(folder) if folder else result_folder(model, region, whole.name, selection=part))

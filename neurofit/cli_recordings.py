@@ -57,6 +57,14 @@ def select(
     return part.recording, selection
 
 
+def area(recording: Recording, region: str, subregion: str) -> tuple[str, str]:
+    """Return region and subregion of what an area is called."""
+    from neurofit.parts import area_of
+
+    region, part = area_of(recording, region, subregion)
+    return region, part or ""
+
+
 def describe_path(path: str, *, images: str = "", time_bin: str = "") -> None:
     """Print what a recording file holds, and how reliable each area is."""
     from neurofit.ceiling import reliabilities
@@ -205,6 +213,7 @@ def ceiling(
     set_offline(offline)
     with progress() as report:
         whole = load(recording, report, pictures=images, time_bin=time_bin)
+        region, subregion = area(whole, region, subregion)
         least = "" if min_reliability is None else f"reliability{min_reliability:g}"
         part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli, "least": least}
         target = writable(Path(folder) if folder else result_folder("ceiling", region, whole.name, selection=part))
@@ -229,7 +238,7 @@ def ceiling(
     if as_json:
         print(json.dumps(summary))
     else:
-        say_ceiling(result, selection)
+        say_ceiling(result)
         out.print(f"{'Replaced' if replaced else 'Written'}: {target}/ceiling.nc, ceiling.png, ceiling.json", soft_wrap=True)
 
 

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from neurofit.assemblies import Recording
 from neurofit.ceiling import keep_reliable
 from neurofit.errors import NeurofitWarning
@@ -40,7 +42,7 @@ def select(
     recording
         Any.
     region, subject, subregion
-        Values of these coordinates of the neuroids.
+        Values of these coordinates of the neuroids; a region may be called by the name of one of its parts (aIT).
     window
         (start, end) in ms from stimulus onset: bins inside it are kept as they are.
     bins
@@ -76,6 +78,15 @@ def select(
     return part.recording
 
 
+def area_of(recording: Recording, region: str, subregion: str | None = None) -> tuple[str, str | None]:
+    """Return region and subregion of what an area is called: "IT", or "aIT" for the part of IT."""
+    if subregion or region in recording.regions or "subregion" not in recording.responses.coords:
+        return region, subregion
+    inside = recording.responses.subregion.values.astype(str) == region
+    around = np.unique(recording.responses.region.values[inside])
+    return (str(around[0]), region) if len(around) == 1 else (region, subregion)
+
+
 def choose(
     recording: Recording,
     *,
@@ -88,6 +99,8 @@ def choose(
     min_reliability: float | None,
 ) -> Part:
     """Return what `select` does, with its notes in place of warnings; empty texts are as good as None."""
+    if region is not None:
+        region, subregion = area_of(recording, region, subregion)
     chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
     if stimuli is not None and stimuli != "":
         chosen = keep_stimuli(chosen, stimuli)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neurofit.home import atomic_file
+from neurofit.result import selection_of
 
 CURVE = "#2a5b8c"
 CEILING = "#8a8a8a"
@@ -72,7 +72,8 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
         )
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
-    axes.set_title(f"{result.attrs['mapping_name']}, {result.attrs['time_mode']}, {result.attrs['preset']}", loc="right", fontsize="small")
+    how = f"{result.attrs['mapping_name']}, {result.attrs['time_mode']}, {result.attrs['preset']}"
+    axes.set_title(_below(selection_of(result), how), loc="right", fontsize="small")
     counts.set_ylabel("reliable\nneuroids")
     counts.set_ylim(0, result.sizes["neuroid"] * 1.1)
     counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -87,6 +88,11 @@ def _light_to_dark(n: int) -> list[tuple[float, ...]]:
     from matplotlib import colormaps
 
     return [tuple(colour) for colour in colormaps["viridis_r"](np.linspace(0.12, 1.0, n))]
+
+
+def _below(selection: str, line: str) -> str:
+    """Return what stands at the right of a title: a line, under what was selected, if anything was."""
+    return "\n".join(filter(None, [selection if len(selection) <= 60 else f"{selection[:60]} ...", line]))
 
 
 def _edges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -110,9 +116,8 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
     (_one_ceiling if result.sizes["time_bin"] == 1 else _ceiling_in_time)(axes, result)
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
     axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
-    chosen = ", ".join(f"{name} {value}" for name, value in json.loads(result.attrs.get("selection", "{}")).items() if name != "left_out")
     n = f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves"
-    axes.set_title(f"{chosen}\n{n}" if chosen else n, loc="right", fontsize="small")
+    axes.set_title(_below(selection_of(result), n), loc="right", fontsize="small")
     axes.legend(frameon=True, framealpha=1, edgecolor="none", fontsize="small", loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:

@@ -300,6 +300,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
     return {
         **{name: result.attrs[name] for name in ("model", "region", "recording")},
         "simulated": bool(result.attrs["simulated"]),
+        "selection": json.loads(result.attrs.get("selection", "{}")),
         **{name: result.attrs[name] for name in ("preset", "formula", "time_mode", "mapping", "mapping_name")},
         "layer": layers if len(layers) > 1 else layers[0],
         "layer_choice": json.loads(result.attrs.get("layer_choice", "null")),
@@ -312,6 +313,11 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
         "seed": int(result.attrs["seed"]),
         "versions": json.loads(result.attrs["versions"]),
     }
+
+
+def selection_of(result: xr.Dataset) -> str:
+    """Return in words which part of its recording a score or a ceiling is of; empty of the whole."""
+    return ", ".join(f"{name} {value}" for name, value in json.loads(result.attrs.get("selection", "{}")).items())
 
 
 def count_missing(result: xr.Dataset) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -98,6 +97,7 @@ def _say_what(result: xr.Dataset, what: str) -> None:
     control = "  CONTROL: stimuli shuffled" if attrs["shuffled_stimuli"] else ""
     out.print()
     out.print(f"[bold]{attrs['model']} {what}[/bold] against {attrs['region']}, {attrs['mapping_name']}, {attrs['time_mode']}{control}")
+    _say_selection(result)
 
 
 def say_formula(result: xr.Dataset, written: str, *, interval: bool) -> None:
@@ -150,13 +150,19 @@ def say_accuracy(found: Accuracy, what: str) -> None:
         out.print(table)
 
 
-def say_ceiling(result: xr.Dataset, selection: Mapping[str, Any]) -> None:
+def _say_selection(result: xr.Dataset) -> None:
+    from neurofit.result import selection_of
+
+    if selection := selection_of(result):
+        out.print(selection, markup=False)
+
+
+def say_ceiling(result: xr.Dataset) -> None:
     """Print a ceiling, and of which part of the recording it is, as a table over time and a line of marks."""
     attrs = result.attrs
     simulated = " (SIMULATED)" if attrs["simulated"] else ""
     out.print(f"[bold]{attrs['region']}[/bold] of [bold]{attrs['recording']}[/bold]{simulated}: {result.sizes['neuroid']} neuroids")
-    if selection:
-        out.print(", ".join(f"{name} {value}" for name, value in selection.items()), markup=False)
+    _say_selection(result)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("ms", "reliability", "interval", "neuroids"):
         table.add_column(column, justify="right")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,6 @@ import pytest
 import xarray as xr
 
 from neurofit.assemblies import Recording
-
-Make = Callable[..., Recording]
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def with_silent_sites(evoked: Callable[[], Recording]) -> Recording:
@@ -42,6 +40,21 @@ def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_fil
     code, _, err = neurofit(*CEILING, "--bootstrap-over", "sites")
     assert code == 2
     assert "Unknown --bootstrap-over 'sites'" in err
+
+
+def test_a_part_of_an_area_is_one_for_scores_and_ceilings(neurofit: Any, registered: Any, evoked: Any) -> None:
+    recording = evoked()
+    parts = np.where(recording.responses.region.values == "IT", np.tile(["aIT", "pIT", "aIT"], 4), "")
+    registered(replace(recording, responses=recording.responses.assign_coords(subregion=("neuroid", parts))))
+    whole = ("--recording", "small", "--json")
+    n = int((parts == "aIT").sum())
+    for command in (("ceiling",), ("score", "--model", "timedecay_tiny", "--mapping", "ridge")):
+        code, by_name, _ = neurofit(*command, *whole, "--region", "aIT")
+        assert code == 0
+        _, by_both, _ = neurofit(*command, *whole, "--region", "IT", "--subregion", "aIT")
+        assert json.loads(by_name) == json.loads(by_both)
+        assert (json.loads(by_name)["region"], json.loads(by_name)["selection"]) == ("IT", {"subregion": "aIT"})
+    assert json.loads(neurofit("ceiling", *whole, "--region", "aIT")[1])["n_neuroids"] == [n] * 4
 
 
 def test_ctrl_c_is_said_and_exits_with_130(neurofit: Any, registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,17 @@ def test_all_options_of_a_selection_are_one_call_in_python(recording: Recording)
         select(recording, bins=[])
 
 
+def test_a_part_of_an_area_may_be_asked_for_as_the_area(recording: Recording) -> None:
+    parts = np.array(["", "", "", "pIT", "aIT", "aIT"])
+    divided = replace(recording, responses=recording.responses.assign_coords(subregion=("neuroid", parts)))
+    assert select(divided, region="aIT").responses.neuroid_id.values.tolist() == ["IT-1", "IT-2"]
+    assert select(divided, region="IT", subregion="aIT").responses.neuroid_id.values.tolist() == ["IT-1", "IT-2"]
+    assert select(divided, region="IT").responses.sizes["neuroid"] == 3
+    for whole, wrong in ((divided, "cIT"), (recording, "aIT")):
+        with pytest.raises(NeurofitError, match=f"Unknown region of small '{wrong}'"):
+            select(whole, region=wrong)
+
+
 def test_bins_in_another_order_do_not_overlap(recording: Recording) -> None:
     assert not overlapping(recording.time_bins[::-1])
     assert overlapping([(20, 40), (0, 10), (30, 50)])
