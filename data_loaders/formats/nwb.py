@@ -17,10 +17,10 @@ import xarray as xr
 from neurofit.data_loaders.formats.limits import HDF5, bytes_of, refuse_large, short
 from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.probe import check_hdf5
-from neurofit.data_loaders.formats.sidecar import Said, said_beside
+from neurofit.data_loaders.formats.sidecar import Said, said_beside, sidecar_of
 from neurofit.data_loaders.formats.spikes import BINS, counted
 from neurofit.data_loaders.formats.words import as_text
-from neurofit.errors import NeurofitError, some_of
+from neurofit.errors import NeurofitError, fault, some_of
 from neurofit.time_bins import make_time_bins
 
 STIMULUS = (
@@ -71,7 +71,7 @@ def read_nwb(path: Path) -> xr.DataArray:
     sessions = []
     for file in files:
         with opened(file) as nwb:
-            sessions.append(_session(nwb, file, said))
+            sessions.append(_session(nwb, file, said, beside=sidecar_of(path)))
     return sessions[0] if len(sessions) == 1 else _joined(sessions, [file.stem for file in files])
 
 
@@ -159,13 +159,13 @@ def _check_declared(file: Path) -> None:
     refuse_large(file, n_values=0, n_bytes=sum(sizes.values()), stored=file.stat().st_size)
 
 
-def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
+def _session(nwb: Any, file: Path, said: Said, *, beside: Path) -> xr.DataArray:
     (trials, stimulus, onset), units = trials_of(nwb, file, said), nwb.units
     rows = pd.DataFrame({"presentation": np.arange(len(trials)), "stimulus_id": texts(trials[stimulus])})
     for name in trials:
         if trials[name].dtype.kind in "iufb" and name not in (stimulus, onset, "start_time", "stop_time", *rows):
             rows[str(name)] = trials[name].to_numpy()
-    regions = _regions(units, said, file)
+    regions = _regions(units, said, file, beside=beside)
     subject = said.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
     sites = pd.DataFrame({"neuroid_id": _ids(nwb, file, said), "region": regions})
     if subject is not None:
@@ -178,7 +178,8 @@ def _session(nwb: Any, file: Path, said: Said) -> xr.DataArray:
     for number in range(len(sites)):
         times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
         if not np.isfinite(times).all():
-            raise NeurofitError(f"{file}: {int((~np.isfinite(times)).sum())} spike times of unit {units.id[number]} are no numbers.")
+            fault(f"{file}: {int((~np.isfinite(times)).sum())} spike times of unit {units.id[number]} are no numbers.")
+            times = times[np.isfinite(times)]
         first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
         counts = last - first
         n_spikes += int(counts.sum())
@@ -206,7 +207,8 @@ def _observed(units: Any, number: int, file: Path, windows: np.ndarray) -> np.nd
     if not intervals.size:
         return np.ones(windows.shape[:-1], dtype=bool)
     if intervals.ndim != 2 or intervals.shape[1] != 2 or (np.diff(intervals) < 0).any():
-        raise NeurofitError(f"{file}: obs_intervals are rows of start and end; those of unit {units.id[number]} are not.")
+        fault(f"{file}: obs_intervals are rows of start and end; those of unit {units.id[number]} are not.")
+        return np.ones(windows.shape[:-1], dtype=bool)
     intervals = intervals[np.argsort(intervals[:, 0])]
     ends = np.maximum.accumulate(intervals[:, 1])
     apart = np.flatnonzero(intervals[1:, 0] > ends[:-1] + ROUNDING)  # what touches is one
@@ -248,7 +250,7 @@ def _ids(nwb: Any, file: Path, said: Said) -> list[str]:
     return [f"{nwb.identifier}-{number}" for number in nwb.units.id[:]]
 
 
-def _regions(units: Any, said: Said, file: Path) -> list[str]:
+def _regions(units: Any, said: Said, file: Path, *, beside: Path) -> list[str]:
     for name in REGION:
         if name in units.colnames:
             return [str(value) for value in units[name][:]]
@@ -263,10 +265,8 @@ def _regions(units: Any, said: Said, file: Path) -> list[str]:
         else:
             return regions
     if said.region is None:
-        raise NeurofitError(
-            f'{file} does not say where its units are: no region or electrodes. Write {{"region": "IT"}} into NAME.json beside it.'
-        )
-    return [said.region] * len(units.id)
+        fault(f'{file} does not say where its units are: no region or electrodes. Write {{"region": "IT"}} into {beside}.')
+    return [said.region or ""] * len(units.id)
 
 
 def _joined(sessions: list[xr.DataArray], names: list[str]) -> xr.DataArray:

@@ -13,8 +13,8 @@ import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.sidecar import Said, said_beside
-from neurofit.errors import NeurofitError
+from neurofit.data_loaders.formats.sidecar import Said, said_beside, sidecar_of
+from neurofit.errors import NeurofitError, fault
 
 WIDTH_MS = 10
 
@@ -46,9 +46,16 @@ def read_raster(path: Path, *, region: str | None = None, label: str | None = No
     said = said_beside(path)
     region = region or said.region
     if region is None:
-        raise NeurofitError(f'Raster files do not say which area was recorded. Write {{"region": "IT"}} into {path / "recording.json"}.')
-    sites = [_site(file, label, onset) for file in sorted(path.glob("*raster_data.mat"))]
-    return _joined(sites, region, said)
+        fault(f'Raster files do not say which area was recorded. Write {{"region": "IT"}} into {sidecar_of(path)}.')
+    sites = []
+    for file in sorted(path.glob("*raster_data.mat")):
+        try:
+            sites.append(_site(file, label, onset))
+        except NeurofitError as error:
+            fault(str(error))
+    if not sites:
+        raise NeurofitError(f"{path} has no raster file that can be read.")
+    return _joined(sites, region or "", said)
 
 
 def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:

@@ -83,12 +83,11 @@ def said_beside(path: Path, *, time_bin: TimeBin | None = None) -> Said:
         given: Any = json.loads(beside.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("it is not an object")
-        unknown = [name for name in given if name not in Said.__dataclass_fields__]
-        if unknown:
-            raise ValueError(f"it has {unknown[0]!r}")
-        wrong = [f"{name} is {_KINDS[name][0]}, not {value!r:.60}" for name, value in given.items() if not _KINDS[name][1](value)]
+        known = {name: value for name, value in given.items() if name in Said.__dataclass_fields__}
+        wrong = [f"it has {name!r}" for name in given if name not in known]
+        wrong += [f"{name} is {_KINDS[name][0]}, not {value!r:.60}" for name, value in known.items() if not _KINDS[name][1](value)]
         if wrong:
-            raise ValueError(wrong[0])
+            raise ValueError("; ".join(wrong))
         fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         fields |= {name: float(fields[name]) for name in ("missing", "visual_degrees", "duration_ms") if name in fields}
         return Said(**fields | told)

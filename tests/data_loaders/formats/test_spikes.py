@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import scipy.io
 
 from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import load_recording, open_recording
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, all_faults
 from neurofit.selection import are_counts
 from neurofit.stimuli import NoImages
 
@@ -243,6 +244,30 @@ def test_a_raster_that_holds_no_spikes_is_averaged_and_a_missing_value_is_missin
     write_raster(tmp_path / "s2_raster_data.mat", smooth, ["a", "a", "b"])
     with pytest.raises(NeurofitError, match=r"have to hold the same; s1_raster_data holds spikes, s2_raster_data fractions\."):
         open_recording(tmp_path)
+
+
+def test_all_that_is_wrong_with_raster_files_is_collected(tmp_path: Path) -> None:
+    write_raster(tmp_path / "s1_raster_data.mat", np.zeros((2, 50), np.uint8), ["a", "b"], onset=None)
+    write_raster(tmp_path / "s2_raster_data.mat", np.ones((2, 50), np.uint8), ["a", "b"])
+    write_raster(tmp_path / "s3_raster_data.mat", np.zeros((2, 50), np.uint8), ["a"])
+    with all_faults() as faults:
+        recording = open_recording(tmp_path)
+    assert recording.responses.neuroid_id.values.tolist() == ["s2"]
+    where = ["which area was recorded", "s1_raster.* when the stimulus came on", "s3_raster.* 1 labels"]
+    for fault, said in zip(faults, where, strict=True):
+        assert re.search(said, fault)
+
+
+def test_all_that_is_wrong_with_nwb_units_is_collected(tmp_path: Path) -> None:
+    spikes, onsets = session(0)
+    observed = [[[0.0, 9.0]], [[4.0, 1.0]], [[0.0, 9.0]]]
+    write_nwb(tmp_path / "one.nwb", [np.append(spikes[0], np.nan), *spikes[1:]], onsets, list(STIMULI), regions="beside", observed=observed)
+    with all_faults() as faults:
+        recording = open_recording(tmp_path / "one.nwb")
+    np.testing.assert_array_equal(recording.responses.values, counted_by_hand(spikes, onsets))
+    where = ["does not say where its units are", "1 spike times of unit 0 are no numbers", "obs_intervals .* unit 1 are not"]
+    for fault, said in zip(faults, where, strict=True):
+        assert re.search(said, fault)
 
 
 def test_a_raster_that_does_not_say_its_onset_is_refused(tmp_path: Path) -> None:
