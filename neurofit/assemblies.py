@@ -204,8 +204,12 @@ def _neuroid_faults(responses: xr.DataArray) -> list[str]:
 
 def _presentation_faults(responses: xr.DataArray, stimulus_ids: Sequence[object] | np.ndarray) -> list[str]:
     faults = []
-    times = Counter(responses.stimulus_id.values.tolist())
-    known = set(np.asarray(stimulus_ids).tolist())
+    shown, known_ids = responses.stimulus_id.values, np.asarray(stimulus_ids)
+    nameless = np.flatnonzero(_is_no_name(shown))
+    if len(nameless):
+        faults.append(f"presentation {some_of(nameless.tolist())} has no stimulus_id ({len(nameless):,} in all). Name it or drop it.")
+    times = Counter(shown[~_is_no_name(shown)].tolist())
+    known = set(known_ids[~_is_no_name(known_ids)].tolist())
     unknown = sorted(set(times) - known, key=str)
     if unknown:
         at = responses.stimulus_id.values.tolist().index(unknown[0])
@@ -223,6 +227,10 @@ def _presentation_faults(responses: xr.DataArray, stimulus_ids: Sequence[object]
             "noise correction needs two halves, so at least 2 repetitions of every stimulus."
         )
     return faults
+
+
+def _is_no_name(ids: np.ndarray) -> np.ndarray:
+    return np.asarray(np.isnan(ids) if ids.dtype.kind == "f" else ids == "")
 
 
 def _value_faults(recording: Recording) -> list[str]:

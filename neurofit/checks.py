@@ -45,10 +45,14 @@ def _of_trials(recording: Recording) -> list[str]:
 
 
 def _of_areas(regions: np.ndarray) -> list[str]:
-    names = [str(name) for name in np.unique(regions)]
-    alike = [f"{one!r} and {other!r}" for one, other in pairwise(sorted(names, key=str.lower)) if one.lower() == other.lower()]
+    names = sorted((str(name) for name in np.unique(regions)), key=_plain)
+    alike = [f"{one!r} and {other!r}" for one, other in pairwise(names) if _plain(one) == _plain(other)]
     said = [f"Neuroids without an area: {int((regions == '').sum())}."] if "" in names else []
-    return said + ([f"Areas differ in capitals only: {', '.join(alike)}."] if alike else [])
+    return said + ([f"Areas differ in capitals or spaces only: {', '.join(alike)}."] if alike else [])
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
 
 
 def _of_bins(recording: Recording) -> list[str]:
@@ -60,9 +64,11 @@ def _of_values(recording: Recording) -> list[str]:
     ids = recording.responses.neuroid_id.values
     lowest, highest = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
     silent, answering, negative, broken = [], [], 0, 0
+    empty = np.ones(recording.responses.sizes["presentation"], dtype=bool)
     for position, (start, end) in enumerate(recording.time_bins):
         block = recording.block(position)
         there = ~np.isnan(block)
+        empty &= ~there.any(axis=1)
         if not there.any():
             silent.append(f"{start}-{end}")
         if there.any() and np.nanmax(np.abs(block)) > 0:
@@ -74,6 +80,8 @@ def _of_values(recording: Recording) -> list[str]:
             negative += int((finite < 0).sum())
             broken += int((finite % 1 != 0).sum())
     said = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
+    if empty.any():
+        said.append(f"Presentations without a response of any neuroid: {some_of(np.flatnonzero(empty).tolist())}.")
     units = recording.responses.attrs.get("units")
     if negative:
         said.append(f"Negative responses: {negative:,}; they are said to be counts ({units}).")

@@ -13,7 +13,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neurofit.assemblies import Recording, validate_recording
+from neurofit.assemblies import Recording, find_faults, validate_recording
 from neurofit.errors import NeurofitError
 
 Make = Callable[..., Recording]
@@ -137,6 +137,17 @@ def test_two_faults_are_two_lines(make_recording: Make) -> None:
     said = str(caught.value).splitlines()
     assert said[0] == "Recording small has 2 faults:"
     assert len(said) == 3
+
+
+@pytest.mark.parametrize("nothing", ["", np.nan])
+def test_what_was_shown_has_a_name(make_recording: Make, nothing: Any) -> None:
+    recording = make_recording()
+    ids = recording.responses.stimulus_id.values.copy() if nothing == "" else np.arange(24.0) % 6
+    ids[[3, 9]] = nothing
+    table = recording.stimuli.table.assign(stimulus_id=np.unique(ids)[:6])
+    responses = with_coord(recording.responses, "stimulus_id", ids)
+    named = replace(recording, responses=responses, stimuli=replace(recording.stimuli, table=table))
+    assert any("presentation 3, 9 has no stimulus_id (2 in all). Name it or drop it." in fault for fault in find_faults(named))
 
 
 def test_many_faults_of_one_kind_do_not_fill_the_screen(make_recording: Make) -> None:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from neurofit.data_loaders.formats.sidecar import Said, sidecar_of
 from neurofit.data_loaders.formats.words import AXES, DIM_OF, RESPONSES, TOLD, in_our_words
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, some_of
 
 
 def responses_from(
@@ -57,7 +57,7 @@ def responses_from(
     for dim in ("time_bin", "neuroid"):
         if dim not in dims:
             array = array.expand_dims(dim)
-    return _one_row_a_trial(array, coords)
+    return _one_row_a_trial(array, coords, source)
 
 
 def _responses_name(arrays: Mapping[str, np.ndarray], source: Path) -> str:
@@ -208,7 +208,7 @@ def _ends(starts: np.ndarray, width: float | None) -> np.ndarray | None:
     return np.asarray(starts + width).astype(np.int64)
 
 
-def _one_row_a_trial(array: xr.DataArray, coords: Mapping[str, tuple[str, np.ndarray]]) -> xr.DataArray:
+def _one_row_a_trial(array: xr.DataArray, coords: Mapping[str, tuple[str, np.ndarray]], source: Path) -> xr.DataArray:
     """Return (presentation neuroid time_bin) of an array that may have stimulus and repetition; trials nobody had are left out."""
     if "presentation" in array.dims:
         array = array.transpose("presentation", "neuroid", "time_bin").assign_coords(coords)
@@ -217,11 +217,12 @@ def _one_row_a_trial(array: xr.DataArray, coords: Mapping[str, tuple[str, np.nda
         return array
     ids, times = np.unique(coords["stimulus_id"][1], return_counts=True)
     if "repetition" in array.dims and (times > 1).any():
-        raise NeurofitError(f"stimulus_id is unique along the axis stimulus; {ids[times.argmax()]} occurs {times.max()} times.")
+        several = some_of(ids[times > 1].tolist())
+        raise NeurofitError(f"{source}: stimulus_id is unique along the axis stimulus; several times there: {several}.")
     if (times > 1).any():
         array = array.rename(stimulus="presentation")  # a stimulus has several rows: a row is a trial
         along = {name: ("presentation" if dim == "stimulus" else dim, values) for name, (dim, values) in coords.items()}
-        return _one_row_a_trial(array, along)
+        return _one_row_a_trial(array, along, source)
     if "repetition" not in array.dims:
         array = array.expand_dims("repetition")
     array = array.transpose("stimulus", "repetition", "neuroid", "time_bin")

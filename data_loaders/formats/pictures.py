@@ -154,7 +154,8 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     own = table.set_index(np.array(as_written(table.stimulus_id), dtype=object))  # ids that are numbers stay numbers
     lacking = own.index[~own.index.isin(told.index)]
     if len(lacking):
-        fault(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown: {some_of(lacking.tolist())}.")
+        named = some_of([each or "''" for each in lacking])
+        fault(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown: {named}.")
         return table
     table = own
     shown = told.index[told.index.isin(table.index)]  # in the order of the table, which then is that of the set

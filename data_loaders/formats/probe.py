@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from typing import Any
 CPU_SECONDS = 20.0
 BYTES = 2**32
 """What the look may take; the largest files of experiments take a second and some 100 MB."""
+
+
+class _DamagedError(Exception):
+    """What was met in a file that cannot be looked through."""
 
 
 def check_hdf5(path: Path) -> None:
@@ -39,7 +44,11 @@ def _check(path: Path, seen: set[Path]) -> None:
         return
     seen.add(whole)
     state = whole.stat()
-    for way, name in _look(str(whole), state.st_size, state.st_mtime_ns, CPU_SECONDS):
+    try:
+        led_to = _look(str(whole), state.st_size, state.st_mtime_ns, CPU_SECONDS)
+    except _DamagedError as error:
+        raise NeurofitError(f"Cannot read {path}, it is damaged: {error}.") from error
+    for way, name in led_to:
         if way == "raw":  # HDF5 looks for it from wherever we are
             raise NeurofitError(f"{path} leads to another file, {name[:160]!r}, for raw numbers: that is not followed.")
         for place in _places(whole.parent, name):
@@ -63,17 +72,16 @@ def _is_there(place: Path) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _look(path: str, n_bytes: int, modified: int, seconds: float) -> tuple[tuple[str, str], ...]:
-    from neurofit.errors import NeurofitError
-
     try:
         done = subprocess.run(
             [sys.executable, "-I", __file__, path, str(seconds)], capture_output=True, text=True, timeout=30 * seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise NeurofitError(f"{path} is damaged: looking through it does not end.") from None
+        raise _DamagedError("looking through it does not end") from None
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["looking through it does not end, or ends the process."]
-        raise NeurofitError(f"Cannot read {path}, it is damaged: {lines[-1][:160]}")
+        lines = done.stderr.strip().splitlines() or ["looking through it does not end, or ends the process"]
+        within = re.search(r"\(([^():]+).*\)$", lines[-1])  # the library says last, in brackets, what it met
+        raise _DamagedError((within[1] if within else lines[-1])[:160])
     return tuple(dict.fromkeys((way, name) for way, name in map(json.loads, done.stdout.splitlines())))
 
 

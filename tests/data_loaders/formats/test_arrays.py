@@ -263,7 +263,7 @@ def test_a_stimulus_twice_among_those_that_have_repetitions_is_refused(tmp_path:
     ids[4] = ids[0]
     dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
     np.savez(tmp_path / "r.npz", responses=COUNTS, dims=dims, **{**TABLES, "stimulus_id": ids})
-    with pytest.raises(NeurofitError, match="stimulus_id is unique along the axis stimulus; s0 occurs 2 times"):
+    with pytest.raises(NeurofitError, match="stimulus_id is unique along the axis stimulus; several times there: s0"):
         open_recording(tmp_path / "r.npz")
 
 

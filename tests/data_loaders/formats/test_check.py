@@ -373,8 +373,9 @@ def test_what_is_allowed_and_seldom_meant_is_noted(
     responses.values[4, 2, 1], responses.values[5, 0, 3] = -3, 0.5
     responses.values[:, 1] = 2
     responses.values[:, :, 2] = np.nan
+    responses.values[[0, 7]] = np.nan
     responses.repetition.values[:] = np.where(responses.stimulus_id.values == "s2", 0, responses.repetition.values)
-    responses["region"] = ("neuroid", ["V4", "v4", "V4", "IT", "IT", ""])
+    responses["region"] = ("neuroid", ["V4", "v4 ", "V4", "IT", "IT", ""])
     responses["time_bin_start"] = ("time_bin", [70, 80, 90, 110, 120])
     responses["time_bin_end"] = ("time_bin", [80, 90, 100, 120, 130])
     path = tmp_path / "r.nc"
@@ -384,9 +385,10 @@ def test_what_is_allowed_and_seldom_meant_is_noted(
     assert [line.removeprefix("Note: ") for line in out.splitlines()[:-1]] == [
         "Repetitions that occur more than once: 1, the first 0 of stimulus 's2', 4 times.",
         "Neuroids without an area: 1.",
-        "Areas differ in capitals only: 'V4' and 'v4'.",
+        "Areas differ in capitals or spaces only: 'V4' and 'v4 '.",
         "Time bins leave out 100-110 ms.",
         "No neuroid has a response in 90-100 ms.",
+        "Presentations without a response of any neuroid: 0, 7.",
         "Negative responses: 1; they are said to be counts (spikes per bin).",
         "Responses that are no whole numbers: 1; they are said to be counts (spikes per bin).",
         f"Neuroids that never vary: {responses.neuroid_id.values[1]}.",
