@@ -123,7 +123,9 @@ def _notes_of_bins(before: Recording, after: Recording) -> list[str]:
     recorded, made = before.time_bins, after.time_bins
     if set(made) <= set(recorded):
         return []
-    said = f"bins of {made[0][0]}:{made[-1][1]}:{made[0][1] - made[0][0]} ms"
+    width = made[0][1] - made[0][0]
+    adjacent = made == [(start, start + width) for start in range(made[0][0], made[-1][1], width)]
+    said = f"bins of {made[0][0]}:{made[-1][1]}:{width} ms" if adjacent else f"bins of {', '.join(f'{s}-{e}' for s, e in made[:4])} ms"
     kind = "counts" if are_counts(before.responses) else "rates"
     notes = [f"{said}; responses are taken as {kind} ({before.responses.attrs.get('units', 'units unknown')})."]
     shared = shared_bins(recorded, made)

@@ -19,7 +19,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurofit.assemblies import Recording
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, check_option, some_of
 from neurofit.time_bins import TimeBin, make_time_bins
 
 COUNTS = ("spikes per bin", "spikes/bin", "spikes", "spike count", "spike counts", "count", "counts")
@@ -141,6 +141,9 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
     recorded = recording.time_bins
     if not len(time_bins):
         raise NeurofitError(f"No time bin of {recording.name} is asked for.")
+    reversed_bins = [(start, end) for start, end in time_bins if not start < end]
+    if reversed_bins:
+        raise NeurofitError(f"Time bins are (start, end) in ms, the end after the start; got {some_of(reversed_bins)}.")
     if overlapping(recorded):
         lacking = [each for each in time_bins if each not in recorded]
         if lacking:

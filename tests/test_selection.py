@@ -89,6 +89,10 @@ def test_all_options_of_a_selection_are_one_call_in_python(recording: Recording)
     with pytest.warns(NeurofitWarning, match=r"Neuroids with a reliability under 0\.9, which are left out: 5"):
         kept = select(replace(recording, responses=reliable), min_reliability=0.9)
     assert kept.responses.neuroid_id.values.tolist() == ["V4-2"]
+    with pytest.warns(NeurofitWarning, match=r"bins of 0-20, 20-80 ms; responses are taken as rates"):
+        select(recording, bins=[(0, 20), (20, 80)])
+    with pytest.raises(NeurofitError, match=r"the end after the start; got \(5, 3\)\."):
+        select(recording, bins=[(0, 10), (5, 3)])
     with pytest.raises(NeurofitError, match="No stimulus of small is asked for"):
         select(recording, stimuli=[])
     with pytest.raises(NeurofitError, match="No time bin of small is asked for"):
