@@ -9,7 +9,7 @@ import numpy as np
 
 from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError, some_of
-from neurofit.selection import are_counts
+from neurofit.selection import are_counts, overlapping
 from neurofit.stimuli import NoImages, StimulusSet
 
 
@@ -56,6 +56,8 @@ def _plain(name: str) -> str:
 
 
 def _of_bins(recording: Recording) -> list[str]:
+    if overlapping(recording.time_bins):
+        return ["Time bins overlap, and share spikes; --bins takes some of them."]
     gaps = [f"{end}-{start}" for (_, end), (start, _) in pairwise(recording.time_bins) if start > end]
     return [f"Time bins leave out {', '.join(gaps)} ms."] if gaps else []
 

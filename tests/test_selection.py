@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurofit.assemblies import Recording
+from neurofit.checks import doubts
 from neurofit.data_loaders import open_recording, write_recording
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.parts import select
@@ -108,6 +109,12 @@ def test_a_part_of_an_area_may_be_asked_for_as_the_area(recording: Recording) ->
     for whole, wrong in ((divided, "cIT"), (recording, "aIT")):
         with pytest.raises(NeurofitError, match=f"Unknown region of small '{wrong}'"):
             select(whole, region=wrong)
+
+
+def test_check_notes_that_bins_overlap(recording: Recording) -> None:
+    starts = np.arange(0, 80, 10)
+    assert "Time bins overlap, and share spikes; --bins takes some of them." in doubts(in_bins(recording, starts, starts + 20))
+    assert not any("overlap" in doubt for doubt in doubts(recording))
 
 
 def test_bins_in_another_order_do_not_overlap(recording: Recording) -> None:

@@ -176,7 +176,8 @@ def _images(table: pd.DataFrame, pictures: Path) -> ImageSource:
     found = [by_name.get(name) or by_name.get(Path(name).name) or by_stem.get(name) for name in asked]
     lacking = [name for name, there in zip(asked, found, strict=True) if there is None]
     if lacking:
-        fault(said := f"{pictures} lacks {len(lacking)} of {len(asked)} pictures: {some_of(lacking)}.")
+        named = some_of([each or "''" for each in lacking])
+        fault(said := f"{pictures} lacks {len(lacking)} of {len(asked)} pictures: {named}.")
         return NoImages(len(table), pictures, said)
     chosen = [name for name in found if name is not None]
     return ImageFiles([pictures / name for name in chosen]) if pictures.is_dir() else ImageZip(pictures, chosen)

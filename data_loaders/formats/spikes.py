@@ -7,6 +7,7 @@ sites without a spike. Where both have a column session, a site is NaN in the pr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ from neurofit.data_loaders.formats.limits import refuse_large
 from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.tables import TEXTS, as_written, read_table
-from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
 from neurofit.time_bins import TimeBin, make_time_bins
 
 BINS = (0, 300, 10)
 """Start, end and width in ms where nobody says: NAME.json beside the file, {"bins": [0, 300, 10]}."""
+
+FEW_INSIDE = 0.1
+"""A smaller share of the spikes in the bins is said to be small."""
 
 ENDINGS = (".csv", ".parquet")
 
@@ -113,6 +117,9 @@ def counted(
             f"{source}: none of {len(times_ms):,} spikes lies in the bins of {start} to {bins[-1][1]} ms; they are from "
             f"{np.nanmin(times_ms):,.0f} to {np.nanmax(times_ms):,.0f} ms. Times are from stimulus onset; the sidecar says other bins."
         )
+    elif within.sum() < FEW_INSIDE * len(times_ms):
+        said = f"{len(times_ms) - within.sum():,} of {len(times_ms):,} spikes lie outside of the bins of {start} to {bins[-1][1]} ms"
+        warnings.warn(f"{source}: {said}; times may be in another unit, or not from stimulus onset.", NeurofitWarning, stacklevel=2)
     inside = within & (row >= 0) & (column >= 0)
     shape = (len(trials), len(sites), len(bins))
     flat = np.ravel_multi_index((row[inside], column[inside], which[inside].astype(np.int64)), shape)

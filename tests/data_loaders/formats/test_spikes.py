@@ -16,7 +16,7 @@ import scipy.io
 
 from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import load_recording, open_recording
-from neurofit.errors import NeurofitError, all_faults
+from neurofit.errors import NeurofitError, NeurofitWarning, all_faults
 from neurofit.selection import are_counts
 from neurofit.stimuli import NoImages
 
@@ -168,6 +168,13 @@ def test_a_neuroid_is_missing_where_its_session_differs(tmp_path: Path) -> None:
         NeurofitError, match=r"neuroid c has spikes in session 01, in which neuroids.csv does not have it \(6 such trials\)"
     ):
         open_recording(tmp_path)
+
+
+def test_spikes_of_which_few_are_in_the_bins_are_read_with_a_warning(tmp_path: Path) -> None:
+    spikes = random_spikes()
+    write_tables(tmp_path, spikes.assign(time_ms=np.where(np.arange(len(spikes)) < 19, 5.0, 1e4)))
+    with pytest.warns(NeurofitWarning, match="181 of 200 spikes lie outside of the bins of 0 to 300 ms; times may be in another unit"):
+        assert open_recording(tmp_path).responses.values.sum() == 19
 
 
 def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
