@@ -38,7 +38,7 @@ def zhang2011(progress: Progress | None = None) -> Recording:
     return Recording(
         name="zhang2011",
         responses=responses,
-        stimuli=find_stimuli(Path("zhang2011"), responses),
+        stimuli=find_stimuli(folder, responses),
         sha256=hashlib.sha256(" ".join(SHA256.values()).encode()).hexdigest(),
         citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), Object decoding with attention in inferior temporal cortex",
     )

@@ -133,7 +133,7 @@ def score(
         whole.stimuli.need_images()
         region, subregion = cli_recordings.area(whole, region, subregion)
         configs = [replace(config, region=region) for config in configs]
-        least = "" if min_reliability is None else f"reliability{min_reliability:g}"
+        least = "" if min_reliability is None else f"reliability{min_reliability}"
         part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli, "least": least}
         target = writable(Path(folder) if folder else result_folder(model, region, whole.name, selection=part))
         responses, selection = cli_recordings.select(

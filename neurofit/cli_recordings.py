@@ -214,7 +214,7 @@ def ceiling(
     with progress() as report:
         whole = load(recording, report, pictures=images, time_bin=time_bin)
         region, subregion = area(whole, region, subregion)
-        least = "" if min_reliability is None else f"reliability{min_reliability:g}"
+        least = "" if min_reliability is None else f"reliability{min_reliability}"
         part = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli, "least": least}
         target = writable(Path(folder) if folder else result_folder("ceiling", region, whole.name, selection=part))
         chosen, selection = select(

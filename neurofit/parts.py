@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +31,10 @@ def select(
     *,
     region: str | None = None,
     window: TimeBin | None = None,
-    bins: str | Sequence[TimeBin] | None = None,
+    bins: str | Iterable[Any] | None = None,
     subject: str | None = None,
     subregion: str | None = None,
-    stimuli: str | Sequence[str] | None = None,
+    stimuli: str | Path | Iterable[str] | None = None,
     min_reliability: float | None = None,
 ) -> Recording:
     """Return a part of a recording; no response is read before it is used, but for `min_reliability`.
@@ -92,21 +94,21 @@ def choose(
     *,
     region: str | None,
     window: TimeBin | None,
-    bins: str | Sequence[TimeBin] | None,
+    bins: str | Iterable[Any] | None,
     subject: str | None,
     subregion: str | None,
-    stimuli: str | Sequence[str] | None,
+    stimuli: str | Path | Iterable[str] | None,
     min_reliability: float | None,
 ) -> Part:
     """Return what `select` does, with its notes in place of warnings; empty texts are as good as None."""
-    if region is not None:
+    if region:
         region, subregion = area_of(recording, region, subregion)
-    chosen = where(recording.select(region=region, window=window), subject=subject or None, subregion=subregion or None)
-    if stimuli is not None and stimuli != "":
-        chosen = keep_stimuli(chosen, stimuli)
+    chosen = where(recording.select(region=region or None, window=window), subject=subject or None, subregion=subregion or None)
+    if stimuli is not None and not _is_empty_text(stimuli):
+        chosen = keep_stimuli(chosen, str(stimuli) if isinstance(stimuli, str | Path) else list(stimuli))
     notes = []
-    if bins is not None and bins != "":
-        before, chosen = chosen, rebin(chosen, parse_bins(bins) if isinstance(bins, str) else bins)
+    if bins is not None and not _is_empty_text(bins):
+        before, chosen = chosen, rebin(chosen, parse_bins(bins) if isinstance(bins, str) else list(bins))
         notes = _notes_of_bins(before, chosen)
     if overlapping(chosen.time_bins):
         (first, end), (second, _) = sorted(chosen.time_bins)[:2]
@@ -116,6 +118,10 @@ def choose(
         chosen, left_out = keep_reliable(chosen, min_reliability)
         notes += [f"Neuroids with a reliability under {min_reliability:g}, which are left out: {left_out}."] if left_out else []
     return Part(recording=chosen, left_out=left_out, notes=notes)
+
+
+def _is_empty_text(given: object) -> bool:
+    return isinstance(given, str) and not given
 
 
 def _notes_of_bins(before: Recording, after: Recording) -> list[str]:

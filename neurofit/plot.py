@@ -71,9 +71,9 @@ def plot_curve(result: xr.Dataset, path: Path) -> None:
             *axes.get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right upper", title=result.attrs["model"]
         )
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
-    axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
+    axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold", parse_math=False)
     how = f"{result.attrs['mapping_name']}, {result.attrs['time_mode']}, {result.attrs['preset']}"
-    axes.set_title(_below(selection_of(result), how), loc="right", fontsize="small")
+    axes.set_title(_below(selection_of(result), how), loc="right", fontsize="small", parse_math=False)
     counts.set_ylabel("reliable\nneuroids")
     counts.set_ylim(0, result.sizes["neuroid"] * 1.1)
     counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -115,9 +115,9 @@ def plot_ceiling(result: xr.Dataset, path: Path) -> None:
     axes = figure.subplots()
     (_one_ceiling if result.sizes["time_bin"] == 1 else _ceiling_in_time)(axes, result)
     simulated = "  (SIMULATED)" if result.attrs["simulated"] else ""
-    axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold")
+    axes.set_title(f"{result.attrs['region']} of {result.attrs['recording']}{simulated}", loc="left", fontweight="bold", parse_math=False)
     n = f"{result.sizes['neuroid']} neuroids, {result.attrs['n_halves']} halves"
-    axes.set_title(_below(selection_of(result), n), loc="right", fontsize="small")
+    axes.set_title(_below(selection_of(result), n), loc="right", fontsize="small", parse_math=False)
     axes.legend(frameon=True, framealpha=1, edgecolor="none", fontsize="small", loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as temporary:

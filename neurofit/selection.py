@@ -94,7 +94,10 @@ def _ids_in(path: Path) -> list[str]:
     """Return the ids in a text file, a line each; a first line may be their name."""
     if not path.is_file():
         raise NeurofitError(f"Stimuli are COLUMN=VALUE,VALUE or a file with a stimulus_id per line; got {str(path)!r}.")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise NeurofitError(f"Cannot read {path} as a text file of ids: {error}.") from error
     return lines[1:] if lines[:1] in (["stimulus_id"], ["image_id"]) else lines
 
 
@@ -123,7 +126,7 @@ def parse_bins(text: str) -> list[TimeBin]:
     return make_time_bins(start, end, width)
 
 
-def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
+def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
     """Return the responses in other time bins.
 
     Parameters
@@ -141,9 +144,10 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
     recorded = recording.time_bins
     if not len(time_bins):
         raise NeurofitError(f"No time bin of {recording.name} is asked for.")
-    reversed_bins = [(start, end) for start, end in time_bins if not start < end]
-    if reversed_bins:
-        raise NeurofitError(f"Time bins are (start, end) in ms, the end after the start; got {some_of(reversed_bins)}.")
+    wrong = [each for each in time_bins if not _is_a_bin(each)]
+    if wrong:
+        raise NeurofitError(f"Time bins are (start, end) in whole ms, the end after the start; got {some_of(wrong)}.")
+    time_bins = [(int(start), int(end)) for start, end in time_bins]
     if overlapping(recorded):
         lacking = [each for each in time_bins if each not in recorded]
         if lacking:
@@ -163,10 +167,15 @@ def rebin(recording: Recording, time_bins: Sequence[TimeBin]) -> Recording:
     return made
 
 
+def _is_a_bin(given: Any) -> bool:
+    edges = given if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) else ()
+    return len(edges) == 2 and all(isinstance(edge, int | np.integer) for edge in edges) and bool(edges[0] < edges[1])
+
+
 def are_counts(responses: xr.DataArray) -> bool:
     """Return whether responses are counts, as their units say (`COUNTS`)."""
     units = str(responses.attrs.get("units", "")).strip().lower()
-    per = re.fullmatch(r"spikes ?(?:per|/) ?(\d+) ?ms", units)
+    per = re.fullmatch(r"spikes ?(?:per|/) ?(\d{1,6}) ?ms", units)
     widths = np.unique(responses.time_bin_end.values - responses.time_bin_start.values)
     return units in COUNTS or (per is not None and widths.tolist() == [int(per[1])])
 

@@ -47,11 +47,19 @@ def parse_window(text: str, *, option: str = "--window") -> tuple[int, int] | No
 
 def result_folder(*names: str, selection: Mapping[str, str]) -> Path:
     """Return where a result goes if nobody says: a folder named by what it is of, so that other parts of a recording go elsewhere."""
-    parts = [*names, *(Path(value).stem if name == "stimuli" and "=" not in value else value for name, value in selection.items() if value)]
-    name = re.sub(r"[^\w.=,+-]", "-", "_".join(parts))
-    if len(name.encode()) > LONGEST:  # a file system takes 255 bytes
-        name = f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    parts = [*names, *(_part(name, value) for name, value in selection.items() if value)]
+    whole = "_".join(parts).replace(":", "-")
+    name = re.sub(r"[^\w.=,+-]", "-", whole)
+    if name != whole or len(name.encode()) > LONGEST:  # a file system takes 255 bytes, and not every character
+        name = f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
     return Path("neurofit-results") / name
+
+
+def _part(name: str, value: str) -> str:
+    """Return a part of a folder's name for an option of a selection: of a file of ids, its name and content."""
+    if name == "stimuli" and "=" not in value and Path(value).is_file():
+        return f"{Path(value).stem}-{hashlib.sha256(Path(value).read_bytes()).hexdigest()[:8]}"
+    return value if name in ("stimuli", "bins", "least") else f"{name}={value}"
 
 
 def writable(folder: Path) -> Path:

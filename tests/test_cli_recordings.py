@@ -57,6 +57,24 @@ def test_a_part_of_an_area_is_one_for_scores_and_ceilings(neurofit: Any, registe
     assert json.loads(neurofit("ceiling", *whole, "--region", "aIT")[1])["n_neuroids"] == [n] * 4
 
 
+def test_what_a_part_is_called_is_drawn_as_it_stands_and_has_a_folder_of_its_own(
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path
+) -> None:
+    recording = evoked()
+    kinds = np.where(np.arange(60) % 2, "$x^$ y", "a b")
+    registered(replace(recording, stimuli=replace(recording.stimuli, table=recording.stimuli.table.assign(kind=kinds))))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ids.txt").write_text("\n".join(f"s{i}" for i in range(20 if name == "one" else 30)))
+    for choice in ("kind=$x^$ y", "kind=a b", "one/ids.txt", "two/ids.txt"):
+        code, out, err = neurofit("ceiling", "--recording", "small", "--region", "IT", "--stimuli", choice)
+        assert code == 0, err
+        assert "Written: " in out
+    folders = [each.name for each in (tmp_path / "neurofit-results").iterdir()]
+    assert len(folders) == 4
+    assert all((tmp_path / "neurofit-results" / name / "ceiling.png").is_file() for name in folders)
+
+
 def test_ctrl_c_is_said_and_exits_with_130(neurofit: Any, registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -92,12 +92,27 @@ def test_all_options_of_a_selection_are_one_call_in_python(recording: Recording)
     assert kept.responses.neuroid_id.values.tolist() == ["V4-2"]
     with pytest.warns(NeurofitWarning, match=r"bins of 0-20, 20-80 ms; responses are taken as rates"):
         select(recording, bins=[(0, 20), (20, 80)])
-    with pytest.raises(NeurofitError, match=r"the end after the start; got \(5, 3\)\."):
-        select(recording, bins=[(0, 10), (5, 3)])
+    for wrong in ([(0, 10), (5, 3)], [(0.5, 10.5)], (0, 20), ["ab"], np.array([[0.0, 10.0]])):
+        with pytest.raises(NeurofitError, match=r"Time bins are \(start, end\) in whole ms, the end after the start; got "):
+            select(recording, bins=wrong)
     with pytest.raises(NeurofitError, match="No stimulus of small is asked for"):
         select(recording, stimuli=[])
     with pytest.raises(NeurofitError, match="No time bin of small is asked for"):
         select(recording, bins=[])
+
+
+def test_choices_come_as_arrays_paths_or_generators_too(recording: Recording, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("s0\ns2\n")
+    kept = keep_stimuli(recording, ["s0", "s2"]).responses.values
+    ids = recording.stimuli.table.stimulus_id[::2][:2]
+    for asked in (np.array(["s0", "s2"]), tmp_path / "ids.txt", (each for each in ("s0", "s2")), ids):
+        np.testing.assert_array_equal(select(recording, stimuli=asked).responses.values, kept)
+    for bins in (np.array([[0, 10], [30, 40]]), (each for each in [(0, 10), (30, 40)]), ([0, 10], [30, 40])):
+        assert select(recording, bins=bins).time_bins == [(0, 10), (30, 40)]
+    assert select(recording, region="", stimuli="", bins="").responses.shape == recording.responses.shape
+    (tmp_path / "ids.txt").write_bytes("s0\nh\u00e9\n".encode("latin-1"))
+    with pytest.raises(NeurofitError, match=r"Cannot read .*ids.txt as a text file of ids"):
+        select(recording, stimuli=tmp_path / "ids.txt")
 
 
 def test_a_part_of_an_area_may_be_asked_for_as_the_area(recording: Recording) -> None:
@@ -122,7 +137,10 @@ def test_bins_in_another_order_do_not_overlap(recording: Recording) -> None:
     assert overlapping([(20, 40), (0, 10), (30, 50)])
 
 
-@pytest.mark.parametrize(("units", "counts"), [("spikes per 10 ms", True), ("spikes/10ms", True), ("spikes per 20 ms", False)])
+@pytest.mark.parametrize(
+    ("units", "counts"),
+    [("spikes per 10 ms", True), ("spikes/10ms", True), ("spikes per 20 ms", False), (f"spikes per {'9' * 5000} ms", False)],
+)
 def test_spikes_per_so_many_ms_are_counts_if_bins_are_so_wide(recording: Recording, units: str, counts: bool) -> None:
     whole = replace(recording, responses=recording.responses.assign_attrs(units=units))
     assert are_counts(whole.responses) is counts

@@ -60,13 +60,16 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """Return the responses of a MATLAB file of v5 to v7."""
     held = read_mat(path)
-    structs = {name: value for name, value in held.items() if isinstance(value, dict)}
-    fields = next(iter(structs.values()), {})
+    fields = next((value for value in held.values() if isinstance(value, dict)), {})
     if len(held) == 1 and fields and all(len(values) == 1 for values in fields.values()):  # its fields are what there is
-        held, structs = {name: values[0] for name, values in fields.items()}, {}
-    arrays = {name: _squeezed(np.asarray(value)) for name, value in held.items() if not isinstance(value, dict)}
-    if not arrays and structs:
-        raise NeurofitError(f"{path} holds several structs: {', '.join(structs)}. Save the fields of one as arrays of their own.")
+        held = {name: values[0] for name, values in fields.items()}
+    arrays = {name: _squeezed(np.asarray(value)) for name, value in held.items() if value is not None and not isinstance(value, dict)}
+    structs = {name: value for name, value in held.items() if isinstance(value, dict)}
+    if structs and not any(values.ndim > 1 and values.dtype.kind in "iufb" for values in arrays.values()):
+        raise NeurofitError(
+            f"{path} has structs ({', '.join(structs)}), and no array of responses beside them. Save their fields as arrays of their own, "
+            "or one struct alone."
+        )
     return responses_from(arrays, said_beside(path, time_bin=time_bin), source=path)
 
 

@@ -96,7 +96,7 @@ def _dims_by_length(
     if "presentation" in lengths:
         lengths.pop("stimulus", None)  # a table of the pictures only
     for word, dim in DIM_OF.items():
-        if word in arrays and arrays[word].ndim == 1:
+        if word in arrays and arrays[word].ndim == 1 and not _is_of_all(word, arrays[word]):
             lengths.setdefault(dim, len(arrays[word]))
     if "repetition" in lengths and lengths["repetition"] == lengths.get("stimulus"):  # a row for each trial
         lengths["presentation"] = lengths.pop("repetition")
@@ -125,6 +125,11 @@ def _dims_by_length(
     return dims
 
 
+def _is_of_all(word: str, values: np.ndarray) -> bool:
+    """Return whether an array says one thing of all neuroids, and nothing of their number."""
+    return word in ("region", "subject") and len(values) == 1
+
+
 def _coords(
     arrays: Mapping[str, np.ndarray], tables: Mapping[str, Mapping[str, np.ndarray]], sizes: Mapping[str, int], said: Said, *, source: Path
 ) -> dict[str, tuple[str, np.ndarray]]:
@@ -139,7 +144,7 @@ def _coords(
             if wrong:
                 faults[wrong] = f"{wrong} has {len(columns[wrong])} values, but the responses have {sizes.get(dim, 1)} along {dim}."
     for name, values in arrays.items():
-        if values.ndim != 1 or name == "bin_width_ms" or name in coords:
+        if values.ndim != 1 or name == "bin_width_ms" or name in coords or (_is_of_all(name, values) and sizes.get("neuroid", 1) != 1):
             continue
         known = axes.get(name) or DIM_OF.get(name)
         if known in ("stimulus", "repetition") and "presentation" in sizes:
@@ -150,7 +155,8 @@ def _coords(
         elif known:
             faults[name] = f"{name} has {len(values)} values, but the responses have {sizes.get(known, 1)} along {known}."
     n_neuroids = sizes.get("neuroid", 1)
-    for name, value in (("region", said.region or _scalar_text(arrays.get("region"))), ("subject", said.subject)):
+    for name, told in (("region", said.region), ("subject", said.subject)):
+        value = told or _scalar_text(arrays.get(name))
         if name not in coords and value is not None:
             coords[name] = ("neuroid", np.full(n_neuroids, value))
     if "region" not in coords:

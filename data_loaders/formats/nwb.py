@@ -19,6 +19,7 @@ from neurofit.data_loaders.formats.named import count_up
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Said, said_beside, sidecar_of
 from neurofit.data_loaders.formats.spikes import BINS, counted
+from neurofit.data_loaders.formats.tables import as_written
 from neurofit.data_loaders.formats.words import as_text
 from neurofit.errors import NeurofitError, fault, some_of
 from neurofit.time_bins import make_time_bins
@@ -242,7 +243,9 @@ def _ids(nwb: Any, file: Path, said: Said) -> list[str]:
     """Return the units' own ids, the same in every session, where a column `neuroid_id` gives them; else session and number."""
     name = next((theirs for theirs, ours in said.words.items() if ours == "neuroid_id"), "neuroid_id")
     if name in nwb.units.colnames:
-        own = [str(value) for value in nwb.units[name][:]]
+        own = as_written(pd.Series(np.asarray(nwb.units[name][:])))
+        if "" in own:
+            raise NeurofitError(f"{file}: every unit needs a {name}; unit {own.index('')} has none.")
         several = sorted({each for each in own if own.count(each) > 1})
         if several:
             raise NeurofitError(f"{file}: a {name} is of one unit; several units are called {some_of(several)}.")

@@ -160,7 +160,7 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     table = own
     shown = told.index[told.index.isin(table.index)]  # in the order of the table, which then is that of the set
     merged, more = table.loc[shown].reset_index(drop=True), told.loc[shown].reset_index(drop=True)
-    return merged.assign(**{str(name): more[name] for name in more.columns if name not in merged})
+    return merged.assign(**{str(name): more[name] for name in more.columns if name not in merged or name in FILE_COLUMNS})
 
 
 def _images(table: pd.DataFrame, pictures: Path) -> ImageSource:
@@ -169,17 +169,24 @@ def _images(table: pd.DataFrame, pictures: Path) -> ImageSource:
     except NeurofitError as error:
         fault(str(error))
         return NoImages(len(table), pictures, str(error))
-    by_stem = {Path(name).stem: name for name in names}
-    by_name = {Path(name).name: name for name in names} | {name: name for name in names}
+    called: dict[str, list[str]] = {}
+    set_of_names = set(names)
+    for name in names:
+        for part in {Path(name).name, Path(name).stem}:
+            called.setdefault(part, []).append(name)
     column = next((name for name in FILE_COLUMNS if name in table), None)
     asked = as_written(table[column or "stimulus_id"])
-    found = [by_name.get(name) or by_name.get(Path(name).name) or by_stem.get(name) for name in asked]
-    lacking = [name for name, there in zip(asked, found, strict=True) if there is None]
+    found = [[name] if name in set_of_names else called.get(Path(name).name, called.get(name, [])) for name in asked]
+    several = [f"{name} ({', '.join(there)})" for name, there in zip(asked, found, strict=True) if len(there) > 1]
+    if several:
+        fault(said := f"{pictures} has several files for a picture: {some_of(several)}. Say which, folder and all, in a column filename.")
+        return NoImages(len(table), pictures, said)
+    lacking = [name for name, there in zip(asked, found, strict=True) if not there]
     if lacking:
         named = some_of([each or "''" for each in lacking])
         fault(said := f"{pictures} lacks {len(lacking)} of {len(asked)} pictures: {named}.")
         return NoImages(len(table), pictures, said)
-    chosen = [name for name in found if name is not None]
+    chosen = [there[0] for there in found]
     return ImageFiles([pictures / name for name in chosen]) if pictures.is_dir() else ImageZip(pictures, chosen)
 
 

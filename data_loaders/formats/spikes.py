@@ -55,6 +55,7 @@ def read_spikes(path: Path) -> xr.DataArray:
             "spikes": (spikes, ("neuroid_id", "presentation")),
         }
         _need({path / name: asked for name, asked in needed.items()})
+        trials, spikes = _told(trials, "presentation", path / "presentations.csv"), _told(spikes, "presentation", path / "spikes")
         trials = _once(trials, path / "presentations.csv")
     else:
         spikes = _table(path, said)
@@ -62,11 +63,13 @@ def read_spikes(path: Path) -> xr.DataArray:
             spikes["region"] = said.region
         told_apart = "presentation" if "presentation" in spikes else "repetition"
         _need({path: (spikes, ("neuroid_id", "region", "stimulus_id", told_apart))})
-        keys = [name for name in ("stimulus_id", "repetition", "presentation") if name in spikes]
+        keys = [name for name in ("stimulus_id", "repetition", "presentation", "session") if name in spikes]
+        for name in keys[1:]:
+            spikes = _told(spikes, name, path)
         trials = spikes[keys].drop_duplicates().sort_values(keys, ignore_index=True)
-        spikes = spikes.merge(trials.assign(_row=np.arange(len(trials))), on=keys)
+        spikes = spikes.merge(trials.assign(_row=np.arange(len(trials))), on=keys).set_axis(spikes.index)  # rows as in the file
         spikes["presentation"], trials["presentation"] = spikes._row, np.arange(len(trials))
-        sites = spikes[["neuroid_id", "region"]].drop_duplicates(ignore_index=True)
+        sites = spikes[[name for name in ("neuroid_id", "region", "session") if name in spikes]].drop_duplicates(ignore_index=True)
     sites, recorded = _by_session(trials, sites)
     repeated = sites.neuroid_id[sites.neuroid_id.duplicated()].unique()
     if len(repeated):
@@ -181,7 +184,8 @@ def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
             times = np.round(times, 6)  # 1.001 s are 1001 ms, and not a little less
             broken = np.flatnonzero(~np.isfinite(times))
             if len(broken):
-                fault(f"{path}: {name} is no number in row {some_of(broken.tolist())}, counted from 0 ({len(broken):,} in all).")
+                rows = f"row {some_of(spikes.index[broken].tolist())}, counted from 0 ({len(broken):,} in all)"
+                fault(f"{path}: {name} is no number in {rows}.")
             return np.where(np.isfinite(times), times, np.nan)
     raise NeurofitError(
         f"{path} needs a column time_ms or time_s: when each spike came, from stimulus onset; it has {', '.join(map(str, spikes))}."
@@ -198,6 +202,15 @@ def _need(tables: Mapping[Path, tuple[pd.DataFrame, Iterable[str]]]) -> None:
             said.append(f"{path} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}; it has {have}.")
     if said:
         raise NeurofitError("\n".join(said), faults=said)
+
+
+def _told(table: pd.DataFrame, name: str, path: Path) -> pd.DataFrame:
+    """Return the rows that say something in a column; others are a fault."""
+    silent = (table[name].isna() | (table[name] == "")).to_numpy()
+    if silent.any():
+        rows = f"row {some_of(np.flatnonzero(silent).tolist())}, counted from 0 ({int(silent.sum()):,} in all)"
+        fault(f"{path}: every row needs a {name}; there is none in {rows}.")
+    return table[~silent]
 
 
 def _once(trials: pd.DataFrame, path: Path) -> pd.DataFrame:

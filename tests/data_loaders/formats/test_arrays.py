@@ -165,13 +165,13 @@ def test_fields_of_the_only_struct_of_matlab_are_arrays_and_several_are_refused(
     scipy.io.savemat(tmp_path / "one.mat", {"data": fields})
     assert_is_it(tmp_path / "one.mat")
     scipy.io.savemat(tmp_path / "two.mat", {"first": fields, "second": fields})
-    with pytest.raises(NeurofitError, match=r"two.mat holds several structs: first, second. Save the fields of one"):
+    with pytest.raises(NeurofitError, match=r"two.mat has structs \(first, second\), and no array of responses beside them. Save"):
         open_recording(tmp_path / "two.mat")
     many = np.zeros((1, 3), dtype=[("responses", object), ("stimulus_id", object)])
     for i in range(3):
         many[0, i] = (COUNTS[i], "s")
     scipy.io.savemat(tmp_path / "many.mat", {"trials": many})
-    with pytest.raises(NeurofitError, match=r"many.mat holds several structs: trials"):
+    with pytest.raises(NeurofitError, match=r"many.mat has structs \(trials\), and no array"):
         open_recording(tmp_path / "many.mat")
     with h5py.File(tmp_path / "two.h5", "w") as file:
         for name in ("first", "second"):
@@ -323,6 +323,24 @@ def test_an_axis_that_nothing_names_is_not_guessed(tmp_path: Path, told: dict[st
         open_recording(tmp_path / "r.npz")
     (tmp_path / "r.json").write_text(json.dumps({"dims": ["stimulus", "neuroid", "repetition"], "time_bin": [0, 300]}))
     assert open_recording(tmp_path / "r.npz").responses.shape == (150, 4, 1)
+
+
+@pytest.mark.parametrize("of_all", [{"region": "IT"}, {"region": np.array(["IT"])}, {"region": ["IT"], "subject": ["M"]}])
+@pytest.mark.parametrize("shape", [(24, 10), (24, 10, 3)])
+def test_one_area_of_all_says_nothing_of_how_many_neuroids_there_are(
+    tmp_path: Path, of_all: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    bins = {"time_bin_start": np.arange(shape[2]) * 10} if len(shape) == 3 else {"time_bin_start": [70], "time_bin_end": [170]}
+    values = np.random.default_rng(0).random(shape)
+    np.savez(tmp_path / "r.npz", responses=values, stimulus_id=np.arange(24), **bins, **of_all)
+    with pytest.raises(NeurofitError, match="axis 1 of length 10 may be repetition or neuroid"):
+        open_recording(tmp_path / "r.npz")
+    dims = ["stimulus", "neuroid", "time_bin"][: len(shape)]
+    (tmp_path / "r.json").write_text(json.dumps({"dims": dims}))
+    responses = open_recording(tmp_path / "r.npz").responses
+    assert responses.region.values.tolist() == ["IT"] * 10
+    assert ("subject" in of_all) == ("subject" in responses.coords)
+    np.testing.assert_array_equal(responses.values.reshape(shape), values.astype(np.float32))
 
 
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:

@@ -256,10 +256,11 @@ def test_what_was_never_written_is_missing(tmp_path: Path, ending: str, dtype: s
     np.testing.assert_array_equal(open_recording(tmp_path / f"assy{ending}").responses.values, expected)
 
 
+@pytest.mark.parametrize("more", [{}, {"missing_value": np.int16(-99)}])
 @pytest.mark.parametrize("ending", [".nc", ".cdf"])
-def test_packed_numbers_that_were_never_written_are_missing(tmp_path: Path, ending: str) -> None:
+def test_packed_numbers_that_were_never_written_are_missing(tmp_path: Path, ending: str, more: dict[str, Any]) -> None:
     values = np.random.default_rng(0).integers(-6, 6, (10, 4, 3)).astype("i2")
-    write_raw(tmp_path / f"assy{ending}", values, {"scale_factor": 0.5, "add_offset": 2.0}, fillvalue=np.int16(-32767))
+    write_raw(tmp_path / f"assy{ending}", values, {"scale_factor": 0.5, "add_offset": 2.0, **more}, fillvalue=np.int16(-32767))
     expected = (values * 0.5 + 2).astype(np.float32)
     expected[-1] = np.nan
     np.testing.assert_array_equal(open_recording(tmp_path / f"assy{ending}").responses.values, expected)

@@ -170,6 +170,40 @@ def test_a_neuroid_is_missing_where_its_session_differs(tmp_path: Path) -> None:
         open_recording(tmp_path)
 
 
+def test_a_spike_that_says_no_repetition_makes_no_trial(tmp_path: Path) -> None:
+    rows = "n,IT,a,0,5\nn,IT,a,1,5\nn,IT,a,,5\nn,IT,b,0,5\nn,IT,b,1,late\n"
+    (tmp_path / "spikes.csv").write_text("neuroid_id,region,stimulus_id,repetition,time_ms\n" + rows)
+    with all_faults() as faults:
+        recording = open_recording(tmp_path / "spikes.csv")
+    assert recording.responses.shape[0] == 4
+    assert [fault.partition("spikes.csv: ")[2] for fault in faults] == [
+        "every row needs a repetition; there is none in row 2, counted from 0 (1 in all).",
+        "time_ms is no number in row 4, counted from 0 (1 in all).",  # of the file, whatever was left out before
+    ]
+
+
+def test_spikes_of_two_sessions_of_one_table_are_not_added_up(tmp_path: Path) -> None:
+    rows = "n,IT,a,0,5,one\nn,IT,a,0,5,two\nm,IT,a,0,5,two\n"
+    (tmp_path / "spikes.csv").write_text("neuroid_id,region,stimulus_id,repetition,time_ms,session\n" + rows)
+    responses = open_recording(tmp_path / "spikes.csv").responses
+    assert responses.session.values.tolist() == ["one", "two"]
+    np.testing.assert_array_equal(responses.values[:, :, 0], [[1, np.nan], [1, 1]])  # m was not there in one
+
+
+def test_a_spike_without_a_presentation_belongs_to_none(tmp_path: Path) -> None:
+    write_tables(tmp_path, random_spikes())
+    before = open_recording(tmp_path).responses.values
+    with open(tmp_path / "presentations.csv", "a") as file:
+        file.write(",cat\n")
+    with open(tmp_path / "spikes.csv", "a") as file:
+        file.write(",".join({"neuroid_id": "a", "time_ms": "5"}.get(str(name), "") for name in pd.read_csv(tmp_path / "spikes.csv")) + "\n")
+    with all_faults() as faults:
+        recording = open_recording(tmp_path)
+    np.testing.assert_array_equal(recording.responses.values, before)
+    assert len(faults) == 2
+    assert all("every row needs a presentation; there is none in row" in fault for fault in faults)
+
+
 def test_spikes_of_which_few_are_in_the_bins_are_read_with_a_warning(tmp_path: Path) -> None:
     spikes = random_spikes()
     write_tables(tmp_path, spikes.assign(time_ms=np.where(np.arange(len(spikes)) < 19, 5.0, 1e4)))
@@ -315,11 +349,13 @@ def write_nwb(
     regions: str = "electrodes",
     columns: dict[str, list[Any]] | None = None,
     observed: list[Any] | None = None,
-    ids: list[str] | None = None,
+    ids: list[Any] | None = None,
 ) -> None:
     """Write a session with pynwb; regions stand with the electrodes, with the units or nowhere; `columns` are further ones of trials."""
     import pynwb
     from pynwb.file import Subject
+
+    path.parent.mkdir(exist_ok=True)
 
     nwb = pynwb.NWBFile(
         session_description="s", identifier=path.stem, session_start_time=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -421,6 +457,9 @@ def test_a_unit_that_two_nwb_sessions_call_the_same_is_one_neuroid(tmp_path: Pat
 def test_an_id_of_two_nwb_units_of_a_session_is_refused(tmp_path: Path) -> None:
     spikes, onsets = session(0)
     write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), ids=["a", "b", "a"])
+    for name, numbers in (("one", [1, 2, 3]), ("two", [1.0, 2.0, 3.0])):
+        write_nwb(tmp_path / "numbers" / f"{name}.nwb", spikes, onsets, list(STIMULI), ids=numbers)
+    assert open_recording(tmp_path / "numbers").responses.neuroid_id.values.tolist() == ["1", "2", "3"]
     with pytest.raises(NeurofitError, match=r"one.nwb: a neuroid_id is of one unit; several units are called a"):
         open_recording(tmp_path / "one.nwb")
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders import open_recording, write_recording
@@ -100,6 +102,32 @@ def test_pictures_keep_the_names_that_a_table_gives_them(make_recording: Make, t
         assert back.table.filename.tolist() == kept
         for i in range(6):
             np.testing.assert_array_equal(back.images[i], recording.stimuli.images[i])
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+def test_names_in_the_table_of_pictures_count_and_not_those_among_the_responses(make_recording: Make, tmp_path: Path, ending: str) -> None:
+    recording = make_recording()
+    elsewhere = np.array([f"{5 - i:06d}.png" for i in range(6)])[recording.stimulus_rows]
+    responses = recording.responses.assign_coords(filename=("presentation", elsewhere))
+    stimuli = replace(recording.stimuli, table=recording.stimuli.table.assign(filename=[f"a:{i}" for i in range(6)]))
+    write_recording(replace(recording, responses=responses, stimuli=stimuli), tmp_path / f"r{ending}")
+    back = open_recording(tmp_path / f"r{ending}").stimuli
+    for i in range(6):
+        np.testing.assert_array_equal(back.images[i], recording.stimuli.images[i])
+
+
+def test_a_picture_of_several_files_is_not_guessed(make_recording: Make, tmp_path: Path) -> None:
+    write_recording(without_pictures(make_recording()), tmp_path / "r.nc")
+    pictures = tmp_path / "pictures"
+    for folder in ("a", "b"):
+        (pictures / folder).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(np.full((4, 4, 3), i + 10 * (folder == "b"), np.uint8)).save(pictures / folder / f"s{i}.png")
+    with pytest.raises(NeurofitError, match=r"has several files for a picture: s0 \(a/s0.png, b/s0.png\), s1"):
+        open_recording(tmp_path / "r.nc", pictures=pictures)
+    table = pd.DataFrame({"stimulus_id": [f"s{i}" for i in range(6)], "filename": [f"b/s{i}.png" for i in range(6)]})
+    table.to_csv(tmp_path / "pictures.csv", index=False)
+    assert open_recording(tmp_path / "r.nc", pictures=tmp_path / "pictures.csv").stimuli.images[3].max() == 13
 
 
 def test_a_disk_that_has_no_room_is_said_before_anything_is_written(
