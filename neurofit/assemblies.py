@@ -194,9 +194,12 @@ def _bin_faults(responses: xr.DataArray) -> list[str]:
 
 
 def _neuroid_faults(responses: xr.DataArray) -> list[str]:
-    ids = responses.neuroid_id.values.astype(str)
+    nameless = np.flatnonzero(_is_no_name(responses.neuroid_id.values))
+    said = [f"neuroid {some_of(nameless.tolist())} has no neuroid_id ({len(nameless):,} in all)."] if len(nameless) else []
+    ids = np.delete(responses.neuroid_id.values, nameless).astype(str)
     names, counts = np.unique(ids, return_counts=True)
-    return [
+    ids = responses.neuroid_id.values.astype(str)
+    return said + [
         f"neuroid_id {str(name)!r} occurs {count} times, at neuroid {', '.join(map(str, np.flatnonzero(ids == name)))}; ids must be unique."
         for name, count in zip(names[counts > 1], counts[counts > 1], strict=True)
     ]
@@ -223,7 +226,7 @@ def _presentation_faults(responses: xr.DataArray, stimulus_ids: Sequence[object]
     single = sorted((stimulus for stimulus, count in times.items() if count < 2), key=str)
     if single:
         faults.append(
-            f"stimulus {single[0]!r} ({len(single)} of {len(times)}) has one repetition only; "
+            f"stimulus {some_of([repr(each) for each in single])} ({len(single)} of {len(times)}) has one repetition only; "
             "noise correction needs two halves, so at least 2 repetitions of every stimulus."
         )
     return faults

@@ -36,18 +36,23 @@ def doubts(recording: Recording) -> list[str]:
 
 
 def _of_trials(recording: Recording) -> list[str]:
+    numbers = recording.responses.repetition.values
+    broken = np.flatnonzero(numbers % 1 != 0) if numbers.dtype.kind == "f" else []
+    said = [f"Repetitions that are no whole numbers: {len(broken):,}, the first at presentation {broken[0]}."] if len(broken) else []
     shown = zip(recording.responses.stimulus_id.values.tolist(), recording.responses.repetition.values.tolist(), strict=True)
     often = [(pair, n) for pair, n in Counter(shown).items() if n > 1]
     if not often:
-        return []
+        return said
     (stimulus, repetition), n = often[0]
-    return [f"Repetitions that occur more than once: {len(often):,}, the first {repetition} of stimulus {str(stimulus)!r}, {n} times."]
+    first = f"the first {repetition} of stimulus {str(stimulus)!r}, {n} times"
+    return [*said, f"Repetitions that occur more than once: {len(often):,}, {first}."]
 
 
 def _of_areas(regions: np.ndarray) -> list[str]:
     names = sorted((str(name) for name in np.unique(regions)), key=_plain)
     alike = [f"{one!r} and {other!r}" for one, other in pairwise(names) if _plain(one) == _plain(other)]
-    said = [f"Neuroids without an area: {int((regions == '').sum())}."] if "" in names else []
+    nowhere = np.flatnonzero(np.isin(regions.astype(str), ["", "nan"]))
+    said = [f"Neuroids without an area: {len(nowhere)}, at neuroid {some_of(nowhere.tolist())}."] if len(nowhere) else []
     return said + ([f"Areas differ in capitals or spaces only: {', '.join(alike)}."] if alike else [])
 
 

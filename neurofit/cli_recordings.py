@@ -137,6 +137,7 @@ def check(
 
     set_offline(offline)
     known: list[str] = []
+    recording = None
     with all_faults() as faults, progress() as report:
         try:
             recording = load(path, report, pictures=images, time_bin=time_bin, checked=False)
@@ -149,14 +150,15 @@ def check(
         except NeurofitError as error:
             if not Path(path).exists():
                 raise
-            known = list(error.faults)
+            recording, known = None, list(error.faults)
     faults = [*(each for each in faults if not any(each in other for other in known)), *known]
     for each in faults:
         _say("- " + each.replace("\n", "\n  "))
-    if faults:
+    if recording is not None and not any("time_bin" in each or each.startswith(("dim", "coordinate")) for each in known):
+        for doubt in doubts(recording):
+            _say(f"Note: {doubt}")
+    if faults or recording is None:
         raise NeurofitError(f"{path} has {len(faults)} fault{'s' * (len(faults) > 1)}.")
-    for doubt in doubts(recording):  # of one with faults they would say the same again
-        _say(f"Note: {doubt}")
     sizes = recording.responses.sizes
     out.print(
         f"{path}: no fault in {sizes['presentation']:,} presentations x {sizes['neuroid']} neuroids x {sizes['time_bin']} time bins.",
@@ -179,9 +181,14 @@ def convert(
     set_offline(offline)
     with progress() as report:
         recording = load(source, report, pictures=images, time_bin=time_bin)
+    before = [Path(target).with_suffix(ending) for ending in (".json", ".stimuli.zip")]
+    before = [each for each in before if each.exists()]
     written = write_recording(recording, target, layout=layout, overwrite=overwrite)
     pictures = "." if len(written) > 2 else "; there are no pictures."
     out.print(f"Written: {', '.join(map(str, written))}{pictures}", soft_wrap=True)
+    removed = [str(each) for each in before if not each.exists()]
+    if removed:
+        out.print(f"Removed: {', '.join(removed)}.", soft_wrap=True)
 
 
 def ceiling(

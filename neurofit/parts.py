@@ -12,8 +12,8 @@ import numpy as np
 
 from neurofit.assemblies import Recording
 from neurofit.ceiling import keep_reliable
-from neurofit.errors import NeurofitWarning
-from neurofit.selection import are_counts, keep_stimuli, overlapping, parse_bins, rebin, shared_bins, where
+from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.selection import are_counts, is_a_bin, keep_stimuli, overlapping, parse_bins, rebin, shared_bins, where
 from neurofit.time_bins import TimeBin
 
 
@@ -101,6 +101,13 @@ def choose(
     min_reliability: float | None,
 ) -> Part:
     """Return what `select` does, with its notes in place of warnings; empty texts are as good as None."""
+    if window is not None and not is_a_bin(window):
+        raise NeurofitError(f"window is (start, end) in whole ms, the end after the start; got {window!r}.")
+    for name, given in (("bins", bins), ("stimuli", stimuli)):
+        if given is not None and not isinstance(given, str | Path | Iterable):
+            raise NeurofitError(f"{name} is a text or a list; got {given!r}.")
+    if min_reliability is not None and not isinstance(min_reliability, int | float | np.number):
+        raise NeurofitError(f"min_reliability is a number; got {min_reliability!r}.")
     if region:
         region, subregion = area_of(recording, region, subregion)
     chosen = where(recording.select(region=region or None, window=window), subject=subject or None, subregion=subregion or None)

@@ -53,7 +53,7 @@ def keep_neuroids(recording: Recording, kept: np.ndarray) -> Recording:
 
 
 def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
-    """Return the presentations of some stimuli.
+    """Return some presentations: of some stimuli, or of which something is so.
 
     Parameters
     ----------
@@ -67,23 +67,24 @@ def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
     NeurofitError
         If there is no such column, value, file or stimulus.
     """
-    table, ids = recording.stimuli.table, recording.stimuli.table.stimulus_id.astype(str)
-    if not isinstance(asked, str):
-        wanted, own = list(map(str, asked)), ids
-    elif "=" in asked:
+    table, known = recording.stimuli.table, recording.responses.coords
+    of_presentations = [str(name) for name, coord in known.items() if coord.dims == ("presentation",) and name != "stimulus_id"]
+    rows_shown = recording.stimulus_rows
+    if isinstance(asked, str) and "=" in asked:
         column, _, values = asked.partition("=")
-        check_option(f"column of the stimuli of {recording.name}", column, map(str, table.columns))
-        wanted, own = values.split(","), table[column].astype(str)
+        check_option(f"column of the stimuli of {recording.name}", column, dict.fromkeys([*map(str, table.columns), *of_presentations]))
+        wanted = values.split(",")
+        own = known[column].values.astype(str) if column in of_presentations else table[column].astype(str).to_numpy()[rows_shown]
     else:
-        wanted, own = _ids_in(Path(asked)), ids
-    existing = own.unique().tolist()
+        column, wanted = "stimulus", _ids_in(Path(asked)) if isinstance(asked, str) else list(map(str, asked))
+        own = table.stimulus_id.astype(str).to_numpy()[rows_shown]
+    existing = np.unique(own).tolist()
     for value in sorted(set(wanted) - set(existing))[:1]:
-        check_option(f"{'stimulus' if own is ids else own.name} of {recording.name}", value, existing)
+        check_option(f"{column} of {recording.name}", value, existing)
     if not wanted:
         raise NeurofitError(f"No stimulus of {recording.name} is asked for.")
-    kept = own.isin(wanted).to_numpy()
-    rows = np.flatnonzero(kept)
-    shown = np.flatnonzero(kept[recording.stimulus_rows])
+    shown = np.flatnonzero(np.isin(own, wanted))
+    rows = np.unique(rows_shown[shown])
     truth = None if recording.truth is None else recording.truth.isel(stimulus=rows)
     return replace(
         recording, responses=recording.responses.isel(presentation=shown), stimuli=recording.stimuli.only(rows.tolist()), truth=truth
@@ -144,7 +145,7 @@ def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
     recorded = recording.time_bins
     if not len(time_bins):
         raise NeurofitError(f"No time bin of {recording.name} is asked for.")
-    wrong = [each for each in time_bins if not _is_a_bin(each)]
+    wrong = [each for each in time_bins if not is_a_bin(each)]
     if wrong:
         raise NeurofitError(f"Time bins are (start, end) in whole ms, the end after the start; got {some_of(wrong)}.")
     time_bins = [(int(start), int(end)) for start, end in time_bins]
@@ -167,7 +168,8 @@ def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
     return made
 
 
-def _is_a_bin(given: Any) -> bool:
+def is_a_bin(given: Any) -> bool:
+    """Return whether something is (start, end) in whole ms, the end after the start."""
     edges = given if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) else ()
     return len(edges) == 2 and all(isinstance(edge, int | np.integer) for edge in edges) and bool(edges[0] < edges[1])
 

@@ -139,6 +139,15 @@ def test_two_faults_are_two_lines(make_recording: Make) -> None:
     assert len(said) == 3
 
 
+def test_a_neuroid_has_a_name(make_recording: Make) -> None:
+    recording = make_recording()
+    ids = ["", "a", "b", "", "c", "c"]
+    faults = find_faults(replace(recording, responses=with_coord(recording.responses, "neuroid_id", ids)))
+    assert faults[0] == "neuroid 0, 3 has no neuroid_id (2 in all)."
+    assert faults[1].startswith("neuroid_id 'c' occurs 2 times, at neuroid 4, 5")
+    assert len(faults) == 2
+
+
 @pytest.mark.parametrize("nothing", ["", np.nan])
 def test_what_was_shown_has_a_name(make_recording: Make, nothing: Any) -> None:
     recording = make_recording()

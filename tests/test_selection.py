@@ -66,6 +66,20 @@ def test_stimuli_are_chosen_by_a_column_or_a_file(recording: Recording, tmp_path
             keep_stimuli(recording, wrong)
 
 
+def test_what_differs_between_presentations_of_a_stimulus_chooses_presentations(recording: Recording) -> None:
+    session = np.where(recording.responses.repetition.values < 1, "a", "b")
+    session[recording.responses.stimulus_id.values == "s3"] = "b"
+    two = replace(recording, responses=recording.responses.assign_coords(session=("presentation", session)))
+    chosen = keep_stimuli(two, "session=a")
+    assert chosen.responses.sizes["presentation"] == 5
+    assert set(chosen.responses.session.values) == {"a"}
+    assert chosen.stimuli.ids.tolist() == ["s0", "s1", "s2", "s4", "s5"]
+    np.testing.assert_array_equal(chosen.responses.values, recording.responses.values[session == "a"])
+    assert keep_stimuli(two, "session=b").responses.sizes["presentation"] == 19
+    with pytest.raises(NeurofitError, match="Unknown session of small 'c'"):
+        keep_stimuli(two, "session=c")
+
+
 def test_a_list_of_ids_may_say_what_it_is(recording: Recording, tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("\ufeffstimulus_id\ns2\ns0\n", encoding="utf-8")
     assert keep_stimuli(recording, str(tmp_path / "ids.csv")).stimuli.ids.tolist() == ["s0", "s2"]
@@ -113,6 +127,8 @@ def test_choices_come_as_arrays_paths_or_generators_too(recording: Recording, tm
     (tmp_path / "ids.txt").write_bytes("s0\nh\u00e9\n".encode("latin-1"))
     with pytest.raises(NeurofitError, match=r"Cannot read .*ids.txt as a text file of ids"):
         select(recording, stimuli=tmp_path / "ids.txt")
+    with pytest.raises(NeurofitError, match=r"window is \(start, end\) in whole ms"):
+        select(recording, window=(50, 20))
 
 
 def test_a_part_of_an_area_may_be_asked_for_as_the_area(recording: Recording) -> None:

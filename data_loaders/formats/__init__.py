@@ -30,11 +30,14 @@ from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Said, said_beside
 from neurofit.data_loaders.formats.words import TOLD, number_told, was_simulated
 from neurofit.data_loaders.formats.writing import write_recording
-from neurofit.errors import MachineError, NeurofitError
+from neurofit.errors import MachineError, NeurofitError, some_of
 from neurofit.time_bins import TimeBin
 
 __all__ = ["FORMATS", "LAYOUTS", "Format", "find_format", "open_recording", "read_netcdf", "write_netcdf", "write_recording"]
 
+
+ENDINGS = (".nc", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".csv", ".parquet")
+"""Of files that may be recordings, to name them."""
 
 ARCHIVE = b"PK"
 """How a zip archive begins, and so a .npz."""
@@ -87,7 +90,10 @@ def find_format(path: Path) -> Format:
     if not found and not path.is_dir() and (head.startswith(ARCHIVE) or not head):
         raise NeurofitError(f"{path} is empty." if not head else f"{path} is damaged, or an archive of something else: it holds no arrays.")
     if not found:
-        raise NeurofitError(f"{path} is no recording of a known form: {', '.join(each.name for each in FORMATS)}. See docs/recordings.md.")
+        inside = sorted(each.name for each in path.iterdir() if each.suffix.lower() in ENDINGS) if path.is_dir() else []
+        give = f"It holds {some_of(inside)}: give one. " if inside else ""
+        forms = ", ".join(each.name for each in FORMATS)
+        raise NeurofitError(f"{path} is no recording of a known form: {forms}. {give}See docs/recordings.md.")
     if path.is_dir() and len(found) > 1:
         raise NeurofitError(f"{path} holds recordings of several forms: {', '.join(each.name for each in found)}. Give one, or its folder.")
     return found[0]
@@ -152,6 +158,7 @@ def open_recording(path: str | Path, *, pictures: str | Path | None = None, time
 def _sha256(responses: xr.DataArray) -> str:
     """Return the hash of responses and what is known of them, from however many files they come."""
     whole = hashlib.sha256(np.ascontiguousarray(responses.values).data)
+    whole.update(str(responses.attrs.get("units", "")).encode())
     for name in sorted(map(str, responses.coords)):
         values = np.ascontiguousarray(responses[name].values)
         whole.update(f"{name} {values.dtype.str} {values.shape}".encode())

@@ -6,6 +6,7 @@ A file says what its axes are by an array or attribute `dims`, by a sidecar NAME
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import xarray as xr
 
 from neurofit.data_loaders.formats.sidecar import Said, sidecar_of
 from neurofit.data_loaders.formats.words import AXES, DIM_OF, RESPONSES, TOLD, in_our_words
-from neurofit.errors import NeurofitError, some_of
+from neurofit.errors import NeurofitError, NeurofitWarning, some_of
 
 
 def responses_from(
@@ -48,6 +49,8 @@ def responses_from(
     lengths = {dim: len(next(iter(columns.values()))) for dim, columns in placed.items()}
     dims = _find_dims(values, ours, said, lengths, source=f"{source}: {name}", file=source)
     missing = said.missing if said.missing is not None else _scalar(ours.pop("missing", None))
+    if values.dtype.kind in "iu" and values.size and max(int(values.max()), -int(values.min())) > 2**24:
+        warnings.warn(f"{source}: {name} has whole numbers above {2**24:,}, which float32 rounds.", NeurofitWarning, stacklevel=2)
     trials = values.astype(np.float32)
     if missing is not None:
         trials[values == missing] = np.nan

@@ -24,7 +24,7 @@ from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, o
 from neurofit.data_loaders.formats.netcdf_fills import fill_of, never_written, numbers_of, unwritten, without
 from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
 from neurofit.data_loaders.formats.probe import check_hdf5
-from neurofit.data_loaders.formats.sidecar import Said, said_beside
+from neurofit.data_loaders.formats.sidecar import Said, said_beside, sidecar_of
 from neurofit.data_loaders.formats.words import as_text, number_told, was_simulated
 from neurofit.errors import NeurofitError, check_option
 from neurofit.home import atomic_file, need_room, sha256_of
@@ -283,6 +283,7 @@ def _coords(
     if missing:
         raise NeurofitError(
             f"{path} lacks the coordinate{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(sorted(coords))}."
+            + (f' Say {{"region": "IT"}} in {sidecar_of(path)}.' if "region" in missing else "")
         )
     if coords["stimulus_id"][0] != "presentation":  # whoever looks for pictures needs it there
         raise NeurofitError(f"{path}: coordinate stimulus_id lies on {coords['stimulus_id'][0]}, it belongs on presentation.")

@@ -174,7 +174,7 @@ def _session(nwb: Any, file: Path, said: Said, *, beside: Path) -> xr.DataArray:
     bins = make_time_bins(*(said.bins or BINS))
     begin, end = bins[0][0] / 1e3 - ROUNDING, bins[-1][1] / 1e3  # the bins decide what is on the first edge
     onsets = trials[onset].to_numpy(dtype=np.float64)
-    who, when, which, n_spikes = [], [], [], 0
+    who, when, which, n_spikes, n_all = [], [], [], 0, 0
     _check_units(units, file)
     for number in range(len(sites)):
         times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
@@ -183,13 +183,15 @@ def _session(nwb: Any, file: Path, said: Said, *, beside: Path) -> xr.DataArray:
             times = times[np.isfinite(times)]
         first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
         counts = last - first
-        n_spikes += int(counts.sum())
+        n_spikes, n_all = n_spikes + int(counts.sum()), n_all + len(times)
         refuse_large(f"Spikes around the trials of {file}", n_values=0, n_bytes=24 * n_spikes, stored=file.stat().st_size)
         at = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
         trial = np.repeat(np.arange(len(onsets)), counts)
         who.append(np.full(len(at), number))
         which.append(trial)
         when.append(1e3 * (times[at] - onsets[trial]))
+    if n_all and not n_spikes:
+        fault(f"{file}: none of {n_all:,} spikes lies around a trial. Spike times and onsets are both in seconds from the session's start.")
     spikes = pd.DataFrame({"neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(who)], "presentation": np.concatenate(which)})
     responses = counted(spikes, rows, sites, bins=bins, times_ms=np.round(np.concatenate(when), 6), source=file)
     if "obs_intervals" in units.colnames:

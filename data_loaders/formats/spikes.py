@@ -74,7 +74,9 @@ def read_spikes(path: Path) -> xr.DataArray:
     repeated = sites.neuroid_id[sites.neuroid_id.duplicated()].unique()
     if len(repeated):
         rule = "a neuroid has one region, and one of whatever else is known"
-        raise NeurofitError(f"{path}: {rule}; several are said of {some_of(repeated.tolist())}.")
+        fault(f"{path}: {rule}; several are said of {some_of(repeated.tolist())}.")
+        kept = ~sites.neuroid_id.duplicated().to_numpy()
+        sites, recorded = sites[kept].reset_index(drop=True), None if recorded is None else recorded[:, kept]
     bins = make_time_bins(*(said.bins or BINS))
     counts = counted(spikes, trials, sites, bins=bins, times_ms=_times_ms(spikes, path), source=path)
     return counts if recorded is None else _where(counts, recorded, path)
@@ -118,7 +120,8 @@ def counted(
     if np.isfinite(times_ms).any() and not within.any():
         fault(
             f"{source}: none of {len(times_ms):,} spikes lies in the bins of {start} to {bins[-1][1]} ms; they are from "
-            f"{np.nanmin(times_ms):,.0f} to {np.nanmax(times_ms):,.0f} ms. Times are from stimulus onset; the sidecar says other bins."
+            f"{np.nanmin(times_ms):,.4g} to {np.nanmax(times_ms):,.4g} ms. Times are from stimulus onset, in ms (time_ms) or seconds "
+            "(time_s); the sidecar says other bins."
         )
     elif within.sum() < FEW_INSIDE * len(times_ms):
         said = f"{len(times_ms) - within.sum():,} of {len(times_ms):,} spikes lie outside of the bins of {start} to {bins[-1][1]} ms"
@@ -143,7 +146,7 @@ def _taken(name: Any, dim: str) -> bool:
 def _by_session(trials: pd.DataFrame, sites: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Return a row per site, and whether each trial's session recorded it (presentation neuroid), where both tables tell sessions."""
     if "session" not in trials or "session" not in sites:
-        return sites, None
+        return sites.drop_duplicates(ignore_index=True), None
     found = sites.drop(columns="session").drop_duplicates(ignore_index=True)
     recorded = np.zeros((len(trials), len(found)), dtype=bool)
     for session in trials.session.unique():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import fault
 
 WORDS: Mapping[str, str] = {
     "image_id": "stimulus_id",
@@ -114,11 +114,17 @@ def number_told(told: Mapping[str, Any], key: str, source: str | Path) -> float 
         number = float(told[key])
     except ValueError:
         number = np.nan
-    if not 0 < number < np.inf:
-        raise NeurofitError(f"{source}: {key} is a positive number; got {str(told[key])[:60]!r}.")
-    return number
+    if 0 < number < np.inf:
+        return number
+    fault(f"{source}: {key} is a positive number; got {str(told[key])[:60]!r}.")
+    return None
 
 
 def was_simulated(told: Mapping[str, Any]) -> bool:
-    """Return whether a file says of itself that it was simulated."""
-    return str(told.get("simulated", 0)).lower() in ("1", "true")
+    """Return whether a file says of itself that it was simulated; what is neither yes nor no is a fault, and taken as yes."""
+    said = str(told.get("simulated", 0)).strip().lower()
+    if said in ("0", "false", "no", ""):
+        return False
+    if said not in ("1", "true", "yes"):
+        fault(f"simulated is true or false; got {said[:60]!r}.")
+    return True

@@ -17,6 +17,7 @@ from PIL import Image
 
 from neurofit.assemblies import Recording
 from neurofit.data_loaders.formats.netcdf import attributes_of, write_netcdf
+from neurofit.data_loaders.formats.sidecar import sidecar_of
 from neurofit.data_loaders.formats.words import TOLD
 from neurofit.errors import NeurofitError
 from neurofit.home import atomic_file
@@ -35,7 +36,7 @@ def write_recording(recording: Recording, path: str | Path, *, layout: str = "ne
     layout
         Of netCDF: see `write_netcdf`.
     overwrite
-        Whether files of these three names are replaced; of a recording without pictures an older NAME.stimuli.zip is then removed.
+        Whether files of these three names are replaced. NAME.json, and of a recording without pictures NAME.stimuli.zip, are removed.
 
     Returns
     -------
@@ -51,13 +52,17 @@ def write_recording(recording: Recording, path: str | Path, *, layout: str = "ne
     if path.suffix not in (".nc", ".npz"):
         raise NeurofitError(f"Recordings are written as NAME.nc or NAME.npz; got {path.name}.")
     table_path, pictures = (path.with_name(f"{path.stem}.stimuli.{ending}") for ending in ("csv", "zip"))
-    there = [each for each in (path, table_path, pictures) if each.exists()]
+    beside = sidecar_of(path)
+    there = [each for each in (path, table_path, pictures, beside) if each.exists()]
     if there and not overwrite:
         raise NeurofitError(
-            f"{', '.join(map(str, there))} would be replaced: {path.stem}.stimuli.csv and .zip go with {path.name}. "
-            "Take another name, or say overwrite."
+            f"{', '.join(map(str, there))} would be replaced or removed: {path.stem}.stimuli.csv and .zip, and {beside.name}, go with "
+            f"{path.name}. Take another name, or say overwrite."
         )
     has_pictures = not isinstance(recording.stimuli.images, NoImages)
+    of_others = [each for each in (path.with_name("stimuli.zip"), path.with_name("stimuli")) if each.exists() and not has_pictures]
+    if of_others:
+        raise NeurofitError(f"{of_others[0]} would be taken for the pictures of {path.name}, which has none. Take another folder.")
     table = recording.stimuli.table.copy()
     with ExitStack() as together:  # what is entered first takes its name last
         responses = together.enter_context(atomic_file(path))
@@ -69,6 +74,7 @@ def write_recording(recording: Recording, path: str | Path, *, layout: str = "ne
             table["filename"] = names = _file_names(table)
             _write_pictures(recording.stimuli, names, together.enter_context(atomic_file(pictures)))
         table.to_csv(together.enter_context(atomic_file(table_path)), index=False)
+    beside.unlink(missing_ok=True)  # what it says of another file is not so of this one
     if not has_pictures:
         pictures.unlink(missing_ok=True)
     return [path, table_path, *([pictures] if has_pictures else [])]

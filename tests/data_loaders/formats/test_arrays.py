@@ -15,7 +15,7 @@ import scipy.io
 
 from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import open_recording
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.metrics import TrialSets, pearson, spearman_brown, split_halves
 from neurofit.selection import are_counts
 
@@ -341,6 +341,19 @@ def test_one_area_of_all_says_nothing_of_how_many_neuroids_there_are(
     assert responses.region.values.tolist() == ["IT"] * 10
     assert ("subject" in of_all) == ("subject" in responses.coords)
     np.testing.assert_array_equal(responses.values.reshape(shape), values.astype(np.float32))
+
+
+def test_whole_numbers_that_float32_rounds_are_warned_of_and_units_are_part_of_the_hash(tmp_path: Path) -> None:
+    dims = ["stimulus", "repetition", "neuroid", "time_bin"]
+    told: dict[str, Any] = {"dims": dims, "stimulus_id": np.arange(5), "region": "IT", "time_bin_start": [0, 10]}
+    values = np.full((5, 3, 4, 2), 2**24)
+    np.savez(tmp_path / "r.npz", responses=values, **told)
+    before = open_recording(tmp_path / "r.npz").sha256
+    np.savez(tmp_path / "r.npz", responses=values, units="rates", **told)
+    assert open_recording(tmp_path / "r.npz").sha256 != before
+    np.savez(tmp_path / "r.npz", responses=values + 1, **told)
+    with pytest.warns(NeurofitWarning, match="responses has whole numbers above 16,777,216, which float32 rounds"):
+        open_recording(tmp_path / "r.npz")
 
 
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:

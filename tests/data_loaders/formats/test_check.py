@@ -238,7 +238,9 @@ def test_what_keeps_reading_from_going_on_and_what_does_not_are_listed_together(
         "spikes of a neuroid that is not among the neuroids: ghost, spook (2 in all). Add it, or drop its spikes.",
         "stimuli.csv: a stimulus has one row; rows that differ are of b.",
         "stimuli lacks 3 of 4 pictures: b.png, c.png, d.png.",
-        "stimulus 'c' (2 of 4) has one repetition only; noise correction needs two halves, so at least 2 repetitions of every stimulus.",
+        "stimulus 'c', 'd' (2 of 4) has one repetition only; "
+        "noise correction needs two halves, so at least 2 repetitions of every stimulus.",
+        "Note: Responses are 0 in all time bins but 0-10 ms; spike times may be in another unit.",
     ]
     assert "has 7 faults." in err
     with pytest.raises(NeurofitError, match="several of 5"):  # whoever reads it to use it is told the first
@@ -316,7 +318,8 @@ def test_every_fault_that_is_planted_in_tables_is_found_with_its_position(
         table.to_csv(folder / f"{name}.csv", index=False)
     with all_faults() as faults:
         recording = open_recording(folder)
-    assert find_faults(recording) == []
+    nameless = ["neuroid 3 has no neuroid_id (1 in all)."] if forget_a_name_of_a_neuroid in planted else []
+    assert find_faults(recording) == nameless  # the same, at another place
     assert len(faults) == len(said)
     for expected in said:
         assert sum(expected in fault for fault in faults) == 1, (expected, faults)
@@ -349,6 +352,23 @@ def test_what_one_error_says_in_two_lines_is_one_fault(
     for name in ("nowhere", "kar2019"):
         code, out, err = checked(monkeypatch, capsys, name)
         assert (code, out, "fault" in err) == (2, "", False)
+
+
+def test_degrees_that_are_none_hide_nothing_else(tmp_path: Path, make_recording: Make) -> None:
+    responses = make_recording().responses.copy(deep=True)
+    responses.values[0, 0, 0] = np.inf
+    held = {str(name): coord.values for name, coord in responses.coords.items()}
+    for degrees, simulated in (("eight", "maybe"), ("-8", "perhaps")):
+        dims = np.array(responses.dims)
+        np.savez(tmp_path / "r.npz", responses=responses.values, dims=dims, visual_degrees=degrees, simulated=simulated, **held)
+        with all_faults() as faults:
+            recording = open_recording(tmp_path / "r.npz")
+        said = [fault.partition("r.npz: ")[2] or fault for fault in faults]
+        assert said == [f"visual_degrees is a positive number; got '{degrees}'.", f"simulated is true or false; got '{simulated}'."]
+        assert recording.simulated, "what may be simulated is not taken for a brain"
+        assert len(find_faults(recording)) == 1
+        with pytest.raises(NeurofitError, match="visual_degrees is a positive number"):
+            open_recording(tmp_path / "r.npz")
 
 
 def test_a_registered_recording_is_checked_by_name(
@@ -384,7 +404,7 @@ def test_what_is_allowed_and_seldom_meant_is_noted(
     assert code == 0
     assert [line.removeprefix("Note: ") for line in out.splitlines()[:-1]] == [
         "Repetitions that occur more than once: 1, the first 0 of stimulus 's2', 4 times.",
-        "Neuroids without an area: 1.",
+        "Neuroids without an area: 1, at neuroid 5.",
         "Areas differ in capitals or spaces only: 'V4' and 'v4 '.",
         "Time bins leave out 100-110 ms.",
         "No neuroid has a response in 90-100 ms.",

@@ -299,6 +299,19 @@ def test_all_that_is_wrong_with_raster_files_is_collected(tmp_path: Path) -> Non
         assert re.search(said, fault)
 
 
+@pytest.mark.parametrize("wrong", ["spikes", "onsets"])
+def test_times_of_nwb_in_ms_are_a_fault(tmp_path: Path, wrong: str) -> None:
+    spikes, onsets = session(0)
+    write_nwb(
+        tmp_path / "one.nwb",
+        [1e3 * (times + 1) for times in spikes] if wrong == "spikes" else spikes,
+        1e3 * (onsets + 1) if wrong == "onsets" else onsets,
+        list(STIMULI),
+    )
+    with pytest.raises(NeurofitError, match=r"none of [\d,]+ spikes lies around a trial. Spike times and onsets are both in seconds"):
+        open_recording(tmp_path / "one.nwb")
+
+
 def test_all_that_is_wrong_with_nwb_units_is_collected(tmp_path: Path) -> None:
     spikes, onsets = session(0)
     observed = [[[0.0, 9.0]], [[4.0, 1.0]], [[0.0, 9.0]]]

@@ -30,12 +30,33 @@ def test_files_that_are_there_stay_unless_it_is_said(make_recording: Make, tmp_p
     (tmp_path / there).write_text("mine")
     path = tmp_path / f"r{ending}"
     if there in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip"):
-        with pytest.raises(NeurofitError, match=rf"{there} would be replaced: .* Take another name, or say overwrite"):
+        with pytest.raises(NeurofitError, match=rf"{there} would be replaced or removed: .* Take another name, or say overwrite"):
             write_recording(make_recording(), path)
         assert [each.name for each in tmp_path.iterdir()] == [there]
     write_recording(make_recording(), path, overwrite=True)
     assert len(open_recording(path).stimuli.images) == len(make_recording().stimuli)
     assert (tmp_path / there).read_bytes() != b"mine" or there not in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip")
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+def test_what_a_sidecar_says_of_another_file_is_not_said_of_this_one(make_recording: Make, tmp_path: Path, ending: str) -> None:
+    (tmp_path / "r.json").write_text('{"missing": 0, "subject": "another"}')
+    with pytest.raises(NeurofitError, match=r"r.json would be replaced or removed"):
+        write_recording(make_recording(), tmp_path / f"r{ending}")
+    write_recording(make_recording(), tmp_path / f"r{ending}", overwrite=True)
+    back = open_recording(tmp_path / f"r{ending}").responses
+    assert not (tmp_path / "r.json").exists()
+    assert "subject" not in back.coords
+    np.testing.assert_array_equal(back.values, make_recording().responses.values)
+
+
+@pytest.mark.parametrize("called", ["stimuli", "stimuli.zip"])
+def test_a_recording_without_pictures_is_not_written_where_others_lie(make_recording: Make, tmp_path: Path, called: str) -> None:
+    (tmp_path / called).mkdir()
+    with pytest.raises(NeurofitError, match=rf"{called} would be taken for the pictures of r.nc, which has none"):
+        write_recording(without_pictures(make_recording()), tmp_path / "r.nc", overwrite=True)
+    assert [each.name for each in tmp_path.iterdir()] == [called]
+    write_recording(make_recording(), tmp_path / "r.nc")  # its own pictures come first
 
 
 def test_pictures_of_another_recording_are_not_taken_for_ones_own(make_recording: Make, tmp_path: Path) -> None:
