@@ -37,7 +37,7 @@ def doubts(recording: Recording) -> list[str]:
 
 def _of_trials(recording: Recording) -> list[str]:
     numbers = recording.responses.repetition.values
-    broken = np.flatnonzero(numbers % 1 != 0) if numbers.dtype.kind == "f" else []
+    broken = np.flatnonzero(numbers % 1 != 0) if numbers.dtype.kind == "f" else np.array([], dtype=np.int64)
     said = [f"Repetitions that are no whole numbers: {len(broken):,}, the first at presentation {broken[0]}."] if len(broken) else []
     shown = zip(recording.responses.stimulus_id.values.tolist(), recording.responses.repetition.values.tolist(), strict=True)
     often = [(pair, n) for pair, n in Counter(shown).items() if n > 1]
