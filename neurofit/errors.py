@@ -52,7 +52,8 @@ def fault(message: str) -> None:
     faults = _collected.get()
     if faults is None:
         raise NeurofitError(message)
-    faults.append(message)
+    if message not in faults:  # what is met twice is one
+        faults.append(message)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,9 +185,31 @@ def _images(table: pd.DataFrame, pictures: Path) -> ImageSource:
     if lacking:
         named = some_of([each or "''" for each in lacking])
         fault(said := f"{pictures} lacks {len(lacking)} of {len(asked)} pictures: {named}.")
-        return NoImages(len(table), pictures, said)
-    chosen = [there[0] for there in found]
-    return ImageFiles([pictures / name for name in chosen]) if pictures.is_dir() else ImageZip(pictures, chosen)
+        there = [row for row, names_of_it in enumerate(found) if names_of_it]
+        return _SomeImages(_opened(pictures, [found[row][0] for row in there]), {row: i for i, row in enumerate(there)}, len(found), said)
+    return _opened(pictures, [each[0] for each in found])
+
+
+def _opened(pictures: Path, names: list[str]) -> ImageSource:
+    return ImageFiles([pictures / name for name in names]) if pictures.is_dir() else ImageZip(pictures, names)
+
+
+@dataclass(frozen=True)
+class _SomeImages:
+    """Pictures of which some are not there, for a check of the others."""
+
+    images: ImageSource
+    place_of: Mapping[int, int]
+    n: int
+    why: str
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        if index not in self.place_of:
+            raise NeurofitError(self.why)
+        return self.images[self.place_of[index]]
 
 
 def _names_in(pictures: Path) -> list[str]:

@@ -228,7 +228,7 @@ def test_what_keeps_reading_from_going_on_and_what_does_not_are_listed_together(
     pd.DataFrame({"neuroid_id": ["n0", "n1", "n2"], "region": "IT"}).to_csv(folder / "neuroids.csv", index=False)
     table = pd.DataFrame({"stimulus_id": ["a", "b", "b", "c", "d"], "filename": ["a.png", "b.png", "x.png", "c.png", "d.png"]})
     table.to_csv(folder / "stimuli.csv", index=False)
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "stimuli" / "a.png")
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(folder / "stimuli" / "a.png")
     code, out, err = checked(monkeypatch, capsys, str(folder))
     assert code == 2
     assert [line.removeprefix("- ").removeprefix(f"{folder}").lstrip("/: ") for line in out.splitlines()] == [
@@ -237,12 +237,13 @@ def test_what_keeps_reading_from_going_on_and_what_does_not_are_listed_together(
         "spikes of a presentation that is not among the presentations: 77 (1 in all). Add it, or drop its spikes.",
         "spikes of a neuroid that is not among the neuroids: ghost, spook (2 in all). Add it, or drop its spikes.",
         "stimuli.csv: a stimulus has one row; rows that differ are of b.",
-        "stimuli lacks 3 of 4 pictures: b.png, c.png, d.png.",
         "stimulus 'c', 'd' (2 of 4) has one repetition only; "
         "noise correction needs two halves, so at least 2 repetitions of every stimulus.",
+        "stimulus 'a': its picture is 8 x 6 px; models see squares. Pad or crop it.",
+        *(f"stimulus {each!r}: {folder}/stimuli lacks 3 of 4 pictures: b.png, c.png, d.png." for each in "bcd"),
         "Note: Responses are 0 in all time bins but 0-10 ms; spike times may be in another unit.",
     ]
-    assert "has 7 faults." in err
+    assert "has 10 faults." in err
     with pytest.raises(NeurofitError, match="several of 5"):  # whoever reads it to use it is told the first
         open_recording(folder)
 
