@@ -38,19 +38,10 @@ def select(
     """Return the part of a recording that options ask for, and what a result notes of the choice; say what is left out."""
     from neurofit.parts import choose
 
-    part = choose(
-        recording,
-        region=region,
-        window=window,
-        bins=bins,
-        subject=subject,
-        subregion=subregion,
-        stimuli=stimuli,
-        min_reliability=min_reliability,
-    )
-    for note in part.notes:
-        err.print(f"Note: {note}")
     noted = {"bins": bins, "subject": subject, "subregion": subregion, "stimuli": stimuli}
+    part = choose(recording, region=region, window=window, min_reliability=min_reliability, **noted)
+    for note in part.notes:
+        err.print(f"Note: {note}", markup=False)
     selection: dict[str, Any] = {name: value for name, value in noted.items() if value}
     if min_reliability is not None:
         selection |= {"min_reliability": min_reliability, "left_out": part.left_out}

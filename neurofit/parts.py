@@ -51,7 +51,8 @@ def select(
         Other time bins, "START:END:WIDTH" or (start, end) in ms, made of the recorded ones by exact overlap; see
         `neurofit.selection.rebin`.
     stimuli
-        Ids, "COLUMN=VALUE,VALUE" of the table of stimuli, or the path of a text file with an id per line.
+        Ids; "COLUMN=VALUE,VALUE", of the stimuli or of each presentation; or the path of a text file. See
+        `neurofit.selection.keep_stimuli`.
     min_reliability
         Least split-half reliability of the mean over the chosen bins; see `neurofit.ceiling.keep_reliable`.
 

@@ -60,7 +60,8 @@ def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
     recording
         Any.
     asked
-        Ids; "COLUMN=VALUE[,VALUE...]" of the table of stimuli; or a text file with a stimulus_id per line.
+        Ids; "COLUMN=VALUE[,VALUE...]", of the table of stimuli or of what is known of each presentation (session=a); or a text file
+        with a stimulus_id per line.
 
     Raises
     ------

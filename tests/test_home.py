@@ -183,8 +183,12 @@ def test_a_git_blob_is_named_as_git_does(tmp_path: Path) -> None:
     assert hash_of(tmp_path / "a", "git blob") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc, in which nothing can be made")
 @WRITERS
-def test_a_place_where_nothing_can_be_made_is_the_askers_fault(writer: Writer) -> None:
-    with pytest.raises(NeurofitError, match=r"Cannot write /proc/nowhere.*: .*Give a folder"), writer(Path("/proc/nowhere/data.nc")):
+def test_a_place_where_nothing_can_be_made_is_the_askers_fault(writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> None:
+        raise OSError(errno.ENOENT, "No such file or directory")  # as /proc answers
+
+    for make in ("mkstemp", "mkdtemp"):
+        monkeypatch.setattr(f"tempfile.{make}", refused)
+    with pytest.raises(NeurofitError, match=r"Cannot write .*/nowhere.*: .*Give a folder"), writer(tmp_path / "nowhere" / "data.nc"):
         pass
