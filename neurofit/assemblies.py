@@ -196,9 +196,8 @@ def _bin_faults(responses: xr.DataArray) -> list[str]:
 def _neuroid_faults(responses: xr.DataArray) -> list[str]:
     nameless = np.flatnonzero(_is_no_name(responses.neuroid_id.values))
     said = [f"neuroid {some_of(nameless.tolist())} has no neuroid_id ({len(nameless):,} in all)."] if len(nameless) else []
-    ids = np.delete(responses.neuroid_id.values, nameless).astype(str)
-    names, counts = np.unique(ids, return_counts=True)
     ids = responses.neuroid_id.values.astype(str)
+    names, counts = np.unique(np.delete(ids, nameless), return_counts=True)
     return said + [
         f"neuroid_id {str(name)!r} occurs {count} times, at neuroid {', '.join(map(str, np.flatnonzero(ids == name)))}; ids must be unique."
         for name, count in zip(names[counts > 1], counts[counts > 1], strict=True)
