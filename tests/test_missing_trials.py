@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import Ridge
 
 from neurofit.assemblies import Recording
 from neurofit.errors import NeurofitError
@@ -131,6 +132,57 @@ def test_joint_pls_of_a_half_is_fitted_to_the_neuroids_that_have_it() -> None:
     means = np.stack([np.nanmean(trials[rows == i], axis=0) for i in range(N_STIMULI)])
     r_xy = [np.corrcoef(x, y)[0, 1] for x, y in zip(predict(everything, list(range(N_NEUROIDS))).T, means[~train].T, strict=True)]
     np.testing.assert_allclose(result.r_xy.values[0, 0, :, 0], r_xy, atol=1e-6)
+
+
+def test_ridge_of_halves_with_missing_trials_equals_plain_loops() -> None:
+    recording = record(n_trials=10)
+    responses = recording.responses.copy(deep=True)
+    responses.values[np.random.default_rng(3).random(responses.shape[:2]) < 0.2] = np.nan
+    holes = replace(recording, responses=responses)
+    result = run(holes, mapping="ridge", alphas=(10.0,), n_halves=3)
+    sessions, rows = recording_sessions(holes), holes.stimulus_rows
+    halves = split_halves(rows, n_halves=3, seed=0, session=sessions)
+    n_compared = 0
+    for k, train in enumerate(result.train.values.astype(bool)):
+        for b in range(N_BINS):
+            x = FEATURES[b].astype(float)
+            for n in range(N_NEUROIDS):
+                trials = responses.values[:, n, b].astype(float)
+                there = ~np.isnan(trials)
+                for h, half in enumerate(halves):
+                    sides = (there & half, there & ~half)
+                    chosen = [side & (rows == i) for side in sides for i in range(N_STIMULI)]
+                    if not all(each.any() for each in chosen):
+                        assert np.isnan(result.r_xx.values[0, k, h, n, b])
+                        continue
+                    means = np.split(np.array([trials[each].mean() for each in chosen]), 2)
+                    maps = (Ridge(10.0).fit(x[train], y[train]) for y in means)
+                    one, two = (each.predict(x[~train]) for each in maps)
+                    r_xx = np.corrcoef(one, two)[0, 1]
+                    assert float(result.r_xx[0, k, h, n, b]) == pytest.approx(r_xx, abs=1e-6)
+                    n_compared += 1
+    assert n_compared > 60
+
+
+@pytest.mark.parametrize("mapping", ["ridge", "pls"])
+def test_one_map_for_all_bins_leaves_out_a_half_that_one_bin_lacks(mapping: str) -> None:
+    recording = record()
+    responses = recording.responses.copy(deep=True)
+    trials = np.flatnonzero(recording.stimulus_rows == 9)
+    responses.values[trials[2:], 3, 1] = np.nan  # neuroid 3 keeps two trials in the second bin
+    halves = split_halves(recording.stimulus_rows, n_halves=N_HALVES, seed=0)
+    lacking = halves[:, trials[0]] == halves[:, trials[1]]
+    assert 0 < lacking.sum() < N_HALVES
+    holes = replace(recording, responses=responses)
+    for time_mode, bins in (("fixed", [0, 1]), ("per-bin", [1])):
+        result = run(holes, mapping=mapping, time_mode=time_mode)
+        expected = np.zeros((N_HALVES, N_NEUROIDS, N_BINS), dtype=bool)
+        for b in bins:
+            expected[lacking, 3, b] = True
+        for name in ("r_xx", "r_yy"):
+            for found in np.isnan(result[name].values.reshape(-1, *expected.shape)):
+                np.testing.assert_array_equal(found, expected, err_msg=name)
+        np.testing.assert_array_equal(result.missing_halves.values, expected.sum(axis=0))
 
 
 def test_two_sessions_on_the_same_stimuli_with_few_trials_each_lose_no_half() -> None:

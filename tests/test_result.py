@@ -1,5 +1,6 @@
 """A result keeps everything it was made of: saved, opened again and summarised, nothing is lost."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,18 @@ def test_the_attributes_tell_how_it_was_made(result: Callable[..., xr.Dataset]) 
     assert json.loads(attrs["activations"])["weights_sha256"] == "abc"
     assert set(json.loads(attrs["versions"])) == {"neurofit", "numpy", "scipy", "scikit-learn", "xarray", "torch"}
     assert attrs["splits_sha256"] == result().attrs["splits_sha256"] != result(seed=1).attrs["splits_sha256"]
+
+
+def test_each_hash_is_of_the_splits_or_of_the_halves_alone(
+    result: Callable[..., xr.Dataset],
+) -> None:
+    made, other_splits, other_halves = result(), result(train_size=0.5), result(n_halves=3)
+    assert made.attrs["splits_sha256"] != other_splits.attrs["splits_sha256"]
+    assert made.attrs["halves_sha256"] == other_splits.attrs["halves_sha256"]
+    assert made.attrs["splits_sha256"] == other_halves.attrs["splits_sha256"]
+    assert made.attrs["halves_sha256"] != other_halves.attrs["halves_sha256"]
+    bits = np.packbits(made.train.values.astype(bool)).tobytes()
+    assert made.attrs["splits_sha256"] == hashlib.sha256(bits).hexdigest()
 
 
 def test_the_stored_correlations_give_the_scores_again(result: Callable[..., xr.Dataset]) -> None:

@@ -1,5 +1,6 @@
 """Planted truth: rates that are linear in known features. What comes out of `score` must be what was put in."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -239,18 +240,36 @@ def test_a_layer_that_predicts_nothing_does_not_decide_the_choice() -> None:
     assert run({**others, **blocks}, recording, n_splits=2, n_halves=1).layer.values.tolist() == ["latent"]
 
 
-def test_the_choice_of_layer_does_not_see_test_stimuli(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_of_layer_does_not_see_test_stimuli() -> None:
     blocks, recording = plant(noise=2.0, n_stimuli=120)
-    both = {**blocks, **{("copy", step): blocks["latent", step].copy() for step in range(N_BINS)}}
-    from neurofit.mapping import train_splits
-
-    test = ~train_splits(120, n_splits=1, train_size=0.75, seed=0)[0]
+    rng = np.random.default_rng(4)
+    test = run(blocks, recording, n_splits=1, n_halves=1).train.values[0] == 0
+    layers = {}
     for step in range(N_BINS):
-        both["copy", step][test] = 1e3  # would be noticed at once if test stimuli took part
-    result = run(both, recording, n_splits=1, n_halves=1)
-    held_out_of_both = run({k: v for k, v in both.items() if k[0] == "copy"}, recording, n_splits=1, n_halves=1)
-    assert held_out_of_both.sizes["layer"] == 1
-    assert result.layer.values.tolist() == ["latent"], "equal on training stimuli, so the first of the two"
+        latents = blocks["latent", step]
+        noise = rng.standard_normal(latents.shape).astype(np.float32)
+        layers["blurred", step] = latents + noise
+        layers["trained", step] = np.where(test[:, None], 30 * noise, latents)
+    result = run(layers, recording, n_splits=1, n_halves=1)
+    assert result.layer.values.tolist() == ["trained"], "the better one on training stimuli"
+    assert np.median(result.r_xy.values) < 0.3, "although it fails on test stimuli"
+    blurred = {key: layer for key, layer in layers.items() if key[0] == "blurred"}
+    assert np.median(run(blurred, recording, n_splits=1, n_halves=1).r_xy.values) > 0.5
+
+
+def test_layers_are_compared_over_the_bins_that_all_of_them_predict() -> None:
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((120, 4)).astype(np.float32)
+    signal = latents @ rng.standard_normal((4, N_NEUROIDS))
+    rates = np.stack([rng.standard_normal(signal.shape), signal])
+    recording = as_recording(rates[:, None] + rng.standard_normal((N_BINS, 8, 120, N_NEUROIDS)))
+    blurred = latents + 0.5 * rng.standard_normal(latents.shape).astype(np.float32)
+    blocks = {("whole", 0): latents, ("whole", 1): latents, ("late", 1): blurred}
+    activations = as_activations(blocks, recording)
+    late = Activations(**{**vars(activations), "first_timestep": {"whole": 0, "late": 1}})
+    config = make_config("nayebi2022", region="IT", mapping="ridge", n_splits=3, n_halves=1)
+    choice = json.loads(score(late, recording, config).attrs["layer_choice"])
+    assert choice == ["whole"] * 3, "better in the second bin, the only one that both predict"
 
 
 def test_a_rerun_is_equal_to_the_bit_whatever_the_number_of_workers() -> None:
@@ -287,6 +306,47 @@ def test_maps_of_the_halves_are_fitted_only_where_they_are_needed(mapping: str, 
     for name in ("r_xx", "noise_corrected_r", "curve_noise_corrected_r"):
         assert np.isnan(without[name].values).all()
         assert np.isfinite(full[name].values).any()
+
+
+def test_as_few_neuroids_as_min_neuroids_make_a_curve_and_fewer_make_none() -> None:
+    blocks, recording = plant(noise=2.0, n_stimuli=200)
+    responses = recording.responses
+    responses.values[:, 4:] = np.random.default_rng(1).standard_normal(responses[:, 4:].shape)
+    enough, short = (run(blocks, recording, min_neuroids=n, reliability_floor=0.5) for n in (4, 5))
+    assert enough.n_neuroids.values.tolist() == [[4, 4]]
+    scores = enough.noise_corrected_r.values[0, :4]
+    np.testing.assert_allclose(enough.curve.values[0], np.median(scores, axis=0), rtol=1e-12)
+    assert np.isnan(short.curve.values).all()
+
+
+def test_the_floor_is_on_the_consistency_of_maps_after_spearman_brown() -> None:
+    blocks, recording = plant(noise=2.0, share=0.0, n_stimuli=120, n_latents=60, n_trials=10)
+    r_xx = run(blocks, recording, reliability_floor=None, false_discovery_rate=1.0).r_xx.values[0]
+    raw, corrected = r_xx.mean(axis=(0, 1)), (2 * r_xx / (1 + r_xx)).mean(axis=(0, 1))
+    floor = float(np.median((raw + corrected) / 2))
+    result = run(blocks, recording, reliability_floor=floor, false_discovery_rate=1.0)
+    reason = result.reason.values[0]
+    recorded = reason != REASONS.index("unreliable_recording")
+    assert (recorded & (raw < floor) & (corrected > floor)).sum() > 10, "the correction decides"
+    assert (recorded & (corrected < floor)).sum() > 10
+    np.testing.assert_array_equal(reason[recorded] == RELIABLE, corrected[recorded] > floor)
+
+
+def test_squares_are_taken_before_the_median_over_neuroids() -> None:
+    blocks, recording = plant(noise=2.0, n_stimuli=200)
+    order = np.random.default_rng(5).permutation(200)
+    shuffled = {key: block[order] for key, block in blocks.items()}
+    result = run(shuffled, recording, reliability_floor=None, false_discovery_rate=1.0)
+    xx, yy = (2 * r / (1 + r) for r in (result.r_xx.values[0], result.r_yy.values))
+    r_xy = result.r_xy.values[0].mean(axis=0)
+    r = r_xy / np.sqrt(xx.mean(axis=(0, 1)) * yy.mean(axis=(0, 1)))
+    assert len(r) % 2 == 0
+    assert 0.2 < (r < 0).mean() < 0.8
+    squares = np.array([sorted(each**2) for each in r.T])
+    medians = (squares[:, len(r) // 2 - 1] + squares[:, len(r) // 2]) / 2
+    np.testing.assert_allclose(result.curve_noise_corrected_r2.values[0], medians, rtol=1e-9)
+    per_cent = result.curve_percent_explained_variance.values[0]
+    np.testing.assert_allclose(per_cent, 100 * medians, rtol=1e-9)
 
 
 def test_the_interval_covers_the_median_of_all_neuroids_as_often_as_it_says() -> None:

@@ -1,5 +1,8 @@
 """A whole score, recomputed from the trials by plain loops over scikit-learn and scipy: every correlation and the curve agree."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,6 +156,73 @@ def test_every_number_equals_that_of_plain_loops(planted: tuple[Activations, Rec
     np.testing.assert_allclose(result.curve_explained_variance.values[0], explained, atol=1e-6)
     shown = {"nayebi2022": result.curve_noise_corrected_r, "brainscore": result.curve_explained_variance}
     np.testing.assert_array_equal(result.curve.values, shown[preset].values)
+
+
+def test_the_raw_curve_is_the_median_over_neuroids_of_means_over_splits(
+    planted: tuple[Activations, Recording],
+) -> None:
+    options = {"n_components": N_COMPONENTS, "n_splits": 3, "n_halves": 2, "n_bootstraps": 10}
+    config = make_config("nayebi2022", region="IT", **options)
+    r_xy, _, _ = plain_correlations(*planted, config)
+    result = score(*planted, config)
+    assert (result.reason.values == 0).all()
+    expected = np.median(r_xy.mean(axis=0), axis=0)
+    np.testing.assert_allclose(result.curve_r_xy.values[0], expected, atol=1e-6)
+
+
+def test_correlations_are_averaged_before_both_reliabilities_are_corrected(
+    planted: tuple[Activations, Recording],
+) -> None:
+    options = {"n_components": N_COMPONENTS, "n_splits": 3, "n_halves": 2, "n_bootstraps": 10}
+    config = make_config("nayebi2022", region="IT", average="correlations", **options)
+    result = score(*planted, config)
+    r_xy, r_xx, r_yy = plain_correlations(*planted, config)
+    mean_xx, mean_yy = (r.mean(axis=(0, 1)) for r in (r_xx, r_yy))
+    product = (2 * mean_xx / (1 + mean_xx)) * (2 * mean_yy / (1 + mean_yy))
+    expected = r_xy.mean(axis=0) / np.sqrt(product)
+    np.testing.assert_allclose(result.noise_corrected_r.values[0], expected, atol=1e-6)
+    np.testing.assert_allclose(result.curve.values[0], np.median(expected, axis=0), atol=1e-6)
+    assert result.attrs["formula"].endswith("median over neuroids, correlations averaged first")
+
+
+def test_auto_chooses_the_layers_that_plain_loops_over_held_out_training_stimuli_choose(
+    planted: tuple[Activations, Recording],
+) -> None:
+    activations, recording = planted
+    rng, seed, layers = np.random.default_rng(7), 5, ("a", "b", "c", "d", "e", "f")
+    blocks = {}
+    for layer in layers:
+        for step in range(N_BINS):
+            noise = rng.standard_normal((N_STIMULI, N_UNITS))
+            blocks[layer, step] = (activations.blocks["layer", step] + noise).astype(np.float32)
+    several = replace(
+        activations,
+        blocks=blocks,
+        first_timestep=dict.fromkeys(layers, 0),
+        region_layers={"IT": layers},
+    )
+    options = {"mapping": "ridge", "alphas": (20.0,), "n_splits": 8, "n_halves": 1, "seed": seed}
+    config = make_config("nayebi2022", region="IT", n_bootstraps=10, **options)
+    result = score(several, recording, config)
+    trials = recording.responses.values[:, recording.responses.region.values == "IT"].astype(float)
+    means = mean_of(trials, recording.stimulus_rows)  # (stimulus neuroid bin)
+    expected = []
+    for split, train in enumerate(result.train.values.astype(bool)):
+        rows = np.flatnonzero(train)
+        shuffled = np.random.default_rng(seed + split).permutation(rows)
+        fitted, held_out = np.split(shuffled, [round(0.8 * len(rows))])
+        quality = []
+        for layer in layers:
+            medians = []
+            for b in range(N_BINS):
+                x, y = blocks[layer, b].astype(float), means[:, :, b]
+                predicted = Ridge(20.0).fit(x[fitted], y[fitted]).predict(x[held_out])
+                pairs = zip(predicted.T, y[held_out].T, strict=True)
+                medians.append(np.median([pearsonr(*pair).statistic for pair in pairs]))
+            quality.append(np.mean(medians))
+        expected.append(layers[int(np.argmax(quality))])
+    assert len(set(expected)) > 2, "the held-out stimuli decide among equally good layers"
+    assert json.loads(result.attrs["layer_choice"]) == expected
 
 
 def test_streams2018_is_the_squared_mean_over_the_mean_reliabilities(planted: tuple[Activations, Recording]) -> None:

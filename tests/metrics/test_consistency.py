@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from neurofit.errors import NeurofitError
 from neurofit.metrics import TrialSets, null_reliability_sd, pearson, reliable, spearman_brown, split_halves
@@ -100,6 +101,21 @@ def test_noise_alone_is_not_reliable_and_a_good_bin_keeps_what_is_above_the_floo
     assert not reliable(np.full((5, 1), np.nan), **options).any()
 
 
+def test_false_discoveries_are_controlled_among_the_neuroids_of_each_bin() -> None:
+    sd, rate, fewest, floor = 0.06, 0.05, 4, 0.05
+    rng = np.random.default_rng(0)
+    table = sd * (rng.standard_normal((12, 40)) + np.linspace(0.0, 4.0, 40))
+    expected = np.zeros(table.shape, dtype=bool)
+    for time_bin in range(40):
+        p = sorted(stats.norm.sf(r / sd) for r in table[:, time_bin])
+        passed = [rank for rank, each in enumerate(p, start=1) if each <= rate * rank / len(p)]
+        if max(passed, default=0) >= fewest:
+            expected[:, time_bin] = table[:, time_bin] > floor
+    found = reliable(table, floor=floor, false_discovery_rate=rate, null_sd=sd, min_neuroids=fewest)
+    np.testing.assert_array_equal(found, expected)
+    assert 10 < expected.any(axis=0).sum() < 30
+
+
 def test_halves_of_even_trials_mirror_each_other_and_of_odd_ones_do_not() -> None:
     even, odd = np.repeat(np.arange(5), 4), np.repeat(np.arange(5), [4, 4, 3, 4, 4])
     trials = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
@@ -125,9 +141,12 @@ def test_trials_of_a_stimulus_are_split_evenly_within_each_session_too() -> None
             assert np.abs(np.bincount(among[half], minlength=90) - np.bincount(among[~half], minlength=90)).max() <= 1
 
 
-def test_presentations_each_in_a_session_of_its_own_are_split_at_random() -> None:
-    rows = np.repeat(np.arange(40), 4)
-    halves = split_halves(rows, n_halves=50, seed=0, session=np.arange(160))
-    assert halves.mean(axis=0) == pytest.approx(0.5, abs=0.3)
-    together = (halves[:, 0::4] == halves[:, 1::4]).mean()  # two of four trials are on one side in a third of the halves
-    assert together == pytest.approx(1 / 3, abs=0.03)
+@pytest.mark.parametrize("n", [3, 4])
+def test_presentations_each_in_a_session_of_its_own_are_split_at_random(n: int) -> None:
+    rows = np.repeat(np.arange(40), n)
+    halves = split_halves(rows, n_halves=2000, seed=0, session=np.arange(40 * n))
+    assert halves.mean(axis=0) == pytest.approx(0.5, abs=0.05)  # a standard deviation of 0.011 each
+    for one in range(n):
+        for other in range(one):  # two of three or four trials share a side in a third of halves
+            together = (halves[:, one::n] == halves[:, other::n]).mean(axis=0)
+            assert together == pytest.approx(1 / 3, abs=0.05)
