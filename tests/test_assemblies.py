@@ -169,6 +169,13 @@ def test_many_faults_of_one_kind_do_not_fill_the_screen(make_recording: Make) ->
     assert said[-1] == "- and 380 more."
 
 
+def test_an_area_is_not_one_whose_name_has_it_in_it(make_recording: Make) -> None:
+    recording = make_recording(n_neuroids=2, regions=("pIT", "IT", "ITv"))
+    chosen = recording.select(region="IT")
+    assert chosen.responses.neuroid_id.values.tolist() == ["IT-0", "IT-1"]
+    np.testing.assert_array_equal(chosen.responses.values, recording.responses.values[:, 2:4])
+
+
 def test_a_recording_knows_its_areas_bins_and_stimuli(make_recording: Make) -> None:
     recording = make_recording(n_bins=2)
     assert recording.regions == ("IT", "V4")

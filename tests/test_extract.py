@@ -152,6 +152,30 @@ def test_timesteps_share_an_array_only_as_long_as_they_are_alike(stimuli: Stimul
     assert whole.blocks["only", 1] is whole.blocks["only", 0]
 
 
+def test_timesteps_that_agree_in_the_first_image_only_share_no_array(stimuli: StimulusSet) -> None:
+    class Late(Moody):
+        """Answers at timestep 1 as at 0, but for the third image of a batch."""
+
+        def unroll(
+            self,
+            images: Tensor,
+            presentation: str | Presentation = "default",
+            *,
+            layers: Sequence[str] | None = None,
+        ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+            first = images.mean(dim=(2, 3))
+            second = first.clone()
+            second[2] += 1
+            yield from enumerate([{"only": first}, {"only": second}, {"only": second}])
+
+    blocks = extract(Late(), stimuli, batch_size=6).blocks
+    means = load_images(stimuli, range(6), size=8, field_degrees=8.0).mean(dim=(2, 3)).numpy()
+    np.testing.assert_allclose(blocks["only", 0], means, rtol=1e-6)
+    for step in (1, 2):
+        more = np.array([0, 0, 1, 0, 0, 0])[:, None]
+        np.testing.assert_allclose(blocks["only", step], means + more, rtol=1e-6)
+
+
 def test_a_model_may_change_its_state_in_place(stimuli: StimulusSet) -> None:
     class InPlace(Moody):
         def unroll(

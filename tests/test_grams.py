@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +120,7 @@ def changed(recording: Recording) -> Iterator[tuple[str, Activations]]:
     yield "presentation", when_needed(recording, presentation=Presentation(n_timesteps=26, image_off=5))
     yield "precision", when_needed(recording, precision="bfloat16")
     images = np.stack([recording.stimuli.images[row] for row in range(60)])
-    images[59, 3, 4, 1] += 1
+    images[58, 3, 4, 1] += 1  # not one of the four probes, which are 0, 20, 39 and 59
     yield "a pixel", when_needed(replace(recording, stimuli=replace(recording.stimuli, images=images)))
     yield "degrees", when_needed(replace(recording, stimuli=replace(recording.stimuli, visual_degrees=7.0)))
     yield "order", when_needed(replace(recording, stimuli=recording.stimuli.shuffled(0)))
@@ -216,3 +217,69 @@ def test_a_flipped_byte_is_noticed(recording: Recording, built: list[str]) -> No
     found = Grams(when_needed(recording), BINS, keep=True).of("conv3", [BINS[0]])
     np.testing.assert_array_equal(found.dense, expected.dense)
     assert len(built) == 1
+
+
+class Drifting(Net):
+    """A net of eight steps, whose features are others at each."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        for step in range(8):
+            maps: Tensor = self.conv(images + step * images.roll(1, dims=-1))
+        return maps
+
+
+def plain_gram(blocks: list[tuple[float, np.ndarray]]) -> np.ndarray:
+    """Return the products of all pairs of rows of a weighted sum of blocks, without its mean."""
+    features = np.zeros(blocks[0][1].shape)
+    for weight, block in blocks:
+        features += weight * block.astype(np.float64)
+    features -= features.mean(axis=0)
+    return np.asarray(features @ features.T)
+
+
+def drifting(recording: Recording, *, ms_per_timestep: int) -> Activations:
+    model = wrap(Drifting(), ["conv"], input_size=32, ms_per_timestep=ms_per_timestep)
+    return extract_when_needed(model, recording.stimuli, time_bins=[(0, 30)])
+
+
+def test_a_kept_gram_is_not_that_of_the_same_timesteps_with_other_weights(
+    recording: Recording,
+    built: list[str],
+) -> None:
+    by_ms = {ms: drifting(recording, ms_per_timestep=ms) for ms in (20, 15)}
+    assert by_ms[20].fingerprint == by_ms[15].fingerprint  # the same blocks: steps 0 and 1
+    for ms, weights in ((20, (2 / 3, 1 / 3)), (15, (1 / 2, 1 / 2))):
+        blocks = [(weight, by_ms[ms].blocks["conv", step]) for step, weight in enumerate(weights)]
+        found = Grams(by_ms[ms], [(0, 30)], keep=True).of("conv", [(0, 30)])
+        assert found.dense is not None
+        expected = plain_gram(blocks)
+        atol = 1e-5 * float(np.abs(expected).max())
+        np.testing.assert_allclose(found.dense, expected, rtol=0, atol=atol)
+    assert len(built) == 2
+
+
+def test_bins_that_weigh_the_same_timesteps_differently_share_no_gram(recording: Recording) -> None:
+    model = create_model("rgc_tiny", input_size=32)
+    bins = [(70, 85), (75, 90)]
+    activations = extract(model, recording.stimuli, layers=["conv3"], time_bins=bins)
+    found = Grams(activations, bins)
+    early, late = (activations.blocks["conv3", step] for step in (7, 8))
+    for time_bin, weights in zip(bins, ((2 / 3, 1 / 3), (1 / 3, 2 / 3)), strict=True):
+        expected = plain_gram([(weights[0], early), (weights[1], late)])
+        atol = 1e-5 * float(np.abs(expected).max())
+        gram = found.of("conv3", [time_bin])
+        assert gram.dense is not None
+        np.testing.assert_allclose(gram.dense, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "a/b", "..", "a b\\c"])
+def test_a_models_name_never_leads_out_of_the_folder_of_grams(
+    recording: Recording,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    activations = replace(when_needed(recording), model=name)
+    Grams(activations, BINS, keep=True).of("conv3", [BINS[0]])
+    (file,) = tmp_path.rglob("*.safetensors")
+    assert file.parent.parent == home() / "grams"
+    assert re.fullmatch("[A-Za-z0-9_-]+", file.parent.name)

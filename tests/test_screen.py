@@ -117,6 +117,16 @@ def test_a_picture_of_the_inputs_size_is_not_resampled() -> None:
     np.testing.assert_array_equal((shown * 255).round().numpy().transpose(1, 2, 0), picture(16, 16))
 
 
+@pytest.mark.parametrize("size", [48, 23, 16])
+def test_a_smaller_input_sees_the_picture_as_pillow_shrinks_it(size: int) -> None:
+    noise = picture(64, 64)
+    shown = load_images(one_stimulus(noise, degrees=8.0), [0], size=size, field_degrees=8.0)[0]
+    for channel in range(3):  # Pillow's bilinear filter widens as it shrinks; "F" does not round
+        plane = Image.fromarray(noise[..., channel].astype(np.float32))
+        expected = np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR)) / 255
+        np.testing.assert_allclose(shown[channel].numpy(), expected, atol=1e-5)
+
+
 def test_pictures_come_in_the_order_that_was_asked_for() -> None:
     images = [np.full((4, 4, 3), level, np.uint8) for level in range(40)]
     table = pd.DataFrame({"stimulus_id": range(40)})

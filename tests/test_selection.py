@@ -52,6 +52,14 @@ def test_neuroids_are_chosen_by_what_is_known_of_them(recording: Recording) -> N
         where(recording, subregion="aIT")
 
 
+def test_a_subject_is_not_one_whose_name_begins_or_ends_like_it(recording: Recording) -> None:
+    subjects = np.array(["m10", "m1", "m", "m1", "am1", "m1 "])
+    several = recording.responses.assign_coords(subject=("neuroid", subjects))
+    chosen = where(replace(recording, responses=several), subject="m1")
+    assert chosen.responses.neuroid_id.values.tolist() == ["V4-1", "IT-0"]
+    np.testing.assert_array_equal(chosen.responses.values, recording.responses.values[:, [1, 3]])
+
+
 def test_stimuli_are_chosen_by_a_column_or_a_file(recording: Recording, tmp_path: Path) -> None:
     ids = [str(each) for each in recording.stimuli.ids]
     for asked in (f"stimulus_id={ids[2]},{ids[0]}", str(tmp_path / "ids.txt")):

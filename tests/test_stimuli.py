@@ -312,6 +312,19 @@ def test_a_set_knows_its_ids_in_the_order_of_its_images() -> None:
     assert stimuli.ids.tolist() == ["b", "a"]
 
 
+@pytest.mark.parametrize("rows", [[3, 1], [2, 0, 3, 1], [1]])
+def test_a_part_has_each_picture_in_the_row_of_its_id(rows: list[int]) -> None:
+    planted = [np.full((2, 2, 3), 10 * number, np.uint8) for number in range(4)]
+    whole = stimulus_set([f"level {10 * number}" for number in range(4)], planted)
+    part = whole.only(rows)
+    assert part.ids.tolist() == [f"level {10 * row}" for row in rows]
+    levels = [int(part.images[row][0, 0, 0]) for row in range(len(part))]
+    assert levels == [10 * row for row in rows]
+    last = part.only([len(rows) - 1])  # a part of a part
+    assert last.ids.tolist() == [f"level {10 * rows[-1]}"]
+    assert int(last.images[0][0, 0, 0]) == 10 * rows[-1]
+
+
 def test_repeated_ids_are_refused() -> None:
     with pytest.raises(NeurofitError, match="'a' occurs more than once") as caught:
         stimulus_set(["a", "b", "a"], [PICTURE] * 3)

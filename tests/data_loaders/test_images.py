@@ -77,6 +77,22 @@ def test_shards_are_read_in_any_order_and_by_many(shards: Path) -> None:
     np.testing.assert_array_equal(images.test.images[1], decoded(6))
 
 
+def test_a_label_of_a_shard_goes_to_the_picture_of_its_key(tmp_path: Path) -> None:
+    labels = {0: 2, 1: 0, 2: 1, 3: 0}
+    members = [(f"{number}.cls", str(labels[number]).encode()) for number in (3, 1, 0, 2)]
+    members += [(f"{number}.png", picture(number)) for number in (2, 3, 0, 1)]
+    for part in ("train", "val"):
+        with tarfile.open(tmp_path / f"{part}-0.tar", "w") as shard:
+            for name, content in members:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+    train = load_images(f"shards:{tmp_path}").train
+    known = {decoded(number).tobytes(): label for number, label in labels.items()}
+    assert [known[train.images[row].tobytes()] for row in range(4)] == train.labels.tolist()
+    assert sorted(train.labels.tolist()) == [0, 0, 1, 2]
+
+
 def test_imagenet_is_where_one_says(folder: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEUROFIT_IMAGENET", raising=False)
     with pytest.raises(NeurofitError, match="set NEUROFIT_IMAGENET to a folder"):

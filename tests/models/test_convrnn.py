@@ -156,6 +156,20 @@ def test_the_fast_loop_gives_the_numbers_of_the_plain_one(name: str, unroll: str
             assert error <= tolerance * scale, f"{layer}, timestep {timestep}: {error:.1e} of {scale:.1e}"
 
 
+@pytest.mark.parametrize("layer", ["conv3", "conv5"])
+@pytest.mark.parametrize("name", TINY)
+def test_a_layer_alone_is_that_of_full_passes_up_to_the_last_step(name: str, layer: str) -> None:
+    model = create_model(name, input_size=32, unroll="feedforward-per-step").double()
+    shown = images().double()
+    presentation = Presentation(n_timesteps=6, image_off=3)
+    alone = unrolled(model, shown, presentation, layers=[layer])
+    plain = plainly_unrolled(model, shown, presentation)
+    assert len(alone) == len(plain) == 6
+    for timestep, (ours, expected) in enumerate(zip(alone, plain, strict=True)):
+        said = f"timestep {timestep}"
+        torch.testing.assert_close(ours[layer], expected[layer], rtol=1e-9, atol=1e-9, msg=said)
+
+
 @pytest.mark.parametrize("name", ["rgc_intermediate", "ugrnn_shallow"])
 def test_the_fast_loop_gives_the_gradients_of_the_plain_one(name: str) -> None:
     size = SIZES[model_info(name).family]

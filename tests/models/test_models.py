@@ -104,6 +104,20 @@ def test_what_is_known_of_a_model_is_what_is_built(name: str) -> None:
     assert info.has_weights == (info.family == "tiny")
 
 
+PUBLISHED = [*COUNTS, *VARIANTS]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_models_stand_for_the_areas_that_their_authors_suggest(name: str) -> None:
+    suggested = {  # README of their code (zoo_facts 9): V4, then pIT, then cIT and aIT
+        "shallow": (["conv3"], ["conv4"], ["conv5"]),
+        "intermediate": (["conv5", "conv6"], ["conv7", "conv8"], ["conv9", "conv10"]),
+    }
+    v4, posterior, anterior = suggested[name.split("_")[1]]
+    layers = {area: list(own) for area, own in model_info(name).region_layers.items()}
+    assert layers == {"V4": v4, "IT": posterior + anterior}
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_the_published_models_have_the_parameters_of_the_zoo(name: str) -> None:
     model = on_meta(name)

@@ -366,12 +366,14 @@ def huge_nwb_index(folder: Path) -> Path:
 
 
 def huge_nwb_picture(folder: Path) -> Path:
-    return replaced(write_nwb(folder)[0], "stimulus/templates/pictures/y", shape=(10**6, 10**6), dtype="u1", chunks=(1000, 1000))
+    more = {"shape": (10**6, 10**6, 3), "dtype": "u1", "chunks": (1000, 1000, 3)}
+    return replaced(write_nwb(folder)[0], "stimulus/templates/pictures/y", **more)
 
 
 def nwb_picture_in_a_huge_chunk(folder: Path) -> Path:
-    more = {"maxshape": (None, 6), "chunks": (2**28, 6), "compression": "gzip"}
-    return replaced(write_nwb(folder)[0], "stimulus/templates/pictures/y", shape=(4, 6), dtype="u1", **more)
+    more = {"maxshape": (None, 6, 3), "chunks": (2**28, 6, 3), "compression": "gzip"}
+    path, name = write_nwb(folder)[0], "stimulus/templates/pictures/y"
+    return replaced(path, name, shape=(4, 6, 3), dtype="u1", **more)
 
 
 def matlab_bomb(folder: Path) -> Path:
@@ -403,36 +405,42 @@ def picture_bomb(folder: Path) -> Path:
     return opened
 
 
-HOSTILE = [
-    huge_npy,
-    huge_npz,
-    npz_bomb,
-    huge_hdf5,
-    hdf5_bomb,
-    huge_netcdf,
-    huge_matlab_v7_3,
-    cells_of_many_letters,
-    many_cells_of_some_letters,
-    huge_chunk,
-    huge_nwb_trials,
-    huge_nwb_spike_times,
-    nwb_bomb,
-    huge_nwb_table_elsewhere,
-    many_nwb_spikes_in_many_trials,
-    huge_nwb_index,
-    huge_nwb_picture,
-    nwb_picture_in_a_huge_chunk,
-    matlab_bomb,
-    many_bins,
-    many_trials_of_many_sites,
-    picture_bomb,
+LARGE = "declares {} GB; such files are read whole, up to 8\\.6 GB"
+BOMB = "is damaged, or made to fill memory: it {}"
+
+HOSTILE: list[tuple[Callable[[Path], Path], str]] = [
+    (huge_npy, r"responses\.npy is damaged: it declares 4,000,000,000,000 bytes and holds 192"),
+    (huge_npz, r"in .*r\.npz is damaged: it declares 4,000,000,000,000 bytes and holds 192"),
+    (npz_bomb, r"r\.npz " + BOMB.format(r"declares 1\.1 GB")),
+    (huge_hdf5, r"r\.h5 " + LARGE.format(r"4,000\.0")),
+    (hdf5_bomb, r"r\.h5 " + BOMB.format(r"declares 0\.5 GB")),
+    (huge_netcdf, r"r\.nc: a dimension of 1,000,000,000,000 is none of a recording"),
+    (huge_matlab_v7_3, r"r\.mat " + LARGE.format(r"4,000\.0")),
+    (cells_of_many_letters, r"r\.mat: /stimulus_id " + LARGE.format(r"160\.0")),
+    (many_cells_of_some_letters, r"r\.mat: /stimulus_id " + LARGE.format(r"68\.7")),
+    (huge_chunk, r"r\.h5 " + BOMB.format(r"declares 1\.1 GB")),
+    (huge_nwb_trials, r"r\.nwb " + LARGE.format(r"80\.0")),
+    (huge_nwb_spike_times, r"r\.nwb " + LARGE.format(r"80\.0")),
+    (nwb_bomb, r"r\.nwb " + BOMB.format(r"declares 0\.3 GB")),
+    (huge_nwb_table_elsewhere, r"r\.nwb " + LARGE.format(r"80\.0")),
+    (many_nwb_spikes_in_many_trials, r"Spikes around .*r\.nwb " + LARGE.format(r"240\.0")),
+    (huge_nwb_index, r"r\.nwb " + LARGE.format(r"40\.0")),
+    (huge_nwb_picture, r"image y in r\.nwb claims 1000000 x 1000000 px, and 3,000,000 MB"),
+    (nwb_picture_in_a_huge_chunk, r"image y in r\.nwb claims 4 x 6 px, and 4,832 MB"),
+    (matlab_bomb, r"r\.mat " + BOMB.format(r"holds more than 0\.07 GB")),
+    (many_bins, r"recording\.json .*bins is .* at most 100,000 bins, not \[0, 1000000000000, 1\]"),
+    (many_trials_of_many_sites, r"^\S+ " + LARGE.format(r"24\.0")),
+    (picture_bomb, r"s1\.png in .*stimuli\.zip declares 0\.5 GB; a picture has at most 0\.27"),
 ]
+"""Each writes a file that claims more than it holds; with what is said of it."""
 
 
-@pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
-def test_what_declares_more_than_it_holds_is_refused_before_it_fills_memory(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+@pytest.mark.parametrize(("make", "said"), HOSTILE, ids=[make.__name__ for make, _ in HOSTILE])
+def test_what_declares_more_than_it_holds_is_refused_before_it_fills_memory(
+    tmp_path: Path, make: Callable[[Path], Path], said: str
+) -> None:
     path = make(tmp_path)
-    with within(2**28), pytest.raises(NeurofitError):
+    with within(2**28), pytest.raises(NeurofitError, match=said):
         open_all(path)
 
 

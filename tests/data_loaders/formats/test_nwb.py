@@ -158,6 +158,20 @@ def test_a_unit_that_two_nwb_sessions_call_the_same_is_one_neuroid(tmp_path: Pat
         open_recording(tmp_path)
 
 
+def test_nwb_sessions_may_list_their_units_in_another_order(tmp_path: Path) -> None:
+    first, second, order = session(0), session(1), (2, 0, 1)
+    ids = ["a", "b", "c"]
+    write_nwb(tmp_path / "one.nwb", *first, list(STIMULI), ids=ids, regions="beside")
+    listed = [second[0][number] for number in order]
+    own = [ids[number] for number in order]
+    write_nwb(tmp_path / "two.nwb", listed, second[1], list(STIMULI), ids=own, regions="beside")
+    (tmp_path / "recording.json").write_text('{"region": "IT"}')
+    recording = open_recording(tmp_path)
+    assert recording.responses.neuroid_id.values.tolist() == ids
+    np.testing.assert_array_equal(recording.responses.values[:6], counted_by_hand(*first))
+    np.testing.assert_array_equal(recording.responses.values[6:], counted_by_hand(*second))
+
+
 def test_an_id_of_two_nwb_units_of_a_session_is_refused(tmp_path: Path) -> None:
     spikes, onsets = session(0)
     write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), ids=["a", "b", "a"])
