@@ -50,3 +50,26 @@ def test_any_module_has_an_accuracy_and_nothing_has_none() -> None:
     assert not found.by_timestep
     with pytest.raises(NeurofitError, match="nothing to evaluate"):
         evaluate(Mean(), [])
+
+
+def test_nothing_is_dropped_and_batch_norm_keeps_its_statistics_in_an_evaluation() -> None:
+    rng = np.random.default_rng(0)
+    norm, readout = nn.BatchNorm1d(12), nn.Linear(12, 4)
+    model = nn.Sequential(nn.Flatten(), norm, nn.Dropout(0.9), readout).train()
+    mean, variance = rng.uniform(0, 1, 12), rng.uniform(0.5, 2, 12)
+    norm.running_mean = torch.from_numpy(mean).float()
+    norm.running_var = torch.from_numpy(variance).float()
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    images, labels = rng.random((10, 3, 2, 2)), np.arange(10) % 4
+    shown, classes = torch.from_numpy(images).float(), torch.from_numpy(labels)
+    found = evaluate(model, [(shown[:7], classes[:7]), (shown[7:], classes[7:])])
+    weight, bias = (values.detach().double().numpy() for values in readout.parameters())
+    losses, right = [], []
+    for image, label in zip(images, labels, strict=True):
+        logits = weight @ ((image.ravel() - mean) / np.sqrt(variance + 1e-5)) + bias
+        losses.append(np.log(np.exp(logits).sum()) - logits[label])
+        right.append(logits.argmax() == label)
+    assert found.loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert found.top1 == pytest.approx(np.mean(right))
+    assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
+    assert all(module.training for module in model.modules())
