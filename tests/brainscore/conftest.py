@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,37 @@ def planted(tmp_path: Path) -> Callable[..., Recording]:
                 duration_ms=100.0,
             ),
             simulated=True,
+        )
+
+    return make
+
+
+@pytest.fixture
+def unsorted(planted: Callable[..., Recording]) -> Callable[..., Recording]:
+    """Make the recording of `planted` with stimuli, presentations and neuroids in random orders.
+
+    Stimuli differ in their number of repetitions: a fifth of the presentations is left out, and
+    every stimulus keeps its first two.
+    """
+
+    def make(**sizes: int) -> Recording:
+        recording = planted(**sizes)
+        rng = np.random.default_rng(11)
+        stimuli, responses = recording.stimuli, recording.responses
+        assert isinstance(stimuli.images, ImageFiles)
+        order = rng.permutation(len(stimuli))
+        keep = (responses.repetition.values < 2) | (rng.random(len(responses)) < 0.8)
+        shown = rng.permutation(np.flatnonzero(keep))
+        return replace(
+            recording,
+            responses=responses.isel(
+                presentation=shown, neuroid=rng.permutation(responses.sizes["neuroid"])
+            ),
+            stimuli=replace(
+                stimuli,
+                table=stimuli.table.iloc[order].reset_index(drop=True),
+                images=ImageFiles([stimuli.images.paths[row] for row in order]),
+            ),
         )
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,10 @@ import brainscore_vision
 import numpy as np
 import pytest
 from brainscore_core.benchmarks import score_benchmark
+from brainscore_vision.benchmark_helpers import screen
+from brainscore_vision.model_interface import BrainModel
+from PIL import Image
+from scipy.stats import sem
 
 from neurofit import create_model, score
 from neurofit.assemblies import Recording
@@ -138,12 +143,80 @@ def test_the_identifier_follows_all_that_a_score_depends_on(planted: Callable[..
     assert again != TemporalPredictivityBenchmark(recording, region="IT", **FEW, seed=1).identifier
 
 
-def test_a_picture_on_a_larger_or_smaller_screen_is_scored_too(planted: Callable[..., Recording]) -> None:
-    for degrees in (4.0, 16.0):
-        recording = planted(n_stimuli=40)
-        recording = replace(recording, stimuli=replace(recording.stimuli, visual_degrees=degrees, name=f"at{degrees}"))
-        benchmark = TemporalPredictivityBenchmark(recording, region="IT", **FEW)
-        assert benchmark(NeurofitBrainModel(create_model("rgc_tiny"))).attrs["raw"].attrs["raw"].shape == (3, 6, 3)
+class Spectator(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
+    """A model with a field of 8 degrees that keeps the pictures it is shown.
+
+    It answers as the planted features do.
+    """
+
+    identifier = "spectator"
+
+    def __init__(self, features: Callable[..., np.ndarray]) -> None:
+        self.features = features
+        self.shown: dict[str, np.ndarray] = {}
+
+    def visual_degrees(self) -> int:
+        return 8
+
+    def start_recording(self, region: str, time_bins: Any) -> None:
+        self.bins = time_bins
+
+    def look_at(self, stimuli: Any, number_of_trials: int = 1) -> Any:
+        ids = [str(each) for each in stimuli["stimulus_id"]]
+        self.shown = {each: np.asarray(Image.open(stimuli.get_stimulus(each))) for each in ids}
+        rows = [int(each.removeprefix("image")) for each in ids]
+        values = self.features(n_stimuli=len(ids), n_bins=len(self.bins))[:, rows]
+        neuroids: dict[str, Any] = {"neuroid_id": np.arange(values.shape[2])}
+        return features_assembly(values.transpose(1, 2, 0), stimuli, neuroids, self.bins)
+
+
+@pytest.mark.parametrize("degrees", [4.0, 16.0])
+def test_a_picture_on_a_larger_or_smaller_screen_is_padded_or_cropped_and_scored(
+    unsorted: Callable[..., Recording],
+    features: Callable[..., np.ndarray],
+    degrees: float,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
+    monkeypatch.setattr(screen, "root_path", tmp_path / "screen")
+    recording = unsorted(n_stimuli=40)
+    stimuli = replace(recording.stimuli, visual_degrees=degrees, name=f"at{degrees}")
+    benchmark = TemporalPredictivityBenchmark(
+        replace(recording, stimuli=stimuli), region="IT", **FEW
+    )
+    model = Spectator(features)
+    scored = benchmark(model)
+    assert scored.attrs["raw"].attrs["raw"].shape == (3, 6, 3)
+    assert len(model.shown) == 40
+    for row, stimulus in enumerate(stimuli.ids):
+        picture = np.asarray(stimuli.images[row])
+        if degrees == 4.0:  # 16 px are half of the field
+            expected = np.full((32, 32, 3), 128, np.uint8)
+            expected[8:24, 8:24] = picture
+        else:  # 16 px are twice the field
+            expected = picture[4:12, 4:12]
+        np.testing.assert_array_equal(model.shown[stimulus], expected)
+
+
+def test_the_error_is_the_standard_error_over_splits(
+    planted: Callable[..., Recording],
+    unsorted: Callable[..., Recording],
+    features: Callable[..., np.ndarray],
+) -> None:
+    source = as_source(features(n_stimuli=80, n_bins=3), planted())
+    scored = NoiseCorrectedTemporal(**FEW)(source, to_assembly(unsorted()))
+    r = scored.attrs["raw"].attrs["raw"].values  # (split neuroid time_bin)
+    assert r.shape == (3, 6, 3)
+    assert np.isfinite(r).all()
+    by_split = [
+        statistics.fmean(statistics.median(r[split, :, time_bin].tolist()) for time_bin in range(3))
+        for split in range(3)
+    ]
+    assert scored.attrs["raw"].item() == pytest.approx(statistics.fmean(by_split), rel=1e-6)
+    assert scored.attrs["error"] == pytest.approx(sem(by_split), rel=1e-6)
+    assert scored.attrs["error"] == pytest.approx(statistics.stdev(by_split) / 3**0.5, rel=1e-6)
+    assert scored.attrs["error"] > 1e-4
 
 
 @pytest.fixture

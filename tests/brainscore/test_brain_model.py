@@ -137,6 +137,43 @@ def test_all_stimulus_columns_are_kept_and_layers_named(planted: Callable[..., R
     assert len(set(seen["neuroid_id"].values)) == seen.sizes["neuroid"]
 
 
+def test_each_unit_has_the_name_of_the_layer_that_answered(
+    planted: Callable[..., Recording],
+) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 5, stride=2)
+    )
+    stimuli = planted(n_stimuli=5).stimuli
+    pixels = np.stack([np.asarray(stimuli.images[row]) for row in range(5)])
+    with torch.no_grad():
+        first = module[:2](torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+        answers = {"1": first.flatten(1).numpy(), "2": module[2](first).flatten(1).numpy()}
+    assert (answers["1"].shape, answers["2"].shape) == ((5, 784), (5, 75))
+    model = NeurofitBrainModel(
+        wrap(
+            module,
+            ["1", "2"],
+            region_layers={"V4": ["1"], "IT": ["2", "1"]},
+            input_size=16,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            name="two",
+        )
+    )
+    for region, layers in (("IT", ["2", "1"]), ("V4", ["1"])):
+        model.start_recording(region, [(70, 80)])
+        seen = model.look_at(to_stimulus_set(stimuli))
+        assert set(seen["layer"].values) == set(layers)
+        assert set(seen["region"].values) == {region}
+        for layer in layers:
+            values = seen.values[:, seen["layer"].values == layer, 0]
+            np.testing.assert_allclose(values, answers[layer], atol=1e-6)
+        units = [(layer, i) for layer in layers for i in range(answers[layer].shape[1])]
+        names = [f"neurofit-two.{layer}.{i}" for layer, i in units]
+        assert seen["neuroid_id"].values.tolist() == names
+
+
 def test_paths_are_looked_at_too(planted: Callable[..., Recording]) -> None:
     stimuli = planted(n_stimuli=3).stimuli
     model = registered("rgc_tiny")

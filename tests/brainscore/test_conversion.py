@@ -38,6 +38,53 @@ def test_stimuli_stand_in_the_order_in_which_brainscore_splits_them(planted: Cal
     assert from_assembly(assembly).stimuli.ids.tolist() == averaged["stimulus_id"].values.tolist()
 
 
+@pytest.mark.parametrize("extra", [None, "session"])
+def test_stimuli_are_ordered_as_brainscore_averages_them_where_ids_are_not_sorted(
+    unsorted: Callable[..., Recording], extra: str | None
+) -> None:
+    responses = unsorted(n_stimuli=12, n_repetitions=4).responses
+    shown = responses.stimulus_id.values
+    objects = {f"image{i:03d}": ("pear", "dog", "face", "car")[i % 4] for i in range(12)}
+    sizes = {f"image{i:03d}": 7 * i % 12 for i in range(12)}
+    coords = {
+        "object_name": ("presentation", np.array([objects[each] for each in shown])),
+        "size": ("presentation", np.array([sizes[each] for each in shown])),
+        **{str(name): (coord.dims[0], coord.values) for name, coord in responses.coords.items()},
+    }
+    by_hand = sorted(objects, key=lambda each: (objects[each], sizes[each]))
+    assert by_hand != sorted(by_hand)
+    assert by_hand != list(dict.fromkeys(shown.tolist()))
+    plain = NeuronRecordingAssembly(responses.values, coords=coords, dims=responses.dims)
+    assert average_repetition(plain)["stimulus_id"].values.tolist() == by_hand
+    if extra is not None:  # a column that differs between the trials of a stimulus
+        coords[extra] = ("presentation", np.arange(len(shown)) % 3)
+    assembly = NeuronRecordingAssembly(responses.values, coords=coords, dims=responses.dims)
+    table = from_assembly(assembly).stimuli.table
+    assert table["stimulus_id"].tolist() == by_hand
+    assert table["object_name"].tolist() == [objects[each] for each in by_hand]
+    assert table["size"].tolist() == [sizes[each] for each in by_hand]
+
+
+def test_every_presentation_has_the_columns_of_its_own_stimulus(
+    unsorted: Callable[..., Recording],
+) -> None:
+    recording = unsorted(n_stimuli=12, n_repetitions=4)
+    shown = recording.responses.stimulus_id.values
+    assert len(set(np.unique(shown, return_counts=True)[1])) > 1
+    table = recording.stimuli.table.set_index("stimulus_id")
+    assembly = to_assembly(recording)
+    assert assembly["stimulus_id"].values.tolist() == shown.tolist()
+    np.testing.assert_array_equal(assembly.values, recording.responses.values)
+    for name in ("object_name", "size"):
+        assert assembly[name].values.tolist() == [table.loc[each, name] for each in shown]
+    averaged = average_repetition(assembly)
+    assert averaged.sizes["presentation"] == 12
+    for row, each in enumerate(averaged["stimulus_id"].values):
+        assert averaged["object_name"].values[row] == table.loc[each, "object_name"]
+        means = recording.responses.values[shown == each].mean(axis=0)
+        np.testing.assert_allclose(averaged.values[row], means, rtol=1e-6)
+
+
 def test_columns_with_gaps_or_of_single_trials_are_no_part_of_an_average(planted: Callable[..., Recording]) -> None:
     recording = planted(n_stimuli=12, n_repetitions=4)
     table = recording.stimuli.table.assign(half_known=np.where(np.arange(12) % 2, np.nan, 1.0))
