@@ -97,7 +97,10 @@ def plainly(model: ConvRNN, images: Tensor, layers: Sequence[str], shown: Presen
 
 
 def largest_difference(plain: list[dict[str, Tensor]], ours: list[dict[str, Tensor]]) -> float:
-    """Return the largest difference of a step, of the step's largest value; up to 230 ms (zoo_facts 14: float32 ends there)."""
+    """Return the largest difference in a step, relative to the step's largest value, up to 230 ms.
+
+    Later steps exceed what float32 can resolve, see docs/zoo.md, section 11.2.
+    """
     return max(
         float((a[layer] - b[layer]).abs().max() / a[layer].abs().max().clamp(min=1e-30))
         for a, b in zip(plain[:23], ours[:23], strict=True)

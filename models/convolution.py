@@ -30,7 +30,8 @@ class Convolution(nn.Conv2d):
 
     Notes
     -----
-    Source: zoo_facts 2.2. Torch's `padding="same"` refuses strides and pads even kernels alike only at stride 1.
+    Source: docs/zoo.md, section 3.3. Torch's `padding="same"` refuses strides and pads even kernels
+    alike only at stride 1.
     """
 
     def __init__(

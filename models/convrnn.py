@@ -34,7 +34,7 @@ UNROLLS = ("biological", "feedforward-per-step")
 
 
 def presentations(n_layers: int, default: Presentation) -> Mapping[str, Presentation]:
-    """Return how a ConvRNN of so many layers is shown images (zoo_facts 9).
+    """Return how a ConvRNN of so many layers is shown images; see docs/zoo.md, section 6.2.
 
     "default" as in its training, "neural" as in the recordings, "constant" for as long as by default with the image always on, and
     "minimal": just until the image has reached the readout, the control that uses its recurrence least.
@@ -79,7 +79,7 @@ class ConvRNN(nn.Module):
 
     Notes
     -----
-    Source: zoo_facts 2; Nayebi et al. 2018 and 2022.
+    Source: docs/zoo.md, section 3; Nayebi et al. 2018 and 2022.
     """
 
     memory_format = torch.channels_last
@@ -224,7 +224,10 @@ class ConvRNN(nn.Module):
         return found
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter, those of all layers (zoo_facts 11)."""
+        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter, for all layers.
+
+        Published values: see docs/zoo.md, section 8.1.
+        """
         return {f"net.{layer}.{name}": decay for layer in self.layers for name, decay in self._built(layer).weight_decays().items()}
 
     def _steps(self, images: Tensor, shown: Presentation, asked: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Tensor]]]:
@@ -308,7 +311,10 @@ def _of_one_batch(drive: LayerDrive, fb: Tensor | None, state: State) -> tuple[L
 
 
 def _join(feedback: list[Tensor], u: Tensor) -> Tensor | None:
-    """Resize maps to those of `u`, corners aligned, and concatenate their channels; None if there are none (zoo_facts 2.1)."""
+    """Resize maps to those of `u`, corners aligned, and concatenate their channels.
+
+    The result is None if there are none. Source: docs/zoo.md, section 3.2.
+    """
     size, n = u.shape[2:], max((len(maps) for maps in feedback), default=0)
     resized = [m if m.shape[2:] == size else F.interpolate(m, size=size, mode="bilinear", align_corners=True) for m in feedback]
     return torch.cat([_for_all(maps, n) for maps in resized], dim=1) if resized else None

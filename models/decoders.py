@@ -18,7 +18,7 @@ class Decoder(nn.Module, ABC):
 
     Notes
     -----
-    Source: zoo_facts 10.
+    Source: docs/zoo.md, section 7.
     """
 
     @abstractmethod

@@ -1,4 +1,7 @@
-"""The intermediate ConvRNNs: ten convolutions, of which conv4 to conv10 are recurrent, and a readout; 224 pixels (zoo_facts 3.2, 3.3)."""
+"""The intermediate ConvRNNs: ten convolutions, conv4 to conv10 recurrent, and a readout.
+
+They take images of 224 pixels. Their layers are those of docs/zoo.md, sections 4.2 and 4.3.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from neurofit.presentation import Presentation
 INTERMEDIATE: Mapping[str, Any] = {
     **SHALLOW,
     "family": "intermediate",
-    # conv5 and conv6 are suggested for V4, conv7 and conv8 for posterior, conv9 and conv10 for central and anterior IT (zoo_facts 9).
+    # The authors suggest conv5 and conv6 for V4, conv7 and conv8 for posterior IT, conv9 and conv10
+    # for central and anterior IT, see docs/zoo.md, section 2.
     "region_layers": {"V4": ("conv5", "conv6"), "IT": ("conv7", "conv8", "conv9", "conv10")},
     "presentations": presentations(11, Presentation(n_timesteps=17, image_off=12)),
 }
@@ -107,7 +111,10 @@ def rgc_intermediate_t22_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
 
 
 def residual_layers(cell: str, cell_options: Mapping[str, Any] | None = None) -> Callable[[int], tuple[Layer, ...]]:
-    """Return the table of zoo_facts 3.2 for one cell, as a function of the number of classes."""
+    """Return the layers for one cell as a function of the number of classes.
+
+    They are those of docs/zoo.md, section 4.2.
+    """
 
     def block(number: int, channels: int, *, pool: bool = False) -> Layer:
         recurrent: dict[str, Any] = {"cell": cell, "cell_options": cell_options or {}} if number >= 4 else {}
@@ -133,7 +140,10 @@ def residual_layers(cell: str, cell_options: Mapping[str, Any] | None = None) ->
 
 
 def rgc_layers() -> Callable[[int], tuple[Layer, ...]]:
-    """Return the table of zoo_facts 3.3, as a function of the number of classes; the cells have the nonlinearity and the residual."""
+    """Return the layers of rgc_intermediate as a function of the number of classes.
+
+    They are those of docs/zoo.md, section 4.3; nonlinearity and residual are inside the cells.
+    """
 
     def recurrent(number: int, channels: int, *, pool: bool = False) -> Layer:
         return Layer(f"conv{number}", Conv(channels, 3), cell="rgc_median", after_cell=("max_pool",) if pool else ())

@@ -82,7 +82,7 @@ class Layer:
 
     Notes
     -----
-    Source: zoo_facts 3 and 15.
+    Source: docs/zoo.md, section 4.
     """
 
     name: str

@@ -6,5 +6,8 @@ from torch import nn
 
 
 def layer_norm(channels: int) -> nn.GroupNorm:
-    """Return the layer norm of the shallow simplernn and lstm: one group, not `nn.LayerNorm` over channels (zoo_facts 6)."""
+    """Return the layer norm of the shallow simplernn and lstm.
+
+    It has one group and is not `nn.LayerNorm` over channels, see docs/zoo.md, section 5.9.
+    """
     return nn.GroupNorm(1, channels, eps=1e-12)

@@ -19,7 +19,7 @@ from neurofit.models.tensorflow import nonzero_decays, state_dict
 from neurofit.models.weight_files import check_weights, read_weights, save_weights
 
 BUCKET = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
-"""Where the authors of Nayebi et al. 2022 keep them, as MODEL/FILE (zoo_facts 12)."""
+"""Where Nayebi et al. 2022 publish checkpoints, as MODEL/FILE; see docs/zoo.md, section 9.3."""
 
 FILES = ("model.ckpt.index", "model.ckpt.data-00000-of-00001")
 

@@ -1,4 +1,7 @@
-"""The shallow ConvRNNs: five convolutions, the last three recurrent, and a readout; 224 pixels, 16 steps (zoo_facts 3.1)."""
+"""The shallow ConvRNNs: five convolutions, the last three recurrent, and a readout.
+
+They take images of 224 pixels and 16 steps. Their layers are those of docs/zoo.md, section 4.1.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from neurofit.models.layer import Conv, Layer, Op
 
 SHALLOW: Mapping[str, Any] = {
     "family": "shallow",
-    # conv3 is suggested for V4, conv4 for posterior and conv5 for central and anterior IT (zoo_facts 9).
+    # The authors suggest conv3 for V4, conv4 for posterior IT, conv5 for central and anterior IT,
+    # see docs/zoo.md, section 2.
     "region_layers": {"V4": ("conv3",), "IT": ("conv4", "conv5")},
     "input_size": 224,
     "n_classes": 1000,
@@ -64,7 +68,8 @@ def rgc_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     return assemble("rgc_shallow", shallow_layers("rgc", before_cell=("elu",)), **options)
 
 
-# The result of a hyperparameter search, from the npz beside the reference's configurations (zoo_facts 8.4 and 11).
+# The result of a hyperparameter search, from `lstm_shallow.npz` of the reference, see docs/zoo.md,
+# sections 5.4, 8.1 and 8.2.
 _LSTM: tuple[Mapping[str, Any], ...] = (
     {
         "norm": True,
@@ -101,7 +106,10 @@ def shallow_layers(
     cell_channels: tuple[int | None, ...] = (None, None, None),
     cell_options: tuple[Mapping[str, Any], ...] = ({}, {}, {}),
 ) -> Callable[[int], tuple[Layer, ...]]:
-    """Return the table of zoo_facts 3.1 for one cell, as a function of the number of classes."""
+    """Return the layers for one cell as a function of the number of classes.
+
+    They are those of docs/zoo.md, section 4.1.
+    """
     recurrent = [
         Layer(
             f"conv{number}",

@@ -116,7 +116,10 @@ _CELLS: Mapping[str, Mapping[str, tuple[_Part, ...]]] = {
         **_separable("ReciprocalGateCell/out/gate", "cell.out_gate"),
     },
 }
-"""Cell -> what follows `tnn_model/LAYER/` there -> what follows `net.LAYER.` here; two parts are those of x and of h (zoo_facts 12)."""
+"""Cell -> what follows `tnn_model/LAYER/` in the reference -> what follows `net.LAYER.`.
+
+Two parts are those of x and of h. Source: docs/zoo.md, section 9.1.
+"""
 
 _BETA = "tnn_model/normalize/softmax_beta"
 _THRESHOLD = "tnn_model/decoder_threshold"
@@ -149,7 +152,7 @@ def state_dict(model: str, variables: Mapping[str, Values], *, zero_fixed: bool 
 
     Notes
     -----
-    Source: zoo_facts 8, 10 and 12.
+    Source: docs/zoo.md, sections 5, 7 and 9.
     """
     network = _empty(model)
     parts, fixed = _destinations(network), _fixed(network)

@@ -28,7 +28,8 @@ def imagenet_shallow() -> TrainConfig:
     """Shallow ConvRNNs on ImageNet: batch 64, lr 0.0076, Nesterov 0.9, clip 0.32 (published for the LSTM); 90 epochs (ours)."""
     return TrainConfig(
         epochs=90,  # ours
-        batch_size=64,  # published with lstm_shallow, as are lr, momentum and clip (zoo_facts 11)
+        # Published with lstm_shallow, as are lr, momentum and clip: see docs/zoo.md, section 8.3.
+        batch_size=64,
         lr=0.007587217634546547,
         momentum=0.9,
         clip=0.32374580586841245,

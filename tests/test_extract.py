@@ -221,7 +221,8 @@ def test_bfloat16_is_close_and_on_record(stimuli: StimulusSet) -> None:
 def test_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     model = create_model("rgc_tiny")
     assert fitting_batch_size(model) == 32
-    # zoo_facts 8.7 on maps of 8 x 8 and 4 x 4: conv, W_ic, (W_ctau, W_og), (W_otau, W_cg), W_rg, that is 7 times the channels
+    # The RGC-S of docs/zoo.md, section 5.7, on maps of 8 x 8 and 4 x 4: conv, W_ic, (W_ctau, W_og),
+    # (W_otau, W_cg) and W_rg have 7 times the channels in all.
     recurrent = 7 * (32 * 8 * 8 + 32 * 4 * 4 + 32 * 4 * 4)
     floats = 32 * 16 * 16 + 48 * 16 * 16 + recurrent + 10
     monkeypatch.setattr(import_module("neurofit.extract"), "_free_bytes", lambda device: int(5.5 * 4 * 4 * floats))

@@ -92,7 +92,10 @@ class Cell(nn.Module, ABC):
         """Return an initialiser for every parameter."""
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter; one that is not named has none (zoo_facts 11)."""
+        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter.
+
+        A parameter that is not named has none. Published values: see docs/zoo.md, section 8.1.
+        """
         return {}
 
     def zeros(self, x: Tensor, channels: int | None = None) -> Tensor:
@@ -116,7 +119,7 @@ def closing_gate(drive: Tensor | None) -> Tensor | float:
 
 
 WEIGHT_DECAY = 1e-4
-"""Of nearly all that is decayed in the published models (zoo_facts 11)."""
+"""Weight decay of most parameters of the published models, see docs/zoo.md, section 8.1."""
 
 CELLS: Registry[type[Cell]] = Registry("cell")
 register_cell = CELLS.register

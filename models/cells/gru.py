@@ -32,8 +32,9 @@ class GRU(Cell):
 
     Notes
     -----
-    Source: zoo_facts 8.3, `ConvGRUCell` of the reference. The kernels' parts that read x stand together in `input` (reset,
-    update, candidate); `gates` (reset, update) and `candidate` read h.
+    Source: docs/zoo.md, section 5.3; `ConvGRUCell` of the reference. The kernels' parts that read
+    x stand together in `input` (reset, update, candidate); `gates` (reset, update) and `candidate`
+    read h.
     """
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = False, gating: bool = True) -> None:

@@ -52,7 +52,8 @@ class LSTM(Cell):
 
     Notes
     -----
-    Source: zoo_facts 8.4, `ConvLSTMCell` of the reference. `input` and `state` are the parts of W that read x and h.
+    Source: docs/zoo.md, section 5.4; `ConvLSTMCell` of the reference. `input` and `state` are the
+    parts of W that read x and h.
     """
 
     def __init__(

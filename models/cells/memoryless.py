@@ -16,7 +16,8 @@ class Memoryless(Cell):
 
     Notes
     -----
-    Source: zoo_facts 4. The reference keeps a leaky integrator with a fixed decay of 0 in such layers, which is the same.
+    Source: docs/zoo.md, section 5.1. The reference has a leaky integrator with a fixed decay of 0
+    in such layers, which is the same.
     """
 
     def __init__(self, shapes: CellShapes) -> None:

@@ -33,9 +33,10 @@ class RGC(Cell):
 
     Notes
     -----
-    Source: zoo_facts 8.7, `ReciprocalGateCell` of the reference. Kernels with the same input stand together: `cell_to_gates` is
-    (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg). The reference cuts its kernels to the map where that is smaller than 3 x 3;
-    here they are not cut, so that the weights do not depend on the input size.
+    Source: docs/zoo.md, section 5.7; `ReciprocalGateCell` of the reference. Kernels with the same
+    input stand together: `cell_to_gates` is (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg). The
+    reference cuts its kernels to maps that are smaller than 3 x 3; neurofit does not, so that the
+    weights do not depend on the input size.
     """
 
     takes_feedback = True

@@ -13,7 +13,7 @@ from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_
 from neurofit.models.convolution import Convolution, SeparableConvolution, shortcut
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, VarianceScaling
 
-# Numbers that the search found (zoo_facts 8.8 and 11).
+# Numbers that the search found, see docs/zoo.md, sections 5.8, 8.1 and 8.2.
 TAU_SCALE = 0.9219348064291611
 GATE_SCALE = 0.7006566684988862
 WEIGHT_SCALE = 0.6393378386273998
@@ -42,9 +42,10 @@ class RGCMedian(Cell):
 
     Notes
     -----
-    Source: zoo_facts 8.8, `ReciprocalGateCell` of the reference under the settings of its median circuit. The reference cuts the
-    depthwise kernels to the map where that is smaller than 7 x 7; here they are not cut, so that the weights do not depend on
-    the input size. At 224 pixels there is no difference.
+    Source: docs/zoo.md, section 5.8; `ReciprocalGateCell` of the reference under the settings of
+    its median circuit. The reference cuts the depthwise kernels to maps that are smaller than
+    7 x 7; neurofit does not, so that the weights do not depend on the input size. At 224 pixels
+    there is no difference.
     """
 
     takes_feedback = True

@@ -32,7 +32,7 @@ class SimpleRNN(Cell):
 
     Notes
     -----
-    Source: zoo_facts 8.2, `ConvNormBasicCell` of the reference.
+    Source: docs/zoo.md, section 5.2; `ConvNormBasicCell` of the reference.
     """
 
     def __init__(self, shapes: CellShapes, *, norm: bool = True, bypassing: bool = False, gating: bool = False) -> None:

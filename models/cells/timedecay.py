@@ -29,7 +29,8 @@ class TimeDecay(Cell):
 
     Notes
     -----
-    Source: zoo_facts 4 and 8.1. The decay is not squashed: training keeps it below 1, or not.
+    Source: docs/zoo.md, section 5.1. The decay is not squashed: nothing but training holds it
+    below 1.
     """
 
     def __init__(self, shapes: CellShapes, *, initial_decay: float = 0.0, gating: bool = False) -> None:

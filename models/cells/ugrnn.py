@@ -31,8 +31,8 @@ class UGRNN(Cell):
 
     Notes
     -----
-    Source: zoo_facts 8.5, `ConvUGRNNCell` of the reference; Collins, Sohl-Dickstein and Sussillo 2017. `input` and `state` are
-    the parts of W that read x and h.
+    Source: docs/zoo.md, section 5.5; `ConvUGRNNCell` of the reference; Collins, Sohl-Dickstein and
+    Sussillo 2017. `input` and `state` are the parts of W that read x and h.
     """
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = False, gating: bool = True) -> None:

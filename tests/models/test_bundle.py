@@ -70,7 +70,8 @@ def test_a_checkpoint_that_tensorflow_wrote_is_read(shared: Callable[[str], Path
     read = read_bundle(shared("golden/ckpt/simplernn_shallow") / "model.ckpt")
     assert read["global_step"] == 312500
     assert len(read) == 64
-    for name, values in read.items():  # zoo_facts 13
+    # How TensorFlow was given these values: see docs/zoo.md, section 11.1.
+    for name, values in read.items():
         z = np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), 0])).standard_normal(values.shape).astype(np.float32)
         if name.endswith("/Momentum"):
             np.testing.assert_allclose(values, 0.01 * z, rtol=1e-6)

@@ -75,7 +75,9 @@ def test_stacked_kernels_have_fans_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameter", "std"),
-    [  # zoo_facts 11; of kernels that the reference keeps as one, the parts have the fans of the whole
+    # See docs/zoo.md, section 8.2. Where the reference has one kernel and neurofit two parts, the
+    # parts have the fans of the whole.
+    [
         ("gru_shallow", "net.conv3.cell.gates.weight", np.sqrt(2 / ((512 + 512) * 9))),
         ("gru_shallow", "net.conv3.cell.candidate.weight", np.sqrt(2 / ((512 + 256) * 9))),
         ("lstm_shallow", "net.conv3.cell.state.weight", np.sqrt(0.7008842622125534 / ((256 + 128) * 4))),

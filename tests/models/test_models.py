@@ -15,7 +15,7 @@ from neurofit.models.catalogue import INFO
 from neurofit.models.decoders import DECODERS
 from neurofit.protocol import Model, validate_model
 
-# zoo_facts 12.1: trainable parameters of conv1 ... conv5 (conv10), imnetds.
+# Trainable parameters of conv1 ... conv5 (conv10), imnetds: see docs/zoo.md, section 10.
 COUNTS = {
     "timedecay_shallow": (9_472, 73_856, 295_169, 590_081, 1_180_161, 2_049_000),
     "simplernn_shallow": (9_472, 73_856, 738_048, 1_475_840, 2_950_656, 1_025_000),

@@ -36,7 +36,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def variables() -> dict[str, npt.NDArray[Any]]:
-    """Return the variables of timedecay_shallow (zoo_facts 12), with slots and step as a training leaves them."""
+    """Return the variables of timedecay_shallow, with slots and step as a training leaves them.
+
+    Their names and shapes are those of docs/zoo.md, section 9.1.
+    """
     rng = np.random.default_rng(0)
     shapes: dict[str, tuple[int, ...]] = {"imnetds/pre_1/weights": (2, 2, 512, 1000), "imnetds/pre_1/bias": (1000,)}
     for number, (kernel, inputs, outputs) in enumerate([(7, 3, 64), (3, 64, 128), (3, 128, 256), (3, 256, 256), (3, 256, 512)], start=1):
@@ -184,7 +187,8 @@ def test_a_checkpoint_of_tensorflow_gives_the_logits_of_tensorflow(
 ) -> None:
     name = "simplernn_shallow"
     checkpoint, path = shared(f"golden/ckpt/{name}") / "model.ckpt", tmp_path / "w.safetensors"
-    with pytest.raises(NeurofitError, match=r"3 not 0 \(tnn_model/conv1/memory_decay"):  # zoo_facts 13: this file's are not
+    # Fixed decays are not 0 in this file, see docs/zoo.md, section 11.1.
+    with pytest.raises(NeurofitError, match=r"3 not 0 \(tnn_model/conv1/memory_decay"):
         convert_checkpoint(checkpoint, path, model=name)
     assert not path.exists()
     zeroed = convert_checkpoint(checkpoint, path, model=name, zero_fixed=True)

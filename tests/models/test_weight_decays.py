@@ -1,4 +1,7 @@
-"""What is decayed in training, and by how much, is what the published code decays (zoo_facts 11)."""
+"""What is decayed in training, and by how much, is what the published code decays.
+
+The published values are in docs/zoo.md, section 8.1.
+"""
 
 from __future__ import annotations
 
