@@ -1,7 +1,9 @@
-"""Synthetic features and trials for the mapping benchmarks, and how they measure. Import this before numpy.
+"""Synthetic features and trials for the mapping benchmarks, and functions that measure time.
 
-Features: ReLU of random combinations of a latent with a power-law spectrum, which moves in time. Trials: Poisson counts of rates that
-are linear in the latent; the first bins are noise only. OpenBLAS must choose its kernel by itself and run one thread.
+Import this module before numpy: OpenBLAS must choose its kernel by itself and run one thread.
+
+Features are a ReLU of random combinations of latents with a power-law spectrum that change over
+time. Trials are Poisson counts with rates that depend on the latents; the first bins are noise.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ N_LATENTS, N_NOISE_BINS = 400, 4
 
 
 def latents(n_stimuli: int, step: int, *, seed: int = 0) -> np.ndarray:
-    """Return the latent (stimulus latent) of a timestep: a fixed part and one that turns slowly."""
+    """Return the latents (stimulus latent) of a timestep, which rotate slowly over time."""
     rng = np.random.default_rng(seed)
     still, moving = rng.standard_normal((2, n_stimuli, N_LATENTS))
     angle = 0.15 * step
@@ -35,16 +37,24 @@ def latents(n_stimuli: int, step: int, *, seed: int = 0) -> np.ndarray:
 
 
 def features(n_stimuli: int, n_units: int, step: int = 0, *, seed: int = 0) -> np.ndarray:
-    """Return float32 features (stimulus unit), as sparse as those of a trained network."""
-    weights = np.random.default_rng(seed + 1).standard_normal((N_LATENTS, n_units), dtype=np.float32)
+    """Return float32 features (stimulus unit), about as sparse as those of a trained network."""
+    weights = np.random.default_rng(seed + 1).standard_normal(
+        (N_LATENTS, n_units), dtype=np.float32
+    )
     return np.maximum(latents(n_stimuli, step, seed=seed).astype(np.float32) @ weights - 1.0, 0.0)
 
 
-def counts(n_stimuli: int, n_neuroids: int, n_trials: int = 30, *, time_bin: int = 10, seed: int = 0) -> np.ndarray:
+def counts(
+    n_stimuli: int, n_neuroids: int, n_trials: int = 30, *, time_bin: int = 10, seed: int = 0
+) -> np.ndarray:
     """Return Poisson counts (stimulus trial neuroid) of one time bin."""
     rng = np.random.default_rng(seed + 2)
     weights = rng.standard_normal((N_LATENTS, n_neuroids)) / 5
-    drive = latents(n_stimuli, time_bin, seed=seed) @ weights if time_bin >= N_NOISE_BINS else np.zeros((n_stimuli, n_neuroids))
+    drive = (
+        latents(n_stimuli, time_bin, seed=seed) @ weights
+        if time_bin >= N_NOISE_BINS
+        else np.zeros((n_stimuli, n_neuroids))
+    )
     rates = np.exp(0.3 * drive / max(drive.std(), 1.0))
     rng = np.random.default_rng((seed, time_bin))
     return rng.poisson(rates[:, None], (n_stimuli, n_trials, n_neuroids)).astype(np.float32)
@@ -60,11 +70,13 @@ def half_means(trials: np.ndarray, n_halves: int, *, seed: int = 0) -> np.ndarra
         weights[0, half, first] = 1 / len(first)
         weights[1, half] = (weights[0, half] == 0) / (n_trials - len(first))
     weights = np.concatenate([np.full((1, n_trials), 1 / n_trials), weights.reshape(-1, n_trials)])
-    return np.ascontiguousarray(np.einsum("ft,stn->fsn", weights, trials.astype(np.float64), optimize=True))
+    return np.ascontiguousarray(
+        np.einsum("ft,stn->fsn", weights, trials.astype(np.float64), optimize=True)
+    )
 
 
 def features_on_disk(folder: Path, n_stimuli: int, n_units: int, n_steps: int) -> list[np.ndarray]:
-    """Write (or find) one array per timestep and return them mapped from disk."""
+    """Write one array per timestep unless it exists, and return them memory-mapped."""
     mapped = []
     for step in range(n_steps):
         path = folder / f"features_{n_stimuli}_{n_units}_{step}.npy"
@@ -75,7 +87,7 @@ def features_on_disk(folder: Path, n_stimuli: int, n_units: int, n_steps: int) -
 
 
 def cpu_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:
-    """Return the median CPU time of `repeats` runs."""
+    """Return the median CPU time of `repeats` runs, in seconds."""
     times = []
     for _ in range(repeats):
         start = time.process_time()
@@ -85,20 +97,34 @@ def cpu_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:
 
 
 def gemm_peak(dtype: type[np.floating]) -> float:
-    """Return the floating point operations per CPU second of 2048 x 2048 matrix products, the best of five."""
+    """Return the FLOP per CPU second of 2048 x 2048 matrix products, best of five."""
     a, b = np.random.default_rng(0).standard_normal((2, 2048, 2048)).astype(dtype)
     best = min(cpu_seconds(lambda: a @ b, repeats=1) for _ in range(5))
     return 2 * 2048**3 / best
 
 
 def peak_memory() -> float:
-    """Return the peak resident memory of this process, GB."""
+    """Return the peak resident memory of this process in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def describe_machine() -> str:
-    """Return processor, BLAS kernel, threads and peaks, for above a table."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?")
-    blas = "; ".join(f"{i['internal_api']} {i['version']} {i.get('architecture')} {i['num_threads']} thread" for i in threadpool_info())
-    peaks = ", ".join(f"{name} {gemm_peak(kind) / 1e9:.0f} GF/s" for name, kind in (("float32", np.float32), ("float64", np.float64)))
-    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, numpy {np.__version__}; {blas}; GEMM peak {peaks}"
+    """Return processor, versions, BLAS kernel, threads and GEMM peaks in one line."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "?",
+    )
+    blas = "; ".join(
+        f"{i['internal_api']} {i['version']} {i.get('architecture')} {i['num_threads']} thread"
+        for i in threadpool_info()
+    )
+    peaks = ", ".join(
+        f"{name} {gemm_peak(kind) / 1e9:.0f} GFLOP/s"
+        for name, kind in (("float32", np.float32), ("float64", np.float64))
+    )
+    versions = f"Python {platform.python_version()}, numpy {np.__version__}"
+    return f"{model}, {os.cpu_count()} cores; {versions}; {blas}; GEMM peak {peaks}"

@@ -1,12 +1,15 @@
-"""The ceiling and the score of a recording of the size of HvM in time, in less memory than it takes on disk.
+"""Ceiling and score of a recording of the size of HvM over time, which is larger than memory.
 
-    python benchmarks/recording_larger_than_memory.py FOLDER [--layout brainscore|neurofit] [--presentations 148480] [--keep]
+    python benchmarks/recording_larger_than_memory.py FOLDER [--layout brainscore|neurofit]
+        [--presentations 148480] [--jobs 2] [--keep]
 
-Writes 148,480 presentations x 256 sites x 39 overlapping bins of float32 (5.9 GB) into FOLDER, with the axes as Brain-Score stores them
-(neuroid presentation time_bin) or a time bin together, and measures each step in a process of its own: wall and CPU time, peak resident
-memory, and what the system read on its behalf (cached or not, of the file and of its temporary copy). 3,200 stimuli, uneven repetitions;
-the rates follow 20 latents, which are the features; the score is of one split x 10 trial halves. The file, and the copy beside it
-(TMPDIR is set to FOLDER), are deleted afterwards.
+Writes 148,480 presentations x 256 sites x 39 overlapping bins of float32 (5.9 GB) into FOLDER, with
+axes in Brain-Score's order (neuroid presentation time_bin) or with each time bin contiguous, and
+measures each step in a process of its own: wall and CPU time, peak resident memory, and the bytes
+that the system read for it (cached or not, from the file and its temporary copy). 3,200 stimuli
+with uneven repetitions; the rates follow 20 latents, which are also the features; the score has one
+split x 10 trial halves. The file, and the copy beside it (TMPDIR is set to FOLDER), are deleted
+afterwards.
 """
 
 import argparse
@@ -24,13 +27,16 @@ import h5netcdf
 import numpy as np
 import pandas as pd
 
-from neurofit.assemblies import DIMS
-from neurofit.ceiling import ceiling, reliabilities
+from neurofit.activations.activations import Activations
+from neurofit.analyses.ceiling import ceiling
+from neurofit.analyses.predictivity.config import ScoreConfig
+from neurofit.analyses.predictivity.score import score
+from neurofit.config.compute import Compute
 from neurofit.data_loaders.formats.netcdf import read_netcdf
-from neurofit.extract import Activations
-from neurofit.presets import make_config
-from neurofit.score import score
-from neurofit.stimuli import NoImages, StimulusSet
+from neurofit.mapping import PLSMapping
+from neurofit.recordings.recording import DIMS
+from neurofit.recordings.reliability import reliabilities
+from neurofit.recordings.stimuli import NoImages, StimulusSet
 
 N_STIMULI, N_NEUROIDS, N_BINS, N_LATENTS = 3200, 256, 39, 20
 LAYOUTS = {"brainscore": ("neuroid", "presentation", "time_bin"), "neurofit": DIMS}
@@ -44,58 +50,86 @@ def main() -> None:
     parser.add_argument("--layout", choices=LAYOUTS, default="brainscore")
     parser.add_argument("--presentations", type=int, default=148_480)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="do not delete the file")
     parser.add_argument("--step", choices=STEPS)
     options = parser.parse_args()
     path = options.folder / f"hvm_size_{options.layout}.nc"
     if options.step:
         measure(options.step, path, n_jobs=options.jobs)
         return
-    begin = time.perf_counter()
+    start = time.perf_counter()
     generate(path, options.presentations, LAYOUTS[options.layout])
     size = path.stat().st_size
-    print(f"{options.layout}: {size / 1e9:.2f} GB, made in {time.perf_counter() - begin:.0f} s", flush=True)
-    print("| layout | step | wall s | CPU s | peak GB | read, times the file | median |\n|---|---|---|---|---|---|---|", flush=True)
+    print(
+        f"{options.layout}: {size / 1e9:.2f} GB, written in {time.perf_counter() - start:.0f} s",
+        flush=True,
+    )
+    print(
+        "| layout | step | wall s | CPU s | peak GB | read, times the file | median "
+        "|\n|---|---|---|---|---|---|---|",
+        flush=True,
+    )
     try:
         for step in STEPS:
-            again = [sys.executable, __file__, str(options.folder), "--layout", options.layout, "--step", step, "--jobs", str(options.jobs)]
-            subprocess.run(again, check=True, env={**os.environ, "TMPDIR": str(options.folder)})
+            command = [
+                sys.executable,
+                __file__,
+                str(options.folder),
+                "--layout",
+                options.layout,
+                "--step",
+                step,
+                "--jobs",
+                str(options.jobs),
+            ]
+            subprocess.run(command, check=True, env={**os.environ, "TMPDIR": str(options.folder)})
     finally:
         if not options.keep:
             path.unlink()
 
 
 def measure(step: str, path: Path, *, n_jobs: int) -> None:
-    """Print a row. Peak memory is of the whole process, imports included."""
+    """Print a row. Peak memory is that of the whole process, including imports."""
     recording = read_netcdf(path, stimuli=stimuli())
-    begin, read = time.perf_counter(), bytes_read()
+    start, read = time.perf_counter(), bytes_read()
     if step == "ceiling":
         result = ceiling(recording).curve.values
     elif step == "reliabilities":
         result = reliabilities(recording)
     else:
-        config = make_config("nayebi2022", region="IT", mapping="pls", n_components=N_LATENTS, n_splits=1)
-        result = score(features(), recording, config, n_jobs=n_jobs).curve.values
-    wall, cpu = time.perf_counter() - begin, time.process_time()
+        config = ScoreConfig(mapping=PLSMapping(n_components=N_LATENTS), n_splits=1)
+        compute = Compute(n_jobs=n_jobs)
+        result = score(features(), recording, config, compute=compute).curve.values
+    wall, cpu = time.perf_counter() - start, time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     times = (bytes_read() - read) / path.stat().st_size
     layout = path.stem.rpartition("_")[2]
-    print(f"| {layout} | {step} | {wall:.0f} | {cpu:.0f} | {peak:.2f} | {times:.2f} | {np.nanmedian(result):.3f} |", flush=True)
+    print(
+        f"| {layout} | {step} | {wall:.0f} | {cpu:.0f} | {peak:.2f} | {times:.2f} | "
+        f"{np.nanmedian(result):.3f} |",
+        flush=True,
+    )
 
 
 def bytes_read() -> int:
-    """Return what this process has read, from the disk or the system's cache."""
+    """Return the bytes that this process has read, from the disk or the system's cache."""
     return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
 
 
 def stimuli() -> StimulusSet:
-    """Return a table without pictures."""
+    """Return a table without images."""
     table = pd.DataFrame({"stimulus_id": [f"s{number:04d}" for number in range(N_STIMULI)]})
-    return StimulusSet(name="planted", table=table, images=NoImages(N_STIMULI, "planted"), visual_degrees=8.0, duration_ms=100.0)
+    return StimulusSet(
+        name="planted",
+        table=table,
+        images=NoImages(N_STIMULI, "planted"),
+        visual_degrees=8.0,
+        duration_ms=100.0,
+    )
 
 
 def latents() -> np.ndarray:
-    """Return the features, array (stimulus latent)."""
+    """Return the latents (stimulus latent), which are the features."""
     return np.random.default_rng(0).standard_normal((N_STIMULI, N_LATENTS)).astype(np.float32)
 
 
@@ -114,16 +148,25 @@ def features() -> Activations:
 
 
 def generate(path: Path, n_presentations: int, dims: tuple[str, ...]) -> None:
-    """Write the file block by block: signal of the latents, rising and falling in time, and noise of each trial."""
+    """Write the file block by block.
+
+    The signal of the latents rises and falls over time; every trial has its own noise.
+    """
     rng = np.random.default_rng(1)
     least = 9 * n_presentations // (10 * N_STIMULI)
-    counts = least + rng.multinomial(n_presentations - least * N_STIMULI, np.full(N_STIMULI, 1 / N_STIMULI))
+    counts = least + rng.multinomial(
+        n_presentations - least * N_STIMULI, np.full(N_STIMULI, 1 / N_STIMULI)
+    )
     rows = rng.permutation(np.repeat(np.arange(N_STIMULI), counts))
-    signal = latents() @ rng.standard_normal((N_LATENTS, N_NEUROIDS)).astype(np.float32) / np.sqrt(N_LATENTS, dtype=np.float32)
+    signal = (
+        latents()
+        @ rng.standard_normal((N_LATENTS, N_NEUROIDS)).astype(np.float32)
+        / np.sqrt(N_LATENTS, dtype=np.float32)
+    )
     course = np.sin(np.linspace(0, np.pi, N_BINS)).astype(np.float32)
     ids, starts = stimuli().ids[rows], 10 * np.arange(N_BINS)
     noise = rng.standard_normal(2**22, dtype=np.float32) * 5
-    bin_together = dims == DIMS
+    bins_contiguous = dims == DIMS
     with h5netcdf.File(path, "w") as file:
         file.dimensions = dict(zip(DIMS, (n_presentations, N_NEUROIDS, N_BINS), strict=True))
         for name, dim, values in (
@@ -131,19 +174,29 @@ def generate(path: Path, n_presentations: int, dims: tuple[str, ...]) -> None:
             ("time_bin_end", "time_bin", starts + 20),
             ("stimulus_id", "presentation", ids.astype("S5")),
             ("repetition", "presentation", pd.Series(rows).groupby(rows).cumcount().to_numpy()),
-            ("neuroid_id", "neuroid", np.array([f"n{number:03d}" for number in range(N_NEUROIDS)]).astype("S4")),
+            (
+                "neuroid_id",
+                "neuroid",
+                np.array([f"n{number:03d}" for number in range(N_NEUROIDS)]).astype("S4"),
+            ),
             ("region", "neuroid", np.full(N_NEUROIDS, "IT").astype("S2")),
         ):
             file.create_variable(name, (dim,), data=values)
-        chunks = {"chunks": (4096, N_NEUROIDS, 1)} if bin_together else {}
+        chunks = {"chunks": (4096, N_NEUROIDS, 1)} if bins_contiguous else {}
         data = file.create_variable("data", dims, dtype="float32", **chunks)
-        for position in range(N_BINS if bin_together else N_NEUROIDS):
-            begin = int(rng.integers(2**22))
-            if bin_together:
-                trials = np.resize(np.roll(noise, begin), (n_presentations, N_NEUROIDS)) + course[position] * signal[rows]
+        for position in range(N_BINS if bins_contiguous else N_NEUROIDS):
+            start = int(rng.integers(2**22))
+            if bins_contiguous:
+                trials = (
+                    np.resize(np.roll(noise, start), (n_presentations, N_NEUROIDS))
+                    + course[position] * signal[rows]
+                )
                 data[:, :, position] = trials
             else:
-                trials = np.resize(np.roll(noise, begin), (n_presentations, N_BINS)) + course * signal[rows, position, None]
+                trials = (
+                    np.resize(np.roll(noise, start), (n_presentations, N_BINS))
+                    + course * signal[rows, position, None]
+                )
                 data[position] = trials
 
 

@@ -1,8 +1,10 @@
-"""The whole tiny zoo against hvm-sim and cowley2023, trained and untrained, in both time modes: the table of docs/tiny_zoo.md.
+"""Scores of the tiny zoo on hvm-sim and cowley2023: the tables of docs/tiny_zoo.md.
 
     python benchmarks/tiny_zoo_scores.py [--models 'rgc*_tiny'] [--recordings hvm-sim,cowley2023]
 
-Each line: mean over the bins with a score, ridge, nayebi2022 with 5 splits x 5 halves; the 95 % interval where there is one bin only.
+Trained and untrained, in both time modes. A cell is the mean over the scored bins, or for a
+recording of one bin the score with its 95 % interval over neuroids; ridge, preset nayebi2022 with
+5 splits x 5 halves.
 """
 
 from __future__ import annotations
@@ -14,48 +16,66 @@ import torch
 import xarray as xr
 
 import neurofit
-from neurofit.assemblies import Recording
 from neurofit.models import list_models
-from neurofit.presets import make_config
+from neurofit.recordings.recording import Recording
 
 WINDOW = (70, 260)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", default="*_tiny")
     parser.add_argument("--recordings", default="hvm-sim,cowley2023")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in asked.recordings.split(","):
+    for name in options.recordings.split(","):
         recording = neurofit.load_recording(name)
         if len(recording.time_bins) > 1:
             recording = recording.select(window=WINDOW)
         for region in recording.regions:
-            print(f"\n{name} {region}\n\n| model | per-bin, trained | untrained | fixed, trained | untrained |")
+            area = recording.select(region=region)
+            print(
+                f"\n{name} {region}\n\n| model | per-bin, trained | untrained | fixed, trained | "
+                "untrained |"
+            )
             print("| --- | --- | --- | --- | --- |")
-            for model in list_models(asked.models):
-                cells = [scored(model, recording, region, mode, trained=trained) for mode in modes(recording) for trained in (True, False)]
+            for model in list_models(options.models):
+                cells = [
+                    score_model(model, area, mode, trained=trained)
+                    for mode in modes(recording)
+                    for trained in (True, False)
+                ]
                 print(f"| {model} | {' | '.join(cells)} |", flush=True)
 
 
 def modes(recording: Recording) -> tuple[str, ...]:
-    """Return both time modes, or the one that a single bin has."""
+    """Return the time modes: both, or one for a recording of a single bin."""
     return ("per-bin", "fixed") if len(recording.time_bins) > 1 else ("per-bin",)
 
 
-def scored(name: str, recording: Recording, region: str, time_mode: str, *, trained: bool) -> str:
-    """Return the score of a model's layers for a region in a few words."""
-    model = neurofit.create_model(name, pretrained=trained)
-    layers = model.region_layers[region]
-    config = make_config("nayebi2022", region=region, mapping="ridge", time_mode=time_mode, layers=layers, n_splits=5, n_halves=5)
-    activations = neurofit.extract(model, recording.stimuli, layers=layers, time_bins=recording.time_bins)
-    return in_words(neurofit.score(activations, recording, config))
+def score_model(name: str, recording: Recording, time_mode: str, *, trained: bool) -> str:
+    """Return the score of a model for a recording of one region, as text."""
+    model = neurofit.create_model(name, weights="auto" if trained else "random")
+    layers = model.region_layers[recording.regions[0]]
+    config = neurofit.ScoreConfig(
+        mapping="ridge",
+        time_mode=time_mode,
+        layers=layers,
+        n_splits=5,
+        n_halves=5,
+        bootstrap_over="neuroids",
+    )
+    activations = neurofit.extract(
+        model, recording.stimuli, layers=layers, time_bins=recording.time_bins
+    )
+    return format_score(neurofit.score(activations, recording, config))
 
 
-def in_words(result: xr.Dataset) -> str:
-    """Return the mean of a curve; of a single bin its score and interval."""
+def format_score(result: xr.Dataset) -> str:
+    """Return the mean of a curve, or score and interval of a single bin, as text."""
     curve = result.curve.values[0]
     if len(curve) > 1:
         return f"{np.nanmean(curve):.2f}"

@@ -1,11 +1,13 @@
-"""How much does the fast unroll save? The plain loop (every layer, image and step) against `ConvRNN.unroll`, in CPU time.
+"""CPU time of `ConvRNN.unroll` against a plain loop over layers and steps.
 
     python benchmarks/unroll.py [--batch-size 16] [--repeats 3]
 
-Both loops run in one process, in turn; medians of CPU time. The plain loop has the same kernels and keeps only outputs and states;
-it runs each cell's own `forward`. Numbers are compared before times are. The GEMM peak is the best of numpy's float32 products of
-2048 x 2048 in this process, on one thread (torch's own are half as fast on an AMD processor); floating point operations are those of
-the fast loop's convolutions as if each were a matrix product, counted by torch.
+Both loops run in one process, in turn; medians of CPU time. The plain loop computes every layer for
+every image at every step: it calls the `forward` of each cell, with the same kernels, and keeps
+only outputs and states. Numbers are compared before times are measured. The GEMM peak is the best
+of numpy's float32 products of 2048 x 2048 in this process, on one thread (those of torch are half
+as fast on an AMD processor). Floating point operations are those of the convolutions of the fast
+loop, counted by torch as if each were a matrix product.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # both slow a current numpy down where they are set
+# Either of these variables slows a current numpy down.
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(name, None)
 
 import numpy as np
@@ -27,9 +30,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.models import ConvRNN, create_model
 from neurofit.models.cells import State
-from neurofit.presentation import NEURAL, Presentation
 
 CASES = (
     ("rgc_intermediate", ("conv9", "conv10"), "IT"),
@@ -41,31 +44,49 @@ CASES = (
 
 def main() -> None:
     """Print the table of benchmarks/README.md."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     peak = gemm_peak()
-    kernel = next(pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas")
-    print(f"torch {torch.__version__}, 1 thread, batches of {options.batch_size}, GEMM peak {peak / 1e9:.0f} GFLOP/s (OpenBLAS, {kernel})")
+    kernel = next(
+        pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas"
+    )
     print(
-        "| model | layers | plain, CPU s | fast, CPU s | channels last, CPU s | ratio | GFLOP | share of GEMM peak | largest difference |"
+        f"torch {torch.__version__}, 1 thread, batches of {options.batch_size}, GEMM peak "
+        f"{peak / 1e9:.0f} GFLOP/s (OpenBLAS, {kernel})"
+    )
+    print(
+        "| model | layers | plain, CPU s | fast, CPU s | channels last, CPU s | ratio | GFLOP | "
+        "share of GEMM peak | largest difference |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for name, layers, region in CASES:
-        model = create_model(name).eval()
-        images = torch.rand(options.batch_size, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-        last = create_model(name).eval().to(memory_format=torch.channels_last)  # as `neurofit.extract` runs it
+        model = create_model(name, weights="random").eval()
+        images = torch.rand(
+            options.batch_size, 3, 224, 224, generator=torch.Generator().manual_seed(0)
+        )
+        # as `neurofit.extract` runs it
+        model_last = (
+            create_model(name, weights="random").eval().to(memory_format=torch.channels_last)
+        )
         images_last = images.contiguous(memory_format=torch.channels_last)
-        difference = largest_difference(plainly(model, images, layers), fast(last, images_last, layers))
+        difference = largest_difference(
+            plain(model, images, layers), fast(model_last, images_last, layers)
+        )
         with FlopCounterMode(display=False) as counter:
             fast(model, images, layers)
-        loops = [partial(plainly, model, images, layers), partial(fast, model, images, layers), partial(fast, last, images_last, layers)]
+        loops = [
+            partial(plain, model, images, layers),
+            partial(fast, model, images, layers),
+            partial(fast, model_last, images_last, layers),
+        ]
         plain_s, fast_s, last_s = times(loops, options.repeats)
         flops = counter.get_total_flops()
         print(
-            f"| {name} | {' '.join(layers)} ({region}) | {plain_s:.1f} | {fast_s:.1f} | {last_s:.1f} | {plain_s / last_s:.1f} "
+            f"| {name} | {' '.join(layers)} ({region}) | {plain_s:.1f} | {fast_s:.1f} | "
+            f"{last_s:.1f} | {plain_s / last_s:.1f} "
             f"| {flops / 1e9:.0f} | {flops / last_s / peak:.0%} | {difference:.0e} |",
             flush=True,
         )
@@ -73,54 +94,63 @@ def main() -> None:
 
 @torch.inference_mode()
 def fast(model: ConvRNN, images: Tensor, layers: Sequence[str]) -> list[dict[str, Tensor]]:
-    """Return the asked layers at the 26 steps of the neural presentation."""
+    """Return the given layers at the 26 steps of the neural presentation."""
     return [activations for _, activations in model.unroll(images, NEURAL, layers=layers)]
 
 
 @torch.inference_mode()
-def plainly(model: ConvRNN, images: Tensor, layers: Sequence[str], shown: Presentation = NEURAL) -> list[dict[str, Tensor]]:
-    """Return the same, with every layer computed for every image at every step."""
+def plain(
+    model: ConvRNN, images: Tensor, layers: Sequence[str], presentation: Presentation = NEURAL
+) -> list[dict[str, Tensor]]:
+    """Return the same as `fast`, computing every layer for every image at every step."""
     normalized = (images - model.image_mean) / model.image_std
     outputs = {layer: images.new_zeros(len(images), *model.shapes[layer]) for layer in model.layers}
     states: dict[str, State | None] = dict.fromkeys(model.layers)
     steps = []
-    for timestep in range(shown.n_timesteps):
-        seen = normalized if shown.shows_image(timestep) else torch.full_like(normalized, shown.blank)
+    for timestep in range(presentation.n_timesteps):
+        inputs = (
+            normalized
+            if presentation.shows_image(timestep)
+            else torch.full_like(normalized, presentation.blank)
+        )
         before = dict(outputs)
         for layer in model.layers:
-            u = seen if layer == model.layers[0] else before[model.below[layer]]
-            sources = [F.interpolate(before[s], size=u.shape[2:], mode="bilinear", align_corners=True) for s in model.feedback[layer]]
+            u = inputs if layer == model.layers[0] else before[model.below[layer]]
+            sources = [
+                F.interpolate(before[s], size=u.shape[2:], mode="bilinear", align_corners=True)
+                for s in model.feedback[layer]
+            ]
             fb = torch.cat(sources, dim=1) if sources else None
             outputs[layer], states[layer] = model.net[layer](u, fb, states[layer])
         steps.append({layer: outputs[layer] for layer in layers})
     return steps
 
 
-def largest_difference(plain: list[dict[str, Tensor]], ours: list[dict[str, Tensor]]) -> float:
+def largest_difference(expected: list[dict[str, Tensor]], found: list[dict[str, Tensor]]) -> float:
     """Return the largest difference in a step, relative to the step's largest value, up to 230 ms.
 
     Later steps exceed what float32 can resolve, see docs/zoo.md, section 11.2.
     """
     return max(
         float((a[layer] - b[layer]).abs().max() / a[layer].abs().max().clamp(min=1e-30))
-        for a, b in zip(plain[:23], ours[:23], strict=True)
+        for a, b in zip(expected[:23], found[:23], strict=True)
         for layer in a
     )
 
 
 def times(runs: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the median CPU time of each, run in turn."""
+    """Return the median CPU time of each function; they run in turn."""
     measured: list[list[float]] = [[] for _ in runs]
     for _ in range(repeats):
-        for run, found in zip(runs, measured, strict=True):
+        for run, durations in zip(runs, measured, strict=True):
             start = time.process_time()
             run()
-            found.append(time.process_time() - start)
-    return [statistics.median(found) for found in measured]
+            durations.append(time.process_time() - start)
+    return [statistics.median(durations) for durations in measured]
 
 
 def gemm_peak() -> float:
-    """Return the floating point operations of a matrix product per second of CPU time, the best of ten."""
+    """Return the FLOP per CPU second of 2048 x 2048 matrix products, best of ten."""
     a, b = np.random.default_rng(0).random((2, 2048, 2048), dtype=np.float32)
     best = 0.0
     with threadpool_limits(1):

@@ -1,10 +1,12 @@
-"""V4 responses, one 100 ms bin: Cowley, Stan, Pillow & Smith (2023), "Compact deep neural network models of visual cortex".
+"""V4 responses to natural images in one 100 ms bin: Cowley, Stan, Pillow & Smith (2023).
 
-50 sessions of 400 to 3,000 images in three animals; `cowley2023` is session 210325, HvM images, the others are `cowley2023-SESSION`.
+"Compact deep neural network models of visual cortex": 50 sessions of 400 to 3,000 images in three
+animals. `cowley2023` is session 210325 (HvM images), the others are `cowley2023-SESSION`.
 
-The source says of the pictures neither their visual degrees nor how long they were shown; 8 degrees and 100 ms, as in the HvM experiments
-that those of 210325 come from, are taken for all. Which bin of 100 ms the spikes were counted in, it does not say either: 50-150 ms,
-as in the article. Five sessions have no pictures there and are good for ceilings only.
+The source gives neither the visual degrees of the images nor their duration. All sessions use
+8 degrees and 100 ms, as in the HvM experiments that the images of 210325 come from. The source does
+not state the time bin either; 50-150 ms is taken from the article. Five sessions are published
+without images and support ceilings only.
 """
 
 from __future__ import annotations
@@ -20,30 +22,36 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.assemblies import Recording
 from neurofit.data_loaders.recordings import Progress, register_recording
-from neurofit.download import RemoteFile, fetch_file
 from neurofit.errors import NeurofitError
-from neurofit.stimuli import ImageZip, NoImages, StimulusSet
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.stimuli import ImageZip, NoImages, StimulusSet
+from neurofit.storage.download import RemoteFile, fetch_file
 
-SOURCE = "https://raw.githubusercontent.com/cowleygroup/V4_compact_models/f4552ad9d34a466ebc66658f72a08a8e5038f1cf/data_V4_responses"
-CITATION = "Cowley, Stan, Pillow & Smith (2023), Compact deep neural network models of visual cortex"
+SOURCE = (
+    "https://raw.githubusercontent.com/cowleygroup/V4_compact_models/"
+    "f4552ad9d34a466ebc66658f72a08a8e5038f1cf/data_V4_responses"
+)
+CITATION = (
+    "Cowley, Stan, Pillow & Smith (2023), Compact deep neural network models of visual cortex"
+)
 HVM = "210325"
-"""The session of `cowley2023`."""
+"""Session registered as `cowley2023`."""
 
 SHA256 = {
     "responses_210325.npy": "4008dbbf31a47d9b1b8d8da609f4a7a3433c7071f0e45c611c220b217dd75b76",
     "images_210325.zip": "992774eca3508a2ad01accb1a31f5f3e3d90248c49f4eec314f2a915a263e454",
 }
 CATEGORIES = ("bear", "elephant", "face", "car", "dog", "apple", "chair", "plane")
-"""Of session 210325: eight blocks of 80 images, in this order."""
+"""Categories of session 210325: eight blocks of 80 images, in this order."""
 
 VERIFIED = ("201016", HVM)
-"""Sessions whose original files were read: their trial means are those of the source (201016) and of an independent copy (210325)."""
+"""Sessions whose loader was run on the original files. Trial means equal those of the source
+(201016) and of an independent copy (210325)."""
 
 
 class Session(TypedDict):
-    """A session of the source: its animal, its size, and the git blobs of its files there; `images` is None where it has none."""
+    """Animal, size and git blobs of the files of a session; `images` is None if it has none."""
 
     subject: str
     neuroids: int
@@ -52,7 +60,9 @@ class Session(TypedDict):
     images: str | None
 
 
-SESSIONS: dict[str, Session] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+SESSIONS: dict[str, Session] = json.loads(
+    Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
+)
 
 
 @register_recording(regions=("V4",), citation="Cowley, Stan, Pillow & Smith (2023)")
@@ -67,15 +77,18 @@ def _register(session: str, facts: Session) -> None:
     def load(progress: Progress | None = None) -> Recording:
         return _load(session, name, progress)
 
-    pictures = "images" if facts["images"] else "images (not in the source: for ceilings only)"
-    load.__doc__ = f"{facts['neuroids']} V4 sites of animal {facts['subject']}, {facts['stimuli']} {pictures}; one bin of 50-150 ms."
+    images = "images" if facts["images"] else "images (not published: ceilings only)"
+    load.__doc__ = (
+        f"{facts['neuroids']} V4 sites of animal {facts['subject']}, "
+        f"{facts['stimuli']} {images}; one bin of 50-150 ms."
+    )
     register_recording(
         name=name,
         regions=("V4",),
         citation="Cowley, Stan, Pillow & Smith (2023)",
         verified=session in VERIFIED,
         variant_of="cowley2023",
-        good_for="score" if facts["images"] else "ceiling",
+        supports="score" if facts["images"] else "ceiling",
     )(load)
 
 
@@ -97,8 +110,8 @@ def _load(session: str, name: str, progress: Progress | None) -> Recording:
     if progress:
         progress(f"fetching {name}", len(files), len(files))
     responses = np.load(paths[0], allow_pickle=False)
-    shown = pictures_of(paths[1]) if facts["images"] else NoImages(responses.shape[1], name)
-    stimuli = _stimuli(session, shown)
+    images = image_zip(paths[1]) if facts["images"] else NoImages(responses.shape[1], name)
+    stimuli = _stimuli(session, images)
     return Recording(
         name=name,
         responses=arrange(responses, stimuli, session=session),
@@ -112,50 +125,58 @@ def _file(folder: str, name: str, git_blob: str) -> RemoteFile:
     return RemoteFile(name, f"{SOURCE}/{folder}/{name}", SHA256.get(name), git_blob=git_blob)
 
 
-def pictures_of(path: Path) -> ImageZip:
-    """Return the pictures of a session in the order of its responses: image0001.jpg, ..., whatever their order and folder in the zip.
+def image_zip(path: Path) -> ImageZip:
+    """Return the images of a session in the order of its responses: image0001.jpg, ...
 
     Raises
     ------
     NeurofitError
-        If it is no zip, or a number is missing or occurs twice.
+        If the file is not a zip archive, or a number is missing or occurs twice.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            found = [(int(match[1]), name) for name in archive.namelist() if (match := re.search(r"(?:^|/)image(\d+)\.jpg$", name))]
+            found = [
+                (int(match[1]), name)
+                for name in archive.namelist()
+                if (match := re.search(r"(?:^|/)image(\d+)\.jpg$", name))
+            ]
     except (OSError, zipfile.BadZipFile) as error:
         raise NeurofitError(f"Cannot read {path} as a zip archive of stimuli: {error}.") from error
     found.sort()
     wrong = [expected for expected, (number, _) in enumerate(found, start=1) if number != expected]
     if wrong or not found:
         raise NeurofitError(
-            f"{path} must hold image0001.jpg, image0002.jpg, ... once each; it has {len(found)}, and not number {(wrong or [1])[0]}."
+            f"{path} must contain image0001.jpg, image0002.jpg, ... once each; "
+            f"it has {len(found)} images and lacks number {(wrong or [1])[0]}."
         )
     return ImageZip(path, [name for _, name in found])
 
 
 def arrange(responses: np.ndarray, stimuli: StimulusSet, *, session: str = HVM) -> xr.DataArray:
-    """Bring the published array into the recording's form; trials that are NaN stay missing.
+    """Convert the published array to responses (presentation neuroid time_bin).
 
     Parameters
     ----------
     responses
-        Spike counts (neuroid stimulus repetition), NaN where a trial is missing.
+        Spike counts (neuroid stimulus repetition). Missing trials are NaN and stay NaN.
     stimuli
-        The pictures, in the order of the array.
+        Stimulus set, in the order of the array.
     session
-        Its name in the source.
+        Name of the session in the source.
 
     Raises
     ------
     NeurofitError
-        If the array is not of that form.
+        If the array does not have this shape.
     """
     if responses.ndim != 3 or responses.shape[1] != len(stimuli):
-        raise NeurofitError(f"responses_{session}.npy must be (neuroid, {len(stimuli)} stimuli, repetition); got {responses.shape}.")
+        raise NeurofitError(
+            f"responses_{session}.npy must be (neuroid, {len(stimuli)} stimuli, repetition); "
+            f"got {responses.shape}."
+        )
     n_neuroids, n_stimuli, n_repetitions = responses.shape
     trials = responses.transpose(1, 2, 0).reshape(n_stimuli * n_repetitions, n_neuroids, 1)
-    shown = ~np.isnan(trials).all(axis=(1, 2))  # a repetition that no site has was never shown
+    shown = ~np.isnan(trials).all(axis=(1, 2))  # a trial missing at every site was never shown
     known = {
         name: ("presentation", np.repeat(stimuli.table[name].to_numpy(), n_repetitions)[shown])
         for name in ("stimulus_id", "object_name")
@@ -167,7 +188,10 @@ def arrange(responses: np.ndarray, stimuli: StimulusSet, *, session: str = HVM) 
         coords={
             **known,
             "repetition": ("presentation", np.tile(np.arange(n_repetitions), n_stimuli)[shown]),
-            "neuroid_id": ("neuroid", [f"cowley2023-{session}-{site:02d}" for site in range(n_neuroids)]),
+            "neuroid_id": (
+                "neuroid",
+                [f"cowley2023-{session}-{site:02d}" for site in range(n_neuroids)],
+            ),
             "region": ("neuroid", ["V4"] * n_neuroids),
             "subject": ("neuroid", [SESSIONS[session]["subject"]] * n_neuroids),
             "time_bin_start": ("time_bin", [50]),
@@ -178,8 +202,16 @@ def arrange(responses: np.ndarray, stimuli: StimulusSet, *, session: str = HVM) 
 
 
 def _stimuli(session: str, images: ImageZip | NoImages) -> StimulusSet:
-    table = pd.DataFrame({"stimulus_id": [f"image{number:04d}" for number in range(1, len(images) + 1)]})
+    table = pd.DataFrame(
+        {"stimulus_id": [f"image{number:04d}" for number in range(1, len(images) + 1)]}
+    )
     if session == HVM:
         names = np.repeat(CATEGORIES, len(images) // len(CATEGORIES))
         table = table.assign(object_name=names, category=names)
-    return StimulusSet(name=f"cowley2023-{session}", table=table, images=images, visual_degrees=8.0, duration_ms=100.0)
+    return StimulusSet(
+        name=f"cowley2023-{session}",
+        table=table,
+        images=images,
+        visual_degrees=8.0,
+        duration_ms=100.0,
+    )

@@ -1,4 +1,4 @@
-"""Image sets by name or place: `load_images("cifar10")`, `"folder:PATH"`, `"shards:PATH"`, `"imagenet"`."""
+"""Image sets by name or location: "cifar10", "imagenet", "folder:PATH" or "shards:PATH"."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
+from neurofit.config.registry import Registry
+from neurofit.data_loaders.labelled_images import ImageSet, LabelledImages
 from neurofit.errors import NeurofitError, unknown_name
-from neurofit.image_sets import ImageSet, LabelledImages
-from neurofit.registry import Registry
-from neurofit.stimuli import ImageFiles, decode_image
+from neurofit.recordings.image_decoding import decode_image
+from neurofit.recordings.stimuli import ImageFiles
 
 IMAGE_SETS: Registry[Callable[[], ImageSet]] = Registry("image set")
 register_images = IMAGE_SETS.register
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
-PLACES: Mapping[str, str] = {
+LOCATIONS: Mapping[str, str] = {
     "folder": "PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE (or test)",
     "shards": "WebDataset tar files PATH/*train*.tar and PATH/*val*.tar (or test)",
 }
-"""Kinds of places -> what is expected there."""
+"""Kind of location -> expected files."""
 
 
 def load_images(data: str) -> ImageSet:
@@ -33,69 +34,83 @@ def load_images(data: str) -> ImageSet:
     Parameters
     ----------
     data
-        A registered name, or "folder:PATH" or "shards:PATH", see `PLACES`.
+        Registered name, or "folder:PATH" or "shards:PATH" (see `LOCATIONS`).
 
     Raises
     ------
     NeurofitError
-        If there is no such set, or nothing of that form at the place.
+        If the name is unknown, or the location does not contain the expected files.
     """
-    kind, colon, place = data.partition(":")
-    if colon and kind in PLACES:
-        path = Path(place).expanduser()
+    kind, colon, location = data.partition(":")
+    if colon and kind in LOCATIONS:
+        path = Path(location).expanduser()
         return image_folder(path) if kind == "folder" else image_shards(path)
     if data not in IMAGE_SETS:
-        raise unknown_name("image set", data, [*IMAGE_SETS, *(f"{kind}:PATH" for kind in PLACES)])
+        names = [*IMAGE_SETS, *(f"{kind}:PATH" for kind in LOCATIONS)]
+        raise unknown_name("image set", data, names)
     return IMAGE_SETS[data]()
 
 
 @register_images()
 def imagenet() -> ImageSet:
-    """ImageNet (ILSVRC 2012) from a folder of your own, NEUROFIT_IMAGENET: class folders, or WebDataset shards."""
+    """ImageNet (ILSVRC 2012) from the folder NEUROFIT_IMAGENET: class folders or shards."""
     given = os.environ.get("NEUROFIT_IMAGENET")
     if not given:
         raise NeurofitError(
-            "ImageNet may not be downloaded freely: set NEUROFIT_IMAGENET to a folder that holds " + ", or ".join(PLACES.values())
+            "ImageNet may not be downloaded freely: set NEUROFIT_IMAGENET to a folder with "
+            + ", or ".join(LOCATIONS.values())
         )
     path = Path(given).expanduser()
     return image_shards(path) if any(path.glob("*.tar")) else image_folder(path)
 
 
 def image_folder(path: Path) -> ImageSet:
-    """Return the images of class folders; classes are sorted by name, and must be the same in both parts."""
-    train, test = _part(path, "train"), _part(path, "val", "test")
+    """Return the images of class folders, sorted by name and the same for training and test."""
+    train, test = _subfolder(path, "train"), _subfolder(path, "val", "test")
     classes = tuple(sorted(folder.name for folder in train.iterdir() if folder.is_dir()))
     others = tuple(sorted(folder.name for folder in test.iterdir() if folder.is_dir()))
     if classes != others or not classes:
         odd = ", ".join(sorted(set(classes) ^ set(others))[:5])
         raise NeurofitError(
-            f"{train} and {test} need the same class folders; they have {len(classes)} and {len(others)}. Only in one: {odd}."
+            f"{train} and {test} need the same class folders; "
+            f"they have {len(classes)} and {len(others)}. Only in one: {odd}."
         )
-    return ImageSet(name=f"folder:{path.name}", classes=classes, train=_files(train, classes), test=_files(test, classes))
+    return ImageSet(
+        name=f"folder:{path.name}",
+        classes=classes,
+        train=_files(train, classes),
+        test=_files(test, classes),
+    )
 
 
-def _part(path: Path, *names: str) -> Path:
+def _subfolder(path: Path, *names: str) -> Path:
     for name in names:
         if (path / name).is_dir():
             return path / name
-    raise NeurofitError(f"There is no folder {' or '.join(names)} in {path}; expected {PLACES['folder']}.")
+    raise NeurofitError(
+        f"There is no folder {' or '.join(names)} in {path}; expected {LOCATIONS['folder']}."
+    )
 
 
 def _files(folder: Path, classes: Sequence[str]) -> LabelledImages:
-    per_class = [sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES) for name in classes]
+    per_class = [
+        sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
+        for name in classes
+    ]
     if empty := [name for name, files in zip(classes, per_class, strict=True) if not files]:
         raise NeurofitError(f"{folder / empty[0]} has no images ({', '.join(SUFFIXES)}).")
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
-    files = ImageFiles([file for files in per_class for file in files], keep=False)  # more than there is room for, in a random order
-    return LabelledImages(images=files, labels=labels)
+    # not cached: training reads more images than fit into memory, in random order
+    images = ImageFiles([file for files in per_class for file in files], keep=False)
+    return LabelledImages(images=images, labels=labels)
 
 
 @dataclass(frozen=True)
 class ImageShards:
-    """Pictures inside uncompressed tar files, decoded when asked for, never unpacked."""
+    """Images in uncompressed tar files, decoded on access and never unpacked."""
 
     members: Sequence[tuple[Path, str, int, int]]
-    """(tar file, name, offset, size) of each."""
+    """Tar file, name, offset and size in bytes of each image."""
     _open: dict[Path, int] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -105,13 +120,14 @@ class ImageShards:
         path, name, offset, size = self.members[index]
         if path not in self._open:
             self._open[path] = os.open(path, os.O_RDONLY)
-        return decode_image(os.pread(self._open[path], size, offset), name=f"{name} in {path}")  # no shared position: threads may read
+        # pread has no shared file position, so several threads may read
+        return decode_image(os.pread(self._open[path], size, offset), name=f"{name} in {path}")
 
 
 def image_shards(path: Path) -> ImageSet:
-    """Return the images of WebDataset shards: KEY.jpg and KEY.cls, the class as a number from 0 on.
+    """Return the images of WebDataset shards: KEY.jpg and KEY.cls, the class as a number from 0.
 
-    The tar files are read once for where their members lie; then images are read in any order.
+    The tar files are indexed once; images are then read in any order.
     """
     train, test = _shards(path, "train"), _shards(path, "val", "test")
     n_classes = 1 + max(int(train.labels.max()), int(test.labels.max()))
@@ -124,24 +140,27 @@ def _shards(path: Path, *names: str) -> LabelledImages:
         if files := sorted(path.glob(f"*{name}*.tar")):
             break
     else:
-        raise NeurofitError(f"There are no *{'*.tar or *'.join(names)}*.tar in {path}; expected {PLACES['shards']}.")
+        raise NeurofitError(
+            f"There are no *{'*.tar or *'.join(names)}*.tar in {path}; "
+            f"expected {LOCATIONS['shards']}."
+        )
     members, labels = [], []
     for file in files:
-        pictures: dict[str, tuple[Path, str, int, int]] = {}
+        images: dict[str, tuple[Path, str, int, int]] = {}
         numbers: dict[str, int] = {}
         try:
             with tarfile.open(file, "r:") as shard:
                 for member in shard:
                     key, suffix = os.path.splitext(member.name)
                     if suffix.lower() in SUFFIXES:
-                        pictures[key] = (file, member.name, member.offset_data, member.size)
+                        images[key] = (file, member.name, member.offset_data, member.size)
                     elif suffix == ".cls":
                         content = shard.extractfile(member)
                         numbers[key] = int(content.read()) if content else -1
         except (tarfile.TarError, OSError, ValueError) as error:
             raise NeurofitError(f"Cannot read {file} as a WebDataset shard: {error}.") from error
-        if unmatched := sorted(pictures.keys() ^ numbers.keys()):
+        if unmatched := sorted(images.keys() ^ numbers.keys()):
             raise NeurofitError(f"{file}: {unmatched[0]} has an image or a .cls, but not both.")
-        members += [pictures[key] for key in pictures]
-        labels += [numbers[key] for key in pictures]
+        members += [images[key] for key in images]
+        labels += [numbers[key] for key in images]
     return LabelledImages(images=ImageShards(members), labels=np.array(labels, dtype=np.int64))

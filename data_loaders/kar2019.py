@@ -1,7 +1,9 @@
-"""When IT solves an image: object solution times of Kar, Kubilius, Schmidt, Issa & DiCarlo (2019), as Brain-Score packages them.
+"""Object solution times of IT: Kar, Kubilius, Schmidt, Issa & DiCarlo (2019).
 
-A table, no recording: for each image the time in ms from onset at which a decoder of IT identifies the object as well as the animals do
-(two decoders, svm and logistic; NaN where it never does), and the behavioural performance (`i1`). Responses were not published.
+The table that Brain-Score packages, not a recording: for each image the time in ms from onset at
+which a decoder of IT identifies the object as well as the animals do (two decoders, svm and
+logistic; NaN if it never does), and the behavioural performance (`i1`). Responses were not
+published.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
-from neurofit.assemblies import Recording
 from neurofit.data_loaders import brainscore_files
 from neurofit.data_loaders.recordings import Progress, register_recording
 from neurofit.errors import NeurofitError
+from neurofit.recordings.recording import Recording
 
-TABLE = brainscore_files.assembly("dicarlo.Kar2019", sha1="147717ce397e11d56164d472063a84a83bbcbb94")
+TABLE = brainscore_files.assembly_file(
+    "dicarlo.Kar2019", sha1="147717ce397e11d56164d472063a84a83bbcbb94"
+)
 DECODERS = ("svm", "logistic")
 
 
@@ -22,13 +26,15 @@ DECODERS = ("svm", "logistic")
     regions=("IT",),
     citation="Kar, Kubilius, Schmidt, Issa & DiCarlo (2019)",
     verified=False,
-    good_for="table",
-    bring=f"its address asks for credentials; put Brain-Score's {TABLE.name} into NEUROFIT_MIRROR/kar2019",
+    supports="table",
+    download_hint="the download requires credentials; "
+    f"put Brain-Score's {TABLE.name} into NEUROFIT_MIRROR/kar2019",
 )
 def kar2019(progress: Progress | None = None) -> Recording:
-    """Object solution times of IT for 1,320 images: a table without responses, so nothing to score."""
+    """Object solution times of IT for 1,320 images: a table without responses, not for scoring."""
     raise NeurofitError(
-        "kar2019 has no responses, only object solution times: no model can be scored against it and it has no ceiling.\n"
+        "kar2019 has no responses, only object solution times: "
+        "it has no ceiling and no model can be scored against it.\n"
         "neurofit.data_loaders.kar2019.load_solution_times() returns the table."
     )
 
@@ -39,29 +45,46 @@ def load_solution_times(progress: Progress | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per image: `stimulus_id` (two occur twice), `object_name`, `i1`, and of each decoder, `svm` and `logistic`, the object
-        solution time in ms from onset, NaN where there is none.
+        One row per image: `stimulus_id` (two occur twice), `object_name`, `i1`, and the object
+        solution time in ms from onset for each decoder, `svm` and `logistic` (NaN: none).
 
     Raises
     ------
     NeurofitError
-        If the file is neither here nor in the mirror and downloads are off, is not the published one, or not of this form.
+        If the file is neither cached nor in the mirror and downloads are off, if it is not the
+        published one, or if its content is not such a table.
     MachineError
-        If the download fails: the object is not public without credentials at present, so that a mirror is needed.
+        If the download fails. The file currently requires credentials, so a mirror is needed.
     """
     (path,) = brainscore_files.fetch([(TABLE, "kar2019")], name="kar2019", progress=progress)
     try:
         with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as dataset:
             return _table(dataset.load())
     except (OSError, KeyError, ValueError) as error:
-        raise NeurofitError(f"{path} is no table of object solution times (decoder presentation): {error}.") from error
+        raise NeurofitError(
+            f"{path} is not a table of object solution times (decoder presentation): {error}."
+        ) from error
 
 
 def _table(dataset: xr.Dataset) -> pd.DataFrame:
-    (times,) = (array for array in dataset.data_vars.values() if set(array.dims) == {"decoder", "presentation"} and array.dtype.kind == "f")
-    named = "decoder_" if "decoder_" in dataset.variables else "decoder"  # Brain-Score's packaging renames a lone coordinate
-    decoders = [str(each) for each in dataset[named].values]
+    (times,) = (
+        array
+        for array in dataset.data_vars.values()
+        if set(array.dims) == {"decoder", "presentation"} and array.dtype.kind == "f"
+    )
+    # Brain-Score's packaging renames a coordinate that is alone on its dimension
+    coord = "decoder_" if "decoder_" in dataset.variables else "decoder"
+    decoders = [str(each) for each in dataset[coord].values]
     stimulus_id = dataset["stimulus_id" if "stimulus_id" in dataset.variables else "image_id"]
-    columns = {"stimulus_id": stimulus_id, "object_name": dataset["image_label"], "i1": dataset["i1"]}
+    columns = {
+        "stimulus_id": stimulus_id,
+        "object_name": dataset["image_label"],
+        "i1": dataset["i1"],
+    }
     table = pd.DataFrame({name: array.values for name, array in columns.items()})
-    return table.assign(**{name: times.transpose("decoder", "presentation").values[decoders.index(name)] for name in DECODERS})
+    return table.assign(
+        **{
+            name: times.transpose("decoder", "presentation").values[decoders.index(name)]
+            for name in DECODERS
+        }
+    )

@@ -1,4 +1,4 @@
-"""The list of registered recordings, and loading one by name."""
+"""Registry of recordings, and loading one by name or from a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurofit.assemblies import Recording, validate_structure
+from neurofit.config.registry import Registry
 from neurofit.data_loaders.formats import open_recording
 from neurofit.errors import NeurofitError
-from neurofit.registry import Registry
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.validation import validate_structure
 
 Progress = Callable[[str, int, int], None]
 Loader = Callable[[Progress | None], Recording]
@@ -17,7 +18,7 @@ Loader = Callable[[Progress | None], Recording]
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingInfo:
-    """What is known of a registered recording without loading it."""
+    """Description of a registered recording, available without loading it."""
 
     name: str
     load: Loader
@@ -27,18 +28,13 @@ class RecordingInfo:
     citation: str
     verified: bool = True
     variant_of: str = ""
-    good_for: str = "score"
-    bring: str = ""
+    supports: str = "score"
+    download_hint: str
     options: str = ""
 
     @property
-    def how_to_bring(self) -> str:
-        """What to do for its files to be here."""
-        return self.bring or f"neurofit data get {self.name}"
-
-    @property
     def caution(self) -> str:
-        """What to know before trusting the loader; empty if there is nothing."""
+        """Caution about the loader; empty if there is none."""
         return "" if self.verified else "not verified against the original file"
 
 
@@ -53,32 +49,32 @@ def register_recording(
     name: str | None = None,
     verified: bool = True,
     variant_of: str = "",
-    good_for: str = "score",
-    bring: str = "",
+    supports: str = "score",
+    download_hint: str = "",
     options: str = "",
 ) -> Callable[[Loader], Loader]:
-    """Register a function `(progress) -> Recording` under its own name (or `name`); the first line of its docstring is the summary.
+    """Register a function `(progress) -> Recording`, whose docstring begins with its summary.
 
     Parameters
     ----------
     regions
-        Areas recorded from.
+        Recorded areas.
     citation
-        Where it was published.
+        Publication.
     simulated
-        Whether a program made the responses.
+        Whether the responses are simulated.
     name
-        Where the recording's name is no Python name.
+        Name of the recording; default: the name of the function.
     verified
         Whether the loader was run on the original files.
     variant_of
-        Of which recording it is another session or form; lists name only that one.
-    good_for
-        "score"; "ceiling", where there are no pictures; "table", where there are no responses.
-    bring
-        How its files come here, if not by `neurofit data get` alone.
+        Recording of which this is another session or version; listings show only that one.
+    supports
+        "score"; "ceiling" for a recording without images; "table" for one without responses.
+    download_hint
+        How to get the files; default: `neurofit data get NAME`.
     options
-        Of the command line, without which a first score or ceiling is not what one wants.
+        Command line options recommended for a first score or ceiling.
     """
 
     def decorate(load: Loader) -> Loader:
@@ -93,8 +89,8 @@ def register_recording(
             citation=citation,
             verified=verified,
             variant_of=variant_of,
-            good_for=good_for,
-            bring=bring,
+            supports=supports,
+            download_hint=download_hint or f"neurofit data get {key}",
             options=options,
         )
         RECORDINGS.register(key)(info)
@@ -109,14 +105,22 @@ def list_recordings() -> list[str]:
 
 
 def describe_recording(name: str) -> RecordingInfo:
-    """Return what is known of a recording without loading it; an unknown name is refused with the nearest."""
+    """Return the description of a recording without loading it.
+
+    Raises
+    ------
+    NeurofitError
+        If the name is unknown; the message gives the nearest one.
+    """
     return RECORDINGS[name]
 
 
 def is_path(name: str | Path) -> bool:
-    """Return whether a recording is asked for by path: it is no registered name, and exists or looks like one."""
+    """Return whether a name is a path: not a registered name, and an existing or path-like one."""
     path = Path(name)
-    return isinstance(name, Path) or (name not in RECORDINGS and (path.exists() or path.suffix != "" or len(path.parts) > 1))
+    return isinstance(name, Path) or (
+        name not in RECORDINGS and (path.exists() or path.suffix != "" or len(path.parts) > 1)
+    )
 
 
 def load_recording(
@@ -124,33 +128,43 @@ def load_recording(
     *,
     region: str | None = None,
     window: tuple[int, int] | None = None,
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     time_bin: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Recording:
-    """Return a recording by name or from a file; registered ones are built or downloaded on the first call, responses read when used.
+    """Load a recording by name or from a file.
+
+    A registered recording is built or downloaded on the first call. Responses are read lazily.
 
     Parameters
     ----------
     name
-        Registered name, see `list_recordings`; or the path of a file or folder, see `neurofit.data_loaders.formats`.
+        Registered name (see `list_recordings`), or path of a file or folder (see
+        `neurofit.data_loaders.formats`).
     region, window
-        Keep one area, and the bins inside (start, end) ms.
-    pictures
-        Of a file: a table, zip or folder of its pictures, if they are not beside it.
+        Area to select, and (start, end) in ms of the time bins to select.
+    images
+        Stimulus images for a recording given as a path: a table (.csv), zip archive or folder.
+        Default: those found beside it.
     time_bin
-        Of a file with one bin that does not say when it is: (start, end) in ms from onset.
+        (start, end) in ms from onset of the only time bin of a file that does not state it.
     progress
-        Called with (what is being done, done, in all).
+        Function called with (current step, steps done, total steps).
+
+    Returns
+    -------
+    Recording
+        Responses (presentation neuroid time_bin) and stimuli.
 
     Raises
     ------
     NeurofitError
-        Unknown name or region; a file that is not the published one; faults of the recording.
+        If the name or region is unknown, a file is not the published one, or the recording is
+        invalid.
     MachineError
-        A download that fails, a full disk.
+        If a download fails or the disk is full.
     """
-    recording = read_recording(name, pictures=pictures, time_bin=time_bin, progress=progress)
+    recording = read_recording(name, images=images, time_bin=time_bin, progress=progress)
     validate_structure(recording)
     return recording.select(region=region, window=window)
 
@@ -158,14 +172,14 @@ def load_recording(
 def read_recording(
     name: str | Path,
     *,
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     time_bin: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Recording:
-    """Return a recording as it is, whatever its faults; parameters and errors, but for these, as of `load_recording`."""
+    """Load a recording without validating it. Parameters and other errors: see `load_recording`."""
     if is_path(name):
-        return open_recording(name, pictures=pictures, time_bin=time_bin)
-    for given, value in (("time_bin", time_bin), ("pictures", pictures)):
+        return open_recording(name, images=images, time_bin=time_bin)
+    for given, value in (("time_bin", time_bin), ("images", images)):
         if value is not None:
-            raise NeurofitError(f"{given} is for a file that does not say it; {name} is registered and does.")
+            raise NeurofitError(f"{given} applies to files only; {name} is a registered recording.")
     return RECORDINGS[str(name)].load(progress)

@@ -1,9 +1,9 @@
-"""hvm-sim, the embedded recording: simulated V4 and IT with known truth (see `neurofit.data_loaders.hvm_sim`)."""
+"""Built-in recording hvm-sim: simulated V4 and IT sites with known truth."""
 
 from __future__ import annotations
 
-from neurofit.assemblies import Recording
 from neurofit.data_loaders.recordings import Progress, register_recording
+from neurofit.recordings.recording import Recording
 
 
 @register_recording(
@@ -11,10 +11,10 @@ from neurofit.data_loaders.recordings import Progress, register_recording
     regions=("V4", "IT"),
     simulated=True,
     citation="neurofit, simulated",
-    bring="neurofit data get hvm-sim builds it, once; nothing is downloaded",
+    download_hint="neurofit data get hvm-sim builds it once; nothing is downloaded",
 )
 def hvm_sim(progress: Progress | None = None) -> Recording:
-    """88 simulated V4 and 168 IT sites, 640 rendered images, 20 to 40 repetitions, 26 bins of 10 ms from 0 to 260 ms."""
+    """88 simulated V4 and 168 IT sites, 640 rendered images, 20 to 40 repetitions, 0-260 ms."""
     from neurofit.data_loaders.hvm_sim import load_or_build
 
     return load_or_build(progress)

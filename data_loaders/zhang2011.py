@@ -1,7 +1,8 @@
-"""IT in time, without pictures: Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), PNAS 108(21).
+"""IT responses over time: Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), PNAS 108(21).
 
-132 units, one after the other; 7 objects at 3 positions, about 20 trials each. Spikes every ms from 500 ms before to 500 ms after the
-onset, counted into 10 ms bins. A unit that lacks a trial is NaN there. The pictures were not published: good for ceilings, not for scores.
+132 units recorded one after the other; 7 objects at 3 positions, about 20 trials each. Spikes from
+500 ms before to 500 ms after onset are counted in 10 ms bins. Trials that a unit lacks are NaN. The
+images were not published, so the recording supports ceilings only.
 """
 
 from __future__ import annotations
@@ -10,26 +11,33 @@ import hashlib
 import json
 from pathlib import Path
 
-from neurofit.assemblies import Recording
-from neurofit.data_loaders.formats.pictures import find_stimuli
 from neurofit.data_loaders.formats.raster import read_raster
+from neurofit.data_loaders.formats.stimuli import find_stimuli
 from neurofit.data_loaders.recordings import Progress, register_recording
-from neurofit.download import RemoteFile, fetch_file
+from neurofit.recordings.recording import Recording
+from neurofit.storage.download import RemoteFile, fetch_file
 
 SOURCE = (
-    "https://raw.githubusercontent.com/emeyers/NeuroDecodeR/826e2119a69d7879c3f58c75854272324dead2a7/"
+    "https://raw.githubusercontent.com/emeyers/NeuroDecodeR/"
+    "826e2119a69d7879c3f58c75854272324dead2a7/"
     "data-raw/raster/Zhang_Desimone_7object_raster_data_mat"
 )
 SHA256: dict[str, str] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-"""File name -> its hash."""
+"""File name -> sha256."""
 
 
-@register_recording(regions=("IT",), citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), PNAS 108(21)", good_for="ceiling")
+@register_recording(
+    regions=("IT",),
+    citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), PNAS 108(21)",
+    supports="ceiling",
+)
 def zhang2011(progress: Progress | None = None) -> Recording:
-    """132 IT units, 21 conditions of 20 repetitions, 100 bins of 10 ms; no pictures, for ceilings only."""
+    """132 IT units, 21 conditions, 20 repetitions, 100 bins of 10 ms; no images, ceilings only."""
     folder = Path()
     for number, (name, sha256) in enumerate(SHA256.items()):
-        folder = fetch_file(RemoteFile(name, f"{SOURCE}/{name}", sha256), dataset="zhang2011").parent
+        folder = fetch_file(
+            RemoteFile(name, f"{SOURCE}/{name}", sha256), dataset="zhang2011"
+        ).parent
         if progress:
             progress("fetching zhang2011", number + 1, len(SHA256))
     responses = read_raster(folder, region="IT")
@@ -40,5 +48,6 @@ def zhang2011(progress: Progress | None = None) -> Recording:
         responses=responses,
         stimuli=find_stimuli(folder, responses),
         sha256=hashlib.sha256(" ".join(SHA256.values()).encode()).hexdigest(),
-        citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), Object decoding with attention in inferior temporal cortex",
+        citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), Object decoding with "
+        "attention in inferior temporal cortex",
     )

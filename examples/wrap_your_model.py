@@ -1,4 +1,7 @@
-"""Bring in a recurrent net of one's own and score it against simulated V4; seconds on two cores once hvm-sim is built."""
+"""Wrap a recurrent net of your own and score it on simulated V4.
+
+A few seconds on two cores once hvm-sim is built.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +10,7 @@ import neurofit
 
 
 class Recurrent(nn.Module):
-    """Two areas that share their weights over eight passes; the second feeds back to the first."""
+    """Two recurrent areas, computed eight times; the second feeds back to the first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,13 +29,23 @@ class Recurrent(nn.Module):
 
 
 torch.manual_seed(0)
-model = neurofit.wrap(Recurrent(), ["v4", "it"], region_layers={"V4": ["v4"], "IT": ["it"]}, input_size=64, ms_per_timestep=20)
+model = neurofit.wrap(
+    Recurrent(),
+    ["v4", "it"],
+    region_layers={"V4": ["v4"], "IT": ["it"]},
+    input_size=64,
+    ms_per_timestep=20,
+)
 print(
-    f"{model.name}: {model.presentations['default'].n_timesteps} timesteps of {model.ms_per_timestep} ms, layers {', '.join(model.layers)}"
+    f"{model.name}: {model.presentations['default'].n_timesteps} timesteps of "
+    f"{model.ms_per_timestep} ms, layers {', '.join(model.layers)}"
 )
 
 recording = neurofit.load_recording("hvm-sim", region="V4", window=(80, 120))
-activations = neurofit.extract(model, recording.stimuli, layers=["v4"], time_bins=recording.time_bins)
-result = neurofit.score(activations, recording, neurofit.ScoreConfig(region="V4", mapping="ridge", layers=("v4",), n_halves=3))
+activations = neurofit.extract(
+    model, recording.stimuli, layers=["v4"], time_bins=recording.time_bins
+)
+config = neurofit.ScoreConfig(mapping="ridge", layers=("v4",), n_halves=3)
+result = neurofit.score(activations, recording, config)
 for (start, end), value in zip(recording.time_bins, result.curve.values[0], strict=True):
     print(f"{start}-{end} ms  noise_corrected_r {value:.2f}")

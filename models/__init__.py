@@ -1,24 +1,40 @@
-"""The models: recurrent networks that unfold in time. Table of contents, `create_model` and `list_models`."""
+"""Recurrent vision models that unfold in time: `create_model`, `list_models` and `wrap`."""
 
 from __future__ import annotations
 
 import fnmatch
 import inspect
+import warnings
 from pathlib import Path
 from typing import Any
 
-from neurofit.errors import NeurofitError, check_option
-from neurofit.models import controls, intermediate, resnet, shallow, tiny  # noqa: F401 - registers their models
-from neurofit.models.catalogue import INFO, MODELS, ModelInfo, ModelOptions, register_model
+from neurofit.activations.model import weights_sha256
+from neurofit.errors import NeurofitError, NeurofitWarning, check_option
+from neurofit.models import (  # noqa: F401 - these modules register their models
+    controls,
+    intermediate,
+    resnet,
+    shallow,
+    tiny,
+)
+from neurofit.models.catalogue import (
+    INFO,
+    MODELS,
+    ModelInfo,
+    ModelOptions,
+    build_model,
+    register_model,
+)
 from neurofit.models.cells import CELLS, Cell, CellShapes, register_cell
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.layer import Conv, Layer
 from neurofit.models.weight_files import load_weights, save_weights, training_card
 from neurofit.models.wrapped import WrappedModel, wrap
-from neurofit.protocol import weights_sha256
 
 if __name__ != "neurofit.models":
-    raise ImportError(f"This folder is imported as neurofit.models, not as {__name__}: write `import neurofit.models`.")
+    raise ImportError(
+        f"Import this folder as neurofit.models, not as {__name__}: `import neurofit.models`."
+    )
 
 __all__ = [
     "CELLS",
@@ -43,57 +59,78 @@ __all__ = [
 ]
 
 
-def create_model(name: str, *, pretrained: bool | str | Path = False, seed: int = 0, **overrides: Any) -> Any:
+def create_model(
+    name: str, *, weights: str | Path = "auto", seed: int = 0, **overrides: Any
+) -> Any:
     """Build a registered model.
 
     Parameters
     ----------
     name
-        See `list_models`.
-    pretrained
-        False for random weights of this seed, True for trained ones (those that come with neurofit, else the published ones from
-        `neurofit weights get`), or the path of a .safetensors file.
+        Name of the model; see `list_models`.
+    weights
+        "auto": the weights that come with neurofit, else the published ones if they are downloaded
+        (`neurofit weights get`), else random ones. "random": random weights. Otherwise the path of
+        a .safetensors file.
     seed
-        Of the random weights: name of the model and seed fix them.
+        Random seed for random weights, which the name of the model and the seed determine.
     **overrides
-        Options of the model, such as `input_size` in pixels and `n_classes`; by default those that the weights were trained with.
+        Options of the model, such as `input_size` in pixels and `n_classes`; by default those that
+        the weights were trained with.
 
     Returns
     -------
     ConvRNN
-        In float32 on the CPU; a WrappedModel for the ResNets.
+        In float32 on the CPU, or a WrappedModel for the ResNets. Its attribute `weights_origin`
+        says in words where the weights come from.
 
     Raises
     ------
     NeurofitError
-        If the name, an option or the seed is wrong, or there are no such weights.
+        If the name, an option, the seed or the file of weights is wrong.
+
+    Warns
+    -----
+    NeurofitWarning
+        If published weights exist and are not downloaded, so that random ones are used.
     """
-    build = MODELS[name]
+    info = model_info(name)
     options = model_options(name)
     for option in overrides:
         check_option(f"option of {name}", option, options)
-    if pretrained is False:
-        return build(seed=seed, **overrides)
-    path = INFO[name].weights if pretrained is True else Path(pretrained)
-    if pretrained is True and not path.is_file():
-        advice = f"`neurofit weights get {name}` brings the published ones. Or give" if INFO[name].is_published else "Give"
-        raise NeurofitError(
-            f"No weights of {name} come with neurofit. {advice} pretrained=PATH of a .safetensors file, "
-            "or pretrained=False for seeded random weights."
+    if weights == "auto" and info.is_published and not info.has_weights:
+        note = (
+            f"Using random weights: the published weights of {name} are not downloaded. "
+            f"Run: neurofit weights get {name}"
         )
-    trained_as = {name: value for name, value in training_card(path).items() if name in ("input_size", "n_classes") and name in options}
-    model = build(seed=None, **{**trained_as, **overrides})
+        warnings.warn(note, NeurofitWarning, stacklevel=2)
+    if weights == "random" or (weights == "auto" and not info.has_weights):
+        model = build_model(name, seed=seed, **overrides)
+        model.weights_origin = f"random weights, seed {seed}"
+        return model
+    path = info.weights if weights == "auto" else Path(weights)
+    if not path.is_file():
+        raise NeurofitError(
+            f'weights is "auto", "random" or the path of a .safetensors file; got {str(weights)!r}.'
+        )
+    trained_as = {
+        key: value
+        for key, value in training_card(path).items()
+        if key in ("input_size", "n_classes") and key in options
+    }
+    model = build_model(name, seed=None, **{**trained_as, **overrides})
     load_weights(model, path)
+    model.weights_origin = "trained weights" if weights == "auto" else f"weights of {weights}"
     return model
 
 
 def list_models(pattern: str | None = None) -> list[str]:
-    """Return the registered names, sorted; with a pattern such as "rgc*" or "*_tiny", those that match."""
+    """Return the registered names in order, or those that match a pattern such as "*_tiny"."""
     return [name for name in MODELS if pattern is None or fnmatch.fnmatchcase(name, pattern)]
 
 
 def model_info(name: str) -> ModelInfo:
-    """Return a model's metadata without building it.
+    """Return the metadata of a model without building it.
 
     Raises
     ------
@@ -104,7 +141,7 @@ def model_info(name: str) -> ModelInfo:
 
 
 def model_options(name: str) -> list[str]:
-    """Return the options that `create_model` passes on to a model, beside its seed: its own, and those of all ConvRNNs if it is one."""
+    """Return the names of the options that `create_model` accepts for a model, without `seed`."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
     named = [each.name for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
     common = ModelOptions.__annotations__ if len(named) < len(parameters) else ()

@@ -1,4 +1,4 @@
-"""What is known of each registered model without building it."""
+"""The registered models: their functions, and their metadata without building them."""
 
 from __future__ import annotations
 
@@ -7,55 +7,59 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from neurofit.errors import NeurofitError
-from neurofit.home import home
+from torch import nn
+
+from neurofit.activations.presentation import Presentation
+from neurofit.config.registry import Registry
+from neurofit.errors import NeurofitError, check_option
 from neurofit.models.convrnn import SIX_LAYER_PRESENTATIONS, ConvRNN
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD
 from neurofit.models.layer import Layer
-from neurofit.presentation import Presentation
-from neurofit.registry import Registry
+from neurofit.storage.home import home
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
-"""Where weights that come with neurofit lie, as NAME.safetensors."""
+"""Folder of the weights included in neurofit, NAME.safetensors."""
 
 Build = Callable[..., Any]
-"""Builds a model: a ConvRNN, or a WrappedModel."""
+"""Builds a ConvRNN or a WrappedModel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """A model's metadata.
+    """Metadata of a model.
 
     Parameters
     ----------
     name
         Registered name, [cell]_[depth]_[variant].
     summary
-        What it is, in a line.
+        Description in one line.
     family
-        The depth: "shallow", "intermediate", "tiny"; or "resnet".
+        Depth of the network ("shallow", "intermediate" or "tiny"), or "resnet".
     cell
-        Registered name of the cell in its recurrent layers.
+        Registered name of the cell in the recurrent layers.
     region_layers
-        Area -> the layers that stand for it.
+        Area -> layers that are compared with it.
     input_size
-        Height and width of its images by default, in pixels.
+        Default height and width of the images, in pixels.
     n_classes
-        Length of its logits by default.
+        Default length of the logits.
     visual_degrees
-        Width of its field, in degrees of visual angle.
+        Width of the visual field, in degrees of visual angle.
     presentations
-        Name -> how images are shown.
+        Name -> presentation of images over time.
     mean, std
-        Per channel, of images in [0, 1].
+        Normalisation per channel, for images in [0, 1].
     decoder
-        Name of the decoder that gives its logits.
+        Name of the decoder that computes the logits.
     reference
-        The paper that the model comes from.
+        Source of the model.
     top1, top5
-        ImageNet accuracies of the published weights in percent, as their authors report them; None without any.
+        ImageNet accuracies of the published weights in per cent, as reported by their authors;
+        None if no weights are published.
     weights_url
-        Address of the published weights as a .safetensors file; None where they are a TensorFlow checkpoint of the zoo, or nowhere.
+        Address of published weights in a .safetensors file; None if they are a TensorFlow
+        checkpoint or do not exist.
     """
 
     name: str
@@ -77,18 +81,18 @@ class ModelInfo:
 
     @property
     def weights(self) -> Path:
-        """Where its weights lie: those that come with neurofit, else those that `neurofit weights get` leaves in NEUROFIT_HOME."""
-        shipped = WEIGHTS / f"{self.name}.safetensors"
-        return shipped if shipped.is_file() else home() / "weights" / shipped.name
+        """Path of the weights: included in neurofit, or else downloaded into NEUROFIT_HOME."""
+        included = WEIGHTS / f"{self.name}.safetensors"
+        return included if included.is_file() else home() / "weights" / included.name
 
     @property
     def has_weights(self) -> bool:
-        """Whether weights for it are on this machine."""
+        """Whether weights are available on this machine."""
         return self.weights.is_file()
 
     @property
     def is_published(self) -> bool:
-        """Whether its authors have published weights for it."""
+        """Whether the authors published weights."""
         return self.top1 is not None
 
 
@@ -102,18 +106,26 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     Parameters
     ----------
     **metadata
-        The fields of `ModelInfo` but name and summary (the docstring's first line); `presentations` are those of six layers by default.
+        Fields of `ModelInfo`. The name is the function's, and the summary the first line of its
+        docstring. `presentations` defaults to those of six layers.
 
     Raises
     ------
     NeurofitError
-        If the name is taken.
+        If the name is already registered.
     """
 
     def decorate(build: Build) -> Build:
         name = build.__name__
         summary = (build.__doc__ or "").strip().partition("\n")[0]
-        info = ModelInfo(**{"name": name, "summary": summary, "presentations": SIX_LAYER_PRESENTATIONS, **metadata})
+        info = ModelInfo(
+            **{
+                "name": name,
+                "summary": summary,
+                "presentations": SIX_LAYER_PRESENTATIONS,
+                **metadata,
+            }
+        )
         MODELS.register(name)(build)
         INFO[name] = info
         return build
@@ -121,23 +133,50 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     return decorate
 
 
+def build_model(name: str, **options: Any) -> Any:
+    """Call the function that is registered for a model.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such model, or its function raises an error or returns no torch module.
+    """
+    build = MODELS[name]
+    place = f"{getattr(build, '__qualname__', name)} in {build.__module__}"
+    try:
+        model = build(**options)
+    except (NeurofitError, MemoryError):
+        raise
+    except Exception as error:  # an added model may fail in any way
+        raise NeurofitError(
+            f"Model {name} cannot be built: its function, {place}, raises "
+            f"{type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise NeurofitError(
+            f"Model {name} cannot be built: its function, {place}, must return a torch module; "
+            f"it returns {type(model).__name__}."
+        )
+    return model
+
+
 class ModelOptions(TypedDict, total=False):
-    """Options that every ConvRNN of the catalogue takes.
+    """Options of every registered ConvRNN.
 
     Attributes
     ----------
     seed
-        Of random weights; None leaves them at zero, for weights that are loaded right after.
+        Random seed for the weights; None leaves them at zero for loading.
     input_size
-        Height and width of its images, in pixels.
+        Height and width of the images, in pixels.
     n_classes
-        Length of its logits.
+        Length of the logits.
     unroll
         "biological" or "feedforward-per-step", see `neurofit.models.convrnn`.
     decoder
         "last", "max_conf" or "thresh", see `neurofit.models.decoders`.
     bypassing, gating
-        The switches of the 2018 ablations, set in every cell of the model; a cell says what it does without or with them.
+        Switches of the 2018 ablations, set in every cell; see docs/zoo.md, section 5.10.
     """
 
     seed: int | None
@@ -156,15 +195,34 @@ def assemble(
     feedback: Iterable[tuple[str, str]] = (),
     **options: Unpack[ModelOptions],
 ) -> ConvRNN:
-    """Return the model of a table of layers, a function of the number of classes, with the registered metadata of `name`."""
-    info = INFO[name]
+    """Build a ConvRNN with the registered metadata of `name`.
+
+    Parameters
+    ----------
+    name
+        Registered name of the model.
+    table
+        Function from the number of classes to the layers, in feedforward order.
+    feedback
+        Feedback edges, (source, target).
+    **options
+        See `ModelOptions`.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is invalid, or the layers do not fit together.
+    """
+    info = INFO[check_option("model", name, INFO)]
     n_classes = options.get("n_classes", info.n_classes)
     if n_classes < 1:
         raise NeurofitError(f"{name} needs at least 1 class; got n_classes={n_classes}.")
-    switches = {switch: value for switch, value in options.items() if switch in ("bypassing", "gating")}
+    switches = {
+        switch: value for switch, value in options.items() if switch in ("bypassing", "gating")
+    }
     return ConvRNN(
         name,
-        [_switched(layer, switches) for layer in table(n_classes)],
+        [_set_switches(layer, switches) for layer in table(n_classes)],
         feedback=feedback,
         region_layers=info.region_layers,
         input_size=options.get("input_size", info.input_size),
@@ -178,6 +236,10 @@ def assemble(
     )
 
 
-def _switched(layer: Layer, switches: Mapping[str, object]) -> Layer:
-    """Return a layer with its cell's switches set; one without memory has none."""
-    return layer if layer.cell == "memoryless" else replace(layer, cell_options={**layer.cell_options, **switches})
+def _set_switches(layer: Layer, switches: Mapping[str, object]) -> Layer:
+    """Return a layer with the switches of its cell set; memoryless cells have none."""
+    return (
+        layer
+        if layer.cell == "memoryless"
+        else replace(layer, cell_options={**layer.cell_options, **switches})
+    )

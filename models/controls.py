@@ -1,7 +1,8 @@
-"""Controls for the recurrent models: their base nets without recurrence, unrolled as little as possible, and the 2018 ablations.
+"""Controls for the recurrent models.
 
-A base net has the same layers with plain cells: its layers answer to the image with their delay, and stay as they are while it stays.
-A minimally unrolled model has all its recurrence, but only as many steps as the image needs to reach the readout.
+- Networks without recurrence: the same layers with the cell `memoryless`.
+- Minimally unrolled models: recurrent, with only the steps the image needs to reach the readout.
+- The ablations of 2018, see docs/zoo.md, section 5.10.
 """
 
 from __future__ import annotations
@@ -9,31 +10,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from neurofit.activations.presentation import Presentation
 from neurofit.models.catalogue import ModelOptions, assemble, register_model
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.intermediate import INTERMEDIATE, RGC_FEEDBACK, residual_layers, rgc_layers
 from neurofit.models.shallow import SHALLOW, shallow_layers
-from neurofit.presentation import Presentation
 
-_REFERENCE_2018 = "Nayebi et al. 2018, Task-driven convolutional recurrent models of the visual system, NeurIPS"
+_REFERENCE_2018 = (
+    "Nayebi et al. 2018, Task-driven convolutional recurrent models of the visual system, NeurIPS"
+)
 
 _ABLATION: Mapping[str, Any] = {**SHALLOW, "reference": _REFERENCE_2018}
 
 
 def _minimal(family: Mapping[str, Any], n_layers: int) -> dict[str, Any]:
-    shown = Presentation(n_timesteps=n_layers)
-    return {**family, "presentations": dict.fromkeys(("default", "neural", "constant", "minimal"), shown)}
+    names = ("default", "neural", "constant", "minimal")
+    return {
+        **family,
+        "presentations": dict.fromkeys(names, Presentation(n_timesteps=n_layers)),
+    }
 
 
 @register_model(cell="memoryless", **SHALLOW)
 def feedforward_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """Plain cells in the shallow layers: the base net without recurrence, with an ELU in every layer (as in rgc_shallow)."""
-    return assemble("feedforward_shallow", shallow_layers("memoryless", before_cell=("elu",)), **options)
+    """Shallow control without recurrence, with an ELU in every layer as in rgc_shallow."""
+    return assemble(
+        "feedforward_shallow", shallow_layers("memoryless", before_cell=("elu",)), **options
+    )
 
 
 @register_model(cell="memoryless", **INTERMEDIATE)
 def feedforward_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """Plain cells in the intermediate layers: the base net without recurrence, of residual blocks."""
+    """Intermediate control without recurrence, with residual blocks."""
     return assemble("feedforward_intermediate", residual_layers("memoryless"), **options)
 
 
@@ -57,20 +65,22 @@ def rgc_intermediate_minimal(**options: Unpack[ModelOptions]) -> ConvRNN:
 
 @register_model(cell="simplernn", **_ABLATION)
 def simplernn_shallow_bypass(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """simplernn_shallow whose input also reaches the output directly (bypassing)."""
+    """simplernn_shallow with bypassing: the input also reaches the output directly."""
     return _simplernn("simplernn_shallow_bypass", {"bypassing": True}, **options)
 
 
 @register_model(cell="simplernn", **_ABLATION)
 def simplernn_shallow_gating(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """simplernn_shallow whose state gates what is kept and what is let in (gating)."""
+    """simplernn_shallow with gating: the state gates itself and the input."""
     return _simplernn("simplernn_shallow_gating", {"gating": True}, **options)
 
 
 @register_model(cell="simplernn", **_ABLATION)
 def simplernn_shallow_bypass_gating(**options: Unpack[ModelOptions]) -> ConvRNN:
     """simplernn_shallow with bypassing and gating."""
-    return _simplernn("simplernn_shallow_bypass_gating", {"bypassing": True, "gating": True}, **options)
+    return _simplernn(
+        "simplernn_shallow_bypass_gating", {"bypassing": True, "gating": True}, **options
+    )
 
 
 def _simplernn(name: str, switches: Mapping[str, Any], **options: Unpack[ModelOptions]) -> ConvRNN:

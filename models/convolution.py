@@ -1,4 +1,4 @@
-"""Convolution with TensorFlow's padding: out = ceil(n / s), pad = max((out - 1) s + k - n, 0), the odd one at the bottom and right."""
+"""Convolutions with TensorFlow's padding, see docs/zoo.md, section 3.3."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Padding = Literal["same", "valid"]
 
 
 class Convolution(nn.Conv2d):
-    """A dense square convolution whose parameters are zero until `neurofit.models.initialisers.initialise` fills them.
+    """Square 2-D convolution whose parameters are zero until `initialise` sets them.
 
     Parameters
     ----------
@@ -20,18 +20,18 @@ class Convolution(nn.Conv2d):
     kernel
         Height and width of the kernel, in pixels.
     stride
-        Step of the kernel, in pixels.
+        Stride of the kernel, in pixels.
     padding
-        "same" (TensorFlow's rule above) or "valid" (none).
+        "same": zeros up to ceil(size / stride) output pixels, the odd one at the bottom and right.
+        "valid": no padding.
     bias
         Whether there is a bias per output channel.
     groups
-        In how many separate groups of channels; as many as input channels makes it depthwise.
+        Number of groups of channels; the number of input channels for a depthwise convolution.
 
     Notes
     -----
-    Source: docs/zoo.md, section 3.3. Torch's `padding="same"` refuses strides and pads even kernels
-    alike only at stride 1.
+    Source: docs/zoo.md, section 3.3. PyTorch's own `padding="same"` does not support strides.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Convolution(nn.Conv2d):
         self.same = padding == "same"
 
     def reset_parameters(self) -> None:
-        """Set the parameters to zero: torch's own draw would use, and depend on, its global generator."""
+        """Set the parameters to zero, without using PyTorch's global random generator."""
         nn.init.zeros_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -59,12 +59,20 @@ class Convolution(nn.Conv2d):
         height, width = input.shape[2:]
         top, bottom = self._pads(height)
         left, right = self._pads(width)
-        if (top, left) == (bottom, right):  # symmetric: the kernel pads by itself, without a copy
-            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left), groups=self.groups)
-        return F.conv2d(F.pad(input, (left, right, top, bottom)), self.weight, self.bias, self.stride, groups=self.groups)
+        if (top, left) == (bottom, right):  # conv2d pads symmetrically without a copy
+            return F.conv2d(
+                input, self.weight, self.bias, self.stride, (top, left), groups=self.groups
+            )
+        return F.conv2d(
+            F.pad(input, (left, right, top, bottom)),
+            self.weight,
+            self.bias,
+            self.stride,
+            groups=self.groups,
+        )
 
     def size_after(self, size: int) -> int:
-        """Return the height (or width) of the output for one of the input, in pixels; below 1 the kernel does not fit."""
+        """Return the output height (or width) in pixels; below 1, the kernel does not fit."""
         return (size + sum(self._pads(size)) - self.kernel_size[0]) // self.stride[0] + 1
 
     def _pads(self, size: int) -> tuple[int, int]:
@@ -76,19 +84,21 @@ class Convolution(nn.Conv2d):
 
 
 class SeparableConvolution(nn.Module):
-    """A depthwise convolution (one square kernel per channel, no bias), then a pointwise one (1 x 1) with bias; nothing between.
+    """Depthwise convolution without bias, followed by a pointwise convolution with bias.
 
     Parameters
     ----------
     in_channels, out_channels
         Channels of input and output.
     kernel
-        Height and width of the depthwise kernels, in pixels; padding is "same".
+        Height and width of the depthwise kernels, in pixels. The padding is "same".
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel: int) -> None:
         super().__init__()
-        self.depthwise = Convolution(in_channels, in_channels, kernel=kernel, bias=False, groups=in_channels)
+        self.depthwise = Convolution(
+            in_channels, in_channels, kernel=kernel, bias=False, groups=in_channels
+        )
         self.pointwise = Convolution(in_channels, out_channels, kernel=1)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -98,5 +108,9 @@ class SeparableConvolution(nn.Module):
 
 
 def shortcut(in_channels: int, out_channels: int) -> nn.Module:
-    """Return what carries maps past other layers: nothing but themselves, or a 1 x 1 convolution without bias if channels differ."""
-    return nn.Identity() if in_channels == out_channels else Convolution(in_channels, out_channels, kernel=1, bias=False)
+    """Return the identity, or a 1 x 1 convolution without bias if the channels differ."""
+    return (
+        nn.Identity()
+        if in_channels == out_channels
+        else Convolution(in_channels, out_channels, kernel=1, bias=False)
+    )

@@ -1,4 +1,4 @@
-"""From the readout's outputs over time, from the first that every path through the model reaches, to the logits of `model(images)`."""
+"""Decoders: from the readout at each timestep to the logits of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neurofit.models.initialisers import Initialiser
 
 
 class Decoder(nn.Module, ABC):
-    """Takes the readout's logits (batch class) of each timestep, in order, and gives logits (batch class). No softmax is applied to them.
+    """Module from the readouts (batch class) of successive timesteps to logits (batch class).
 
     Notes
     -----
@@ -40,10 +40,10 @@ class Last(Decoder):
 
 
 class MaxConf(Decoder):
-    """The logits of each image's most confident timestep, the first of them on ties.
+    """The logits of the most confident timestep of each image, the first one on ties.
 
-    Confidence is the largest probability of softmax(beta logits). `beta` is a parameter of the published models, but no gradient
-    reaches it: it only takes part in a choice.
+    The confidence is the largest probability of softmax(beta logits). `beta` is a parameter of the
+    published models, but receives no gradient, since it only affects a choice.
     """
 
     def __init__(self) -> None:
@@ -55,17 +55,17 @@ class MaxConf(Decoder):
         return _choose(outputs, self.beta)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return beta's: uniform from 0 to 1, as in the reference."""
+        """Return the initialiser of beta: uniform from 0 to 1, as in the reference."""
         return {"beta": lambda rng, shape: rng.uniform(size=shape)}
 
 
 class Thresh(Decoder):
-    """The logits of each image's first timestep with a confidence of `threshold` or more; without one, of its most confident.
+    """The logits of the first confident timestep of each image, or else of the most confident one.
 
     Parameters
     ----------
     threshold
-        A probability.
+        Smallest confidence that ends the search, a probability; see `MaxConf`, with beta = 1.
     """
 
     def __init__(self, threshold: float = 0.9) -> None:
@@ -83,25 +83,30 @@ DECODERS: Mapping[str, type[Decoder]] = {"last": Last, "max_conf": MaxConf, "thr
 def confidence(logits: Tensor, beta: Tensor | float) -> Tensor:
     """Return the largest probability of softmax(beta logits), (batch).
 
-    In float32 it may round to exactly 1 at several timesteps; to keep the reference's choice among them it is computed as there,
-    exp(beta (y - max y)) / sum exp(beta (y - max y)).
+    The formula is that of the reference, since the choice among timesteps at which float32 rounds
+    to exactly 1 depends on it.
     """
     exponentials = torch.exp(beta * (logits - logits.amax(dim=1, keepdim=True)))
     return (exponentials / exponentials.sum(dim=1, keepdim=True)).amax(dim=1)
 
 
-def _choose(outputs: Iterable[Tensor], beta: Tensor | float, threshold: float | None = None) -> Tensor:
+def _choose(
+    outputs: Iterable[Tensor], beta: Tensor | float, threshold: float | None = None
+) -> Tensor:
     chosen: Tensor | None = None
     best = decided = torch.empty(0)
     for logits in outputs:
-        sure = confidence(logits.detach(), beta)
+        current = confidence(logits.detach(), beta)
         if chosen is None:
-            chosen, best, decided = logits, sure, torch.zeros_like(sure, dtype=torch.bool)
+            chosen, best, decided = logits, current, torch.zeros_like(current, dtype=torch.bool)
         else:
-            better = (sure > best) & ~decided
-            chosen, best = torch.where(better[:, None], logits, chosen), torch.where(better, sure, best)
+            better = (current > best) & ~decided
+            chosen = torch.where(better[:, None], logits, chosen)
+            best = torch.where(better, current, best)
         if threshold is not None:
             decided = decided | (best >= threshold)
     if chosen is None:
-        raise NeurofitError("There is nothing to decode: the presentation ends before the image reaches the readout.")
+        raise NeurofitError(
+            "No logits to decode: the presentation ends before the image reaches the readout."
+        )
     return chosen

@@ -1,4 +1,4 @@
-"""What every model does to images before its first layer: refuse the wrong ones, and normalise the others."""
+"""Validation and normalisation of images before the first layer of a model."""
 
 from __future__ import annotations
 
@@ -10,42 +10,49 @@ from neurofit.errors import NeurofitError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_ROUNDING = 1e-4  # how far out of [0, 1] a resized image may be
+_ROUNDING = 1e-4  # resizing may leave [0, 1] by this much
 
 
 def check_images(images: Tensor, *, model: str, n_channels: int, size: int, like: Tensor) -> None:
-    """Refuse images that a model does not take.
+    """Check the images given to a model.
 
     Parameters
     ----------
     images
-        Should be (batch channel height width), in [0, 1].
+        Images (batch channel height width) in [0, 1].
     model
-        Its name, for the message.
+        Name of the model, for the message.
     n_channels, size
-        Channels, and height and width in pixels, that the model takes.
+        Required number of channels, and height and width in pixels.
     like
-        A tensor of the model's dtype and device.
+        Tensor with the required dtype and device.
 
     Raises
     ------
     NeurofitError
-        If shape, dtype, device or range are others.
+        If shape, dtype, device or range do not match.
     """
     expected = (n_channels, size, size)
     if images.ndim != 4 or tuple(images.shape[1:]) != expected or len(images) < 1:
-        raise NeurofitError(f"{model} takes images (batch, {', '.join(map(str, expected))}); got {tuple(images.shape)}.")
+        raise NeurofitError(
+            f"{model} takes images (batch, {', '.join(map(str, expected))}); "
+            f"got {tuple(images.shape)}."
+        )
     if images.dtype != like.dtype or images.device != like.device:
         raise NeurofitError(
-            f"{model} has {like.dtype} weights on {like.device} and takes images alike, in [0, 1]; got {images.dtype} on {images.device}."
+            f"{model} has {like.dtype} weights on {like.device}, and takes images in [0, 1] of the "
+            f"same dtype and device; got {images.dtype} on {images.device}."
         )
-    if torch.compiler.is_compiling():  # also while exporting, where values are not known
+    if torch.compiler.is_compiling():  # during export, too, values are unknown
         return
     low, high = (float(bound) for bound in images.detach().aminmax())
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # also catches NaN
-        raise NeurofitError(f"{model} takes images in [0, 1] and normalises them itself; got values from {low:g} to {high:g}.")
+        raise NeurofitError(
+            f"{model} takes images in [0, 1] and normalises them itself; "
+            f"got values from {low:g} to {high:g}."
+        )
 
 
 def per_channel(values: tuple[float, ...]) -> Tensor:
-    """Return means or standard deviations as (channel 1 1), to be taken from or to divide images."""
+    """Return one value per channel as a tensor (channel 1 1)."""
     return torch.tensor(values).view(-1, 1, 1)

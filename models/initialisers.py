@@ -1,4 +1,8 @@
-"""Seeded weights: each parameter is drawn from PCG64([crc32(its name), seed]), whatever else the model holds and torch has drawn."""
+"""Seeded initial weights.
+
+Each parameter is drawn from PCG64([crc32(name), seed]), so that its values depend neither on other
+parameters nor on PyTorch's random generator.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,15 @@ from neurofit.errors import NeurofitError
 Array = npt.NDArray[np.float64]
 
 TRUNCATED_STD = 0.87962566103423978
-"""Standard deviation of a unit normal cut at two standard deviations; TensorFlow divides by it."""
-
+"""Standard deviation of the standard normal distribution truncated at plus or minus 2."""
 
 Initialiser = Callable[[np.random.Generator, tuple[int, ...]], Array]
-"""Draws the values of one parameter of a shape, which is (out in height width) for a kernel."""
+"""Draws float64 values of a given shape, (out in height width) for a kernel."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same value everywhere."""
+    """One value for all elements."""
 
     value: float
 
@@ -36,7 +39,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Normal:
-    """A normal distribution of mean 0."""
+    """Normal distribution with mean 0."""
 
     std: float
 
@@ -47,17 +50,18 @@ class Normal:
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """A normal cut at two standard deviations, with variance scale / fan_in after the cut (TensorFlow's `variance_scaling`).
+    """Truncated normal distribution with variance scale / fan_in, TensorFlow's `variance_scaling`.
 
-    The fan-in is the product of all axes but the first. For peepholes (channel height width) that is height x width, which is
-    also what TensorFlow takes for [height, width, channel].
+    The distribution is truncated at two standard deviations; the variance is that of the truncated
+    distribution. The fan-in is the product of all axes but the first, hence height x width for
+    peepholes (channel height width), as in TensorFlow.
 
     Parameters
     ----------
     scale
         Variance times fan-in.
     in_channels
-        How many input channels the fan counts, where the kernel is the part of a larger one that reads one of several inputs.
+        Number of input channels in the fan-in, if the kernel is part of one that reads more inputs.
     """
 
     scale: float = 1.0
@@ -78,7 +82,7 @@ class VarianceScaling:
 
 @dataclass(frozen=True)
 class GlorotUniform:
-    """Uniform in plus or minus sqrt(6 / (fan_in + fan_out)), both fans counting the kernel's positions.
+    """Uniform distribution in plus or minus sqrt(6 / (fan_in + fan_out)).
 
     Parameters
     ----------
@@ -95,48 +99,53 @@ class GlorotUniform:
 
 
 KernelInitialiser = VarianceScaling | GlorotUniform
-"""Those that depend on the fan, and can be told of a larger one."""
+"""Initialisers that depend on the fan-in."""
 
 
 @dataclass(frozen=True)
 class Stacked:
-    """Several kernels or biases one after the other along the output axis, each drawn on its own.
+    """Several kernels or biases, drawn one by one and joined along the output axis.
 
     Parameters
     ----------
     parts
-        (output channels, initialiser) of each.
+        (output channels, initialiser) of each part.
     """
 
     parts: tuple[tuple[int, Initialiser], ...]
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return float64 values of this shape."""
-        return np.concatenate([initialiser(rng, (channels, *shape[1:])) for channels, initialiser in self.parts])
+        return np.concatenate(
+            [initialiser(rng, (channels, *shape[1:])) for channels, initialiser in self.parts]
+        )
 
 
 def initialise(module: torch.nn.Module, seed: int) -> None:
-    """Fill the parameters of a module whose `initialisers()` gives an `Initialiser` for each, by dotted name.
+    """Draw the parameters of a cell, a layer or a model in place.
 
     Parameters
     ----------
     module
-        A cell, a layer or a model.
+        Module whose method `initialisers()` maps the name of every parameter to an `Initialiser`.
     seed
-        A whole number from 0 on; with the parameter's name it fixes every value.
+        Random seed, a non-negative integer.
 
     Raises
     ------
     NeurofitError
-        If the seed is not such a number.
+        If the seed is negative, or `initialisers()` does not name exactly the parameters.
     """
     if seed < 0:
-        raise NeurofitError(f"A seed is a whole number from 0 on; got {seed!r}.")
-    initialisers = module.initialisers()  # type: ignore[operator]  # torch types attributes of a Module as Tensor or Module
+        raise NeurofitError(f"The random seed must be a non-negative integer; got {seed!r}.")
+    initialisers = module.initialisers()  # type: ignore[operator]
     parameters = dict(module.named_parameters())
     if initialisers.keys() != parameters.keys():
-        odd = sorted(initialisers.keys() ^ parameters.keys())
-        raise NeurofitError(f"{type(module).__name__}.initialisers() must name every parameter once; check {', '.join(odd)}.")
+        differing = sorted(initialisers.keys() ^ parameters.keys())
+        raise NeurofitError(
+            f"{type(module).__name__}.initialisers() must name exactly the parameters; "
+            f"missing or unknown: {', '.join(differing)}."
+        )
     with torch.no_grad():
         for name, parameter in parameters.items():
             rng = np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), seed]))
@@ -144,5 +153,5 @@ def initialise(module: torch.nn.Module, seed: int) -> None:
 
 
 def prefixed(prefix: str, initialisers: Mapping[str, Initialiser]) -> dict[str, Initialiser]:
-    """Return the initialisers of a submodule under its name."""
+    """Return initialisers with the name of their submodule before each name."""
     return {f"{prefix}.{name}": initialiser for name, initialiser in initialisers.items()}

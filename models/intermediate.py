@@ -1,6 +1,6 @@
 """The intermediate ConvRNNs: ten convolutions, conv4 to conv10 recurrent, and a readout.
 
-They take images of 224 pixels. Their layers are those of docs/zoo.md, sections 4.2 and 4.3.
+Images have 224 pixels. Layers: docs/zoo.md, sections 4.2 and 4.3.
 """
 
 from __future__ import annotations
@@ -8,28 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
+from neurofit.activations.presentation import Presentation
 from neurofit.models.catalogue import ModelOptions, assemble, register_model
 from neurofit.models.convrnn import ConvRNN, presentations
 from neurofit.models.initialisers import Constant, Normal
-from neurofit.models.layer import Conv, Layer, Op
+from neurofit.models.layer import Conv, Layer
 from neurofit.models.shallow import SHALLOW
-from neurofit.presentation import Presentation
 
 INTERMEDIATE: Mapping[str, Any] = {
     **SHALLOW,
     "family": "intermediate",
-    # The authors suggest conv5 and conv6 for V4, conv7 and conv8 for posterior IT, conv9 and conv10
-    # for central and anterior IT, see docs/zoo.md, section 2.
+    # Suggested by the authors, see docs/zoo.md, section 2.
     "region_layers": {"V4": ("conv5", "conv6"), "IT": ("conv7", "conv8", "conv9", "conv10")},
     "presentations": presentations(11, Presentation(n_timesteps=17, image_off=12)),
 }
 """Metadata of the family."""
 
-_T22: Mapping[str, Any] = {**INTERMEDIATE, "presentations": presentations(11, Presentation(n_timesteps=22))}
-_T30: Mapping[str, Any] = {**INTERMEDIATE, "presentations": presentations(11, Presentation(n_timesteps=30))}
+_T22: Mapping[str, Any] = {
+    **INTERMEDIATE,
+    "presentations": presentations(11, Presentation(n_timesteps=22)),
+}
+_T30: Mapping[str, Any] = {
+    **INTERMEDIATE,
+    "presentations": presentations(11, Presentation(n_timesteps=30)),
+}
 
-RGC_FEEDBACK = (("conv8", "conv5"), ("conv9", "conv6"), ("conv10", "conv7"), ("conv7", "conv6"), ("conv10", "conv9"))
-"""(source, target) of the median circuit's five feedback connections."""
+RGC_FEEDBACK = (
+    ("conv8", "conv5"),
+    ("conv9", "conv6"),
+    ("conv10", "conv7"),
+    ("conv7", "conv6"),
+    ("conv10", "conv9"),
+)
+"""(source, target) of the feedback connections, see docs/zoo.md, section 4.3."""
 
 
 @register_model(cell="timedecay", top1=67.52, top5=87.80, **INTERMEDIATE)
@@ -41,7 +52,9 @@ def timedecay_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
 @register_model(cell="simplernn", top1=70.47, top5=89.48, **INTERMEDIATE)
 def simplernn_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
     """SimpleRNN cells, without layer norm."""
-    return assemble("simplernn_intermediate", residual_layers("simplernn", {"norm": False}), **options)
+    return assemble(
+        "simplernn_intermediate", residual_layers("simplernn", {"norm": False}), **options
+    )
 
 
 @register_model(cell="gru", top1=69.81, top5=89.25, **INTERMEDIATE)
@@ -76,7 +89,7 @@ def ugrnn_intermediate_t30(**options: Unpack[ModelOptions]) -> ConvRNN:
 
 @register_model(cell="ugrnn", decoder="thresh", top1=69.30, top5=88.97, **_T30)
 def ugrnn_intermediate_t30_dthresh(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """UGRNNs, 30 steps of a constant image; read out at the first confident step."""
+    """UGRNNs with 30 steps of a constant image, read out at the first confident step."""
     return assemble("ugrnn_intermediate_t30_dthresh", residual_layers("ugrnn"), **options)
 
 
@@ -88,40 +101,43 @@ def ugrnn_intermediate_t30_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
 
 @register_model(cell="rgc_median", top1=73.0, top5=91.16, **INTERMEDIATE)
 def rgc_intermediate(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """Reciprocal gated cells of the median circuit (RGC-M), with five feedback connections."""
+    """Median reciprocal gated cells (RGC-M) with five feedback connections."""
     return assemble("rgc_intermediate", rgc_layers(), feedback=RGC_FEEDBACK, **options)
 
 
 @register_model(cell="rgc_median", decoder="thresh", top1=71.81, top5=90.16, **INTERMEDIATE)
 def rgc_intermediate_dthresh(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """RGC-M with feedback; read out at the first confident step."""
+    """RGC-M with feedback, read out at the first confident step."""
     return assemble("rgc_intermediate_dthresh", rgc_layers(), feedback=RGC_FEEDBACK, **options)
 
 
 @register_model(cell="rgc_median", decoder="max_conf", top1=72.29, top5=90.52, **INTERMEDIATE)
 def rgc_intermediate_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """RGC-M with feedback, trained to be read out at the most confident step."""
+    """RGC-M with feedback, trained with a readout at the most confident step."""
     return assemble("rgc_intermediate_tmaxconf", rgc_layers(), feedback=RGC_FEEDBACK, **options)
 
 
 @register_model(cell="rgc_median", decoder="max_conf", top1=72.98, top5=90.80, **_T22)
 def rgc_intermediate_t22_tmaxconf(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """RGC-M with feedback, trained with 22 steps of a constant image and read out at the most confident step."""
+    """RGC-M with feedback, trained with 22 steps and read out at the most confident step."""
     return assemble("rgc_intermediate_t22_tmaxconf", rgc_layers(), feedback=RGC_FEEDBACK, **options)
 
 
-def residual_layers(cell: str, cell_options: Mapping[str, Any] | None = None) -> Callable[[int], tuple[Layer, ...]]:
-    """Return the layers for one cell as a function of the number of classes.
-
-    They are those of docs/zoo.md, section 4.2.
-    """
+def residual_layers(
+    cell: str, cell_options: Mapping[str, Any] | None = None
+) -> Callable[[int], tuple[Layer, ...]]:
+    """Return the layers of docs/zoo.md, section 4.2, as a function of the number of classes."""
 
     def block(number: int, channels: int, *, pool: bool = False) -> Layer:
-        recurrent: dict[str, Any] = {"cell": cell, "cell_options": cell_options or {}} if number >= 4 else {}
-        after: tuple[Op, ...] = ("elu", "max_pool") if pool else ("elu",)
-        post_conv = Conv(channels, 3)
+        recurrent: dict[str, Any] = {"cell": cell, "cell_options": cell_options or {}}
         return Layer(
-            f"conv{number}", Conv(channels, 3), before_cell=("elu",), **recurrent, post_conv=post_conv, residual=True, after_cell=after
+            f"conv{number}",
+            Conv(channels, 3),
+            before_cell=("elu",),
+            **(recurrent if number >= 4 else {}),
+            post_conv=Conv(channels, 3),
+            residual=True,
+            after_cell=("elu", "max_pool") if pool else ("elu",),
         )
 
     return lambda n_classes: (
@@ -140,13 +156,15 @@ def residual_layers(cell: str, cell_options: Mapping[str, Any] | None = None) ->
 
 
 def rgc_layers() -> Callable[[int], tuple[Layer, ...]]:
-    """Return the layers of rgc_intermediate as a function of the number of classes.
-
-    They are those of docs/zoo.md, section 4.3; nonlinearity and residual are inside the cells.
-    """
+    """Return the layers of docs/zoo.md, section 4.3, as a function of the number of classes."""
 
     def recurrent(number: int, channels: int, *, pool: bool = False) -> Layer:
-        return Layer(f"conv{number}", Conv(channels, 3), cell="rgc_median", after_cell=("max_pool",) if pool else ())
+        return Layer(
+            f"conv{number}",
+            Conv(channels, 3),
+            cell="rgc_median",
+            after_cell=("max_pool",) if pool else (),
+        )
 
     return lambda n_classes: (
         Layer("conv1", Conv(64, 7, stride=2), after_cell=("elu", "max_pool")),
@@ -164,4 +182,8 @@ def rgc_layers() -> Callable[[int], tuple[Layer, ...]]:
 
 
 def _readout(n_classes: int) -> Layer:
-    return Layer("imnetds", Conv(n_classes, 1, weight=Normal(0.01), bias=Constant(1.0)), before_conv=("mean",))
+    return Layer(
+        "imnetds",
+        Conv(n_classes, 1, weight=Normal(0.01), bias=Constant(1.0)),
+        before_conv=("mean",),
+    )

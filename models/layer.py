@@ -1,6 +1,8 @@
-"""One layer, declared and built.
+"""Layers of a model, as a declaration and as a module with parameters.
 
-x = before_cell(conv(before_conv(u))), (y, state) = cell(x, u, fb, state), output = after_cell(post_conv(y) + R(u)).
+x = before_cell(conv(before_conv(u)))
+y, state' = cell(x, u, fb, state)
+output = after_cell(post_conv(y) + R(u))
 """
 
 from __future__ import annotations
@@ -17,10 +19,16 @@ from torch import Tensor, nn
 from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import CELLS, WEIGHT_DECAY, CellShapes, Drive, Shape, State
 from neurofit.models.convolution import Convolution, Padding, shortcut
-from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, VarianceScaling, prefixed
+from neurofit.models.initialisers import (
+    Constant,
+    GlorotUniform,
+    Initialiser,
+    VarianceScaling,
+    prefixed,
+)
 
 Op = Literal["elu", "max_pool", "mean"]
-"""ELU; 2 x 2 max pool of stride 2 that keeps an odd last row; mean over height and width, which stay as axes of length 1."""
+"""ELU; max pooling, 2 x 2 with stride 2, partial windows included; mean over height and width."""
 
 _OPS: Mapping[Op, Callable[[Tensor], Tensor]] = {
     "elu": F.elu,
@@ -34,18 +42,18 @@ _BIAS = Constant(0.0)
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution of a layer, with bias.
+    """Declaration of a convolution with bias.
 
     Parameters
     ----------
     channels
-        Of the output.
+        Number of output channels.
     kernel, stride
-        In pixels.
+        Size and stride of the kernel, in pixels.
     padding
         "same" or "valid", see `neurofit.models.convolution`.
     weight, bias
-        How they start.
+        Initialisers.
     """
 
     channels: int
@@ -59,26 +67,26 @@ class Conv:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as a model's table states it.
+    """Declaration of a layer.
 
     Parameters
     ----------
     name
-        Of the layer, as it is recorded.
+        Name of the layer.
     conv
-        Its convolution.
+        Convolution of the input.
     before_conv, before_cell, after_cell
-        Operations at these three places, in order; `after_cell` come last, after `post_conv` and the residual.
+        Operations at these places, in order. `after_cell` follows `post_conv` and the residual.
     cell
-        Registered name of its cell.
+        Registered name of the cell.
     cell_channels
-        Channels of the cell's output; None keeps those of the convolution.
+        Channels of the cell's output; None for those of the convolution.
     cell_options
         Keyword arguments of the cell.
     post_conv
-        A convolution of the cell's output, of stride 1.
+        Convolution of the cell's output, with stride 1.
     residual
-        Whether the raw input u is added after that: itself, or its 1 x 1 convolution where the channels differ.
+        Whether the input u is added, through a 1 x 1 convolution if the channels differ.
 
     Notes
     -----
@@ -109,16 +117,16 @@ class Layer:
 
 
 class LayerDrive(NamedTuple):
-    """What a layer computes from its feedforward input alone, each (batch channel height width).
+    """Result of the feedforward input alone, each tensor (batch channel height width).
 
     Parameters
     ----------
     x
         Input of the cell.
     cell
-        What the cell makes of it.
+        Drive of the cell.
     residual
-        What is added behind the cell, in a tuple of one, or of none.
+        R(u), or an empty tuple without a residual.
     """
 
     x: Tensor
@@ -127,21 +135,21 @@ class LayerDrive(NamedTuple):
 
 
 class BuiltLayer(nn.Module):
-    """A layer with its parameters; the shapes are those of one image, (channel, height, width).
+    """A layer with its parameters.
 
     Parameters
     ----------
     spec
-        The declaration.
+        Declaration of the layer.
     u
-        Shape of its feedforward input.
+        Shape (channel, height, width) of the feedforward input.
     fb
-        Shape of its feedback, resized to `u`; None without any.
+        Shape of the feedback, resized to `u`; None without feedback.
 
     Raises
     ------
     NeurofitError
-        If the kernel does not fit the input, or the cell refuses the shapes.
+        If the kernel does not fit the input, or the cell does not support the shapes or options.
     """
 
     def __init__(self, spec: Layer, *, u: Shape, fb: Shape | None) -> None:
@@ -152,58 +160,78 @@ class BuiltLayer(nn.Module):
         size = self.conv.size_after(height), self.conv.size_after(width)
         if min(size) < 1:
             raise NeurofitError(
-                f"Layer {spec.name}: a kernel of {spec.conv.kernel} x {spec.conv.kernel} pixels does not fit a map of "
-                f"{height} x {width}; take larger images."
+                f"Layer {spec.name}: a kernel of {spec.conv.kernel} x {spec.conv.kernel} pixels "
+                f"does not fit a map of {height} x {width}; use larger images."
             )
         x = _shape_after(spec.before_cell, (spec.conv.channels, *size))
-        taken = [name for name in inspect.signature(CELLS[spec.cell]).parameters if name != "shapes"]
+        options = [
+            name for name in inspect.signature(CELLS[spec.cell]).parameters if name != "shapes"
+        ]
         for option in spec.cell_options:
-            check_option(f"option of the cell {spec.cell}", option, taken)
-        self.cell = CELLS[spec.cell](CellShapes(x=x, u=u, fb=fb, channels=spec.channels_of_cell), **spec.cell_options)
-        self.post_conv = _convolution(spec.post_conv, spec.channels_of_cell) if spec.post_conv else None
+            check_option(f"option of the cell {spec.cell}", option, options)
+        self.cell = CELLS[spec.cell](
+            CellShapes(x=x, u=u, fb=fb, channels=spec.channels_of_cell), **spec.cell_options
+        )
+        self.post_conv = (
+            _convolution(spec.post_conv, spec.channels_of_cell) if spec.post_conv else None
+        )
         self.residual = shortcut(u[0], spec.channels) if spec.residual else None
         if spec.residual and u[1:] != x[1:]:
-            raise NeurofitError(f"Layer {spec.name}: a residual needs maps of the input's size, {u[1:]}; those of the cell are {x[1:]}.")
+            raise NeurofitError(
+                f"Layer {spec.name}: a residual needs a cell with maps of the input's size, "
+                f"{u[1:]}; got {x[1:]}."
+            )
         self.shape = _shape_after(spec.after_cell, (spec.channels, *x[1:]))
 
     def forward(self, u: Tensor, fb: Tensor | None, state: State | None) -> tuple[Tensor, State]:
-        """Return the layer's output and its cell's new state; a state of None is the one before the first step."""
+        """Return output and new state; a state of None is the initial one."""
         drive = self.drive(u)
         return self.step(drive, fb, self.initial_state(drive) if state is None else state)
 
     def drive(self, u: Tensor) -> LayerDrive:
-        """Return what the raw input gives, whatever the state."""
+        """Return what depends on the feedforward input alone."""
         x = _apply(self.spec.before_cell, self.conv(_apply(self.spec.before_conv, u)))
-        return LayerDrive(x, self.cell.drive(x, u), () if self.residual is None else (self.residual(u),))
+        return LayerDrive(
+            x, self.cell.drive(x, u), () if self.residual is None else (self.residual(u),)
+        )
 
     def initial_state(self, drive: LayerDrive) -> State:
         """Return the state before the first step."""
         return self.cell.initial_state(drive.x)
 
     def step(self, drive: LayerDrive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return the layer's output and its cell's new state."""
+        """Return output and new state."""
         maps, state = self.cell.step(drive.cell, fb, state)
         if self.post_conv is not None:
             maps = self.post_conv(maps)
         return _apply(self.spec.after_cell, sum(drive.residual, start=maps)), state
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return those of the convolutions and of the cell."""
-        convs = {"conv": self.spec.conv} | ({"post_conv": self.spec.post_conv} if self.spec.post_conv else {})
-        own = {f"{name}.weight": conv.weight for name, conv in convs.items()} | {f"{name}.bias": conv.bias for name, conv in convs.items()}
-        projection = {} if self.residual is None else {f"residual.{name}": GlorotUniform() for name, _ in self.residual.named_parameters()}
-        return own | projection | prefixed("cell", self.cell.initialisers())
+        """Return an initialiser for every parameter."""
+        own: dict[str, Initialiser] = {}
+        for name, conv in self._convs().items():
+            own |= {f"{name}.weight": conv.weight, f"{name}.bias": conv.bias}
+        if self.residual is not None:
+            projection = [name for name, _ in self.residual.named_parameters()]
+            own |= prefixed("residual", dict.fromkeys(projection, GlorotUniform()))
+        return own | prefixed("cell", self.cell.initialisers())
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return those of the convolutions, kernels and biases, and of the cell; a residual has none."""
-        own = dict.fromkeys(
-            ("conv.weight", "conv.bias", *(() if self.post_conv is None else ("post_conv.weight", "post_conv.bias"))), WEIGHT_DECAY
-        )
+        """Return the weight decays of the convolutions and of the cell; a residual has none."""
+        own = {
+            f"{name}.{part}": WEIGHT_DECAY for name in self._convs() for part in ("weight", "bias")
+        }
         return own | {f"cell.{name}": decay for name, decay in self.cell.weight_decays().items()}
+
+    def _convs(self) -> dict[str, Conv]:
+        convs = {"conv": self.spec.conv, "post_conv": self.spec.post_conv}
+        return {name: conv for name, conv in convs.items() if conv is not None}
 
 
 def _convolution(conv: Conv, in_channels: int) -> Convolution:
-    return Convolution(in_channels, conv.channels, kernel=conv.kernel, stride=conv.stride, padding=conv.padding)
+    return Convolution(
+        in_channels, conv.channels, kernel=conv.kernel, stride=conv.stride, padding=conv.padding
+    )
 
 
 def _apply(ops: tuple[Op, ...], maps: Tensor) -> Tensor:

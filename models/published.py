@@ -1,4 +1,4 @@
-"""Published weights: download a model's TensorFlow checkpoint or .safetensors file, convert it, keep it as our safetensors."""
+"""Download and conversion of published weights (TensorFlow checkpoints or safetensors)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pathlib import Path
 
 from torch import nn
 
-from neurofit.download import RemoteFile, fetch_file
 from neurofit.errors import NeurofitError, check_option
-from neurofit.home import home, sha256_of
 from neurofit.models.bundle import bundle_files, find_crc32c, read_bundle
-from neurofit.models.catalogue import INFO, MODELS
+from neurofit.models.catalogue import INFO, MODELS, build_model
 from neurofit.models.tensorflow import nonzero_decays, state_dict
 from neurofit.models.weight_files import check_weights, read_weights, save_weights
+from neurofit.storage.download import RemoteFile, fetch_file
+from neurofit.storage.home import home, sha256_of
 
 BUCKET = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
-"""Where Nayebi et al. 2022 publish checkpoints, as MODEL/FILE; see docs/zoo.md, section 9.3."""
+"""Address of the checkpoints of Nayebi et al. 2022, MODEL/FILE; see docs/zoo.md, section 9.3."""
 
 FILES = ("model.ckpt.index", "model.ckpt.data-00000-of-00001")
 
 
 def get_weights(name: str, *, zero_fixed: bool = False) -> Path:
-    """Return the path of a model's published weights in NEUROFIT_HOME, downloading and converting them if need be.
+    """Return the path of published weights, after downloading and converting them if necessary.
 
     Parameters
     ----------
@@ -37,72 +37,87 @@ def get_weights(name: str, *, zero_fixed: bool = False) -> Path:
     Returns
     -------
     Path
-        NEUROFIT_HOME/weights/NAME.safetensors, where `create_model(name, pretrained=True)` finds it. The checkpoint is removed.
+        NEUROFIT_HOME/weights/NAME.safetensors, which `create_model(name)` loads.
+        The downloaded file is removed.
 
     Raises
     ------
     NeurofitError
-        If there is no such model, it is not published, downloads are off, or the checkpoint is refused.
+        If there is no such model, its weights are not published, downloads are disabled, or the
+        checkpoint is invalid.
     MachineError
         If the download fails or the disk is full.
 
     Notes
     -----
-    Their sha256 is not published. Instead the crc32c of every tensor is checked, and the weights keep the sha256 of their source.
+    The authors publish no sha256. The crc32c of every tensor is checked instead, and the sha256 of
+    the source is stored with the weights.
     """
     check_option("model", name, MODELS)
     if not INFO[name].is_published:
         published = ", ".join(model for model in MODELS if INFO[model].is_published)
-        raise NeurofitError(f"No weights of {name} are published.\nExisting: {published}.")
+        raise NeurofitError(f"No weights of {name} are published.\nPublished: {published}.")
     path = home() / "weights" / f"{name}.safetensors"
     if path.is_file():
         return path
     url = INFO[name].weights_url
     if url is None:
-        find_crc32c()  # refuse before the download, if it is not installed
+        find_crc32c()  # fail before the download
         index, _ = (_fetch(name, file, f"{BUCKET}/{name}/{file}") for file in FILES)
-        with _removed(index.parent):
+        with _remove_afterwards(index.parent):
             convert_checkpoint(index, path, model=name, zero_fixed=zero_fixed)
     else:
-        network = MODELS[name](seed=None)  # refuses before the download, if torchvision is not installed
+        network = build_model(name, seed=None)  # without torchvision, fail before the download
         file = _fetch(name, url.rsplit("/", 1)[1], url)
-        with _removed(file.parent):
-            _adopt(network, file, path)
+        with _remove_afterwards(file.parent):
+            _convert_safetensors(network, file, path)
     return path
 
 
-def convert_checkpoint(checkpoint: str | Path, path: str | Path, *, model: str, zero_fixed: bool = False) -> list[str]:
-    """Write the weights of a TensorFlow checkpoint as a .safetensors file.
+def convert_checkpoint(
+    checkpoint: str | Path, path: str | Path, *, model: str, zero_fixed: bool = False
+) -> list[str]:
+    """Convert a TensorFlow checkpoint to a .safetensors file.
 
-    Its metadata are the model's name, the sha256 of the checkpoint's files, that of the weights, and the names of zeroed variables.
+    The metadata of the file contain the name of the model, the sha256 of the checkpoint's files and
+    of the weights, and the names of variables set to 0.
 
     Parameters
     ----------
     checkpoint
-        The prefix that its files share, such as `model.ckpt`, or the path of its `.index`.
+        Common prefix of the checkpoint's files, such as `model.ckpt`, or the path of its `.index`.
     path
-        A .safetensors file; one that exists is replaced.
+        Path of the .safetensors file; an existing file is replaced.
     model
-        Registered name.
+        Registered name of the model.
     zero_fixed
-        Take decays as 0 that the reference fixes at 0 and that are another number in the checkpoint, instead of refusing it.
+        Whether to set decays to 0 that the reference fixes at 0, even if the checkpoint stores
+        other values. Otherwise such a checkpoint is an error.
 
     Returns
     -------
     list[str]
-        The variables that were taken as 0.
+        Variables that were set to 0.
 
     Raises
     ------
     NeurofitError
-        If the checkpoint is missing, damaged or not one of this model, or the path cannot be written to; nothing is written then.
+        If the checkpoint is missing, damaged or one of another model, or the file cannot be
+        written; no file is written then.
     """
-    network = MODELS[model](seed=None)
+    network = build_model(model, seed=None)
     variables = read_bundle(checkpoint)
     network.load_state_dict(state_dict(model, variables, zero_fixed=zero_fixed))
     zeroed = nonzero_decays(model, variables)
-    metadata = {"model": model, "source_sha256": json.dumps({file.name: sha256_of(file) for file in bundle_files(checkpoint)})}
-    save_weights(network, path, metadata=metadata | ({"zeroed": json.dumps(zeroed)} if zeroed else {}))
+    metadata = {
+        "model": model,
+        "source_sha256": json.dumps(
+            {file.name: sha256_of(file) for file in bundle_files(checkpoint)}
+        ),
+    }
+    save_weights(
+        network, path, metadata=metadata | ({"zeroed": json.dumps(zeroed)} if zeroed else {})
+    )
     return zeroed
 
 
@@ -111,21 +126,23 @@ def _fetch(model: str, file: str, url: str) -> Path:
 
 
 @contextmanager
-def _removed(folder: Path) -> Iterator[None]:
-    """Remove a folder of downloads, whether or not they were what they should be."""
+def _remove_afterwards(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
         shutil.rmtree(folder)
 
 
-def _adopt(network: nn.Module, file: Path, path: Path) -> None:
-    """Write the weights of a wrapped module's own .safetensors file as ours."""
-    theirs = read_weights(file)[0]
-    ours = network.state_dict()
-    # Batch norm's counters are not used after training, and some files lack them.
-    weights = {name: values for name, values in ours.items() if name.endswith("num_batches_tracked")}
-    weights |= {f"module.{name}": values for name, values in theirs.items()}
-    check_weights(ours, weights, source=f"Weights {file}")
+def _convert_safetensors(network: nn.Module, file: Path, path: Path) -> None:
+    """Write weights of a torch module as weights of the model that wraps it."""
+    expected = network.state_dict()
+    # The counters of batch norm are used in training only, and some files lack them.
+    weights = {
+        name: values for name, values in expected.items() if name.endswith("num_batches_tracked")
+    }
+    weights |= {f"module.{name}": values for name, values in read_weights(file)[0].items()}
+    check_weights(expected, weights, source=f"Weights {file}")
     network.load_state_dict(weights)
-    save_weights(network, path, metadata={"source_sha256": json.dumps({file.name: sha256_of(file)})})
+    save_weights(
+        network, path, metadata={"source_sha256": json.dumps({file.name: sha256_of(file)})}
+    )

@@ -1,4 +1,4 @@
-"""ResNets, feedforward controls that have no time at all: torchvision's definitions, wrapped; their layers are flat over time bins."""
+"""ResNets of torchvision as static controls, whose activations are constant over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neurofit.models.wrapped import STATIC_PRESENTATIONS, WrappedModel, wrap
 
 
 def _hub(name: str) -> str:
-    """Return where torchvision's weights are kept as safetensors: torchvision itself gives a pickle, which is never loaded here."""
+    """Return the address of torchvision's weights as safetensors; its own files are pickles."""
     return f"https://huggingface.co/timm/{name}.tv_in1k/resolve/main/model.safetensors"
 
 
@@ -23,32 +23,47 @@ _RESNET: Mapping[str, Any] = {
     "input_size": 224,
     "n_classes": 1000,
     "presentations": STATIC_PRESENTATIONS,
-    "reference": "He et al. 2016, Deep residual learning for image recognition, CVPR; weights: torchvision's IMAGENET1K_V1",
+    "reference": "He et al. 2016, Deep residual learning for image recognition, CVPR; "
+    "weights: torchvision's IMAGENET1K_V1",
 }
-# Ours: the ends of the second half of the net, V4 before IT. Nothing is published for them; "auto" chooses on held-out stimuli.
+# Our choice, since no layers are published: ends of blocks in the second half of the network.
 _RESNET18_LAYERS = {"V4": ("layer2.1", "layer3.0"), "IT": ("layer3.1", "layer4.0", "layer4.1")}
 _RESNET34_LAYERS = {"V4": ("layer2.3", "layer3.2"), "IT": ("layer3.5", "layer4.0", "layer4.2")}
 
 
-@register_model(region_layers=_RESNET18_LAYERS, top1=69.758, top5=89.078, weights_url=_hub("resnet18"), **_RESNET)
+@register_model(
+    region_layers=_RESNET18_LAYERS,
+    top1=69.758,
+    top5=89.078,
+    weights_url=_hub("resnet18"),
+    **_RESNET,
+)
 def resnet18(*, seed: int | None = 0) -> WrappedModel:
-    """ResNet-18 of torchvision: a deeper feedforward control, flat over time."""
+    """ResNet-18 of torchvision, a static feedforward control."""
     return _torchvision("resnet18", _RESNET18_LAYERS, seed=seed)
 
 
-@register_model(region_layers=_RESNET34_LAYERS, top1=73.314, top5=91.420, weights_url=_hub("resnet34"), **_RESNET)
+@register_model(
+    region_layers=_RESNET34_LAYERS,
+    top1=73.314,
+    top5=91.420,
+    weights_url=_hub("resnet34"),
+    **_RESNET,
+)
 def resnet34(*, seed: int | None = 0) -> WrappedModel:
-    """ResNet-34 of torchvision: a deeper feedforward control, flat over time."""
+    """ResNet-34 of torchvision, a static feedforward control."""
     return _torchvision("resnet34", _RESNET34_LAYERS, seed=seed)
 
 
-def _torchvision(name: str, region_layers: Mapping[str, Sequence[str]], *, seed: int | None) -> WrappedModel:
+def _torchvision(
+    name: str, region_layers: Mapping[str, Sequence[str]], *, seed: int | None
+) -> WrappedModel:
     try:
         from torchvision import models
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that was built for another torch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         raise NeurofitError(
-            f"{name} is torchvision's, which cannot be imported ({error}).\n"
-            "Install the torchvision that belongs to your torch: pip install torch torchvision."
+            f"{name} needs torchvision, which cannot be imported ({error}).\n"
+            "Install the torchvision that matches your torch: pip install torch torchvision."
         ) from error
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed or 0)

@@ -1,6 +1,6 @@
 """The shallow ConvRNNs: five convolutions, the last three recurrent, and a readout.
 
-They take images of 224 pixels and 16 steps. Their layers are those of docs/zoo.md, section 4.1.
+Images have 224 pixels and the default presentation 16 steps. Layers: docs/zoo.md, section 4.1.
 """
 
 from __future__ import annotations
@@ -15,27 +15,29 @@ from neurofit.models.layer import Conv, Layer, Op
 
 SHALLOW: Mapping[str, Any] = {
     "family": "shallow",
-    # The authors suggest conv3 for V4, conv4 for posterior IT, conv5 for central and anterior IT,
-    # see docs/zoo.md, section 2.
+    # Suggested by the authors, see docs/zoo.md, section 2.
     "region_layers": {"V4": ("conv3",), "IT": ("conv4", "conv5")},
     "input_size": 224,
     "n_classes": 1000,
-    "reference": "Nayebi et al. 2022, Recurrent connections in the primate ventral visual stream mediate a trade-off between task "
-    "performance and network size during core object recognition, Neural Computation 34(8)",
+    "reference": "Nayebi et al. 2022, Recurrent connections in the primate ventral visual stream "
+    "mediate a trade-off between task performance and network size during core object recognition, "
+    "Neural Computation 34(8)",
 }
 """Metadata of the family."""
 
 
 @register_model(cell="timedecay", top1=50.06, top5=72.97, **SHALLOW)
 def timedecay_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """Leaky integrators in conv3 to conv5, which have no nonlinearity but their max pooling."""
+    """Leaky integrators in conv3 to conv5, whose only nonlinearity is max pooling."""
     return assemble("timedecay_shallow", shallow_layers("timedecay"), **options)
 
 
 @register_model(cell="simplernn", top1=61.11, top5=83.15, **SHALLOW)
 def simplernn_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     """SimpleRNN cells with layer norm."""
-    return assemble("simplernn_shallow", shallow_layers("simplernn", cell_channels=(128, 256, 256)), **options)
+    return assemble(
+        "simplernn_shallow", shallow_layers("simplernn", cell_channels=(128, 256, 256)), **options
+    )
 
 
 @register_model(cell="gru", top1=62.16, top5=84.02, **SHALLOW)
@@ -46,8 +48,12 @@ def gru_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
 
 @register_model(cell="lstm", top1=63.43, top5=84.89, **SHALLOW)
 def lstm_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
-    """LSTMs with layer norm, each with searched numbers of its own; peepholes in conv4 tie the weights to the input size."""
-    return assemble("lstm_shallow", shallow_layers("lstm", cell_channels=(128, 256, 256), cell_options=_LSTM), **options)
+    """LSTMs with layer norm; peepholes in conv4 restrict the input size to 224 pixels."""
+    return assemble(
+        "lstm_shallow",
+        shallow_layers("lstm", cell_channels=(128, 256, 256), cell_options=_LSTM),
+        **options,
+    )
 
 
 @register_model(cell="ugrnn", top1=60.82, top5=83.23, **SHALLOW)
@@ -68,8 +74,7 @@ def rgc_shallow(**options: Unpack[ModelOptions]) -> ConvRNN:
     return assemble("rgc_shallow", shallow_layers("rgc", before_cell=("elu",)), **options)
 
 
-# The result of a hyperparameter search, from `lstm_shallow.npz` of the reference, see docs/zoo.md,
-# sections 5.4, 8.1 and 8.2.
+# Results of a hyperparameter search, see docs/zoo.md, sections 5.4, 8.1 and 8.2.
 _LSTM: tuple[Mapping[str, Any], ...] = (
     {
         "norm": True,
@@ -106,9 +111,18 @@ def shallow_layers(
     cell_channels: tuple[int | None, ...] = (None, None, None),
     cell_options: tuple[Mapping[str, Any], ...] = ({}, {}, {}),
 ) -> Callable[[int], tuple[Layer, ...]]:
-    """Return the layers for one cell as a function of the number of classes.
+    """Return the layers of docs/zoo.md, section 4.1, as a function of the number of classes.
 
-    They are those of docs/zoo.md, section 4.1.
+    Parameters
+    ----------
+    cell
+        Registered name of the cell in conv3 to conv5.
+    before_cell
+        Operations before each cell.
+    cell_channels
+        Channels of the cells' outputs in conv3 to conv5; None for those of the convolution.
+    cell_options
+        Options of the cells in conv3 to conv5.
     """
     recurrent = [
         Layer(
@@ -120,11 +134,17 @@ def shallow_layers(
             cell_options=options,
             after_cell=("max_pool",),
         )
-        for number, channels, hidden, options in zip((3, 4, 5), (256, 256, 512), cell_channels, cell_options, strict=True)
+        for number, channels, hidden, options in zip(
+            (3, 4, 5), (256, 256, 512), cell_channels, cell_options, strict=True
+        )
     ]
     return lambda n_classes: (
         Layer("conv1", Conv(64, 7, stride=2), before_cell=("elu",), after_cell=("max_pool",)),
         Layer("conv2", Conv(128, 3), before_cell=("elu",), after_cell=("max_pool",)),
         *recurrent,
-        Layer("imnetds", Conv(n_classes, 2, padding="valid", weight=Normal(0.01)), after_cell=("mean",)),
+        Layer(
+            "imnetds",
+            Conv(n_classes, 2, padding="valid", weight=Normal(0.01)),
+            after_cell=("mean",),
+        ),
     )

@@ -1,57 +1,60 @@
-"""From the variables of the TensorFlow reference to our parameters: a table of names, and kernels HWIO -> OIHW.
+"""Conversion of variables of the TensorFlow reference to parameters of neurofit.
 
-The reference convolves [x; h], joined along the channels; we convolve x, once for as long as it stays, and h apart. So a kernel
-there is two here, split along its inputs, and several kernels there that read the same are one here, joined along its outputs.
+Names, and kernels from HWIO to OIHW: see docs/zoo.md, section 9. A kernel of the reference that
+reads [x; h] is split along its inputs into one for x and one for h, and kernels that read the same
+input are joined along their outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from neurofit.errors import NeurofitError, check_option
-from neurofit.models.catalogue import INFO, MODELS
+from neurofit.errors import NeurofitError, check_option, some_of
+from neurofit.models.catalogue import INFO, MODELS, build_model
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.decoders import MaxConf, Thresh
-from neurofit.models.layer import BuiltLayer
-from neurofit.models.weight_files import listed
+from neurofit.models.weight_files import list_deviations
 
 Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Rows `start` to `stop` of a parameter of ours, counted in `of` equal groups of its outputs."""
+class _Rows:
+    """Rows of a parameter, from group `start` to `stop` of `n_groups` equal groups of outputs."""
 
     parameter: str
     start: int = 0
     stop: int = 1
-    of: int = 1
+    n_groups: int = 1
 
 
-def _at(parameter: str, start: int = 0, stop: int = 1, *, of: int = 1) -> tuple[_Part, ...]:
-    return (_Part(parameter, start, stop, of),)
+def _at(parameter: str, start: int = 0, stop: int = 1, *, n_groups: int = 1) -> tuple[_Rows, ...]:
+    return (_Rows(parameter, start, stop, n_groups),)
 
 
-def _gated(scope: str) -> dict[str, tuple[_Part, ...]]:
-    return {f"{scope}/weights": _at("cell.input.weight") + _at("cell.state.weight"), f"{scope}/bias": _at("cell.input.bias")}
-
-
-def _norm(theirs: str, ours: str) -> dict[str, tuple[_Part, ...]]:
-    return {f"{theirs}/gamma": _at(f"{ours}.weight"), f"{theirs}/beta": _at(f"{ours}.bias")}
-
-
-def _separable(theirs: str, ours: str) -> dict[str, tuple[_Part, ...]]:
+def _joint_kernel(scope: str) -> dict[str, tuple[_Rows, ...]]:
     return {
-        f"{theirs}/depthwise_weights": _at(f"{ours}.depthwise.weight"),
-        f"{theirs}/pointwise_weights": _at(f"{ours}.pointwise.weight"),
-        f"{theirs}/bias": _at(f"{ours}.pointwise.bias"),
+        f"{scope}/weights": _at("cell.input.weight") + _at("cell.state.weight"),
+        f"{scope}/bias": _at("cell.input.bias"),
+    }
+
+
+def _norm(scope: str, module: str) -> dict[str, tuple[_Rows, ...]]:
+    return {f"{scope}/gamma": _at(f"{module}.weight"), f"{scope}/beta": _at(f"{module}.bias")}
+
+
+def _separable(scope: str, module: str) -> dict[str, tuple[_Rows, ...]]:
+    return {
+        f"{scope}/depthwise_weights": _at(f"{module}.depthwise.weight"),
+        f"{scope}/pointwise_weights": _at(f"{module}.pointwise.weight"),
+        f"{scope}/bias": _at(f"{module}.pointwise.bias"),
     }
 
 
@@ -65,8 +68,8 @@ _LAYER = {
 _CONVOLVED_READOUT = {"pre_1/weights": _at("conv.weight"), "pre_1/bias": _at("conv.bias")}
 _CONNECTED_READOUT = {"pre_3/weights": _at("conv.weight"), "pre_3/bias": _at("conv.bias")}
 
-_CELLS: Mapping[str, Mapping[str, tuple[_Part, ...]]] = {
-    "memoryless": {},  # the reference's is a leaky integrator with a decay fixed at 0
+_CELLS: Mapping[str, Mapping[str, tuple[_Rows, ...]]] = {
+    "memoryless": {},  # a leaky integrator with a fixed decay of 0 in the reference
     "timedecay": {"memory_decay": _at("cell.decay")},
     "simplernn": {
         "ConvNormBasicCell/i/weights": _at("cell.input.weight"),
@@ -76,13 +79,15 @@ _CELLS: Mapping[str, Mapping[str, tuple[_Part, ...]]] = {
         **_norm("ConvNormBasicCell/layer_norm", "cell.norm"),
     },
     "gru": {
-        "ConvGRUCell/gates/weights": _at("cell.input.weight", 0, 2, of=3) + _at("cell.gates.weight"),
-        "ConvGRUCell/gates/bias": _at("cell.input.bias", 0, 2, of=3),
-        "ConvGRUCell/candidates/weights": _at("cell.input.weight", 2, 3, of=3) + _at("cell.candidate.weight"),
-        "ConvGRUCell/candidates/bias": _at("cell.input.bias", 2, 3, of=3),
+        "ConvGRUCell/gates/weights": _at("cell.input.weight", 0, 2, n_groups=3)
+        + _at("cell.gates.weight"),
+        "ConvGRUCell/gates/bias": _at("cell.input.bias", 0, 2, n_groups=3),
+        "ConvGRUCell/candidates/weights": _at("cell.input.weight", 2, 3, n_groups=3)
+        + _at("cell.candidate.weight"),
+        "ConvGRUCell/candidates/bias": _at("cell.input.bias", 2, 3, n_groups=3),
     },
     "lstm": {
-        **_gated("ConvLSTMCell"),
+        **_joint_kernel("ConvLSTMCell"),
         **_norm("ConvLSTMCell/input", "cell.norms.input"),
         **_norm("ConvLSTMCell/transform", "cell.norms.transform"),
         **_norm("ConvLSTMCell/forget", "cell.norms.forget"),
@@ -92,14 +97,14 @@ _CELLS: Mapping[str, Mapping[str, tuple[_Part, ...]]] = {
         "ConvLSTMCell/peepholes/w_i_diag": _at("cell.peepholes.input"),
         "ConvLSTMCell/peepholes/w_o_diag": _at("cell.peepholes.output"),
     },
-    "ugrnn": _gated("ConvUGRNNCell"),
-    "intersectionrnn": _gated("ConvIntersectionRNNCell"),
+    "ugrnn": _joint_kernel("ConvUGRNNCell"),
+    "intersectionrnn": _joint_kernel("ConvIntersectionRNNCell"),
     "rgc": {
         "ReciprocalGateCell/cell/input_to_cell/weights": _at("cell.input_to_cell.weight"),
-        "ReciprocalGateCell/cell/tau/weights": _at("cell.cell_to_gates.weight", 0, 1, of=2),
-        "ReciprocalGateCell/out/gate/weights": _at("cell.cell_to_gates.weight", 1, 2, of=2),
-        "ReciprocalGateCell/out/tau/weights": _at("cell.out_to_gates.weight", 0, 1, of=2),
-        "ReciprocalGateCell/cell/gate/weights": _at("cell.out_to_gates.weight", 1, 2, of=2),
+        "ReciprocalGateCell/cell/tau/weights": _at("cell.cell_to_gates.weight", 0, 1, n_groups=2),
+        "ReciprocalGateCell/out/gate/weights": _at("cell.cell_to_gates.weight", 1, 2, n_groups=2),
+        "ReciprocalGateCell/out/tau/weights": _at("cell.out_to_gates.weight", 0, 1, n_groups=2),
+        "ReciprocalGateCell/cell/gate/weights": _at("cell.out_to_gates.weight", 1, 2, n_groups=2),
         "ReciprocalGateCell/out/residual_to_out_gate/weights": _at("cell.raw_to_out_gate.weight"),
     },
     "rgc_median": {
@@ -116,159 +121,202 @@ _CELLS: Mapping[str, Mapping[str, tuple[_Part, ...]]] = {
         **_separable("ReciprocalGateCell/out/gate", "cell.out_gate"),
     },
 }
-"""Cell -> what follows `tnn_model/LAYER/` in the reference -> what follows `net.LAYER.`.
+"""Cell -> name after `tnn_model/LAYER/` in the reference -> rows of parameters after `net.LAYER.`.
 
-Two parts are those of x and of h. Source: docs/zoo.md, section 9.1.
+If there are two, they read x and h. Source: docs/zoo.md, section 9.1.
 """
 
 _BETA = "tnn_model/normalize/softmax_beta"
 _THRESHOLD = "tnn_model/decoder_threshold"
 _UNUSED = {"tnn_model/probs/softmax_beta", "tnn_model/alpha/softmax_beta"}
-"""Variables that the reference makes beside a decoder's and never uses; a checkpoint may lack them."""
+"""Variables that the reference creates for decoders but never uses; a checkpoint may lack them."""
 
 
-def state_dict(model: str, variables: Mapping[str, Values], *, zero_fixed: bool = False) -> dict[str, Tensor]:
-    """Return our state dict from the reference's variables.
+def state_dict(
+    model: str, variables: Mapping[str, Values], *, zero_fixed: bool = False
+) -> dict[str, Tensor]:
+    """Convert variables of the reference to a state dict.
 
     Parameters
     ----------
     model
-        Registered name of a model of the zoo.
+        Registered name of a published ConvRNN.
     variables
-        Name, with `tnn_model/` and without `:0`, -> values. `.../Momentum` slots and `global_step` are ignored.
+        Name, with `tnn_model/` and without `:0`, -> values. `.../Momentum` slots and `global_step`
+        are ignored.
     zero_fixed
-        Take a decay that is not 0 in a layer without memory, where the reference fixes it at 0, as 0; see `nonzero_decays`.
+        Whether to accept decays other than 0 in layers without memory, where the reference fixes
+        them at 0; see `nonzero_decays`.
 
     Returns
     -------
     dict[str, Tensor]
-        For `load_state_dict` of `create_model(model)`; float32, kernels (out in height width).
+        State dict of `create_model(model)` in float32, with kernels (out in height width).
 
     Raises
     ------
     NeurofitError
-        If a variable is missing, unexpected, or of another shape or type, all by the reference's names; if a value that the
-        reference fixes is another; if the model has parameters that the reference has not.
+        If a variable is missing, unexpected or of another shape or type; if a variable that the
+        reference fixes has another value; or if the model has parameters without a variable.
 
     Notes
     -----
-    Source: docs/zoo.md, sections 5, 7 and 9.
+    Source: docs/zoo.md, sections 7 and 9.
     """
-    network = _empty(model)
-    parts, fixed = _destinations(network), _fixed(network)
-    ours = network.state_dict()
-    _refuse_unknown_parameters(model, ours, parts)
-    shapes = {name: _their_shape(name, [_rows(ours, part).shape for part in where]) for name, where in parts.items()}
-    given = _relevant(variables)
-    _refuse_misfits(model, given, shapes | dict.fromkeys(fixed, (1,)))
-    _refuse_other_values(model, given, fixed, zero_fixed=zero_fixed)
-    weights = {name: torch.empty(tensor.shape) for name, tensor in ours.items()}
-    for name, where in parts.items():
-        targets = [_rows(weights, part) for part in where]
-        values = torch.from_numpy(np.array(_axes_of_torch(name, given[name]), dtype=np.float32, order="C"))
-        sources = torch.split(values, [target.shape[1] for target in targets], dim=1) if len(targets) > 1 else (values,)
+    network = _build_empty(model)
+    destinations, fixed = _destinations(network), _fixed_values(network)
+    parameters = network.state_dict()
+    _check_parameters(model, parameters, destinations)
+    shapes = {
+        name: _tensorflow_shape(name, [_select(parameters, rows).shape for rows in where])
+        for name, where in destinations.items()
+    }
+    given = {
+        name: np.asarray(values)
+        for name, values in variables.items()
+        if not (name.endswith("/Momentum") or name == "global_step")
+    }
+    _check_variables(model, given, shapes | dict.fromkeys(fixed, (1,)))
+    _check_fixed_values(model, given, fixed, zero_fixed=zero_fixed)
+    weights = {name: torch.empty(tensor.shape) for name, tensor in parameters.items()}
+    for name, where in destinations.items():
+        targets = [_select(weights, rows) for rows in where]
+        values = torch.from_numpy(
+            np.array(_to_torch_axes(name, given[name]), dtype=np.float32, order="C")
+        )
+        sources = (
+            torch.split(values, [target.shape[1] for target in targets], dim=1)
+            if len(targets) > 1
+            else (values,)
+        )
         for target, source in zip(targets, sources, strict=True):
             target.copy_(source)
     return weights
 
 
 def nonzero_decays(model: str, variables: Mapping[str, Values]) -> list[str]:
-    """Return the variables' names whose decay is not the 0 at which the reference fixes it; of those that are there."""
-    fixed = _fixed(_empty(model))
-    return [name for name, value in fixed.items() if value == 0 and name in variables and np.any(variables[name])]
+    """Return the names of decays that the reference fixes at 0 and that have other values."""
+    fixed = _fixed_values(_build_empty(model))
+    return [
+        name
+        for name, value in fixed.items()
+        if value == 0 and name in variables and np.any(variables[name])
+    ]
 
 
-def _empty(model: str) -> ConvRNN:
+def _build_empty(model: str) -> ConvRNN:
     if INFO[check_option("model", model, MODELS)].family not in ("shallow", "intermediate"):
-        raise NeurofitError(f"{model} is not of the TensorFlow reference, whose models are shallow or intermediate.")
+        raise NeurofitError(
+            f"{model} is not a model of the TensorFlow reference, which has the shallow and "
+            "intermediate ConvRNNs."
+        )
     with torch.device("meta"):
-        network: ConvRNN = MODELS[model](seed=None)
+        network: ConvRNN = build_model(model, seed=None)
     return network
 
 
-def _destinations(network: ConvRNN) -> dict[str, tuple[_Part, ...]]:
-    """Return variable there -> parts of our parameters; only rows of the table whose parameters the model has."""
-    ours = network.state_dict()
+def _destinations(network: ConvRNN) -> dict[str, tuple[_Rows, ...]]:
+    """Return variable -> rows of parameters, for parameters that the model has."""
+    parameters = network.state_dict()
     found = {}
     for layer in network.layers:
-        built = _built(network, layer)
-        first = _LAYER
+        built = network.built_layer(layer)
+        convolutions = _LAYER
         if layer == network.layers[-1]:
-            first = _CONNECTED_READOUT if built.conv.kernel_size == (1, 1) else _CONVOLVED_READOUT
-        for theirs, where in {**first, **_CELLS.get(built.spec.cell, {})}.items():
-            parts = tuple(_Part(f"net.{layer}.{part.parameter}", part.start, part.stop, part.of) for part in where)
-            if all(part.parameter in ours for part in parts):
-                found[f"tnn_model/{layer}/{theirs}"] = parts
+            pointwise = built.conv.kernel_size == (1, 1)
+            convolutions = _CONNECTED_READOUT if pointwise else _CONVOLVED_READOUT
+        for name, where in {**convolutions, **_CELLS.get(built.spec.cell, {})}.items():
+            absolute = tuple(
+                replace(rows, parameter=f"net.{layer}.{rows.parameter}") for rows in where
+            )
+            if all(rows.parameter in parameters for rows in absolute):
+                found[f"tnn_model/{layer}/{name}"] = absolute
     if isinstance(network.decoder, MaxConf):
         found[_BETA] = _at("decoder.beta")
     return found
 
 
-def _fixed(network: ConvRNN) -> dict[str, float]:
-    """Return variable there -> the value at which it is fixed; those have no parameter here."""
-    found = {f"tnn_model/{layer}/memory_decay": 0.0 for layer in network.layers if _built(network, layer).spec.cell == "memoryless"}
+def _fixed_values(network: ConvRNN) -> dict[str, float]:
+    """Return variable -> fixed value, for variables without a parameter."""
+    found = {
+        f"tnn_model/{layer}/memory_decay": 0.0
+        for layer in network.layers
+        if network.built_layer(layer).spec.cell == "memoryless"
+    }
     if isinstance(network.decoder, Thresh):
         found |= {_BETA: 1.0, _THRESHOLD: network.decoder.threshold}
     return found
 
 
-def _built(network: ConvRNN, layer: str) -> BuiltLayer:
-    return cast(BuiltLayer, network.net[layer])
+def _select(tensors: Mapping[str, Tensor], rows: _Rows) -> Tensor:
+    """Return a view of the rows."""
+    tensor = tensors[rows.parameter]
+    group = len(tensor) // rows.n_groups
+    return tensor[rows.start * group : rows.stop * group]
 
 
-def _rows(tensors: Mapping[str, Tensor], part: _Part) -> Tensor:
-    """Return the rows of a part, as a view."""
-    tensor = tensors[part.parameter]
-    group = len(tensor) // part.of
-    return tensor[part.start * group : part.stop * group]
+def _check_parameters(
+    model: str, parameters: Mapping[str, Tensor], destinations: Mapping[str, tuple[_Rows, ...]]
+) -> None:
+    filled = {rows.parameter for where in destinations.values() for rows in where}
+    if unfilled := sorted(parameters.keys() - filled):
+        raise NeurofitError(
+            f"{model} has {len(unfilled)} parameters without a variable of the TensorFlow "
+            f"reference: {some_of(unfilled, most=3)}."
+        )
 
 
-def _relevant(variables: Mapping[str, Values]) -> dict[str, Values]:
-    return {name: np.asarray(values) for name, values in variables.items() if not (name.endswith("/Momentum") or name == "global_step")}
-
-
-def _refuse_unknown_parameters(model: str, ours: Mapping[str, Tensor], parts: Mapping[str, tuple[_Part, ...]]) -> None:
-    if unknown := sorted(ours.keys() - {part.parameter for where in parts.values() for part in where}):
-        raise NeurofitError(f"{model} has parameters that the TensorFlow reference has not: {listed('unknown there', unknown)}.")
-
-
-def _refuse_misfits(model: str, given: Mapping[str, Values], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    # The reference makes the unused ones with every decoder that has a beta.
+def _check_variables(
+    model: str, given: Mapping[str, Values], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    # The reference creates the unused variables with every decoder that has a beta.
     known = shapes.keys() | (_UNUSED if _BETA in shapes else set())
     both = sorted(given.keys() & shapes.keys())
-    misshapen = (f"{name} {given[name].shape}, not {shapes[name]}" for name in both if given[name].shape != shapes[name])
+    misshapen = (
+        f"{name} {given[name].shape}, not {shapes[name]}"
+        for name in both
+        if given[name].shape != shapes[name]
+    )
     mistyped = (f"{name} {given[name].dtype}" for name in both if given[name].dtype != np.float32)
-    nonfinite = (name for name in both if given[name].dtype == np.float32 and not np.isfinite(given[name]).all())
-    faults = {
+    nonfinite = (
+        name
+        for name in both
+        if given[name].dtype == np.float32 and not np.isfinite(given[name]).all()
+    )
+    deviations = {
         "missing": sorted(shapes.keys() - given.keys()),
         "unexpected": sorted(given.keys() - known),
         "of another shape": misshapen,
         "not float32": mistyped,
         "not finite": nonfinite,
     }
-    if texts := [text for fault, names in faults.items() if (text := listed(fault, names, limit=2))]:
-        raise NeurofitError(f"The TensorFlow variables are not those of {model}: {'; '.join(texts)}.")
+    if text := list_deviations(deviations, limit=2):
+        raise NeurofitError(f"The TensorFlow variables are not those of {model}: {text}.")
 
 
-def _refuse_other_values(model: str, given: Mapping[str, Values], fixed: Mapping[str, float], *, zero_fixed: bool) -> None:
-    others = [name for name, value in fixed.items() if given[name] != np.float32(value)]
-    if decays := _values(given, (name for name in others if fixed[name] == 0 and not zero_fixed)):
+def _check_fixed_values(
+    model: str, given: Mapping[str, Values], fixed: Mapping[str, float], *, zero_fixed: bool
+) -> None:
+    others = {
+        name: f"{name} {given[name][0]:g}"
+        for name, value in fixed.items()
+        if given[name] != np.float32(value)
+    }
+    decays = [text for name, text in others.items() if fixed[name] == 0]
+    if decays and not zero_fixed:
         raise NeurofitError(
-            f"Decays of layers without memory are fixed at 0 in {model}: {listed('not 0', decays)}.\n"
-            "--zero-fixed-decays (zero_fixed=True) takes them as 0."
+            f"{model} fixes the decays of layers without memory at 0; "
+            f"got {some_of(decays, most=3)}.\n"
+            "Set them to 0 with --zero-fixed-decays (zero_fixed=True)."
         )
-    if constants := _values(given, (name for name in others if fixed[name] != 0)):
+    if constants := [text for name, text in others.items() if fixed[name] != 0]:
         rule = ", ".join(f"{name} at {value:g}" for name, value in fixed.items() if value != 0)
-        raise NeurofitError(f"{model} fixes {rule}: {listed('other', constants)}.")
+        raise NeurofitError(f"{model} fixes {rule}; got {some_of(constants, most=3)}.")
 
 
-def _values(given: Mapping[str, Values], names: Iterable[str]) -> list[str]:
-    return [f"{name} {given[name][0]:g}" for name in names]
-
-
-def _their_shape(name: str, shapes: list[torch.Size]) -> tuple[int, ...]:
-    """Return the shape of a variable from those of its parts here, (out in height width), joined along `in`."""
-    if len(shapes[0]) == 3:  # a map per channel: (channel height width)
+def _tensorflow_shape(name: str, shapes: list[torch.Size]) -> tuple[int, ...]:
+    """Return the shape of a variable from those of its parts (out in height width)."""
+    if len(shapes[0]) == 3:  # peepholes (channel height width)
         channels, height, width = shapes[0]
         return height, width, channels
     if len(shapes[0]) != 4:
@@ -277,11 +325,15 @@ def _their_shape(name: str, shapes: list[torch.Size]) -> tuple[int, ...]:
     inputs = sum(shape[1] for shape in shapes)
     if name.endswith("pre_3/weights"):
         return inputs, out
-    return (height, width, out, inputs) if name.endswith("depthwise_weights") else (height, width, inputs, out)
+    return (
+        (height, width, out, inputs)
+        if name.endswith("depthwise_weights")
+        else (height, width, inputs, out)
+    )
 
 
-def _axes_of_torch(name: str, values: Values) -> Values:
-    """Return (out in height width) from (height width in out), (channel height width) from (height width channel)."""
+def _to_torch_axes(name: str, values: Values) -> Values:
+    """Convert (height width in out) or (height width channel) to the axes of PyTorch."""
     if name.endswith("depthwise_weights"):  # (height width channel 1)
         return values.transpose(2, 3, 0, 1)
     if values.ndim == 4:

@@ -1,85 +1,101 @@
-"""neurofit: does a recurrent vision model unfold in time as V4 and IT do? One noise-corrected curve per area.
+"""neurofit asks whether a recurrent vision model unfolds in time as V4 and IT do.
 
-The front door: names are imported on first use, so that `neurofit --help` does not wait for torch.
+Names are imported on first use, so that `neurofit --help` does not wait for torch.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurofit.assemblies import Recording as Recording
-    from neurofit.assemblies import validate_recording as validate_recording
-    from neurofit.ceiling import ceiling as ceiling
+    from neurofit.activations.activations import Activations as Activations
+    from neurofit.activations.extract import extract as extract
+    from neurofit.activations.model import Model as Model
+    from neurofit.activations.model import validate_model as validate_model
+    from neurofit.activations.presentation import Presentation as Presentation
+    from neurofit.analyses.analysis import register_analysis as register_analysis
+    from neurofit.analyses.ceiling import CeilingConfig as CeilingConfig
+    from neurofit.analyses.ceiling import ceiling as ceiling
+    from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
+    from neurofit.analyses.predictivity.presets import make_config as make_config
+    from neurofit.analyses.predictivity.score import score as score
+    from neurofit.analyses.run import RunConfig as RunConfig
+    from neurofit.analyses.run import list_analyses as list_analyses
+    from neurofit.analyses.run import run as run
+    from neurofit.analyses.run import run_each as run_each
+    from neurofit.analyses.similarity import SimilarityConfig as SimilarityConfig
+    from neurofit.analyses.similarity import similarity as similarity
+    from neurofit.config.compute import Compute as Compute
     from neurofit.data_loaders import list_recordings as list_recordings
     from neurofit.data_loaders import load_images as load_images
     from neurofit.data_loaders import load_recording as load_recording
+    from neurofit.data_loaders import register_recording as register_recording
     from neurofit.data_loaders import write_recording as write_recording
     from neurofit.errors import NeurofitError as NeurofitError
-    from neurofit.extract import Activations as Activations
-    from neurofit.extract import extract as extract
+    from neurofit.mapping import register_mapping as register_mapping
     from neurofit.models import create_model as create_model
     from neurofit.models import list_models as list_models
+    from neurofit.models import register_model as register_model
     from neurofit.models import wrap as wrap
-    from neurofit.parts import select as select
-    from neurofit.presentation import Presentation as Presentation
-    from neurofit.presets import ScoreConfig as ScoreConfig
-    from neurofit.presets import make_config as make_config
-    from neurofit.protocol import Model as Model
-    from neurofit.protocol import validate_model as validate_model
-    from neurofit.score import score as score
-    from neurofit.score import score_many as score_many
-    from neurofit.stimuli import StimulusSet as StimulusSet
-    from neurofit.train import TrainConfig as TrainConfig
-    from neurofit.train import train as train
+    from neurofit.recordings.recording import Recording as Recording
+    from neurofit.recordings.selection import Selection as Selection
+    from neurofit.recordings.stimuli import StimulusSet as StimulusSet
+    from neurofit.recordings.validation import validate_recording as validate_recording
+    from neurofit.results.io import load_result as load_result
+    from neurofit.results.io import save_result as save_result
+    from neurofit.results.schema import validate_result as validate_result
+    from neurofit.training.config import TrainConfig as TrainConfig
+    from neurofit.training.train import train as train
 
 __version__ = "0.1.0"
 
-_HOME_OF = {
-    "Activations": "neurofit.extract",
-    "Model": "neurofit.protocol",
+_MODULES = {
+    "Activations": "neurofit.activations.activations",
+    "CeilingConfig": "neurofit.analyses.ceiling",
+    "Compute": "neurofit.config.compute",
+    "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
-    "Presentation": "neurofit.presentation",
-    "Recording": "neurofit.assemblies",
-    "ScoreConfig": "neurofit.presets",
-    "StimulusSet": "neurofit.stimuli",
-    "TrainConfig": "neurofit.train",
-    "ceiling": "neurofit.ceiling",
+    "Presentation": "neurofit.activations.presentation",
+    "Recording": "neurofit.recordings.recording",
+    "RunConfig": "neurofit.analyses.run",
+    "ScoreConfig": "neurofit.analyses.predictivity.config",
+    "Selection": "neurofit.recordings.selection",
+    "SimilarityConfig": "neurofit.analyses.similarity",
+    "StimulusSet": "neurofit.recordings.stimuli",
+    "TrainConfig": "neurofit.training.config",
+    "ceiling": "neurofit.analyses.ceiling",
     "create_model": "neurofit.models",
-    "extract": "neurofit.extract",
+    "extract": "neurofit.activations.extract",
+    "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",
     "load_images": "neurofit.data_loaders",
     "load_recording": "neurofit.data_loaders",
-    "make_config": "neurofit.presets",
-    "score": "neurofit.score",
-    "score_many": "neurofit.score",
-    "select": "neurofit.parts",
-    "train": "neurofit.train",
-    "validate_model": "neurofit.protocol",
-    "validate_recording": "neurofit.assemblies",
+    "load_result": "neurofit.results.io",
+    "make_config": "neurofit.analyses.predictivity.presets",
+    "register_analysis": "neurofit.analyses.analysis",
+    "register_mapping": "neurofit.mapping",
+    "register_model": "neurofit.models",
+    "register_recording": "neurofit.data_loaders",
+    "run": "neurofit.analyses.run",
+    "run_each": "neurofit.analyses.run",
+    "save_result": "neurofit.results.io",
+    "score": "neurofit.analyses.predictivity.score",
+    "similarity": "neurofit.analyses.similarity",
+    "train": "neurofit.training.train",
+    "validate_model": "neurofit.activations.model",
+    "validate_recording": "neurofit.recordings.validation",
+    "validate_result": "neurofit.results.schema",
     "wrap": "neurofit.models",
     "write_recording": "neurofit.data_loaders",
 }
-
-
-class _FrontDoor(ModuleType):
-    """Keeps `neurofit.score` the function: importing the module of that name would otherwise put itself in its place."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME_OF and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _FrontDoor
+"""Public name -> the module that defines it."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULES:
         raise AttributeError(f"module 'neurofit' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*_HOME_OF, "__version__"]
+    return [*_MODULES, "__version__"]

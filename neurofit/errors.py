@@ -1,4 +1,7 @@
-"""What neurofit raises and warns of: the rule, what was given, what exists and the nearest name, in one or two lines."""
+"""Errors and warnings of neurofit.
+
+A message states the rule, what was given, what exists and the nearest name, in one or two lines.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-FEW = 12
-"""Names that a message lists; of more, the nearest half of so many."""
+MAX_LISTED = 12
+"""Longest list of names in a message; beyond it, the nearest six are shown."""
 
 _collected: ContextVar[list[str] | None] = ContextVar("faults", default=None)
 
 
 class NeurofitError(Exception):
-    """A wrong use of neurofit: a name, file or value that breaks a stated rule (exit code 2).
+    """An incorrect use of neurofit: a name, file or value that breaks a stated rule (exit code 2).
 
     Parameters
     ----------
     message
         The rule, what was given, what exists and the nearest name.
     faults
-        Where the message is of several faults: a sentence for each.
+        One sentence per fault, if the message summarises several.
     """
 
     exit_code = 2
@@ -32,33 +35,35 @@ class NeurofitError(Exception):
 
 
 class MachineError(NeurofitError):
-    """A fault of the machine rather than of the request: a full disk, a broken download (exit code 1)."""
+    """A failure of the machine, such as a full disk or a broken download (exit code 1)."""
 
     exit_code = 1
 
 
 class NeurofitWarning(UserWarning):
-    """Something that is not wrong in itself, but that a number should not be trusted without knowing."""
+    """A condition that is not an error, but has to be known to interpret a number."""
 
 
 def fault(message: str) -> None:
-    """Say what is wrong with a file where reading can go on without it: raised, unless `all_faults` collects.
+    """Report a fault of a file that does not prevent reading the rest of it.
+
+    Inside `all_faults` the message is collected, elsewhere it is raised.
 
     Raises
     ------
     NeurofitError
-        With the message.
+        With the message, outside `all_faults`.
     """
     faults = _collected.get()
     if faults is None:
         raise NeurofitError(message)
-    if message not in faults:  # what is met twice is one
+    if message not in faults:
         faults.append(message)
 
 
 @contextmanager
 def all_faults() -> Iterator[list[str]]:
-    """Collect what `fault` says within the block, so that a check names everything and not only what comes first."""
+    """Collect the messages of `fault` within the block, so that a check reports all of them."""
     faults: list[str] = []
     token = _collected.set(faults)
     try:
@@ -67,17 +72,20 @@ def all_faults() -> Iterator[list[str]]:
         _collected.reset(token)
 
 
-def some_of(names: Sequence[object], *, most: int = FEW) -> str:
-    """Return names for a message: all, or the first `most` and how many more there are."""
+def some_of(names: Sequence[object], *, most: int = MAX_LISTED) -> str:
+    """Return the first `most` names for a message, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(map(str, names[:most])) + more
 
 
 def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitError:
-    """Describe a name that does not exist, with those that do and the nearest of them."""
+    """Return an error for an unknown name that lists the existing names and the nearest one."""
     names = sorted(existing)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
-    shown = names if len(names) <= FEW else sorted(difflib.get_close_matches(given, names, n=FEW // 2, cutoff=0.0))
+    near = [name for name in names if name.lower() == given.lower()]
+    near = near or difflib.get_close_matches(given, names, n=1, cutoff=0.4)
+    shown = names
+    if len(names) > MAX_LISTED:
+        shown = sorted(difflib.get_close_matches(given, names, n=MAX_LISTED // 2, cutoff=0.0))
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
     listed = ", ".join(shown) + more if names else "none"
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -85,12 +93,12 @@ def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitErro
 
 
 def check_option(kind: str, given: str, existing: Iterable[str]) -> str:
-    """Return `given` if it is one of `existing`.
+    """Return `given` if it is one of the existing names.
 
     Raises
     ------
     NeurofitError
-        If it is not; the message names the nearest one.
+        If it is not. The message suggests the nearest name.
     """
     names = list(existing)
     if given not in names:

@@ -1,4 +1,4 @@
-"""What all tests share: one home to write to, one thread per worker, real data where it lies, a small recording."""
+"""Fixtures of all tests: a folder for data, one thread per worker, real data, small recordings."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ import torch
 import xarray as xr
 from hypothesis import settings
 
-from neurofit.assemblies import Recording
-from neurofit.cli import main
+from neurofit.cli.app import main
 from neurofit.data_loaders import register_recording
 from neurofit.data_loaders.recordings import RECORDINGS
-from neurofit.stimuli import StimulusSet
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.stimuli import StimulusSet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIND = Callable[[str], Path]
 Make = Callable[..., Recording]
 
-# No time limit per example: workers share their cores. Always the same examples: a failure belongs to the change that caused it.
+# No time limit per example: workers share their cores. The examples are always the same, so that a
+# failure belongs to the change that caused it.
 settings.register_profile("neurofit", deadline=None, derandomize=True, database=None)
 settings.load_profile("neurofit")
 
@@ -37,12 +38,14 @@ _thrown_away = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this run a home of its own, shared by its workers; NEUROFIT_TEST_HOME is one that is kept between runs."""
+    """Give this run and its workers a NEUROFIT_HOME; NEUROFIT_TEST_HOME is kept between runs."""
     torch.set_num_threads(1)
-    if hasattr(config, "workerinput"):  # a worker of pytest-xdist has inherited its controller's home
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist has its controller's home
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # for the workers: they share the cores, threads would only get in the way
+        os.environ.setdefault(
+            name, "1"
+        )  # for the workers: they share the cores, threads would only get in the way
     kept = os.environ.get("NEUROFIT_TEST_HOME")
     if kept is None:
         config.stash[_thrown_away] = Path(tempfile.mkdtemp(prefix="neurofit-tests-"))
@@ -50,14 +53,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which fewer tests of Brain-Score passed than NEUROFIT_BRAINSCORE_TESTS says: left out is not passed."""
+    """Fail a run in which fewer tests of Brain-Score passed than NEUROFIT_BRAINSCORE_TESTS."""
     least = int(os.environ.get("NEUROFIT_BRAINSCORE_TESTS", "0"))
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
+    if (
+        reporter is None
+        or hasattr(session.config, "workerinput")
+        or session.config.option.collectonly
+    ):
         return
-    passed = sum("tests/brainscore/" in report.nodeid for report in reporter.stats.get("passed", ()))
+    passed = sum(
+        "tests/brainscore/" in report.nodeid for report in reporter.stats.get("passed", ())
+    )
     if passed < least:
-        reporter.write_line(f"\n{passed} tests of tests/brainscore passed; NEUROFIT_BRAINSCORE_TESTS asks for {least}", red=True)
+        reporter.write_line(
+            f"\n{passed} tests of tests/brainscore passed; "
+            f"NEUROFIT_BRAINSCORE_TESTS asks for {least}",
+            red=True,
+        )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -81,9 +94,11 @@ def shared() -> FIND:
 
 @pytest.fixture(scope="session")
 def mirror() -> FIND:
-    """Find real data in NEUROFIT_MIRROR, else in ../shared/data/mirror; skip without that folder."""
+    """Find real data in NEUROFIT_MIRROR, else ../shared/data/mirror; skip without that folder."""
     given = os.environ.get("NEUROFIT_MIRROR")
-    return lambda name: _find(Path(given) if given else REPOSITORY.parent / "shared" / "data" / "mirror", name)
+    return lambda name: _find(
+        Path(given) if given else REPOSITORY.parent / "shared" / "data" / "mirror", name
+    )
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -99,10 +114,18 @@ def _find(folder: Path, name: str) -> Path:
 
 @pytest.fixture
 def make_recording() -> Callable[..., Recording]:
-    """Make a small valid recording in memory: stimuli "s0", "s1", ...; sites "V4-0", ... then "IT-0", ...; 10 ms bins from 70 ms."""
+    """Make a small valid recording in memory.
+
+    Stimuli "s0", "s1", ...; sites "V4-0", ... then "IT-0", ...; 10 ms bins from 70 ms.
+    """
 
     def make(
-        *, n_stimuli: int = 6, n_repetitions: int = 4, n_neuroids: int = 3, n_bins: int = 5, regions: tuple[str, ...] = ("V4", "IT")
+        *,
+        n_stimuli: int = 6,
+        n_repetitions: int = 4,
+        n_neuroids: int = 3,
+        n_bins: int = 5,
+        regions: tuple[str, ...] = ("V4", "IT"),
     ) -> Recording:
         rng = np.random.default_rng(0)
         stimulus_ids = np.array([f"s{i}" for i in range(n_stimuli)])
@@ -110,12 +133,17 @@ def make_recording() -> Callable[..., Recording]:
         return Recording(
             name="small",
             responses=xr.DataArray(
-                rng.poisson(2, size=(n_stimuli * n_repetitions, n_neuroids * len(regions), n_bins)).astype(np.float32),
+                rng.poisson(
+                    2, size=(n_stimuli * n_repetitions, n_neuroids * len(regions), n_bins)
+                ).astype(np.float32),
                 dims=("presentation", "neuroid", "time_bin"),
                 coords={
                     "stimulus_id": ("presentation", np.tile(stimulus_ids, n_repetitions)),
                     "repetition": ("presentation", np.repeat(np.arange(n_repetitions), n_stimuli)),
-                    "neuroid_id": ("neuroid", [f"{region}-{i}" for region in regions for i in range(n_neuroids)]),
+                    "neuroid_id": (
+                        "neuroid",
+                        [f"{region}-{i}" for region in regions for i in range(n_neuroids)],
+                    ),
                     "region": ("neuroid", np.repeat(regions, n_neuroids)),
                     "time_bin_start": ("time_bin", starts),
                     "time_bin_end": ("time_bin", starts + 10),
@@ -135,7 +163,9 @@ def make_recording() -> Callable[..., Recording]:
 
 
 @pytest.fixture
-def neurofit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+def neurofit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
     """Run the command in an empty folder, 80 columns wide; return exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -155,7 +185,9 @@ def neurofit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def registered(evoked: Callable[[], Recording], monkeypatch: pytest.MonkeyPatch) -> Callable[[Recording], None]:
+def registered(
+    evoked: Callable[[], Recording], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Recording], None]:
     """Register a recording as "small" for this test only."""
     monkeypatch.setattr(RECORDINGS, "_entries", dict(RECORDINGS._entries))
 
@@ -174,17 +206,29 @@ def registered(evoked: Callable[[], Recording], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def evoked(make_recording: Make) -> Callable[[], Recording]:
-    """Make a recording of 60 noise images whose sites see the brightness of a place, in 10 ms bins from 70 to 110 ms."""
+    """Make a recording of 60 noise images whose sites see the brightness of a place.
+
+    Four bins of 10 ms from 70 ms.
+    """
     return lambda: _evoked(make_recording)
 
 
 def _evoked(make_recording: Make) -> Recording:
     recording = make_recording(n_stimuli=60, n_repetitions=8, n_neuroids=6, n_bins=4)
-    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    images = (
+        np.random.default_rng(0)
+        .integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+        .repeat(8, axis=1)
+        .repeat(8, axis=2)
+    )
     seen = images[:, :, :, 0].reshape(60, -1)[:, :: 4096 // 12][:, :12].astype(float)
     rates = np.repeat(seen[recording.stimulus_rows][:, :, None] / 64.0, 4, axis=2)
-    responses = recording.responses.copy(data=np.random.default_rng(1).poisson(rates).astype(np.float32))
-    return replace(recording, responses=responses, stimuli=replace(recording.stimuli, images=images))
+    responses = recording.responses.copy(
+        data=np.random.default_rng(1).poisson(rates).astype(np.float32)
+    )
+    return replace(
+        recording, responses=responses, stimuli=replace(recording.stimuli, images=images)
+    )
 
 
 @pytest.fixture
@@ -208,9 +252,10 @@ class WriteBundle(Protocol):
 
 @pytest.fixture(scope="session")
 def write_bundle() -> WriteBundle:
-    """Write a TensorFlow V2 checkpoint: the reader's formats, read in the other direction; return the index's path.
+    """Write a TensorFlow V2 checkpoint and return the path of its index.
 
-    `append` adds bytes to a variable's entry ("": to the header), `edit` changes a block before its checksum.
+    `append` adds bytes to a variable's entry ("": to the header), `edit` changes a block before its
+    checksum.
     """
     return _write_bundle
 
@@ -237,11 +282,17 @@ def _write_bundle(
         values = np.asarray(variables[name])
         content = values.tobytes()
         shape = b"".join(b"\x12" + _sized(b"\x08" + _varint(n)) for n in values.shape)
-        places = zip((1, 3, 4, 5), (dtypes[values.dtype.name], i % n_shards, len(shards[i % n_shards]), len(content)), strict=True)
+        places = zip(
+            (1, 3, 4, 5),
+            (dtypes[values.dtype.name], i % n_shards, len(shards[i % n_shards]), len(content)),
+            strict=True,
+        )
         numbers = b"".join(_varint(field << 3) + _varint(number) for field, number in places)
         entries[name] = numbers + b"\x12" + _sized(shape) + b"\x35" + masked(content)
         shards[i % n_shards] += content
-    pairs = [(name.encode(), entry + (append or {}).get(name, b"")) for name, entry in entries.items()]
+    pairs = [
+        (name.encode(), entry + (append or {}).get(name, b"")) for name, entry in entries.items()
+    ]
 
     table = b""
 
@@ -253,7 +304,10 @@ def _write_bundle(
         table += block + masked(block)
         return handle
 
-    index = [(chunk[-1][0], add_block(chunk)) for chunk in (pairs[i : i + 5] for i in range(0, len(pairs), 5))]
+    index = [
+        (chunk[-1][0], add_block(chunk))
+        for chunk in (pairs[i : i + 5] for i in range(0, len(pairs), 5))
+    ]
     footer = add_block([]) + add_block(index)
     table += footer.ljust(40, b"\0") + (0xDB4775248B80FB57).to_bytes(8, "little")
     prefix.parent.mkdir(parents=True, exist_ok=True)
@@ -265,14 +319,23 @@ def _write_bundle(
 
 
 def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return a LevelDB block in which every third key is whole and the others share what they can with the one before."""
+    """Return a LevelDB block.
+
+    Every third key is whole; the others share what they can with the one before.
+    """
     content, last, restarts = b"", b"", [0]
     for i, (key, value) in enumerate(entries):
         different = [a != b for a, b in zip(last, key, strict=False)]
         shared = [*different, True].index(True) if i % 3 else 0
         if i and not i % 3:
             restarts.append(len(content))
-        content += _varint(shared) + _varint(len(key) - shared) + _varint(len(value)) + key[shared:] + value
+        content += (
+            _varint(shared)
+            + _varint(len(key) - shared)
+            + _varint(len(value))
+            + key[shared:]
+            + value
+        )
         last = key
     return content + b"".join(n.to_bytes(4, "little") for n in (*restarts, len(restarts)))
 

@@ -1,8 +1,9 @@
-"""A time bin at a time from a file in which the bins of a trial lie side by side, as in Brain-Score's.
+"""Read single time bins from a file that stores the bins of a trial contiguously.
 
-Such a file has to be read as a whole for each single bin. So the first bin that is asked for copies it once, in blocks that lie
-together, into a temporary file in which each bin lies together; all bins are read from there. Blocks of which nothing is asked are
-not copied. Runs of bins are read as they are.
+Brain-Score's files are of this kind, and reading one bin means reading all of the file. The first
+access to a single bin therefore copies the file once, block by block, into a temporary file in
+which each bin is contiguous, and all bins are read from there. Only blocks that are accessed are
+copied. Ranges of bins are read directly.
 """
 
 from __future__ import annotations
@@ -18,38 +19,44 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neurofit.assemblies import DIMS
 from neurofit.errors import MachineError
+from neurofit.recordings.recording import DIMS
 
 SMALL_BYTES = 2**26
-"""What is read as it is, for each bin again: the system keeps it in memory."""
+"""Arrays up to this size are read directly; the operating system caches them."""
 
 BLOCK_BYTES = 2**28
-"""Responses that are held at a time while they are copied."""
+"""Memory for the responses of a block while it is copied."""
 
 
-def by_time_bin(stored: xr.Variable, *, along: str, multiple: int = 1) -> indexing.LazilyIndexedArray:
-    """Return a lazy array (presentation neuroid time_bin) that reads single bins from a copy, made when the first is asked for.
+def by_time_bin(
+    stored: xr.Variable, *, along: str, multiple: int = 1
+) -> indexing.LazilyIndexedArray:
+    """Return a lazy array that reads single time bins from a copy, made on first access.
 
     Parameters
     ----------
     stored
-        Lazy, (presentation neuroid time_bin).
+        Lazy responses (presentation neuroid time_bin).
     along
-        The slowest dimension of the file: "presentation" or "neuroid".
+        Slowest dimension of the file: "presentation" or "neuroid".
     multiple
-        Chunks of the file in this dimension; blocks are cut between them.
+        Chunk length of the file along this dimension; blocks are a multiple of it.
     """
     return indexing.LazilyIndexedArray(_ByTimeBin(stored, along=along, multiple=multiple))
 
 
 class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
-    """See the module. The copy is (time_bin along other) float32, and goes when the recording goes."""
+    """Lazy array with a temporary float32 copy (time_bin along other), deleted after use."""
 
     def __init__(self, stored: xr.Variable, *, along: str, multiple: int) -> None:
         self.stored, self.along, self.axis = stored, along, DIMS.index(along)
         self.shape, self.dtype = stored.shape, np.dtype(np.float32)
-        self.n_along, self.n_other, self.n_bins = stored.shape[self.axis], stored.shape[1 - self.axis], stored.shape[2]
+        self.n_along, self.n_other, self.n_bins = (
+            stored.shape[self.axis],
+            stored.shape[1 - self.axis],
+            stored.shape[2],
+        )
         fit = BLOCK_BYTES // (4 * self.n_other * self.n_bins)
         self.step = max(1, fit // multiple) * multiple
         self.copied = np.zeros(-(-self.n_along // self.step), dtype=bool)
@@ -60,21 +67,31 @@ class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
         return self
 
     def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        rows = [np.atleast_1d(np.arange(size)[part]) for size, part in zip(self.shape, key, strict=True)]
-        if len(rows[2]) != 1 or self.n_bins == 1 or 4 * len(rows[0]) * len(rows[1]) * self.n_bins <= SMALL_BYTES:
+        rows = [
+            np.atleast_1d(np.arange(size)[part]) for size, part in zip(self.shape, key, strict=True)
+        ]
+        if (
+            len(rows[2]) != 1
+            or self.n_bins == 1
+            or 4 * len(rows[0]) * len(rows[1]) * self.n_bins <= SMALL_BYTES
+        ):
             return np.asarray(self.stored[key].values, dtype=np.float32)
         along, other = rows[self.axis], rows[1 - self.axis]
         values = self._bin(int(rows[2][0]), along)
         if not np.array_equal(other, np.arange(self.n_other)):
             values = values[:, other]
         whole = (values.T if self.along == "neuroid" else values)[..., None]
-        return np.asarray(whole[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)])
+        return np.asarray(
+            whole[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
+        )
 
     def _bin(self, position: int, along: np.ndarray) -> np.ndarray:
-        """Return a bin's responses (along other) at some positions, all others of their dimension."""
+        """Return the responses (along other) of a bin at positions along the slow dimension."""
         with self.lock:
             self._open()
             for block in np.unique(along // self.step):
@@ -84,34 +101,43 @@ class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
             values = np.empty((last - first + 1, self.n_other), dtype=np.float32)
             self.file.seek(self._offset(position, first))
             self.file.readinto(values)
-        return values if len(along) == len(values) and (np.diff(along) == 1).all() else values[along - first]
+        return (
+            values
+            if len(along) == len(values) and (np.diff(along) == 1).all()
+            else values[along - first]
+        )
 
     def _copy(self, block: int) -> None:
         begin, end = block * self.step, min((block + 1) * self.step, self.n_along)
-        key = (slice(begin, end), slice(None)) if self.axis == 0 else (slice(None), slice(begin, end))
+        key = (
+            (slice(begin, end), slice(None)) if self.axis == 0 else (slice(None), slice(begin, end))
+        )
         values = np.asarray(self.stored[(*key, slice(None))].values, dtype=np.float32)
         try:
             for position in range(self.n_bins):
                 self.file.seek(self._offset(position, begin))
-                self.file.write(np.ascontiguousarray(np.moveaxis(values[:, :, position], self.axis, 0)))
+                self.file.write(
+                    np.ascontiguousarray(np.moveaxis(values[:, :, position], self.axis, 0))
+                )
             self.file.flush()
         except OSError as error:
-            raise self._no_room() from error
+            raise self._disk_full() from error
         self.copied[block] = True
 
     def _open(self) -> None:
         if self.file is not None:
             return
         if shutil.disk_usage(tempfile.gettempdir()).free < self._offset(self.n_bins, 0):
-            raise self._no_room()
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the recording
+            raise self._disk_full()
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the recording
         weakref.finalize(self, self.file.close)
 
     def _offset(self, position: int, along: int) -> int:
         return 4 * (position * self.n_along + along) * self.n_other
 
-    def _no_room(self) -> MachineError:
+    def _disk_full(self) -> MachineError:
         return MachineError(
-            f"To read this file bin by bin takes a temporary copy of {self._offset(self.n_bins, 0) / 1e9:.1f} GB, for which "
-            f"{tempfile.gettempdir()} has no room.\nSet TMPDIR to a folder on a larger disk."
+            "Reading this file bin by bin needs a temporary copy of "
+            f"{self._offset(self.n_bins, 0) / 1e9:.1f} GB, and {tempfile.gettempdir()} is too full."
+            "\nSet TMPDIR to a folder on a larger disk."
         )

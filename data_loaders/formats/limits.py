@@ -1,4 +1,4 @@
-"""The first look at a file: how it begins, and whether what it declares may be read at all."""
+"""Limits on what a file may declare, checked before anything is allocated."""
 
 from __future__ import annotations
 
@@ -10,55 +10,66 @@ import numpy as np
 from neurofit.errors import NeurofitError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-"""How such a file begins."""
+"""First bytes of an HDF5 file."""
 
 MAX_BYTES = 2**33
-"""What a file that is read whole may take in memory, as float32 or as it is; netCDF is the form for more."""
+"""Largest size in memory of a file that is read whole, as float32 or as stored. Only netCDF may be
+larger."""
 
 MAX_RATIO, FREE_BYTES = 200, 2**26
-"""What is larger than `FREE_BYTES` may be so many times larger than its file: counts compress by 50, a bomb by 1000."""
+"""Largest ratio of memory to file size, applied above `FREE_BYTES`. Counts compress by a factor of
+about 50, decompression bombs by 1000."""
 
 
-def head_of(path: Path) -> bytes:
-    """Return the first bytes of a file: enough to know its form, or a table's columns."""
+def read_head(path: Path) -> bytes:
+    """Return the first 4096 bytes of a file, enough to detect its format or a table's columns."""
     with open(path, "rb") as file:
         return file.read(4096)
 
 
 def short(error: BaseException) -> str:
-    """Return what an error of a library says in part of a line."""
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
-    return said if len(said) <= 160 else f"{said[:160]} ..."
+    """Return the first line of an error message, at most 160 characters long."""
+    message = str(error).strip().partition("\n")[0] or type(error).__name__
+    return message if len(message) <= 160 else f"{message[:160]} ..."
 
 
-def refuse_large(source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int) -> None:
-    """Refuse what would not fit into memory, or declares far more than a file of its size holds.
+def refuse_large(
+    source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int
+) -> None:
+    """Refuse data that do not fit into memory, or that declare far more than the file can contain.
 
     Parameters
     ----------
     source
-        Of the numbers, for the message.
+        Source of the data, for the message.
     n_values, n_bytes
-        That it declares; responses take 4 bytes a value once they are read.
+        Declared number of values and of bytes; a response takes 4 bytes once it is read.
     stored
-        Bytes of the file.
+        Size of the file in bytes.
 
     Raises
     ------
     NeurofitError
-        Saying what is declared.
+        If the declared size exceeds `MAX_BYTES`, or `MAX_RATIO` times the size of the file.
     """
-    takes = max(n_bytes, 4 * n_values)
-    if takes > MAX_BYTES:
+    needed = max(n_bytes, 4 * n_values)
+    if needed > MAX_BYTES:
         raise NeurofitError(
-            f"{source} declares {takes / 1e9:,.1f} GB; such files are read whole, up to {MAX_BYTES / 1e9:.1f} GB. "
-            "netCDF is the form for more."
+            f"{source} declares {needed / 1e9:,.1f} GB; files of this format are read whole, up to "
+            f"{MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
         )
-    if takes > max(FREE_BYTES, MAX_RATIO * stored):
-        raise NeurofitError(f"{source} is damaged, or made to fill memory: it declares {takes / 1e9:,.1f} GB in {stored / 1e6:,.2f} MB.")
+    if needed > max(FREE_BYTES, MAX_RATIO * stored):
+        raise NeurofitError(
+            f"{source} is damaged, or made to fill memory: it declares {needed / 1e9:,.1f} GB in "
+            f"{stored / 1e6:,.2f} MB."
+        )
 
 
-def bytes_of(dataset: Any) -> float:
-    """Return the bytes that reading an HDF5 dataset takes: its own, or those of one of its chunks, which are decompressed whole."""
+def dataset_nbytes(dataset: Any) -> float:
+    """Return the bytes needed to read an HDF5 dataset: all of it, or one chunk if that is larger.
+
+    A chunk is always decompressed whole.
+    """
     sizes = [dataset.shape or (), dataset.chunks or ()]
-    return max(float(np.prod(shape, dtype=np.float64)) for shape in sizes) * float(dataset.dtype.itemsize)
+    n_values = max(float(np.prod(shape, dtype=np.float64)) for shape in sizes)
+    return n_values * float(dataset.dtype.itemsize)

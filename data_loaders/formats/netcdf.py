@@ -1,7 +1,8 @@
-"""Recordings as netCDF: Brain-Score's assemblies and our own, read a block at a time without Brain-Score, written whole or not at all.
+"""Recordings as netCDF: Brain-Score's assemblies and neurofit's own files, read lazily.
 
-One variable of numbers, of any name, with flat coordinates; netcdf_axes.py says which axis is which. Ours is chunked so that a time bin
-lies together; Brain-Score's as its packaging writes it (one variable `data`, no MultiIndex).
+A file contains one numeric variable, of any name, with flat coordinates; netcdf_axes.py identifies
+its axes. neurofit's layout stores each time bin contiguously; Brain-Score's layout is that of its
+packaging (one variable `data`, no MultiIndex). Brain-Score is not needed.
 """
 
 from __future__ import annotations
@@ -16,20 +17,26 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.limits import HDF5, short
-from neurofit.data_loaders.formats.named import count_up
-from neurofit.data_loaders.formats.netcdf_axes import find_variable, only_bin, our_word
-from neurofit.data_loaders.formats.netcdf_fills import fill_of, never_written, numbers_of, unwritten, without
-from neurofit.data_loaders.formats.pictures import find_stimuli, with_pictures
+from neurofit.data_loaders.formats.named import number_repetitions
+from neurofit.data_loaders.formats.names import as_text, is_simulated, positive_metadata
+from neurofit.data_loaders.formats.netcdf_axes import find_variable, single_bin_edges, standard_name
+from neurofit.data_loaders.formats.netcdf_fills import (
+    dataset_fills,
+    default_fills,
+    mask_fills,
+    numeric_values,
+    unwritten_mask,
+)
 from neurofit.data_loaders.formats.probe import check_hdf5
-from neurofit.data_loaders.formats.sidecar import Said, said_beside, sidecar_of
-from neurofit.data_loaders.formats.words import as_text, number_told, was_simulated
+from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
+from neurofit.data_loaders.formats.stimuli import combined_sha256, find_stimuli
 from neurofit.errors import NeurofitError, check_option
-from neurofit.home import atomic_file, need_room, sha256_of
-from neurofit.stimuli import StimulusSet
-from neurofit.time_bins import TimeBin
+from neurofit.recordings.recording import COORDS, DIMS, Recording
+from neurofit.recordings.stimuli import StimulusSet
+from neurofit.recordings.time_bins import TimeBin
+from neurofit.storage.home import atomic_file, check_free_space, sha256_of
 
 LAYOUTS = ("neurofit", "brainscore")
 CHUNK_BYTES = 2**22
@@ -37,8 +44,8 @@ CHUNK_BYTES = 2**22
 MAX_LENGTH = 10_000_000
 MAX_COORD_BYTES = 2**30
 MAX_BIN_BYTES = 2**32
-"""Of a dimension, of all coordinates, which are read at once, and of one time bin: the largest experiments have a tenth of each.
-What a broken file declares must not be allocated."""
+"""Limits on a dimension, on all coordinates (which are read at once) and on one time bin, checked
+before anything is allocated. The largest experiments reach a tenth of each."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -50,74 +57,84 @@ def read_netcdf(
     path: str | Path,
     *,
     stimuli: StimulusSet | None = None,
-    pictures: Path | None = None,
+    images: Path | None = None,
     time_bin: TimeBin | None = None,
     name: str | None = None,
     sha256: str | None = None,
 ) -> Recording:
-    """Return the recording of a netCDF file; responses are read when a block of them is used.
+    """Return the recording of a netCDF file; responses are read lazily.
 
     Parameters
     ----------
     path
-        netCDF4 (HDF5) or classic netCDF, in any order of presentation, neuroid and time_bin, or without the last; NAME.json beside it
-        says what it does not, see `neurofit.data_loaders.formats.sidecar.Said`.
+        netCDF4 (HDF5) or classic netCDF, with axes presentation, neuroid and (optionally) time_bin
+        in any order. NAME.json beside it adds what is missing, see
+        `neurofit.data_loaders.formats.sidecar.Sidecar`.
     stimuli
-        Its pictures; None: those beside the file, see `neurofit.data_loaders.formats.pictures.find_stimuli`.
-    pictures
-        Where these are, if not beside it.
+        Stimulus set. Default: see `neurofit.data_loaders.formats.stimuli.find_stimuli`.
+    images
+        Stimulus images: a table (.csv), zip archive or folder. Default: those beside the file.
     time_bin
-        (start, end) in ms of its only bin, if neither the file nor NAME.json says it.
+        (start, end) in ms of the only time bin, if neither the file nor NAME.json states it.
     name
-        Of the recording; None: the file's attribute `identifier`, or its name.
+        Name of the recording. Default: the attribute `identifier`, else the file name.
     sha256
-        Of the recording, where that of its files is known; None: the file, what is said of it and the pictures are read for it.
+        Hash of the recording, if known. Default: computed from the file, its sidecar and images.
 
     Raises
     ------
     NeurofitError
-        If it is no netCDF, or its content no recording.
+        If the file is not netCDF, or does not contain a recording.
     """
     path = Path(path)
-    said = said_beside(path, time_bin=time_bin)
+    sidecar = read_sidecar(path, time_bin=time_bin)
     try:
-        responses, attrs = _responses(path, said)
-        told = {key: number_told(attrs, key, path) or getattr(said, key) for key in ("visual_degrees", "duration_ms")}
+        responses, attrs = _responses(path, sidecar)
+        degrees, duration = (
+            positive_metadata(attrs, key, path) or getattr(sidecar, key)
+            for key in ("visual_degrees", "duration_ms")
+        )
     except NeurofitError:
         raise
-    except Exception as error:  # the libraries below raise nearly anything on broken bytes
+    except Exception as error:  # the libraries may raise any error on damaged files
         raise NeurofitError(f"Cannot read {path} as netCDF: {short(error)}.") from error
     if stimuli is None:
-        stimuli = find_stimuli(path, responses, given=pictures, visual_degrees=told["visual_degrees"], duration_ms=told["duration_ms"])
+        stimuli = find_stimuli(
+            path, responses, given=images, visual_degrees=degrees, duration_ms=duration
+        )
     return Recording(
         name=name or str(attrs.get("identifier") or path.stem),
         responses=responses,
         stimuli=stimuli,
-        simulated=was_simulated(attrs),
-        sha256=sha256 or with_pictures(_sha256(path, said), stimuli),
+        simulated=is_simulated(attrs),
+        sha256=sha256 or combined_sha256(_sha256(path, sidecar), stimuli),
         citation=str(attrs.get("citation", "")),
     )
 
 
 def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
-    """Write the responses of a recording, a time bin at a time; the pictures go elsewhere, see `write_recording`.
+    """Write the responses of a recording, one time bin at a time, without its images.
 
     Parameters
     ----------
     recording
-        Whose responses may be larger than memory.
+        Recording, which may be larger than memory.
     path
-        A file, replaced if it exists.
+        Output file, replaced if it exists.
     layout
-        "neurofit": chunks of one time bin, so that reading a bin reads nothing else. "brainscore": the variable `data` as Brain-Score's
-        packaging stores it.
+        "neurofit": chunks of one time bin, so that reading a bin reads nothing else. "brainscore":
+        the variable `data` as Brain-Score's packaging stores it.
 
     Raises
     ------
     NeurofitError
-        If the layout is unknown or the path cannot be written to.
+        If the layout is unknown or the path cannot be written.
     MachineError
-        If the disk is full; nothing is left.
+        If the disk is full; no partial file is left.
+
+    See Also
+    --------
+    neurofit.data_loaders.formats.writing.write_recording : also writes the images.
     """
     import h5netcdf
 
@@ -127,13 +144,17 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
     n_presentations, n_neuroids, n_bins = responses.shape
     rows = max(1, min(n_presentations, CHUNK_BYTES // (4 * n_neuroids)))
     chunks = {"chunks": (rows, n_neuroids, 1)} if layout == "neurofit" else {}
-    coords = xr.Dataset(coords={n: (c.dims, as_text(c.values)) for n, c in responses.coords.items() if c.ndim == 1})
-    coords.attrs = attributes_of(recording)
+    coords = xr.Dataset(
+        coords={n: (c.dims, as_text(c.values)) for n, c in responses.coords.items() if c.ndim == 1}
+    )
+    coords.attrs = recording_attributes(recording)
     with atomic_file(Path(path)) as temporary:
-        need_room(temporary, 4 * responses.size)
+        check_free_space(temporary, 4 * responses.size)
         coords.to_netcdf(temporary, engine="h5netcdf")
         with h5netcdf.File(temporary, "a") as file:
-            written = file.create_variable(variable, DIMS, dtype="float32", fillvalue=np.float32(np.nan), **chunks)
+            written = file.create_variable(
+                variable, DIMS, dtype="float32", fillvalue=np.float32(np.nan), **chunks
+            )
             written.attrs["coordinates"] = " ".join(map(str, coords.coords))
             for key, value in responses.attrs.items():
                 if isinstance(value, str | int | float | np.number):
@@ -142,14 +163,14 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
                 written[:, :, position] = recording.block(position)
 
 
-def _sha256(path: Path, said: Said) -> str:
-    """Return the hash of a file, and of what is said of it, if anything is."""
-    own = sha256_of(path)
-    return own if said == Said() else hashlib.sha256(f"{own} {said}".encode()).hexdigest()
+def _sha256(path: Path, sidecar: Sidecar) -> str:
+    """Return the hash of a file, combined with its sidecar if there is one."""
+    own, given = sha256_of(path), sidecar.fingerprint()
+    return hashlib.sha256(f"{own} {given}".encode()).hexdigest() if given else own
 
 
-def attributes_of(recording: Recording) -> dict[str, Any]:
-    """Return what a file says of a recording beside its responses and their coordinates."""
+def recording_attributes(recording: Recording) -> dict[str, Any]:
+    """Return the metadata of a recording that are stored as attributes of a file."""
     return {
         "identifier": recording.name,
         "stimulus_set_identifier": recording.stimuli.name,
@@ -164,55 +185,80 @@ def _has_dimensions(path: Path) -> bool:
     import h5py
 
     with h5py.File(path, "r") as file:
-        return any(item.attrs.get("CLASS") == b"DIMENSION_SCALE" for item in file.values() if isinstance(item, h5py.Dataset))
+        return any(
+            item.attrs.get("CLASS") == b"DIMENSION_SCALE"
+            for item in file.values()
+            if isinstance(item, h5py.Dataset)
+        )
 
 
-def _responses(path: Path, said: Said) -> tuple[xr.DataArray, dict[str, Any]]:
+def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, Any]]:
     with open(path, "rb") as file:
         engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
     if engine == "h5netcdf":
         check_hdf5(path)
         _check_declared(path)
     with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
-        name, dims = find_variable(dataset, said, path)
+        name, dims = find_variable(dataset, sidecar, path)
         variable = dataset[name]
         empty = [dim for dim, length in zip(dims, variable.shape, strict=True) if not length]
         if empty:
-            raise NeurofitError(f"{path}: {name} is empty: there is no {' and no '.join(empty)}.")
+            raise NeurofitError(f"{path}: {name} is empty along {', '.join(empty)}.")
         attrs = {**dataset.attrs, **variable.attrs}
-        coords = _coords(dataset, variable, dims, attrs, said, path)
-        packed = {"scale_factor", "add_offset", "_Unsigned"} & set(variable.encoding)
-        fills = np.concatenate([numbers_of(variable.encoding.get(key, ())) for key in ("_FillValue", "missing_value")])
-        fills = fills if said.missing is None else np.append(fills, said.missing)
+        coords = _coords(dataset, variable, dims, attrs, sidecar, path)
+        packed = not {"scale_factor", "add_offset", "_Unsigned"}.isdisjoint(variable.encoding)
+        fills = np.concatenate(
+            [
+                numeric_values(variable.encoding.get(key, ()))
+                for key in ("_FillValue", "missing_value")
+            ]
+        )
+        fills = fills if sidecar.missing is None else np.append(fills, sidecar.missing)
         if packed:
-            lazy: Any = variable.values if said.missing is None else np.where(variable.values == said.missing, np.nan, variable.values)
-            lazy = np.where(never_written(path, name, engine), np.nan, lazy)
+            lazy: Any = (
+                variable.values
+                if sidecar.missing is None
+                else np.where(variable.values == sidecar.missing, np.nan, variable.values)
+            )
+            lazy = np.where(unwritten_mask(path, name, engine), np.nan, lazy)
         elif engine == "scipy":
-            lazy = without(variable.values, np.append(fills, unwritten(variable.encoding.get("dtype", variable.dtype))))
+            lazy = mask_fills(
+                variable.values,
+                np.append(fills, default_fills(variable.encoding.get("dtype", variable.dtype))),
+            )
         else:
-            lazy = indexing.LazilyIndexedArray(_Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills))
+            lazy = indexing.LazilyIndexedArray(
+                _Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills)
+            )
     responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
     chunks = variable.encoding.get("chunksizes")
     bins_apart = chunks is not None and "time_bin" in dims and chunks[dims.index("time_bin")] == 1
     if not isinstance(lazy, np.ndarray) and "time_bin" in dims[1:] and not bins_apart:
-        responses = by_time_bin(xr.Variable(DIMS, lazy), along=dims[0], multiple=chunks[0] if chunks else 1)
-    kept = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
-    if said.units is not None:
-        kept.setdefault("units", said.units)
-    array = xr.DataArray(responses, dims=DIMS, coords=coords, attrs=kept)  # not of a Variable: xarray 2022.3 would read it all
-    array.encoding["together"] = "neuroid" if dims[0] == "neuroid" and not bins_apart else "time_bin"  # what lies together in the file
+        responses = by_time_bin(
+            xr.Variable(DIMS, lazy), along=dims[0], multiple=chunks[0] if chunks else 1
+        )
+    own = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
+    if sidecar.units is not None:
+        own.setdefault("units", sidecar.units)
+    # not built from a Variable, which xarray 2022.3 would load
+    array = xr.DataArray(responses, dims=DIMS, coords=coords, attrs=own)
+    by_neuroid = dims[0] == "neuroid" and not bins_apart
+    array.encoding["together"] = "neuroid" if by_neuroid else "time_bin"
     return array, attrs
 
 
 def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
-    """Return values (presentation neuroid time_bin), whatever the order of their axes; without bins there is one."""
+    """Return values transposed to (presentation neuroid time_bin), adding a missing time axis."""
     if "time_bin" not in dims:
         values, dims = values[..., None], (*dims, "time_bin")
     return np.asarray(values.transpose([dims.index(dim) for dim in DIMS]), dtype=np.float32)
 
 
 class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
-    """A variable of a netCDF4 file as float32 (presentation neuroid time_bin), NaN for fill; the file is open only while it is read."""
+    """Variable of a netCDF4 file as float32 (presentation neuroid time_bin), NaN for fill values.
+
+    The file is opened for each read only.
+    """
 
     def __init__(self, path: Path, name: str, sizes: dict[str, int], fills: np.ndarray) -> None:
         self.path, self.name, self.dims, self.fills = path, name, tuple(sizes), fills
@@ -220,7 +266,9 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
         self.dtype = np.dtype(np.float32)
 
     def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, self._read)
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, self._read
+        )
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         import h5py
@@ -230,70 +278,103 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
             with h5py.File(self.path, "r") as file:
                 dataset = file[self.name]
                 stored = np.asarray(dataset[tuple(asked[dim] for dim in self.dims)])
-                fills = np.append(self.fills, fill_of(dataset))
+                fills = np.append(self.fills, dataset_fills(dataset))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-            raise NeurofitError(f"Cannot read {self.path}: {short(error)}. It is damaged, or was changed while it was in use.") from error
-        values = without(stored, fills)
-        kept = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
-        wanted = [dim for dim in DIMS if dim in kept]
-        values = values.transpose([kept.index(dim) for dim in wanted])
+            raise NeurofitError(
+                f"Cannot read {self.path}: {short(error)}. "
+                "It is damaged, or was changed while it was in use."
+            ) from error
+        values = mask_fills(stored, fills)
+        dims = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
+        values = values.transpose([dims.index(dim) for dim in DIMS if dim in dims])
         if "time_bin" not in self.dims and not isinstance(asked["time_bin"], int | np.integer):
             values = values[..., None]
         return values
 
 
 def _check_declared(path: Path) -> None:
-    """Refuse sizes that are none of a recording before xarray allocates them."""
+    """Refuse implausible sizes before xarray allocates them."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        held = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
-        longest = max((n for item in held.values() for n in item.shape or ()), default=0)
+        datasets = [item for item in file.values() if isinstance(item, h5py.Dataset)]
+        longest = max((n for item in datasets for n in item.shape or ()), default=0)
         if longest > MAX_LENGTH:
-            raise NeurofitError(f"{path}: a dimension of {longest:,} is none of a recording (at most {MAX_LENGTH:,}).")
-        coords = sum(item.nbytes for item in held.values() if item.ndim < 2)
-        one_bin = max((4 * item.size / min(item.shape) for item in held.values() if item.ndim == 3 and item.size), default=0)
-        one_bin = max([one_bin, *(4 * item.size for item in held.values() if item.ndim == 2)])
-        for what, n_bytes, most in (("coordinates", coords, MAX_COORD_BYTES), ("one time bin", one_bin, MAX_BIN_BYTES)):
+            raise NeurofitError(
+                f"{path} declares a dimension of length {longest:,}; the limit is {MAX_LENGTH:,}."
+            )
+        coords = sum(item.nbytes for item in datasets if item.ndim < 2)
+        one_bin = [
+            4 * item.size / min(item.shape) for item in datasets if item.ndim == 3 and item.size
+        ]
+        one_bin += [4 * item.size for item in datasets if item.ndim == 2]
+        for what, n_bytes, most in (
+            ("coordinates", coords, MAX_COORD_BYTES),
+            ("one time bin", max(one_bin, default=0), MAX_BIN_BYTES),
+        ):
             if n_bytes > most:
-                raise NeurofitError(f"{path} declares {n_bytes / 1e9:,.1f} GB of {what}; a recording has at most {most / 1e9:.1f}.")
+                raise NeurofitError(
+                    f"{path} declares {n_bytes / 1e9:,.1f} GB of {what}; "
+                    f"the limit is {most / 1e9:.1f} GB."
+                )
 
 
 def _coords(
-    dataset: xr.Dataset, variable: xr.DataArray, dims: tuple[str, ...], attrs: Mapping[str, Any], said: Said, path: Path
+    dataset: xr.Dataset,
+    variable: xr.DataArray,
+    dims: tuple[str, ...],
+    attrs: Mapping[str, Any],
+    sidecar: Sidecar,
+    path: Path,
 ) -> dict[str, Any]:
-    ours = dict(zip(variable.dims, dims, strict=True))
+    renamed = dict(zip(variable.dims, dims, strict=True))
     coords: dict[str, Any] = {}
     edges: dict[str, np.ndarray] = {}
-    held = {**dataset.data_vars, **dataset.coords}
-    for name, values in held.items():
-        own = our_word(str(name), held, said)
-        if values.ndim == 1 and values.dims[0] in ours and name != variable.name and own not in DIMS:
-            coords[own] = (ours[values.dims[0]], as_text(values.values))
-        if own in ("time_bin_start", "time_bin_end") and values.size == 1:
-            edges[own] = values.values
+    variables = {**dataset.data_vars, **dataset.coords}
+    for name, values in variables.items():
+        standard = standard_name(str(name), variables, sidecar)
+        if (
+            values.ndim == 1
+            and values.dims[0] in renamed
+            and name != variable.name
+            and standard not in DIMS
+        ):
+            coords[standard] = (renamed[values.dims[0]], as_text(values.values))
+        if standard in ("time_bin_start", "time_bin_end") and values.size == 1:
+            edges[standard] = values.values
     sizes = dict(zip(dims, variable.shape, strict=True))
-    for name, value in (("region", said.region), ("subject", said.subject)):
+    for name, value in (("region", sidecar.region), ("subject", sidecar.subject)):
         if name not in coords and value is not None:
             coords[name] = ("neuroid", np.full(sizes["neuroid"], value))
-    only = only_bin(edges, attrs, said, n_bins=sizes.get("time_bin", 1), path=path)
+    only = single_bin_edges(edges, attrs, sidecar, n_bins=sizes.get("time_bin", 1), path=path)
     if only is not None:
-        coords |= {name: ("time_bin", np.array([edge])) for name, edge in zip(("time_bin_start", "time_bin_end"), only, strict=True)}
+        coords |= {
+            name: ("time_bin", np.array([edge]))
+            for name, edge in zip(("time_bin_start", "time_bin_end"), only, strict=True)
+        }
     missing = [name for name in COORDS if name not in coords and name != "repetition"]
     if missing:
         raise NeurofitError(
-            f"{path} lacks the coordinate{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(sorted(coords))}."
-            + (f' Say {{"region": "IT"}} in {sidecar_of(path)}.' if "region" in missing else "")
+            f"{path} lacks the coordinate{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+            f"it has {', '.join(sorted(coords))}."
+            + (f' Write {{"region": "IT"}} into {sidecar_path(path)}.' * ("region" in missing))
         )
-    if coords["stimulus_id"][0] != "presentation":  # whoever looks for pictures needs it there
-        raise NeurofitError(f"{path}: coordinate stimulus_id lies on {coords['stimulus_id'][0]}, it belongs on presentation.")
+    if coords["stimulus_id"][0] != "presentation":  # needed to find the images
+        raise NeurofitError(
+            f"{path}: the coordinate stimulus_id must lie along presentation; "
+            f"it lies along {coords['stimulus_id'][0]}."
+        )
     for name in ("time_bin_start", "time_bin_end"):
         coords[name] = (coords[name][0], _whole(coords[name][1]))
     if "repetition" not in coords:
-        coords["repetition"] = ("presentation", count_up(coords["stimulus_id"][1]))
+        coords["repetition"] = ("presentation", number_repetitions(coords["stimulus_id"][1]))
     return coords
 
 
 def _whole(edges: np.ndarray) -> np.ndarray:
-    """Return whole numbers as integers; others as they are, for the check of the recording to name."""
-    return edges.astype(np.int64) if edges.dtype.kind == "f" and np.isfinite(edges).all() and (edges == np.round(edges)).all() else edges
+    """Return whole numbers as integers; others unchanged, to be reported by the validation."""
+    return (
+        edges.astype(np.int64)
+        if edges.dtype.kind == "f" and np.isfinite(edges).all() and (edges == np.round(edges)).all()
+        else edges
+    )

@@ -1,6 +1,7 @@
-"""Which axis of a netCDF variable is which, and when its only time bin is: as it is called, said or told by coordinates, never guessed.
+"""Identify the axes of a netCDF variable, and the times of a single time bin, without guessing.
 
-An axis that is not called presentation, neuroid or time_bin is known by the coordinate that lies along it: `LIES_ON`.
+An axis not called presentation, neuroid or time_bin is named in the sidecar, or identified by a
+coordinate that lies along it (`DIM_OF_COORD`).
 """
 
 from __future__ import annotations
@@ -12,136 +13,208 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.assemblies import DIMS
-from neurofit.data_loaders.formats.sidecar import Said
-from neurofit.data_loaders.formats.words import WORDS
+from neurofit.data_loaders.formats.names import ALIASES
+from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.errors import NeurofitError
+from neurofit.recordings.recording import DIMS
 
-LIES_ON = {"stimulus_id": "presentation", "neuroid_id": "neuroid", "time_bin_start": "time_bin", "time_bin_end": "time_bin"}
-"""Coordinate -> the only axis that it can lie along."""
+DIM_OF_COORD = {
+    "stimulus_id": "presentation",
+    "neuroid_id": "neuroid",
+    "time_bin_start": "time_bin",
+    "time_bin_end": "time_bin",
+}
+"""Coordinate -> the only axis along which it may lie."""
 
-THEIR_WORDS = ("image_id", "animal", "time_bin_stop")
-"""Of `WORDS`, those that mean nothing else in an assembly; the sidecar's `words` add others."""
+NETCDF_ALIASES = ("image_id", "animal", "time_bin_stop")
+"""Aliases that are unambiguous in an assembly; the sidecar's `words` add others."""
 
 
-def find_variable(dataset: xr.Dataset, said: Said, path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the variable of responses, and our names of its axes in their order.
+def find_variable(dataset: xr.Dataset, sidecar: Sidecar, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the variable of responses, and the standard names of its axes.
 
     Raises
     ------
     NeurofitError
-        If there is none, or several, or an axis may be more than one thing; the message says what lies along which.
+        If there is not exactly one such variable, or an axis is ambiguous; the message lists the
+        coordinates along each axis.
     """
-    numbers = {str(name): each for name, each in dataset.data_vars.items() if each.dtype.kind in "iuf" and each.ndim >= 2}
-    along = words_along(dataset, said)
-    ours = {name: each for name, each in numbers.items() if {"presentation", "neuroid"} <= set(each.dims)} or numbers
-    found = {name: axes for name, each in ours.items() if (axes := _axes(each, along, said))}
+    numbers = {
+        str(name): each
+        for name, each in dataset.data_vars.items()
+        if each.dtype.kind in "iuf" and each.ndim >= 2
+    }
+    along = coords_along(dataset, sidecar)
+    candidates = {
+        name: each
+        for name, each in numbers.items()
+        if {"presentation", "neuroid"} <= set(each.dims)
+    } or numbers
+    found = {
+        name: axes for name, each in candidates.items() if (axes := _axes(each, along, sidecar))
+    }
     if len(found) == 1:
         return found.popitem()
-    listed = ", ".join(f"{n} ({' '.join(map(str, v.dims))})" for n, v in dataset.data_vars.items() if v.ndim > 1) or "none"
-    other = [f"{n} holds {v.dtype}" for n, v in dataset.data_vars.items() if v.dtype.kind not in "iuf" and _axes(v, along, said)]
+    listed = (
+        ", ".join(
+            f"{n} ({' '.join(map(str, v.dims))})"
+            for n, v in dataset.data_vars.items()
+            if v.ndim > 1
+        )
+        or "none"
+    )
+    other = [
+        f"{n} contains {v.dtype}"
+        for n, v in dataset.data_vars.items()
+        if v.dtype.kind not in "iuf" and _axes(v, along, sidecar)
+    ]
     if other and not found:
-        raise NeurofitError(f"{path} needs one variable of numbers; {', '.join(other)}.")
+        raise NeurofitError(f"{path} needs one numeric variable; {', '.join(other)}.")
     raise NeurofitError(
-        f"{path} needs one variable of numbers over presentation, neuroid and time_bin; it has {listed}.\n"
-        + _repair(ours, list(found), along, said, beside=f"{path.stem}.json")
+        f"{path} needs one numeric variable over presentation, neuroid and time_bin; "
+        f"it has {listed}.\n"
+        + _repair(candidates, list(found), along, sidecar, file=f"{path.stem}.json")
     )
 
 
-def words_along(dataset: xr.Dataset, said: Said) -> dict[str, set[str]]:
-    """Return axis, as the file calls it -> our words of what lies along it."""
+def coords_along(dataset: xr.Dataset, sidecar: Sidecar) -> dict[str, set[str]]:
+    """Return axis, as named in the file -> standard names of the coordinates along it."""
     along: dict[str, set[str]] = {}
     for name, each in dataset.variables.items():
         if each.ndim == 1:
-            along.setdefault(str(each.dims[0]), set()).add(our_word(str(name), dataset.variables, said))
+            along.setdefault(str(each.dims[0]), set()).add(
+                standard_name(str(name), dataset.variables, sidecar)
+            )
     return along
 
 
-def our_word(name: str, held: Collection[Any], said: Said) -> str:
-    """Return our word for a variable's name; a file that has both keeps its own use of ours."""
-    word = said.words.get(name, WORDS[name] if name in THEIR_WORDS else name)
-    return name if word in held else word
+def standard_name(name: str, names: Collection[Any], sidecar: Sidecar) -> str:
+    """Return the standard name of a variable, unless the file already uses that name."""
+    standard = sidecar.words.get(name, ALIASES[name] if name in NETCDF_ALIASES else name)
+    return name if standard in names else standard
 
 
-def name_axes(sizes: Mapping[str, int], along: Mapping[str, Collection[str]]) -> tuple[str, ...] | None:
-    """Return our names of axes (name -> length), in their order; None where one has no name, or two have the same.
+def name_axes(
+    sizes: Mapping[str, int], along: Mapping[str, Collection[str]]
+) -> tuple[str, ...] | None:
+    """Return the standard names of axes (name -> length); None if an axis cannot be identified.
 
-    The third axis, of length 1 and with nothing to tell it, can only be the time bin.
+    A third axis of length 1 without a coordinate can only be the time axis.
     """
-    told = {dim: {LIES_ON[word] for word in along.get(dim, ()) if word in LIES_ON} for dim in sizes}
-    names = {dim: dim if dim in DIMS else next(iter(roles)) if len(roles) == 1 else "" for dim, roles in told.items()}
+    roles = {
+        dim: {DIM_OF_COORD[name] for name in along.get(dim, ()) if name in DIM_OF_COORD}
+        for dim in sizes
+    }
+    names = {
+        dim: dim if dim in DIMS else next(iter(found)) if len(found) == 1 else ""
+        for dim, found in roles.items()
+    }
     left = [dim for dim, name in names.items() if not name]
-    if len(left) == 1 and len(sizes) == 3 and sizes[left[0]] == 1 and not told[left[0]]:
+    if len(left) == 1 and len(sizes) == 3 and sizes[left[0]] == 1 and not roles[left[0]]:
         names[left[0]] = "time_bin"
     return _valid(tuple(names.values()))
 
 
-def only_bin(
-    edges: Mapping[str, np.ndarray], attrs: Mapping[str, Any], said: Said, *, n_bins: int, path: Path
+def single_bin_edges(
+    edges: Mapping[str, np.ndarray],
+    attrs: Mapping[str, Any],
+    sidecar: Sidecar,
+    *,
+    n_bins: int,
+    path: Path,
 ) -> tuple[float, float] | None:
-    """Return the edges of a file's only time bin, if they are not along an axis: of its scalars, its attributes, or as is said.
+    """Return (start, end) in ms of a file's only time bin; None if the file has several.
 
     Parameters
     ----------
     edges
-        `time_bin_start` and `time_bin_end` as the file has them: scalars, or along the bins; those that there are.
+        `time_bin_start` and `time_bin_end`, if the file has them, with one value each.
     attrs
-        Of the variable and of the file.
-    said
-        Whose `time_bin` the caller or NAME.json gives.
+        Attributes of the variable and of the file.
+    sidecar
+        Sidecar, with the `time_bin` given by the caller or NAME.json.
     n_bins
-        How many bins the file has.
+        Number of time bins in the file.
     path
-        For messages.
+        File, for messages.
 
     Raises
     ------
     NeurofitError
-        If nobody says when it is, or two say different things, or there are several bins.
+        If the times are missing or contradictory, or given for a file with several bins.
     """
     if n_bins != 1:
-        if said.time_bin is not None:
-            raise NeurofitError(f"time_bin is for a file with one bin; {path} has {n_bins}.")
-        return None
-    held = {name: float(np.ravel(values)[0]) for name, values in edges.items()}
-    for name, words in {"time_bin_start": ("time_bin_start",), "time_bin_end": ("time_bin_end", "time_bin_stop")}.items():
-        known = next((attrs[word] for word in words if word in attrs), None)
-        if name not in held and known is not None:
-            held[name] = float(np.ravel(known)[0])
-    own = (held["time_bin_start"], held["time_bin_end"]) if len(held) == 2 else None
-    if said.time_bin is not None:
-        if own is not None and own != said.time_bin:
+        if sidecar.time_bin is not None:
             raise NeurofitError(
-                f"{path} says itself that its bin is {own[0]:g}-{own[1]:g} ms; got {said.time_bin[0]}-{said.time_bin[1]} ms."
+                f"time_bin applies to files with one time bin; {path} has {n_bins}."
             )
-        return float(said.time_bin[0]), float(said.time_bin[1])
+        return None
+    known = {name: float(np.ravel(values)[0]) for name, values in edges.items()}
+    for name, words in {
+        "time_bin_start": ("time_bin_start",),
+        "time_bin_end": ("time_bin_end", "time_bin_stop"),
+    }.items():
+        attribute = next((attrs[word] for word in words if word in attrs), None)
+        if name not in known and attribute is not None:
+            known[name] = float(np.ravel(attribute)[0])
+    own = (known["time_bin_start"], known["time_bin_end"]) if len(known) == 2 else None
+    if sidecar.time_bin is not None:
+        if own is not None and own != sidecar.time_bin:
+            raise NeurofitError(
+                f"{path} states that its time bin is {own[0]:g}-{own[1]:g} ms; "
+                f"got {sidecar.time_bin[0]}-{sidecar.time_bin[1]} ms."
+            )
+        return float(sidecar.time_bin[0]), float(sidecar.time_bin[1])
     if own is None:
         raise NeurofitError(
-            f"{path} does not say when its time bin is, in coordinates or attributes time_bin_start and time_bin_end (ms from onset).\n"
-            f'Say it: --time-bin 70:170, load_recording(PATH, time_bin=(70, 170)), or {{"time_bin": [70, 170]}} in {path.stem}.json.'
+            f"{path} does not state the times of its time bin, in coordinates or attributes "
+            "time_bin_start and time_bin_end (ms from onset).\nGive --time-bin 70:170, "
+            'load_recording(PATH, time_bin=(70, 170)), or write {"time_bin": [70, 170]} '
+            f"into {path.stem}.json."
         )
     return own
 
 
-def _axes(variable: xr.DataArray, along: Mapping[str, Collection[str]], said: Said) -> tuple[str, ...] | None:
-    if said.dims is not None:
-        return _valid(said.dims) if len(said.dims) == variable.ndim else None
+def _axes(
+    variable: xr.DataArray, along: Mapping[str, Collection[str]], sidecar: Sidecar
+) -> tuple[str, ...] | None:
+    if sidecar.dims is not None:
+        return _valid(sidecar.dims) if len(sidecar.dims) == variable.ndim else None
     return name_axes({str(dim): n for dim, n in variable.sizes.items()}, along)
 
 
 def _valid(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    return names if {"presentation", "neuroid"} <= set(names) <= set(DIMS) and len(set(names)) == len(names) else None
+    return (
+        names
+        if {"presentation", "neuroid"} <= set(names) <= set(DIMS) and len(set(names)) == len(names)
+        else None
+    )
 
 
 def _repair(
-    variables: Mapping[str, xr.DataArray], found: Sequence[str], along: Mapping[str, Collection[str]], said: Said, *, beside: str
+    variables: Mapping[str, xr.DataArray],
+    found: Sequence[str],
+    along: Mapping[str, Collection[str]],
+    sidecar: Sidecar,
+    *,
+    file: str,
 ) -> str:
     if len(found) > 1:
-        return f"{', '.join(found)} may each be the responses: keep one of them."
-    if said.dims is not None:
-        return f"{beside} calls its axes {', '.join(said.dims)}; they are presentation, neuroid and, unless there is one bin, time_bin."
+        return f"{', '.join(found)} could each be the responses: keep one of them."
+    if sidecar.dims is not None:
+        return (
+            f"{file} names the axes {', '.join(sidecar.dims)}; they must be presentation, neuroid "
+            "and, unless there is one bin, time_bin."
+        )
     if len(variables) != 1:
-        return f'Rename its axes, or say which is which: {{"dims": ["presentation", "neuroid", "time_bin"]}} in {beside} beside it.'
-    dims = [str(dim) for each in variables.values() for dim in each.dims]
-    lying = [f"{word} along {next((dim for dim in dims if word in along.get(dim, ())), 'none of them')}" for word in list(LIES_ON)[:3]]
-    return f'Axes of other names are told by what lies along them: {", ".join(lying)}. Rename them, or say {{"dims": [...]}} in {beside}.'
+        dims = '{"dims": ["presentation", "neuroid", "time_bin"]}'
+        return f"Rename its axes, or write {dims} into {file} beside it."
+    axes = [str(dim) for each in variables.values() for dim in each.dims]
+    placed = ", ".join(
+        f"{name} along {next((dim for dim in axes if name in along.get(dim, ())), 'none of them')}"
+        for name in list(DIM_OF_COORD)[:3]
+    )
+    return (
+        f"Other axes are identified by their coordinates: {placed}. "
+        f'Rename them, or write {{"dims": [...]}} into {file}.'
+    )

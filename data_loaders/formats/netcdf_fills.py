@@ -1,4 +1,4 @@
-"""What stands in a netCDF file where there is no response: fills that it tells, and what its library puts where nothing was written."""
+"""Fill values of netCDF files: declared ones, and the library's defaults for unwritten values."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-NOT_WRITTEN = {
+NETCDF_DEFAULT_FILLS = {
     **dict.fromkeys(("f4", "f8"), 15 * 2.0**119),
     **{f"i{size}": 1 - 2.0 ** (8 * size - 1) for size in (2, 4)},
     **{f"u{size}": 2.0 ** (8 * size) - 1 for size in (2, 4)},
     "i8": 2 - 2.0**63,
     "u8": 2.0**64 - 2,
 }
-"""Kind of number -> what netCDF's own library puts where nothing was written and no fill is told (NC_FILL_FLOAT ... in netcdf.h)."""
+"""Kind of number -> default fill value of the netCDF library (NC_FILL_FLOAT ... in netcdf.h)."""
 
 
-def never_written(path: Path, name: str, engine: str) -> np.ndarray | bool:
-    """Return where packed numbers were never written, of which xarray makes numbers as of any other if no fill is told."""
+def unwritten_mask(path: Path, name: str, engine: str) -> np.ndarray | bool:
+    """Return a mask of packed values never written, which xarray decodes if no fill is declared."""
     import h5py
 
     with xr.open_dataset(path, engine=engine, decode_cf=False) as stored:
         raw = stored[name]
         if "_FillValue" in raw.attrs:
             return False
-        values, fills = raw.values, unwritten(raw.dtype)
+        values, fills = raw.values, default_fills(raw.dtype)
     if engine != "scipy":
         with h5py.File(path, "r") as file:
-            fills = fill_of(file[name])
+            fills = dataset_fills(file[name])
     return np.isin(values, fills)
 
 
-def numbers_of(attribute: Any) -> np.ndarray:
-    """Return the numbers of an attribute; texts are none."""
+def numeric_values(attribute: Any) -> np.ndarray:
+    """Return the numbers in an attribute; none if it is text."""
     values = np.ravel(attribute)
     return values.astype(np.float64) if values.dtype.kind in "iuf" else np.array([])
 
 
-def unwritten(dtype: np.dtype[Any]) -> list[float]:
-    """Return what stands in classic netCDF where numbers of a type were never written."""
+def default_fills(dtype: np.dtype[Any]) -> list[float]:
+    """Return the default fill value of a dtype in classic netCDF, if there is one."""
     kind = f"{dtype.kind}{dtype.itemsize}"
-    return [NOT_WRITTEN[kind]] if kind in NOT_WRITTEN else []
+    return [NETCDF_DEFAULT_FILLS[kind]] if kind in NETCDF_DEFAULT_FILLS else []
 
 
-def fill_of(dataset: Any) -> list[float]:
-    """Return what netCDF's own library has put into an HDF5 dataset where nothing was written; other libraries put nothing of it."""
-    return [fill for fill in unwritten(dataset.dtype) if fill == dataset.fillvalue]
+def dataset_fills(dataset: Any) -> list[float]:
+    """Return the default fill value of an HDF5 dataset if the netCDF library wrote it."""
+    return [fill for fill in default_fills(dataset.dtype) if fill == dataset.fillvalue]
 
 
-def without(stored: np.ndarray, fills: np.ndarray) -> np.ndarray:
-    """Return values as float32, NaN where they are one of the fills as their type holds it."""
+def mask_fills(stored: np.ndarray, fills: np.ndarray) -> np.ndarray:
+    """Return values as float32, NaN where they equal a fill value in the stored dtype."""
     values = stored.astype(np.float32)
     for fill in fills.astype(stored.dtype) if stored.dtype.kind == "f" else fills:
         values[stored == fill] = np.nan

@@ -1,6 +1,7 @@
-"""Raster folders of the Neural Decoding Toolbox (Meyers 2013): a .mat file per site with raster_data (trial ms) of 0 and 1, and labels.
+"""Read raster folders of the Neural Decoding Toolbox (Meyers 2013).
 
-Sites were recorded one after the other, so trials of different sites with the same number were not simultaneous.
+A .mat file per site contains raster_data (trial ms) of 0 and 1, and labels. Sites are recorded one
+after the other, so trials of different sites with the same number were not simultaneous.
 """
 
 from __future__ import annotations
@@ -13,40 +14,46 @@ import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.sidecar import Said, said_beside, sidecar_of
+from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.errors import NeurofitError, fault
 
 WIDTH_MS = 10
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    """Return whether a folder holds raster files."""
+    """Return whether a folder contains raster files."""
     return path.is_dir() and any(path.glob("*raster_data.mat"))
 
 
-def read_raster(path: Path, *, region: str | None = None, label: str | None = None, onset: int | None = None) -> xr.DataArray:
-    """Return spike counts (presentation neuroid time_bin) of a folder of raster files, in bins of 10 ms.
+def read_raster(
+    path: Path, *, region: str | None = None, label: str | None = None, onset: int | None = None
+) -> xr.DataArray:
+    """Return spike counts (presentation neuroid time_bin) of a raster folder, in bins of 10 ms.
 
     Parameters
     ----------
     path
-        The folder.
+        Folder of raster files.
     region
-        Area of all sites; None: as recording.json in the folder says.
+        Area of all sites. Default: from recording.json in the folder.
     label
-        Which of `raster_labels` names the stimulus; None: "combined_ID_position", "stimulus_ID" or the only one.
+        Name of the stimulus in `raster_labels`. Default: "combined_ID_position", "stimulus_ID", or
+        the first label.
     onset
-        Sample at which the stimulus comes on, counted from 1 as in MATLAB; None: as the files say (`alignment_event_time`).
+        Sample of stimulus onset, counted from 1 as in MATLAB. Default: `alignment_event_time`.
 
     Raises
     ------
     NeurofitError
-        If a file is no raster, or the area is not said.
+        If a file is not a raster file, or the area is missing.
     """
-    said = said_beside(path)
-    region = region or said.region
+    sidecar = read_sidecar(path)
+    region = region or sidecar.region
     if region is None:
-        fault(f'Raster files do not say which area was recorded. Write {{"region": "IT"}} into {sidecar_of(path)}.')
+        fault(
+            f"Raster files do not state the recorded area. "
+            f'Write {{"region": "IT"}} into {sidecar_path(path)}.'
+        )
     sites = []
     for file in sorted(path.glob("*raster_data.mat")):
         try:
@@ -54,48 +61,79 @@ def read_raster(path: Path, *, region: str | None = None, label: str | None = No
         except NeurofitError as error:
             fault(str(error))
     if not sites:
-        raise NeurofitError(f"{path} has no raster file that can be read.")
-    return _joined(sites, region or "", said)
+        raise NeurofitError(f"{path} has no readable raster file.")
+    return _joined(sites, region or "", sidecar)
 
 
 def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:
     try:
-        held = read_mat(file)
-        raster, labels, info = held.get("raster_data"), held.get("raster_labels"), held.get("raster_site_info")
-        if not isinstance(raster, np.ndarray) or raster.dtype.kind not in "iuf" or not isinstance(labels, dict):
-            raise NeurofitError("it has no raster_data, or no raster_labels")
-        chosen = label or next((n for n in ("combined_ID_position", "stimulus_ID", *labels) if n in labels), "")
+        names = ("raster_data", "raster_labels", "raster_site_info")
+        raster, labels, info = map(read_mat(file).get, names)
+        if not isinstance(raster, np.ndarray) or raster.dtype.kind not in "iuf":
+            raise NeurofitError("raster_data is missing")
+        if not isinstance(labels, dict):
+            raise NeurofitError("raster_labels is missing")
+        chosen = label or next(
+            (n for n in ("combined_ID_position", "stimulus_ID", *labels) if n in labels), ""
+        )
         if chosen not in labels:
-            raise NeurofitError(f"it has the labels {', '.join(labels)}")
+            raise NeurofitError(f"raster_labels has {', '.join(labels)}, not {chosen}")
         shown = np.array([str(np.squeeze(each)) for each in np.ravel(labels[chosen][0])])
         if onset is None:
             if not isinstance(info, dict) or "alignment_event_time" not in info:
-                raise NeurofitError("it does not say when the stimulus came on")
+                raise NeurofitError("alignment_event_time, the stimulus onset, is missing")
             onset = int(np.squeeze(info["alignment_event_time"][0]))
     except (NeurofitError, OSError, ValueError, TypeError, IndexError, OverflowError) as error:
-        raise NeurofitError(f"{file} is no raster file of the Neural Decoding Toolbox: {short(error)}.") from error
+        raise NeurofitError(
+            f"{file} is not a raster file of the Neural Decoding Toolbox: {short(error)}."
+        ) from error
     if raster.ndim != 2 or len(shown) != len(raster):
-        raise NeurofitError(f"{file}: raster_data is (trial, ms) with a label for each trial; got {raster.shape} and {len(shown)} labels.")
-    first = (onset - 1) % WIDTH_MS  # bins have an edge at the onset
+        raise NeurofitError(
+            f"{file}: raster_data must be (trial, ms) with one label per trial; "
+            f"got {raster.shape} and {len(shown)} labels."
+        )
+    first = (onset - 1) % WIDTH_MS  # so that a bin starts at the onset
     n_bins = (raster.shape[1] - first) // WIDTH_MS
-    milliseconds = raster[:, first : first + n_bins * WIDTH_MS].reshape(len(raster), n_bins, WIDTH_MS).astype(np.float64)
-    are_spikes = bool((milliseconds[np.isfinite(milliseconds)] % 1 == 0).all())  # what is added up are spikes only
+    milliseconds = (
+        raster[:, first : first + n_bins * WIDTH_MS]
+        .reshape(len(raster), n_bins, WIDTH_MS)
+        .astype(np.float64)
+    )
+    # only spikes are summed; fractions are averaged
+    are_spikes = bool((milliseconds[np.isfinite(milliseconds)] % 1 == 0).all())
     values = milliseconds.sum(axis=2) if are_spikes else milliseconds.mean(axis=2)
-    return {"name": file.stem, "shown": shown, "values": values.astype(np.float32), "start": first - (onset - 1), "are_spikes": are_spikes}
+    return {
+        "name": file.stem,
+        "shown": shown,
+        "values": values.astype(np.float32),
+        "start": first - (onset - 1),
+        "are_spikes": are_spikes,
+    }
 
 
-def _joined(sites: list[dict[str, Any]], region: str, said: Said) -> xr.DataArray:
-    """Bring trials of all sites into rows (stimulus, number of the trial); a site without such a trial is NaN there."""
+def _joined(sites: list[dict[str, Any]], region: str, sidecar: Sidecar) -> xr.DataArray:
+    """Align the trials of all sites by stimulus and trial number; missing trials are NaN."""
     if len({(site["start"], site["values"].shape[1]) for site in sites}) > 1:
-        raise NeurofitError("Raster files of one folder have to cover the same time around the stimulus.")
+        raise NeurofitError(
+            "Raster files of one folder must cover the same time around stimulus onset."
+        )
     of_spikes = [site["name"] for site in sites if site["are_spikes"]]
     if 0 < len(of_spikes) < len(sites):
         other = next(site["name"] for site in sites if not site["are_spikes"])
-        raise NeurofitError(f"Raster files of one folder have to hold the same; {of_spikes[0]} holds spikes, {other} fractions.")
+        raise NeurofitError(
+            "Raster files of one folder must contain the same kind of data; "
+            f"{of_spikes[0]} has spikes, {other} fractions."
+        )
     stimuli = sorted({str(s) for site in sites for s in site["shown"]})
     most = {s: max(int((site["shown"] == s).sum()) for site in sites) for s in stimuli}
     rows = [(s, repetition) for s in stimuli for repetition in range(most[s])]
-    begin = dict(zip(stimuli, np.concatenate([[0], np.cumsum([most[s] for s in stimuli])[:-1]]).tolist(), strict=True))
+    begin = dict(
+        zip(
+            stimuli,
+            np.concatenate([[0], np.cumsum([most[s] for s in stimuli])[:-1]]).tolist(),
+            strict=True,
+        )
+    )
     n_bins = sites[0]["values"].shape[1]
     trials = np.full((len(rows), len(sites), n_bins), np.nan, dtype=np.float32)
     for number, site in enumerate(sites):
@@ -106,12 +144,17 @@ def _joined(sites: list[dict[str, Any]], region: str, said: Said) -> xr.DataArra
     coords: dict[str, Any] = {
         "stimulus_id": ("presentation", np.array([s for s, _ in rows])),
         "repetition": ("presentation", np.array([r for _, r in rows])),
-        "neuroid_id": ("neuroid", np.array([site["name"].removesuffix("_raster_data") for site in sites])),
+        "neuroid_id": (
+            "neuroid",
+            np.array([site["name"].removesuffix("_raster_data") for site in sites]),
+        ),
         "region": ("neuroid", np.full(len(sites), region)),
         "time_bin_start": ("time_bin", starts),
         "time_bin_end": ("time_bin", starts + WIDTH_MS),
     }
-    if said.subject is not None:
-        coords["subject"] = ("neuroid", np.full(len(sites), said.subject))
+    if sidecar.subject is not None:
+        coords["subject"] = ("neuroid", np.full(len(sites), sidecar.subject))
     units = "spikes per bin" if of_spikes else "mean of raster_data"
-    return xr.DataArray(trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": units})
+    return xr.DataArray(
+        trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": units}
+    )

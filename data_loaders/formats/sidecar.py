@@ -1,44 +1,44 @@
-"""What is said of a file beside it: NAME.json, or recording.json in a folder, an object of the fields of `Said`."""
+"""Sidecar of a recording file: NAME.json beside a file, or recording.json in a folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neurofit.errors import NeurofitError
-from neurofit.time_bins import TimeBin
+from neurofit.recordings.time_bins import TimeBin
 
 MAX_BINS = 100_000
-"""Time bins that spikes may be counted into."""
+"""Largest number of time bins for counting spikes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """What is said of a file beside its arrays.
+class Sidecar:
+    """Description of a recording file, given beside it.
 
     Parameters
     ----------
     dims
-        Names of the axes of the responses, of `AXES`; None: found by lengths.
+        Names of the axes of the responses, from `AXES`. Default: inferred from their lengths.
     region, subject
-        Of all neuroids, where there is no array of them.
+        Area and animal of all neuroids, if the file has no such array.
     missing
-        Number that stands for a missing trial.
+        Number that marks a missing trial.
     time_bin
-        (start, end) in ms of the only bin, where there is no axis of bins.
+        (start, end) in ms of the only time bin, if the file has no time axis.
     units
         "spikes per bin" (counts) or "spikes per second" (rates).
     bins
-        (start, end, width) in ms that spike times are counted into.
+        (start, end, width) in ms of the time bins in which spike times are counted.
     words
-        Further words: theirs -> ours.
+        Further aliases: name in the file -> standard name.
     visual_degrees, duration_ms
-        Of the pictures.
-    picture_axes
-        ("height", "width") or ("width", "height"): the order in which an NWB file has the axes of its pictures.
+        Width of the images in degrees of visual angle, and their presentation time in ms.
+    image_axes
+        Order of the image axes in an NWB file: ("height", "width") or ("width", "height").
     """
 
     dims: tuple[str, ...] | None = None
@@ -51,48 +51,69 @@ class Said:
     words: Mapping[str, str] = field(default_factory=dict)
     visual_degrees: float | None = None
     duration_ms: float | None = None
-    picture_axes: tuple[str, ...] | None = None
+    image_axes: tuple[str, ...] | None = None
+
+    def fingerprint(self) -> str:
+        """Return the fields that are set as JSON, to be hashed with the file; "" if none is."""
+        given = {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        return json.dumps(given, sort_keys=True) if given else ""
 
 
-def sidecar_of(path: str | Path) -> Path:
-    """Return where it is said what a file or folder does not say itself."""
+def sidecar_path(path: str | Path) -> Path:
+    """Return the path of the sidecar of a file or folder; it need not exist."""
     path = Path(path)
     return path / "recording.json" if path.is_dir() else path.with_suffix(".json")
 
 
-def said_beside(path: Path, *, time_bin: TimeBin | None = None) -> Said:
-    """Return what NAME.json beside a file (or in a folder) says; nothing, if there is none.
+def read_sidecar(path: Path, *, time_bin: TimeBin | None = None) -> Sidecar:
+    """Return the sidecar of a file or folder, empty if it does not exist.
 
     Parameters
     ----------
     path
-        The file or folder.
+        File or folder of the recording.
     time_bin
-        As the caller says, which goes before the file.
+        Time bin given by the caller, which takes precedence over the file.
 
     Raises
     ------
     NeurofitError
-        If it is not a JSON object of the fields of `Said`.
+        If the sidecar is not a JSON object with the fields of `Sidecar`.
     """
-    beside = sidecar_of(path)
-    told: dict[str, Any] = {} if time_bin is None else {"time_bin": time_bin}
-    if not beside.is_file():
-        return Said(**told)
+    file = sidecar_path(path)
+    overrides: dict[str, Any] = {} if time_bin is None else {"time_bin": time_bin}
+    if not file.is_file():
+        return Sidecar(**overrides)
     try:
-        given: Any = json.loads(beside.read_text(encoding="utf-8"))
+        given: Any = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("it is not an object")
-        known = {name: value for name, value in given.items() if name in Said.__dataclass_fields__}
-        wrong = [f"it has {name!r}" for name in given if name not in known]
-        wrong += [f"{name} is {_KINDS[name][0]}, not {value!r:.60}" for name, value in known.items() if not _KINDS[name][1](value)]
+        known = {
+            name: value for name, value in given.items() if name in Sidecar.__dataclass_fields__
+        }
+        wrong = [f"unknown field {name!r}" for name in given if name not in known]
+        wrong += [
+            f"{name} must be {_KINDS[name][0]}, not {value!r:.60}"
+            for name, value in known.items()
+            if not _KINDS[name][1](value)
+        ]
         if wrong:
             raise ValueError("; ".join(wrong))
-        fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        fields |= {name: float(fields[name]) for name in ("missing", "visual_degrees", "duration_ms") if name in fields}
-        return Said(**fields | told)
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+        }
+        fields |= {
+            name: float(fields[name])
+            for name in ("missing", "visual_degrees", "duration_ms")
+            if name in fields
+        }
+        return Sidecar(**fields | overrides)
     except (OSError, ValueError, RecursionError) as error:
-        raise NeurofitError(f"{beside} has to be a JSON object of {', '.join(Said.__dataclass_fields__)}: {error}.") from error
+        raise NeurofitError(
+            f"{file} must be a JSON object with the fields "
+            f"{', '.join(Sidecar.__dataclass_fields__)}: {error}."
+        ) from error
 
 
 def _is_number(value: Any) -> bool:
@@ -100,7 +121,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_ms(value: Any, n: int) -> bool:
-    return isinstance(value, list) and len(value) == n and all(isinstance(v, int) and _is_number(v) for v in value) and value[0] < value[1]
+    return (
+        isinstance(value, list)
+        and len(value) == n
+        and all(isinstance(v, int) and _is_number(v) for v in value)
+        and value[0] < value[1]
+    )
 
 
 def _is_positive(value: Any) -> bool:
@@ -108,22 +134,30 @@ def _is_positive(value: Any) -> bool:
 
 
 _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "dims": ("a list of names", lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value)),
-    "region": ("a text", lambda value: isinstance(value, str)),
-    "subject": ("a text", lambda value: isinstance(value, str)),
+    "dims": (
+        "a list of names",
+        lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
+    ),
+    "region": ("a string", lambda value: isinstance(value, str)),
+    "subject": ("a string", lambda value: isinstance(value, str)),
     "missing": ("a number", _is_number),
     "time_bin": ("[start, end] in ms", lambda value: _are_ms(value, 2)),
-    "units": ("a text", lambda value: isinstance(value, str)),
+    "units": ("a string", lambda value: isinstance(value, str)),
     "bins": (
         f"[start, end, width] in ms, at most {MAX_BINS:,} bins",
-        lambda value: _are_ms(value, 3) and value[2] > 0 and value[1] - value[0] <= MAX_BINS * value[2],
+        lambda value: (
+            _are_ms(value, 3) and value[2] > 0 and value[1] - value[0] <= MAX_BINS * value[2]
+        ),
     ),
-    "words": ("an object of texts", lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
+    "words": (
+        "an object of strings",
+        lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
+    ),
     "visual_degrees": ("a positive number", _is_positive),
     "duration_ms": ("a positive number", _is_positive),
-    "picture_axes": (
+    "image_axes": (
         '["height", "width"] or ["width", "height"]',
         lambda value: value in (["height", "width"], ["width", "height"]),
     ),
 }
-"""Field of `Said` -> what it is in words, and whether a value is it."""
+"""Field of `Sidecar` -> description of valid values, and their check."""

@@ -1,4 +1,4 @@
-"""Tables that belong to a recording, CSV or Parquet, in our words. What identifies is text: 001 and 1 are two stimuli, NA is a name."""
+"""Read tables of a recording (CSV or Parquet) with standard column names."""
 
 from __future__ import annotations
 
@@ -9,62 +9,82 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurofit.data_loaders.formats.limits import head_of, short
-from neurofit.data_loaders.formats.words import WORDS, in_words
+from neurofit.data_loaders.formats.limits import read_head, short
+from neurofit.data_loaders.formats.names import ALIASES, standard_names
 from neurofit.errors import NeurofitError, fault, some_of
 
-TEXTS = ("stimulus_id", "neuroid_id", "region")
-"""Our words whose columns are texts, as they stand in the table."""
+TEXT_COLUMNS = ("stimulus_id", "neuroid_id", "region")
+"""Columns that are read as text, unchanged: 001 and 1 are two stimuli, NA is a name."""
 
-NEEDED = ("stimulus_id", "neuroid_id", "session")
-"""Texts that no row may lack."""
+REQUIRED = ("stimulus_id", "neuroid_id", "session")
+"""Text columns that need a value in every row."""
 
-NOTHING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
-"""What stands for no value in a column that is no text."""
-
+NA_VALUES = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
+"""Missing values in a column that is not read as text."""
 
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
-"""What stands between columns in tables that are not read, and its name."""
+"""Column separators that are not supported, and their names."""
 
 
 def read_table(
-    path: Path, *, words: Mapping[str, str] | None = None, known: Mapping[str, str] = WORDS, texts: Sequence[str] = TEXTS
+    path: Path,
+    *,
+    words: Mapping[str, str] | None = None,
+    known: Mapping[str, str] = ALIASES,
+    texts: Sequence[str] = TEXT_COLUMNS,
 ) -> pd.DataFrame:
-    """Return a table, its columns under our names.
+    """Return a table with standard column names.
 
     Parameters
     ----------
     path
-        CSV, or Parquet by its ending or content.
+        CSV file, or Parquet file (by suffix or content).
     words
-        What is said beside it: theirs -> ours.
+        Aliases given in the sidecar: name -> standard name.
     known
-        Other people's words that are understood.
+        Built-in aliases: lower-case name -> standard name.
     texts
-        Columns that are texts.
+        Columns to read as text.
 
     Raises
     ------
     NeurofitError
-        If it cannot be read, is empty, or a row lacks a text of `NEEDED`.
+        If the table cannot be read, is empty, or a row lacks a value of `REQUIRED`.
     """
     try:
-        if path.suffix.lower() == ".parquet" or head_of(path).startswith(b"PAR1"):
+        if path.suffix.lower() == ".parquet" or read_head(path).startswith(b"PAR1"):
             table = pd.read_parquet(path)
-            table.columns = pd.Index(in_words([str(name) for name in table], words or {}, known).values())
+            table.columns = pd.Index(
+                standard_names([str(name) for name in table], words or {}, known).values()
+            )
         else:
-            names = in_words([str(name) for name in pd.read_csv(path, nrows=0)], words or {}, known)
-            kept = {theirs for theirs, ours in names.items() if ours in texts}
-            nothing = {theirs: [""] if theirs in kept else list(NOTHING) for theirs in names}
-            table = pd.read_csv(path, dtype=dict.fromkeys(kept, str), keep_default_na=False, na_values=nothing)
+            names = standard_names(
+                [str(name) for name in pd.read_csv(path, nrows=0)], words or {}, known
+            )
+            as_str = {name for name, standard in names.items() if standard in texts}
+            na_values = {name: [""] if name in as_str else list(NA_VALUES) for name in names}
+            table = pd.read_csv(
+                path, dtype=dict.fromkeys(as_str, str), keep_default_na=False, na_values=na_values
+            )
             table = table.rename(columns=names).dropna(how="all").reset_index(drop=True)
     except ImportError as error:
-        raise NeurofitError("Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'.") from error
+        raise NeurofitError(
+            "Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'."
+        ) from error
     except (OSError, ValueError) as error:
         raise NeurofitError(f"Cannot read {path} as a table: {short(error)}.") from error
-    separated = next((said for mark, said in SEPARATORS.items() if len(table.columns) == 1 and mark in str(table.columns[0])), None)
+    separated = next(
+        (
+            name
+            for mark, name in SEPARATORS.items()
+            if len(table.columns) == 1 and mark in str(table.columns[0])
+        ),
+        None,
+    )
     if separated is not None:
-        raise NeurofitError(f"The columns of {path} are separated by {separated}; write commas, and points in numbers.")
+        raise NeurofitError(
+            f"The columns of {path} are separated by {separated}; use commas, and decimal points."
+        )
     if not len(table.columns) or not len(table):
         raise NeurofitError(f"The table {path} is empty.")
     for name in texts:
@@ -74,15 +94,15 @@ def read_table(
 
 
 def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:
-    """Return a column as texts; a row that lacks one that is needed is a fault."""
+    """Return a column as text; a row that lacks a required value is a fault."""
     absent = np.flatnonzero(column.isna())
-    if len(absent) and column.name in NEEDED:
+    if len(absent) and column.name in REQUIRED:
         rows = f"row {some_of(absent.tolist())}, counted from 0 ({len(absent):,} in all)"
-        fault(f"{path}: every row needs a {column.name}; there is none in {rows}.")
-    return np.array(as_written(column), dtype=object)
+        fault(f"{path}: every row needs a {column.name}; it is missing in {rows}.")
+    return np.array(as_text_column(column), dtype=object)
 
 
-def as_written(column: pd.Series[Any]) -> list[str]:
-    """Return a column as texts: whole numbers without a needless .0, nothing as an empty text."""
+def as_text_column(column: pd.Series[Any]) -> list[str]:
+    """Return a column as text: whole numbers without .0, missing values as empty strings."""
     values = column.to_numpy(dtype=object, na_value="")
     return [f"{v:.0f}" if isinstance(v, float) and v.is_integer() else str(v) for v in values]

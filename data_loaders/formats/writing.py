@@ -1,4 +1,4 @@
-"""A recording as files: responses (netCDF or .npz), a table of the stimuli and their pictures, all of them or none."""
+"""Write a recording: responses (netCDF or .npz), a table of the stimuli and their images."""
 
 from __future__ import annotations
 
@@ -15,94 +15,118 @@ import pandas as pd
 import xarray as xr
 from PIL import Image
 
-from neurofit.assemblies import Recording
-from neurofit.data_loaders.formats.netcdf import attributes_of, write_netcdf
-from neurofit.data_loaders.formats.sidecar import sidecar_of
-from neurofit.data_loaders.formats.words import TOLD
+from neurofit.data_loaders.formats.names import METADATA_KEYS
+from neurofit.data_loaders.formats.netcdf import recording_attributes, write_netcdf
+from neurofit.data_loaders.formats.sidecar import sidecar_path
 from neurofit.errors import NeurofitError
-from neurofit.home import atomic_file
-from neurofit.stimuli import NoImages, StimulusSet
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.stimuli import NoImages, StimulusSet
+from neurofit.storage.home import atomic_file
 
 
-def write_recording(recording: Recording, path: str | Path, *, layout: str = "neurofit", overwrite: bool = False) -> list[Path]:
-    """Write a recording: responses as netCDF (.nc) or .npz, beside them NAME.stimuli.csv and, if there are pictures, NAME.stimuli.zip.
+def write_recording(
+    recording: Recording, path: str | Path, *, layout: str = "neurofit", overwrite: bool = False
+) -> list[Path]:
+    """Write responses to NAME.nc or NAME.npz, and stimuli to NAME.stimuli.csv and NAME.stimuli.zip.
+
+    Either all files are written or none. A recording without images has no NAME.stimuli.zip.
 
     Parameters
     ----------
     recording
-        Any; as netCDF it may be larger than memory.
+        Recording to write. It may be larger than memory if written as netCDF.
     path
         NAME.nc or NAME.npz.
     layout
-        Of netCDF: see `write_netcdf`.
+        Layout of netCDF, see `write_netcdf`.
     overwrite
-        Whether files of these three names are replaced. NAME.json, and of a recording without pictures NAME.stimuli.zip, are removed.
+        Whether to replace existing files of these names. NAME.json is then removed, and so is
+        NAME.stimuli.zip if the recording has no images.
 
     Returns
     -------
     list of Path
-        What was written, the responses first.
+        Written files, the responses first.
 
     Raises
     ------
     NeurofitError
-        If the ending is another, a file is there already, a picture cannot be read, or the path cannot be written to. Nothing is left then.
+        If the suffix is unknown, a file exists, an image cannot be read, or the path cannot be
+        written.
     """
     path = Path(path)
     if path.suffix not in (".nc", ".npz"):
-        raise NeurofitError(f"Recordings are written as NAME.nc or NAME.npz; got {path.name}.")
-    table_path, pictures = (path.with_name(f"{path.stem}.stimuli.{ending}") for ending in ("csv", "zip"))
-    beside = sidecar_of(path)
-    there = [each for each in (path, table_path, pictures, beside) if each.exists()]
-    if there and not overwrite:
+        raise NeurofitError(f"A recording must be written to NAME.nc or NAME.npz; got {path.name}.")
+    table_path, archive_path = (
+        path.with_name(f"{path.stem}.stimuli.{ending}") for ending in ("csv", "zip")
+    )
+    sidecar = sidecar_path(path)
+    existing = [each for each in (path, table_path, archive_path, sidecar) if each.exists()]
+    if existing and not overwrite:
         raise NeurofitError(
-            f"{', '.join(map(str, there))} would be replaced or removed: {path.stem}.stimuli.csv and .zip, and {beside.name}, go with "
-            f"{path.name}. Take another name, or say overwrite."
+            f"{', '.join(map(str, existing))} would be replaced or removed: "
+            f"{path.stem}.stimuli.csv and .zip, and {sidecar.name}, belong to {path.name}. "
+            "Choose another name, or overwrite."
         )
-    has_pictures = not isinstance(recording.stimuli.images, NoImages)
-    of_others = [each for each in (path.with_name("stimuli.zip"), path.with_name("stimuli")) if each.exists() and not has_pictures]
-    if of_others:
-        raise NeurofitError(f"{of_others[0]} would be taken for the pictures of {path.name}, which has none. Take another folder.")
+    has_images = not isinstance(recording.stimuli.images, NoImages)
+    unrelated = [path.with_name(name) for name in ("stimuli.zip", "stimuli")]
+    unrelated = [each for each in unrelated if each.exists() and not has_images]
+    if unrelated:
+        raise NeurofitError(
+            f"{unrelated[0]} would be read as the images of {path.name}, which has none. "
+            "Choose another folder."
+        )
     table = recording.stimuli.table.copy()
-    with ExitStack() as together:  # what is entered first takes its name last
-        responses = together.enter_context(atomic_file(path))
+    with ExitStack() as stack:  # the responses, entered first, are renamed to their final path last
+        responses = stack.enter_context(atomic_file(path))
         if path.suffix == ".nc":
             write_netcdf(recording, responses, layout=layout)
         else:
             np.savez_compressed(responses, **_arrays(recording))
-        if has_pictures:
+        if has_images:
             table["filename"] = names = _file_names(table)
-            _write_pictures(recording.stimuli, names, together.enter_context(atomic_file(pictures)))
-        table.to_csv(together.enter_context(atomic_file(table_path)), index=False)
-    beside.unlink(missing_ok=True)  # what it says of another file is not so of this one
-    if not has_pictures:
-        pictures.unlink(missing_ok=True)
-    return [path, table_path, *([pictures] if has_pictures else [])]
+            _write_images(recording.stimuli, names, stack.enter_context(atomic_file(archive_path)))
+        table.to_csv(stack.enter_context(atomic_file(table_path)), index=False)
+    sidecar.unlink(missing_ok=True)  # it describes the replaced file
+    if not has_images:
+        archive_path.unlink(missing_ok=True)
+    return [path, table_path, *([archive_path] if has_images else [])]
 
 
 def _arrays(recording: Recording) -> dict[str, Any]:
-    """Return what a .npz holds: responses, coordinates and the axis of each, and what is said of the recording."""
+    """Return the arrays of a .npz file: responses, coordinates with their axes, and metadata."""
     responses = recording.responses
-    coords: dict[str, xr.DataArray] = {str(name): coord for name, coord in responses.coords.items() if coord.ndim == 1}
-    told = {key: np.array(value) for key, value in (attributes_of(recording) | responses.attrs).items() if key in TOLD}
+    coords: dict[str, xr.DataArray] = {
+        str(name): coord for name, coord in responses.coords.items() if coord.ndim == 1
+    }
+    metadata = {
+        key: np.array(value)
+        for key, value in (recording_attributes(recording) | responses.attrs).items()
+        if key in METADATA_KEYS
+    }
     axes = np.array([(name, str(coord.dims[0])) for name, coord in coords.items()])
-    held = {name: _fixed(coord.values) for name, coord in coords.items()} | told
-    return held | {"responses": responses.values, "dims": np.array(responses.dims), "axes": axes}
-
-
-def _fixed(values: np.ndarray) -> np.ndarray:
-    return values.astype(str) if values.dtype.kind not in "iufb" else values
+    arrays = {
+        name: coord.values if coord.dtype.kind in "iufb" else coord.values.astype(str)
+        for name, coord in coords.items()
+    }
+    own = {"responses": responses.values, "dims": np.array(responses.dims), "axes": axes}
+    return arrays | metadata | own
 
 
 def _file_names(table: pd.DataFrame) -> list[str]:
-    """Return a name for each picture, PNG: of its file, else of its stimulus; numbers, where two are the same or one is no name."""
-    own = [PurePosixPath(str(name)).stem if "filename" in table else str(name) for name in table.get("filename", table.stimulus_id)]
-    if len({name.lower() for name in own}) < len(own) or not all(re.fullmatch(r"[\w .-]+", name) for name in own):
+    """Return NAME.png for each image, from its file or stimulus id, or numbers if not valid."""
+    own = [
+        PurePosixPath(str(name)).stem if "filename" in table else str(name)
+        for name in table.get("filename", table.stimulus_id)
+    ]
+    if len({name.lower() for name in own}) < len(own) or not all(
+        re.fullmatch(r"[\w .-]+", name) for name in own
+    ):
         own = [f"{number:06d}" for number in range(len(table))]
     return [f"{name}.png" for name in own]
 
 
-def _write_pictures(stimuli: StimulusSet, names: Sequence[str], path: Path) -> None:
+def _write_images(stimuli: StimulusSet, names: Sequence[str], path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, name in enumerate(names):
             content = io.BytesIO()

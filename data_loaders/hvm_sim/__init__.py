@@ -1,7 +1,7 @@
-"""SIMULATED: `hvm-sim`, V4 and IT sites with known truth, built from a recipe in under a minute and opened lazily.
+"""SIMULATED recording `hvm-sim`: V4 and IT sites with known truth, built in under a minute.
 
 folder()          NEUROFIT_HOME/recordings/hvm-sim/<hash of the recipe>
-load_or_build()   builds it there if it is absent, then opens it
+load_or_build()   builds the recording if it is absent, then opens it lazily
 """
 
 from neurofit.data_loaders.hvm_sim.recipe import Recipe, recipe_hash

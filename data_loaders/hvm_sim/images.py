@@ -1,4 +1,4 @@
-"""The stimuli of `hvm-sim`: 8 categories x objects x images, each of its own random numbers, and the table that describes them."""
+"""Stimuli of `hvm-sim`: 8 categories x objects x images, each with its own random numbers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ _OBJECTS, _SHOWN, _CALIBRATION = 0, 1, 2
 _THREADS = 2
 
 Key = tuple[int, int, int, int]
-"""(purpose, category, object, image) of a picture."""
+"""(purpose, category, object, image) of a rendered image."""
 
 
-def render_stimuli(recipe: Recipe, *, progress: Callable[[int, int], None] | None = None) -> tuple[np.ndarray, pd.DataFrame]:
-    """Draw the stimuli.
+def render_stimuli(
+    recipe: Recipe, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Render the stimuli.
 
     Parameters
     ----------
     recipe
-        What to draw.
+        Recipe of the recording.
     progress
-        Called with (pictures done, pictures in all).
+        Function called with (images done, total images).
 
     Returns
     -------
-    Pictures, uint8 (stimulus height width channel), and their table: `stimulus_id`, `object_name`, `category`, `gray`
-    and the pose.
+    images : np.ndarray
+        Images, uint8 (stimulus height width channel).
+    table : pd.DataFrame
+        Table with `stimulus_id`, `object_name`, `category`, `gray` and the pose of each image.
     """
     keys = [
         (_SHOWN, category, item, image)
@@ -46,7 +50,12 @@ def render_stimuli(recipe: Recipe, *, progress: Callable[[int, int], None] | Non
         _, category, item, image = key
         name = CATEGORIES[category]
         pose_columns = {k: np.round(v, 4).tolist() for k, v in asdict(pose).items() if k != "light"}
-        stimulus = {"stimulus_id": f"{name}-{item}-{image:02d}", "object_name": f"{name}-{item}", "category": name, "gray": gray}
+        stimulus = {
+            "stimulus_id": f"{name}-{item}-{image:02d}",
+            "object_name": f"{name}-{item}",
+            "category": name,
+            "gray": gray,
+        }
         rows.append(stimulus | pose_columns)
         pictures.append(picture)
         if progress is not None:
@@ -55,10 +64,18 @@ def render_stimuli(recipe: Recipe, *, progress: Callable[[int, int], None] | Non
 
 
 def render_calibration(recipe: Recipe) -> np.ndarray:
-    """Draw the images on which the teacher is centred: uint8 (image height width channel), none of them a stimulus."""
+    """Render the images for calibrating the teacher: uint8 (image height width channel).
+
+    None of them is a stimulus.
+    """
     n_objects = len(CATEGORIES) * recipe.objects_per_category
     keys = [
-        (_CALIBRATION, index % len(CATEGORIES), index // len(CATEGORIES) % recipe.objects_per_category, index // n_objects)
+        (
+            _CALIBRATION,
+            index % len(CATEGORIES),
+            index // len(CATEGORIES) % recipe.objects_per_category,
+            index // n_objects,
+        )
         for index in range(recipe.calibration_images)
     ]
     return np.stack([picture for picture, _, _ in _draw_all(recipe, keys)])
@@ -71,9 +88,13 @@ def _draw_all(recipe: Recipe, keys: list[Key]) -> Iterator[tuple[np.ndarray, Pos
 
 def _draw(recipe: Recipe, key: Key) -> tuple[np.ndarray, Pose, bool]:
     _, category, item, _ = key
-    parts = make_object(CATEGORIES[category], generator(recipe, _OBJECTS, category, item), variant=item)
+    parts = make_object(
+        CATEGORIES[category], generator(recipe, _OBJECTS, category, item), variant=item
+    )
     rng = generator(recipe, *key)
     pose = draw_pose(rng)
-    picture = render(parts, pose, draw_background(rng, recipe.image_size), supersample=recipe.supersample)
+    picture = render(
+        parts, pose, draw_background(rng, recipe.image_size), supersample=recipe.supersample
+    )
     gray = bool(rng.random() < 0.5)
     return to_gray(picture) if gray else picture, pose, gray

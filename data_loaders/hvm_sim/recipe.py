@@ -1,4 +1,4 @@
-"""Everything that decides the recording `hvm-sim`, and its hash: the same recipe gives the same data."""
+"""Recipe of the recording `hvm-sim` and its hash: equal recipes give equal data."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ class Recipe:
     Parameters
     ----------
     version
-        Raised whenever the code changes what comes out.
+        Version, increased whenever a change of the code changes the data.
     seed
-        Of images, readouts and trials (PCG64).
+        Random seed for images, readouts and trials (PCG64).
     objects_per_category, images_per_object
-        8 categories x objects x images are the stimuli.
+        Numbers of objects and images; with 8 categories they give the number of stimuli.
     calibration_images
-        Further images, never shown, on which the teacher's channels are centred.
+        Number of further images, never shown, for calibrating the teacher.
     image_size, supersample
-        Side in pixels, and rays per pixel along each side.
+        Side length in pixels, and rays per pixel along each side.
     visual_degrees, duration_ms
-        Width of a picture in the visual field, and how long it is shown.
+        Width of an image in degrees of visual angle, and presentation time in ms.
     n_time_bins
-        Bins of 10 ms from onset.
+        Number of 10 ms bins from onset.
     n_sites
-        Sites per area, in the order they are stored.
+        Area -> number of sites, in the order in which they are stored.
     min_repetitions, max_repetitions
-        Each stimulus is shown this often, drawn uniformly, both ends included.
+        Range of the number of repetitions per stimulus, uniform and inclusive.
     readout_units
-        Area -> least and most units a site reads.
+        Area -> minimum and maximum number of units that a site reads.
     reliability
-        Median over sites and bins after onset of the split-half consistency (Spearman-Brown) that the depth of modulation
-        of each area is set to.
+        Target of the median split-half consistency (Spearman-Brown) over sites and bins after
+        onset; it determines the depth of modulation of each area.
     mean_count
-        Median over sites of the count in a bin at the mean drive (0.3 in 10 ms are 30 spikes/s).
+        Median over sites of the count in a bin at the mean drive (0.3 in 10 ms is 30 spikes/s).
     gain_sd, gain_memory
-        Of the slow gain per trial: log-normal with mean 1, first-order autoregressive over the presentation order.
+        Standard deviation and autocorrelation of the slow gain per trial: log-normal with mean 1,
+        first-order autoregressive over the presentation order.
     teacher
-        Constants of the network that is read.
+        Constants of the network that the sites read.
     """
 
     version: int = 2
@@ -62,7 +63,9 @@ class Recipe:
     n_sites: dict[str, int] = field(default_factory=lambda: {"V4": 88, "IT": 168})
     min_repetitions: int = 20
     max_repetitions: int = 40
-    readout_units: dict[str, tuple[int, int]] = field(default_factory=lambda: {"V4": (12, 20), "IT": (20, 30)})
+    readout_units: dict[str, tuple[int, int]] = field(
+        default_factory=lambda: {"V4": (12, 20), "IT": (20, 30)}
+    )
     reliability: float = 0.42
     mean_count: float = 0.3
     gain_sd: float = 0.18
@@ -70,17 +73,17 @@ class Recipe:
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all constants as plain values for JSON."""
+        """Return all constants as values that JSON can store."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
 
 def recipe_hash(recipe: Recipe | None = None) -> str:
-    """Return the sha256 of a recipe (default: the full recording) as hexadecimal text."""
+    """Return the hexadecimal sha256 of a recipe (default: that of the full recording)."""
     text = json.dumps((recipe or Recipe()).as_dict(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def generator(recipe: Recipe, *key: int) -> np.random.Generator:
-    """Return the random numbers of one purpose; keys keep purposes apart, whatever the order of the work."""
+    """Return the random generator of a key, independent of other keys and of the order of use."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(recipe.seed, spawn_key=key)))

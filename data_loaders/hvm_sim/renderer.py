@@ -1,7 +1,8 @@
-"""Shaded solids on natural backgrounds: orthographic rays against ellipsoids, boxes and cones, each an affine image of a unit solid.
+"""Render shaded solids on natural backgrounds with orthographic rays.
 
-A ray p(s) = (x, y, 0) - s z meets part A q + c where q(s) = A^-1 (p(s) - c) enters the unit solid; the colour there is
-albedo (ambient + diffuse max(0, n . l)) + specular max(0, n . h)^20.
+Solids are ellipsoids, boxes and cones, each an affine transformation of a unit solid. A ray
+p(s) = (x, y, 0) - s z meets part A q + c where q(s) = A^-1 (p(s) - c) enters the unit solid; the
+colour at that point is albedo (ambient + diffuse max(0, n . l)) + specular max(0, n . h)^20.
 """
 
 from __future__ import annotations
@@ -16,25 +17,26 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 Cut = tuple[Sequence[int | float], int | float]
-"""A half-space n . q <= offset, in the unit coordinates of its part."""
+"""Half-space n . q <= offset, in the unit coordinates of a part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One convex solid: a unit solid under the affine map q -> frame q + centre, less what its cuts remove.
+    """Convex solid: a unit solid under the affine map q -> frame q + centre, reduced by cuts.
 
     Parameters
     ----------
     solid
-        "ball" (|q| <= 1), "box" (|q_i| <= 1) or "tube" (|q_z| <= 1, radius 1 at q_z = -1 and `taper` at q_z = 1).
+        "ball" (|q| <= 1), "box" (|q_i| <= 1) or "tube" (|q_z| <= 1, radius 1 at q_z = -1 and
+        `taper` at q_z = 1).
     frame, centre
-        Arrays (3, 3) and (3): the axes as columns, and the middle; x to the right, y up, z towards the viewer.
+        Axes as columns (3, 3), and centre (3); x to the right, y up, z towards the viewer.
     albedo
-        Red, green, blue in [0, 1].
+        Red, green and blue in [0, 1].
     taper
         Radius of a tube at its far end: 1 is a cylinder, 0 a cone.
     cuts
-        Half-spaces the solid is cut to.
+        Half-spaces whose intersection with the solid remains.
     gloss
         Strength of the highlight.
     pattern
@@ -53,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Where an object is: angles in degrees, position and radius in half widths of the picture, and the light's direction."""
+    """Pose of an object: angles in degrees, position and radius in half image widths, and light."""
 
     yaw: float
     pitch: float
@@ -65,22 +67,31 @@ class Pose:
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw a pose: seen from the front half, from a little below to well above, anywhere the object mostly fits."""
+    """Draw a pose: seen from the front, from slightly below to well above, mostly in the image."""
     yaw, pitch, roll = rng.uniform((-65, -10, -25), (65, 45, 25))
     radius = rng.uniform(0.6, 1.1)
     reach = 1.1 - 0.75 * radius
     x, y = rng.uniform(-reach, reach, 2)
     light = rng.normal((-0.2, 0.7, 1.0), (0.5, 0.3, 0.2))
     light /= np.linalg.norm(light)
-    return Pose(yaw=yaw, pitch=pitch, roll=roll, x=x, y=y, radius=radius, light=(light[0], light[1], light[2]))
+    return Pose(
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        x=x,
+        y=y,
+        radius=radius,
+        light=(light[0], light[1], light[2]),
+    )
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a crop of one of the photographs of scikit-learn, mirrored or not, at some contrast.
+    """Draw a random crop of one of scikit-learn's photographs, with random flips and contrast.
 
     Returns
     -------
-    Array (height width channel) in [0, 1], height = width = `size`.
+    np.ndarray
+        Background (height width channel) in [0, 1], height = width = `size`.
     """
     photograph = _photographs()[rng.integers(2)]
     height, width, _ = photograph.shape
@@ -91,29 +102,34 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
         crop = crop[:, ::-1]
     if rng.random() < 0.25:
         crop = crop[::-1]
-    resized = Image.fromarray(np.ascontiguousarray(crop)).resize((size, size), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(np.ascontiguousarray(crop)).resize(
+        (size, size), Image.Resampling.BILINEAR
+    )
     pixels = np.asarray(resized, dtype=np.float64) / 255
     contrast, level = rng.uniform(0.45, 0.9), rng.uniform(0.38, 0.58)
     return np.asarray(np.clip(level + contrast * (pixels - pixels.mean()), 0, 1))
 
 
-def render(parts: Sequence[Part], pose: Pose, background: np.ndarray, *, supersample: int = 2) -> np.ndarray:
-    """Draw an object at a pose on a background.
+def render(
+    parts: Sequence[Part], pose: Pose, background: np.ndarray, *, supersample: int = 2
+) -> np.ndarray:
+    """Render an object at a pose on a background.
 
     Parameters
     ----------
     parts
-        The object, in its own coordinates, inside the unit ball.
+        Parts of the object, in its own coordinates, inside the unit ball.
     pose
-        Where it stands and where the light comes from.
+        Pose of the object and direction of the light.
     background
-        Array (height width channel) in [0, 1].
+        Background (height width channel) in [0, 1].
     supersample
         Rays per pixel along each side.
 
     Returns
     -------
-    uint8 array (height width channel).
+    np.ndarray
+        Image, uint8 (height width channel).
     """
     size = len(background)
     canvas = _Canvas(size * supersample)
@@ -129,7 +145,7 @@ def render(parts: Sequence[Part], pose: Pose, background: np.ndarray, *, supersa
 
 
 def to_gray(picture: np.ndarray) -> np.ndarray:
-    """Return a uint8 picture (height width channel) without colour: luma of ITU-R BT.601 in each channel."""
+    """Return a uint8 image (height width channel) with the luma of ITU-R BT.601 in each channel."""
     luma = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=2)
 
@@ -140,7 +156,9 @@ def _photographs() -> list[np.ndarray]:
 
 
 def _rotation(pose: Pose) -> np.ndarray:
-    (cy, cp, cr), (sy, sp, sr) = (f(np.deg2rad([pose.yaw, pose.pitch, pose.roll])) for f in (np.cos, np.sin))
+    (cy, cp, cr), (sy, sp, sr) = (
+        f(np.deg2rad([pose.yaw, pose.pitch, pose.roll])) for f in (np.cos, np.sin)
+    )
     yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
@@ -148,7 +166,7 @@ def _rotation(pose: Pose) -> np.ndarray:
 
 
 class _Canvas:
-    """For each ray the nearest surface so far: its distance, normal, albedo and gloss."""
+    """Distance, normal, albedo and gloss of the nearest surface on each ray so far."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -159,11 +177,13 @@ class _Canvas:
         self.gloss = np.zeros((size, size))
 
     def cast(self, part: Part) -> None:
-        """Meet one part with the rays of its bounding rectangle."""
+        """Intersect the rays in the bounding rectangle of a part with it."""
         rows, columns = self._window(part)
         x, y = np.meshgrid(self.middles[columns], -self.middles[rows])
         inverse = np.linalg.inv(part.frame)
-        origins = inverse[:, :1] * (x.ravel() - part.centre[0]) + inverse[:, 1:2] * (y.ravel() - part.centre[1])
+        origins = inverse[:, :1] * (x.ravel() - part.centre[0]) + inverse[:, 1:2] * (
+            y.ravel() - part.centre[1]
+        )
         origins -= inverse[:, 2:] * part.centre[2]
         direction = -inverse[:, 2]
         entry, normal = _enter(part, origins, direction)
@@ -182,7 +202,7 @@ class _Canvas:
         self.gloss[at] = part.gloss
 
     def shade(self, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return colours (height width channel), 0 where nothing is, and whether something is (height width)."""
+        """Return colours (height width channel), 0 without a surface, and the mask of surfaces."""
         covered = np.isfinite(self.distance)
         normal = self.normal[covered]
         half = light + np.array([0.0, 0.0, 1.0])
@@ -195,19 +215,36 @@ class _Canvas:
         return colour, covered
 
     def _window(self, part: Part) -> tuple[slice, slice]:
-        extent = np.linalg.norm(part.frame, axis=1) if part.solid == "ball" else np.abs(part.frame).sum(axis=1)
+        extent = (
+            np.linalg.norm(part.frame, axis=1)
+            if part.solid == "ball"
+            else np.abs(part.frame).sum(axis=1)
+        )
         (left, right), (top, bottom) = (
-            np.clip([np.floor((m - e + 1) * self.size / 2), np.ceil((m + e + 1) * self.size / 2)], 0, self.size).astype(int)
+            np.clip(
+                [np.floor((m - e + 1) * self.size / 2), np.ceil((m + e + 1) * self.size / 2)],
+                0,
+                self.size,
+            ).astype(int)
             for m, e in ((part.centre[0], extent[0]), (-part.centre[1], extent[1]))
         )
         return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
 class _Normals:
-    """Outward normals, in unit coordinates, where rays enter: of the curved surface, or of the plane they cross last."""
+    """Outward normals, in unit coordinates, at the points where rays enter a part.
+
+    These are normals of the curved surface, or of the plane that is crossed last.
+    """
 
     def __init__(
-        self, part: Part, origins: np.ndarray, direction: np.ndarray, entry: np.ndarray, plane: np.ndarray, planes: np.ndarray
+        self,
+        part: Part,
+        origins: np.ndarray,
+        direction: np.ndarray,
+        entry: np.ndarray,
+        plane: np.ndarray,
+        planes: np.ndarray,
     ) -> None:
         self._given = part, origins, direction, entry, plane, planes
 
@@ -223,7 +260,7 @@ class _Normals:
 
 
 def _enter(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, _Normals]:
-    """Distances (ray) at which rays enter a part, infinite where they miss it, and the normals there."""
+    """Return the distances (ray) at which rays enter a part, inf if they miss it, and normals."""
     near, far = _curved(part, origins, direction)
     cuts = (*_FACES[part.solid], *part.cuts)
     plane = np.full(near.shape, -1)
@@ -240,17 +277,26 @@ def _enter(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.n
         else:
             far = np.where(room < 0, -np.inf, far)
     entry = np.where(near < far, near, np.inf)
-    return entry, _Normals(part, origins, direction, entry, plane, np.array([normal for normal, _ in cuts]).reshape(-1, 3))
+    return entry, _Normals(
+        part,
+        origins,
+        direction,
+        entry,
+        plane,
+        np.array([normal for normal, _ in cuts]).reshape(-1, 3),
+    )
 
 
-def _curved(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays are inside the curved surface: the interval of s with a s^2 + 2 b s + c <= 0; everywhere for a box."""
+def _curved(
+    part: Part, origins: np.ndarray, direction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval of s inside the curved surface, a s^2 + 2 b s + c <= 0; all for a box."""
     if part.solid == "box":
         return np.full(origins.shape[1], -np.inf), np.full(origins.shape[1], np.inf)
     weight = np.ones(3)
     offset = 1.0
     slope = (part.taper - 1) / 2
-    if part.solid == "tube":  # x^2 + y^2 - (m + k z)^2, a double cone of which the end planes leave the right half
+    if part.solid == "tube":  # x^2 + y^2 - (m + k z)^2, a double cone cut by the end planes
         weight[2] = -(slope**2)
         offset = (1 + part.taper) / 2
     shifted = slope * offset if part.solid == "tube" else 0.0
@@ -269,6 +315,13 @@ def _curved(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.
 
 _FACES: dict[str, tuple[Cut, ...]] = {
     "ball": (),
-    "box": (((1, 0, 0), 1), ((-1, 0, 0), 1), ((0, 1, 0), 1), ((0, -1, 0), 1), ((0, 0, 1), 1), ((0, 0, -1), 1)),
+    "box": (
+        ((1, 0, 0), 1),
+        ((-1, 0, 0), 1),
+        ((0, 1, 0), 1),
+        ((0, -1, 0), 1),
+        ((0, 0, 1), 1),
+        ((0, 0, -1), 1),
+    ),
     "tube": (((0, 0, 1), 1), ((0, 0, -1), 1)),
 }

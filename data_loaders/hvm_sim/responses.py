@@ -1,11 +1,14 @@
-"""Simulated sites: sparse non-negative readouts of the teacher, softplus rates, and Poisson trials with a slow gain.
+"""Simulated sites: sparse readouts of the teacher, softplus rates, Poisson trials, slow gain.
 
-    z = (w . x(t) - mean) / sd        over stimuli and image-driven bins: one mean and sd per site, the same at every bin
-    rate = peak softplus(depth slope z + bias)                  expected spikes in 10 ms: the truth
-    count ~ Poisson(gain rate),   log gain = AR(1) over the presentation order, shared within an area, E[gain] = 1
+    z = (w . x(t) - mean) / sd                   w >= 0; one mean and sd per site, over stimuli and
+                                                 image-driven bins
+    rate = peak softplus(depth slope z + bias)   expected spikes in 10 ms: the truth
+    count ~ Poisson(gain rate)                   log gain: AR(1) over the presentation order, shared
+                                                 within an area, E[gain] = 1
 
-`depth` is one number per area, set so that the median split-half consistency after onset, V / (V + N) with
-V = variance of the rate over stimuli and N = (mean rate + var(gain) mean rate^2) / repetitions, is that of the recipe.
+`depth` is one number per area, set so that the median split-half consistency after onset,
+V / (V + N) with V = variance of the rate over stimuli and
+N = (mean rate + var(gain) mean rate^2) / repetitions, is that of the recipe.
 """
 
 from __future__ import annotations
@@ -27,55 +30,67 @@ _READOUTS, _SITES, _ORDER, _GAINS, _COUNTS = 10, 11, 12, 13, 14
 _BATCH = 32
 _THREADS = 2
 _WINDOW = 3
-"""V4 sites read a window of 3 x 3 positions; IT layers are read whole."""
+"""Side of the window of positions that a V4 site reads; IT sites read the whole layer."""
 _GRID = 2.0**-12
-"""Rates are rounded to this, so that the last bits of one machine's arithmetic do not reach the trials."""
+"""Rates are rounded to this, so that rounding errors of a machine do not change the trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The order of the showings: stimulus row and running repetition of each, int arrays (presentation)."""
+    """Stimulus row and repetition number of each presentation, int arrays (presentation)."""
 
     stimulus: np.ndarray
     repetition: np.ndarray
 
 
 def make_teacher(calibration: np.ndarray, recipe: Recipe) -> Teacher:
-    """Build the teacher, centred on the calibration images, uint8 (image height width channel)."""
+    """Build the teacher, calibrated on images, uint8 (image height width channel)."""
     with _one_thread_per_operation():
         return Teacher(_as_batch(calibration, recipe.teacher.input_size), config=recipe.teacher)
 
 
 def simulate_truth(
-    pictures: np.ndarray, teacher: Teacher, recipe: Recipe, *, progress: Callable[[int, int], None] | None = None
+    pictures: np.ndarray,
+    teacher: Teacher,
+    recipe: Recipe,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Compute the noise-free responses.
 
     Parameters
     ----------
     pictures
-        uint8 (stimulus height width channel).
+        Images, uint8 (stimulus height width channel).
     teacher
-        The network that is read.
+        Network that the sites read.
     recipe
-        Numbers of sites, of units per site, and the reliability to reach.
+        Recipe with numbers of sites and units per site, and the target reliability.
     progress
-        Called with (pictures done, pictures in all).
+        Function called with (images done, total images).
 
     Returns
     -------
-    float32 array (stimulus neuroid time_bin): expected counts in 10 ms, areas one after the other.
+    np.ndarray
+        Expected counts in 10 ms, float32 (stimulus neuroid time_bin), areas one after the other.
     """
     readouts = {region: _draw_readouts(teacher, region, recipe) for region in recipe.n_sites}
-    drives = {region: torch.empty((len(pictures), n, recipe.n_time_bins), dtype=torch.float64) for region, n in recipe.n_sites.items()}
+    drives = {
+        region: torch.empty((len(pictures), n, recipe.n_time_bins), dtype=torch.float64)
+        for region, n in recipe.n_sites.items()
+    }
     layer_of = {region: teacher.region_layers[region][0] for region in recipe.n_sites}
 
     def drive(start: int) -> int:
         rows = slice(start, start + _BATCH)
         with torch.no_grad():
-            for timestep, activations in teacher.unroll(_as_batch(pictures[rows], teacher.input_size), layers=list(layer_of.values())):
+            for timestep, activations in teacher.unroll(
+                _as_batch(pictures[rows], teacher.input_size), layers=list(layer_of.values())
+            ):
                 for region, layer in layer_of.items():
-                    drives[region][rows, :, timestep] = F.linear(activations[layer].flatten(1), readouts[region])
+                    drives[region][rows, :, timestep] = F.linear(
+                        activations[layer].flatten(1), readouts[region]
+                    )
         return min(start + _BATCH, len(pictures))
 
     with _one_thread_per_operation(), ThreadPoolExecutor(_THREADS) as pool:
@@ -83,7 +98,12 @@ def simulate_truth(
             if progress is not None:
                 progress(done, len(pictures))
     rates = [
-        _rates(values.numpy(), onset=teacher.first_timestep[layer_of[region]], recipe=recipe, area=index)
+        _rates(
+            values.numpy(),
+            onset=teacher.first_timestep[layer_of[region]],
+            recipe=recipe,
+            area=index,
+        )
         for index, (region, values) in enumerate(drives.items())
     ]
     truth = np.concatenate(rates, axis=1)
@@ -91,7 +111,7 @@ def simulate_truth(
 
 
 def draw_trials(recipe: Recipe, n_stimuli: int) -> Trials:
-    """Draw how often each stimulus is shown, and in which order."""
+    """Draw the number of repetitions of each stimulus and the order of presentation."""
     rng = generator(recipe, _ORDER)
     times = rng.integers(recipe.min_repetitions, recipe.max_repetitions + 1, n_stimuli)
     stimulus = rng.permutation(np.repeat(np.arange(n_stimuli), times))
@@ -102,16 +122,21 @@ def draw_trials(recipe: Recipe, n_stimuli: int) -> Trials:
 
 
 def draw_gains(recipe: Recipe, n_presentations: int) -> np.ndarray:
-    """Draw the slow gain of each area in each trial: array (presentation area), log-normal, mean 1."""
+    """Draw the slow gain of each trial and area (presentation area), log-normal with mean 1."""
     shocks = generator(recipe, _GAINS).standard_normal((n_presentations, len(recipe.n_sites)))
     slow = np.empty_like(shocks)
     slow[0] = shocks[0]
     for trial in range(1, n_presentations):
-        slow[trial] = recipe.gain_memory * slow[trial - 1] + np.sqrt(1 - recipe.gain_memory**2) * shocks[trial]
+        slow[trial] = (
+            recipe.gain_memory * slow[trial - 1]
+            + np.sqrt(1 - recipe.gain_memory**2) * shocks[trial]
+        )
     return np.asarray(np.exp(recipe.gain_sd * slow - recipe.gain_sd**2 / 2))
 
 
-def draw_counts(truth: np.ndarray, time_bin: int, trials: Trials, gains: np.ndarray, recipe: Recipe) -> np.ndarray:
+def draw_counts(
+    truth: np.ndarray, time_bin: int, trials: Trials, gains: np.ndarray, recipe: Recipe
+) -> np.ndarray:
     """Draw the spike counts of one time bin: uint8 array (presentation neuroid)."""
     area_of_site = np.repeat(np.arange(len(recipe.n_sites)), list(recipe.n_sites.values()))
     expected = truth[trials.stimulus, :, time_bin].astype(np.float64)
@@ -122,7 +147,7 @@ def draw_counts(truth: np.ndarray, time_bin: int, trials: Trials, gains: np.ndar
 
 @contextmanager
 def _one_thread_per_operation() -> Iterator[None]:
-    """Let torch compute each operation in one thread: the same sums on every machine, and no waiting on busy cores."""
+    """Use one thread per torch operation, so that sums are the same on every machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -132,7 +157,7 @@ def _one_thread_per_operation() -> Iterator[None]:
 
 
 def _as_batch(pictures: np.ndarray, size: int) -> Tensor:
-    """Return pictures as a float tensor (batch channel height width) in [0, 1], at the teacher's size."""
+    """Return images as a float tensor (batch channel height width) in [0, 1], resized."""
     batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
     if batch.shape[-1] == size:
         return batch
@@ -140,7 +165,7 @@ def _as_batch(pictures: np.ndarray, size: int) -> Tensor:
 
 
 def _draw_readouts(teacher: Teacher, region: str, recipe: Recipe) -> Tensor:
-    """Draw the weights (neuroid unit) of an area's sites: exponential on a few units, zero elsewhere, one norm each."""
+    """Draw the weights (neuroid unit) of an area's sites: exponential on a few units, else zero."""
     shape = teacher.shape_of(teacher.region_layers[region][0])
     channels, height, width = shape
     area = list(recipe.n_sites).index(region)
@@ -158,7 +183,7 @@ def _draw_readouts(teacher: Teacher, region: str, recipe: Recipe) -> Tensor:
 
 
 def _rates(drive: np.ndarray, *, onset: int, recipe: Recipe, area: int) -> np.ndarray:
-    """Compute the expected counts (stimulus neuroid time_bin) of an area, as deeply modulated as the recipe's reliability asks."""
+    """Return expected counts (stimulus neuroid time_bin), modulated to reach the reliability."""
     driven = drive[:, :, onset:]
     z = (drive - driven.mean(axis=(0, 2))[:, None]) / driven.std(axis=(0, 2))[:, None]
     rng = generator(recipe, _SITES, area)
@@ -169,7 +194,9 @@ def _rates(drive: np.ndarray, *, onset: int, recipe: Recipe, area: int) -> np.nd
     low, high = 0.02, 5.0
     for _ in range(20):
         depth = float(np.sqrt(low * high))
-        rates = np.asarray(recipe.mean_count * peak / np.log(2) * np.log1p(np.exp(depth * slope * z + bias)))
+        rates = np.asarray(
+            recipe.mean_count * peak / np.log(2) * np.log1p(np.exp(depth * slope * z + bias))
+        )
         after = rates[:, :, onset:]
         mean = after.mean(axis=0)
         noise = (mean + recipe.gain_sd**2 * mean**2) / repetitions

@@ -1,4 +1,8 @@
-"""Writing and opening `hvm-sim`: images.npy, calibration.npy, stimuli.csv, responses.nc, truth.nc, and manifest.json with their sha256."""
+"""Build and open the files of `hvm-sim`.
+
+These are images.npy, calibration.npy, stimuli.csv, responses.nc, truth.nc, and manifest.json with
+their sha256.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.assemblies import COORDS, DIMS, Recording
 from neurofit.data_loaders.hvm_sim.images import render_calibration, render_stimuli
 from neurofit.data_loaders.hvm_sim.recipe import Recipe, recipe_hash
-from neurofit.data_loaders.hvm_sim.responses import Trials, draw_counts, draw_gains, draw_trials, make_teacher, simulate_truth
+from neurofit.data_loaders.hvm_sim.responses import (
+    Trials,
+    draw_counts,
+    draw_gains,
+    draw_trials,
+    make_teacher,
+    simulate_truth,
+)
 from neurofit.data_loaders.hvm_sim.teacher import Teacher
 from neurofit.errors import NeurofitError
-from neurofit.home import atomic_directory, home, sha256_of
-from neurofit.stimuli import StimulusSet
+from neurofit.recordings.recording import COORDS, DIMS, Recording
+from neurofit.recordings.stimuli import StimulusSet
+from neurofit.storage.home import atomic_directory, home, sha256_of
 
 Progress = Callable[[str, int, int], None]
 
@@ -28,24 +39,24 @@ _MS = 10
 
 
 def folder(recipe: Recipe | None = None) -> Path:
-    """Return where the recording of a recipe (default: the full one) is kept; it need not exist."""
+    """Return the folder of a recipe's recording (default: the full one); it need not exist."""
     return home() / "recordings" / "hvm-sim" / recipe_hash(recipe)[:12]
 
 
 def load_or_build(progress: Progress | None = None, *, recipe: Recipe | None = None) -> Recording:
-    """Open the recording, after building it on the first call; an interrupted build leaves nothing.
+    """Open the recording, building it on the first call; an interrupted build leaves no files.
 
     Parameters
     ----------
     progress
-        Called with (what is being done, done, in all) while building.
+        Function called with (current step, steps done, total steps) while building.
     recipe
-        Another than the full recording, for tests.
+        Recipe, default: that of the full recording.
 
     Raises
     ------
     NeurofitError
-        If the folder cannot be written, or its files are not those that were built.
+        If the folder cannot be written, or a file differs from the one that was built.
     MachineError
         If the disk is full.
     """
@@ -57,16 +68,16 @@ def load_or_build(progress: Progress | None = None, *, recipe: Recipe | None = N
 
 
 def build(folder: Path, *, progress: Progress | None = None, recipe: Recipe | None = None) -> None:
-    """Make all files of the recording in an existing folder; the manifest comes last.
+    """Write all files of the recording into an existing folder, the manifest last.
 
     Parameters
     ----------
     folder
-        Where; see `load_or_build` for doing it in one piece.
+        Output folder; `load_or_build` creates it atomically.
     progress
-        Called with (what is being done, done, in all).
+        Function called with (current step, steps done, total steps).
     recipe
-        What; default: the full recording.
+        Recipe, default: that of the full recording.
     """
     recipe = recipe or Recipe()
     calibration = render_calibration(recipe)
@@ -74,21 +85,39 @@ def build(folder: Path, *, progress: Progress | None = None, recipe: Recipe | No
     np.save(folder / "images.npy", pictures)
     np.save(folder / "calibration.npy", calibration)
     table.to_csv(folder / "stimuli.csv", index=False, lineterminator="\n")
-    truth = simulate_truth(pictures, make_teacher(calibration, recipe), recipe, progress=_named(progress, "hvm-sim: teacher"))
+    truth = simulate_truth(
+        pictures,
+        make_teacher(calibration, recipe),
+        recipe,
+        progress=_named(progress, "hvm-sim: teacher"),
+    )
     _write_truth(folder / "truth.nc", truth, table, recipe)
-    _write_responses(folder / "responses.nc", truth, table, recipe, progress=_named(progress, "hvm-sim: trials"))
-    files = {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in _FILES}
-    manifest = {"name": "hvm-sim", "simulated": True, "recipe": recipe.as_dict(), "recipe_sha256": recipe_hash(recipe), "files": files}
-    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _write_responses(
+        folder / "responses.nc", truth, table, recipe, progress=_named(progress, "hvm-sim: trials")
+    )
+    files = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+        for name in _FILES
+    }
+    manifest = {
+        "name": "hvm-sim",
+        "simulated": True,
+        "recipe": recipe.as_dict(),
+        "recipe_sha256": recipe_hash(recipe),
+        "files": files,
+    }
+    (folder / _MANIFEST).write_text(
+        json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def load(folder: Path) -> Recording:
-    """Open a built recording; responses are read when used, one time bin at a time.
+    """Open a built recording; responses are read lazily, one time bin at a time.
 
     Raises
     ------
     NeurofitError
-        If a file is missing or is not the one that was built.
+        If a file is missing or differs from the one that was built.
     """
     _check_files(folder)
     manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
@@ -111,32 +140,61 @@ def load(folder: Path) -> Recording:
 
 
 def load_teacher(folder: Path, *, recipe: Recipe | None = None) -> Teacher:
-    """Return the network whose units the sites of a built recording read: the model that validity tests must find best."""
+    """Return the network whose units the sites of a built recording read.
+
+    It is the true model, which validity tests must find best.
+    """
     return make_teacher(np.load(folder / "calibration.npy"), recipe or Recipe())
 
 
 def _write_truth(path: Path, truth: np.ndarray, table: pd.DataFrame, recipe: Recipe) -> None:
     data = xr.DataArray(truth, dims=("stimulus", "neuroid", "time_bin"), name="truth", attrs=_ATTRS)
-    data = data.assign_coords(_site_coords(recipe) | _bin_coords(recipe) | {"stimulus_id": ("stimulus", table.stimulus_id.to_numpy(str))})
+    data = data.assign_coords(
+        _site_coords(recipe)
+        | _bin_coords(recipe)
+        | {"stimulus_id": ("stimulus", table.stimulus_id.to_numpy(str))}
+    )
     chunks = (len(truth), truth.shape[1], 1)
-    encoding = {"truth": {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks, "_FillValue": None}}
+    encoding = {
+        "truth": {
+            "zlib": True,
+            "complevel": 1,
+            "shuffle": True,
+            "chunksizes": chunks,
+            "_FillValue": None,
+        }
+    }
     data.to_dataset().to_netcdf(path, engine="h5netcdf", encoding=encoding)
 
 
 def _write_responses(
-    path: Path, truth: np.ndarray, table: pd.DataFrame, recipe: Recipe, *, progress: Callable[[int, int], None] | None
+    path: Path,
+    truth: np.ndarray,
+    table: pd.DataFrame,
+    recipe: Recipe,
+    *,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Write coordinates through xarray, then the counts one time bin at a time, so that they are never all in memory."""
+    """Write coordinates with xarray, then the counts one time bin at a time to save memory."""
     trials = draw_trials(recipe, len(table))
     gains = draw_gains(recipe, len(trials.stimulus))
-    coords = xr.Dataset(coords=_presentation_coords(trials, table) | _site_coords(recipe) | _bin_coords(recipe), attrs=_ATTRS)
+    coords = xr.Dataset(
+        coords=_presentation_coords(trials, table) | _site_coords(recipe) | _bin_coords(recipe),
+        attrs=_ATTRS,
+    )
     coords.to_netcdf(path, engine="h5netcdf")
     shape = (len(trials.stimulus), truth.shape[1], truth.shape[2])
     with h5netcdf.File(path, "a") as file:
         counts = file.create_variable(
-            "responses", DIMS, dtype=np.uint8, chunks=(shape[0], shape[1], 1), compression="gzip", compression_opts=1, shuffle=True
+            "responses",
+            DIMS,
+            dtype=np.uint8,
+            chunks=(shape[0], shape[1], 1),
+            compression="gzip",
+            compression_opts=1,
+            shuffle=True,
         )
-        # a float32 factor of one makes every xarray decode the counts to float32
+        # a float32 scale factor of 1 makes xarray decode the counts as float32
         counts.attrs["scale_factor"] = np.float32(1)
         counts.attrs["coordinates"] = " ".join([*COORDS, "object_name", "category", "subject"])
         for key, value in _ATTRS.items():
@@ -148,14 +206,25 @@ def _write_responses(
 
 
 def _presentation_coords(trials: Trials, table: pd.DataFrame) -> dict[str, tuple[str, np.ndarray]]:
-    shown = {name: ("presentation", table[name].to_numpy(str)[trials.stimulus]) for name in ("stimulus_id", "object_name", "category")}
+    shown = {
+        name: ("presentation", table[name].to_numpy(str)[trials.stimulus])
+        for name in ("stimulus_id", "object_name", "category")
+    }
     return shown | {"repetition": ("presentation", trials.repetition)}
 
 
 def _site_coords(recipe: Recipe) -> dict[str, tuple[str, np.ndarray]]:
-    names = [(f"simulated-{region}-{site:03d}", region) for region, n in recipe.n_sites.items() for site in range(n)]
+    names = [
+        (f"simulated-{region}-{site:03d}", region)
+        for region, n in recipe.n_sites.items()
+        for site in range(n)
+    ]
     ids, regions = np.array(names).T
-    return {"neuroid_id": ("neuroid", ids), "region": ("neuroid", regions), "subject": ("neuroid", np.full(len(ids), "simulated"))}
+    return {
+        "neuroid_id": ("neuroid", ids),
+        "region": ("neuroid", regions),
+        "subject": ("neuroid", np.full(len(ids), "simulated")),
+    }
 
 
 def _bin_coords(recipe: Recipe) -> dict[str, tuple[str, np.ndarray]]:
@@ -164,18 +233,23 @@ def _bin_coords(recipe: Recipe) -> dict[str, tuple[str, np.ndarray]]:
 
 
 def _open(path: Path, variable: str) -> xr.DataArray:
-    """Open a lazy DataArray; its coordinates, which are small, are read."""
+    """Open a lazy DataArray with its coordinates in memory."""
     data = xr.open_dataset(path, engine="h5netcdf", cache=False)[variable]
     return data.assign_coords({name: coord.load() for name, coord in data.coords.items()})
 
 
 def _check_files(folder: Path) -> None:
-    repair = f"Delete the folder {folder}; it is built again on the next call."
+    repair = f"Delete the folder {folder}; the next call rebuilds it."
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        files = {name: (int(manifest["files"][name]["bytes"]), str(manifest["files"][name]["sha256"])) for name in _FILES}
+        files = {
+            name: (int(manifest["files"][name]["bytes"]), str(manifest["files"][name]["sha256"]))
+            for name in _FILES
+        }
     except (OSError, ValueError, KeyError, TypeError):
-        raise NeurofitError(f"hvm-sim: {folder / _MANIFEST} is missing or damaged. {repair}") from None
+        raise NeurofitError(
+            f"hvm-sim: {folder / _MANIFEST} is missing or damaged. {repair}"
+        ) from None
     for name, (size, sha256) in files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size or sha256_of(path) != sha256:
@@ -186,4 +260,8 @@ def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] |
     return None if progress is None else lambda done, total: progress(what, done, total)
 
 
-_ATTRS = {"simulated": "true", "source": "SIMULATED by neurofit (hvm-sim); not a brain", "units": "spikes per 10 ms"}
+_ATTRS = {
+    "simulated": "true",
+    "source": "SIMULATED by neurofit (hvm-sim); not a brain",
+    "units": "spikes per 10 ms",
+}

@@ -1,14 +1,18 @@
-"""The network behind the simulated responses: ten layers, 10 ms each, with feedback, fatigue, slow memory and normalisation.
+"""Network behind the simulated responses: ten layers of 10 ms each, with recurrent dynamics.
 
-At timestep t, with F_l, B_kl and R_l fixed random convolutions (3 x 3, 1 x 1, 1 x 1) and layer 1 a Gabor bank,
+At timestep t, with F_l, B_kl and R_l fixed random convolutions (3 x 3, 1 x 1, 1 x 1) and layer 1 a
+Gabor bank,
 
-    e_l(t) = (F_l x_{l-1}(t-1) - m_l) / s_l + feedback sum_k B_kl x_k(t-1) + memory (own I + mixed R_l) b_l(t-1) - fatigue a_l(t-1)
+    e_l(t) = (F_l x_{l-1}(t-1) - m_l) / s_l + feedback sum_k B_kl x_k(t-1)
+             + memory (own I + mixed R_l) b_l(t-1) - fatigue a_l(t-1)
     v_l(t) = v_l(t-1) + leak_l (e_l(t) - v_l(t-1)),     p = max(v_l(t) + offset, 0)
     x_l(t) = p / (semi + mean of p over channels and neighbours)
-    a_l(t) = a_l(t-1) + (x_l(t) - a_l(t-1)) / fast,     b_l(t) = b_l(t-1) + (x_l(t) - b_l(t-1)) / slow
+    a_l(t) = a_l(t-1) + (x_l(t) - a_l(t-1)) / fast
+    b_l(t) = b_l(t-1) + (x_l(t) - b_l(t-1)) / slow
 
-with mixed = sqrt(1 - own^2). No cell of the zoo has these dynamics. m_l and s_l are the mean and deviation of each channel
-over a fixed set of images: without them every image would soon drive the same units.
+with mixed = sqrt(1 - own^2). No cell of the zoo has these dynamics. m_l and s_l are the mean and
+standard deviation of each channel over a fixed set of images; without them every image would soon
+drive the same units.
 """
 
 from __future__ import annotations
@@ -22,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from neurofit.presentation import Presentation
-from neurofit.protocol import find_layers, find_presentation
+from neurofit.activations.model import find_layers, find_presentation
+from neurofit.activations.presentation import Presentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +37,23 @@ class TeacherConfig:
     Parameters
     ----------
     seed
-        Of all weights (PCG64).
+        Random seed for all weights (PCG64).
     input_size
-        Side of the images in pixels.
+        Side length of the images in pixels.
     channels, stride
-        Of each layer; the stride of the first, the Gabor bank, is in pixels.
+        Channels and stride of each layer; the stride of the first, the Gabor bank, is in pixels.
     leak
-        Of each layer: the share of the way to its input that the potential goes in a step.
+        Fraction of the difference to its input by which the potential of each layer changes in a
+        timestep.
     feedback_edges
-        (from, to) pairs of layer numbers, counted from 1.
+        (source, target) pairs of layer numbers, counted from 1.
     feedback, memory, own, fatigue, offset, semi
-        As in the equations of the module.
+        Constants in the equations of the module.
     fast, slow
-        Time constants of fatigue and memory in steps.
+        Time constants of fatigue and memory in timesteps.
     smooth
-        Share of a forward filter that is a 3 x 3 bump, the same for all its inputs; the rest is independent noise. More of
-        it gives larger features, and fewer dimensions to learn.
+        Weight of a 3 x 3 Gaussian in the forward filters, relative to independent noise. A larger
+        weight gives larger features and fewer dimensions to learn.
     """
 
     seed: int = 2015
@@ -69,20 +74,20 @@ class TeacherConfig:
 
 
 class Teacher(nn.Module):
-    """The network whose units the simulated sites read; meets `neurofit.protocol.Model`.
+    """Network whose units the simulated sites read; implements `neurofit.activations.model.Model`.
 
     Parameters
     ----------
     calibration
-        Images (batch channel height width) in [0, 1] over which the channels are centred and scaled.
+        Images (batch channel height width) in [0, 1] over which the channels are standardised.
     config
-        Its constants.
+        Constants of the network.
 
     Notes
     -----
-    Timestep t is the 10 ms bin t of the recording. Layer l (from 1) is first driven by the image at step l - 1: V4 is layer
-    6 (50 ms), IT is layer 10 (90 ms). Before the image the network rests in its answer to a uniform gray field, which also
-    follows the image.
+    Timestep t is the 10 ms bin t of the recording. The image first drives layer l (from 1) at
+    timestep l - 1: V4 is layer 6 (50 ms), IT is layer 10 (90 ms). Before the image the network is
+    in its steady state for a uniform gray field, which also follows the image.
     """
 
     name = "hvm-sim-teacher"
@@ -98,7 +103,9 @@ class Teacher(nn.Module):
         self.input_size = config.input_size
         self.layers: tuple[str, ...] = tuple(f"layer{number}" for number in range(1, depth + 1))
         self.region_layers: Mapping[str, tuple[str, ...]] = {"V4": ("layer6",), "IT": ("layer10",)}
-        self.first_timestep: Mapping[str, int] = {layer: index for index, layer in enumerate(self.layers)}
+        self.first_timestep: Mapping[str, int] = {
+            layer: index for index, layer in enumerate(self.layers)
+        }
         gray = Presentation(n_timesteps=26, image_off=10, blank=0.0)
         self.presentations: Mapping[str, Presentation] = {
             "default": gray,
@@ -114,10 +121,15 @@ class Teacher(nn.Module):
         for index in range(1, depth):
             mixing = _balanced(rng, config.channels[index], config.channels[index - 1], 1)
             noise = _balanced(rng, config.channels[index], config.channels[index - 1], 3)
-            self.register_buffer(f"forward_{index}", config.smooth * mixing * _BUMP + (1 - config.smooth) * noise)
+            self.register_buffer(
+                f"forward_{index}", config.smooth * mixing * _BUMP + (1 - config.smooth) * noise
+            )
             mixed = _balanced(rng, config.channels[index], config.channels[index], 1)
             own = torch.eye(config.channels[index])[:, :, None, None]
-            self.register_buffer(f"memory_{index}", config.memory * (config.own * own + math.sqrt(1 - config.own**2) * mixed))
+            self.register_buffer(
+                f"memory_{index}",
+                config.memory * (config.own * own + math.sqrt(1 - config.own**2) * mixed),
+            )
         for source, target in config.feedback_edges:
             weights = _balanced(rng, config.channels[target - 1], config.channels[source - 1], 1)
             self.register_buffer(f"feedback_{source}_{target}", weights)
@@ -131,18 +143,22 @@ class Teacher(nn.Module):
         return channels, height, width
 
     def unroll(
-        self, images: Tensor, presentation: str | Presentation = "default", *, layers: Sequence[str] | None = None
+        self,
+        images: Tensor,
+        presentation: str | Presentation = "default",
+        *,
+        layers: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Yield (timestep, {layer: activations (batch channel height width)}).
 
         Parameters
         ----------
         images
-            Tensor (batch channel height width) in [0, 1], height = width = `input_size`.
+            Images (batch channel height width) in [0, 1], height = width = `input_size`.
         presentation
-            Its name, or an explicit one.
+            Name of a presentation, or a presentation.
         layers
-            Which layers to give; None gives all.
+            Layers to return. Default: all.
         """
         shown = find_presentation(self, presentation)
         names = find_layers(self, layers)
@@ -150,27 +166,42 @@ class Teacher(nn.Module):
         blank = images.new_full((1, 3, self.input_size, self.input_size), shown.blank)
         if shown.blank_space == "pixel":
             blank = (blank - mean) / std
-        first = {True: self._first((images - mean) / std), False: self._first(blank).expand(len(images), -1, -1, -1)}
+        first = {
+            True: self._first((images - mean) / std),
+            False: self._first(blank).expand(len(images), -1, -1, -1),
+        }
         state = [rest.repeated(images) for rest in self._rest]
         for timestep in range(shown.n_timesteps):
-            # what the image has not reached yet is still at rest
+            # layers that the image has not reached yet are still at rest
             state = self._step(first[shown.shows_image(timestep)], state, reached=timestep + 1)
             yield timestep, {name: state[self.layers.index(name)].x for name in names}
 
     def _first(self, images: Tensor) -> Tensor:
-        """Compute the input of layer 1 from normalised images: rectified Gabor responses, pooled to the stride."""
-        filtered = F.conv2d(F.pad(images, (7, 7, 7, 7), mode="replicate"), self.get_buffer("gabors"), stride=2)
+        """Return the input of layer 1 from normalised images: rectified, pooled Gabor responses."""
+        filtered = F.conv2d(
+            F.pad(images, (7, 7, 7, 7), mode="replicate"), self.get_buffer("gabors"), stride=2
+        )
         pooled = F.avg_pool2d(torch.relu(filtered), self.config.stride[0] // 2)
         return pooled * self.first_scale + self.get_buffer("bias_0")[:, None, None]
 
     def _forward_input(self, index: int, below: Tensor) -> Tensor:
         stride = self.config.stride[index]
         pooled = F.avg_pool2d(below, stride) if stride > 1 else below
-        return F.conv2d(pooled, self.get_buffer(f"forward_{index}"), self.get_buffer(f"bias_{index}"), padding=1)
+        return F.conv2d(
+            pooled, self.get_buffer(f"forward_{index}"), self.get_buffer(f"bias_{index}"), padding=1
+        )
 
     def _step(self, first: Tensor, state: list[_State], *, reached: int) -> list[_State]:
-        below = [first, *(self._forward_input(index, state[index - 1].x) for index in range(1, min(reached, len(state))))]
-        return [self._update(index, below[index], state) for index in range(len(below))] + state[len(below) :]
+        below = [
+            first,
+            *(
+                self._forward_input(index, state[index - 1].x)
+                for index in range(1, min(reached, len(state)))
+            ),
+        ]
+        return [self._update(index, below[index], state) for index in range(len(below))] + state[
+            len(below) :
+        ]
 
     def _update(self, index: int, below: Tensor, state: list[_State]) -> _State:
         config, old = self.config, state[index]
@@ -180,18 +211,27 @@ class Teacher(nn.Module):
         for source, target in config.feedback_edges:
             if target - 1 == index:
                 back = F.conv2d(state[source - 1].x, self.get_buffer(f"feedback_{source}_{target}"))
-                drive += config.feedback * F.interpolate(back, size=drive.shape[-2:], mode="nearest")
+                drive += config.feedback * F.interpolate(
+                    back, size=drive.shape[-2:], mode="nearest"
+                )
         v = torch.lerp(old.v, drive, config.leak[index])
         x = self._normalised(v)
-        return _State(v=v, x=x, a=torch.lerp(old.a, x, 1 / config.fast), b=torch.lerp(old.b, x, 1 / config.slow))
+        return _State(
+            v=v,
+            x=x,
+            a=torch.lerp(old.a, x, 1 / config.fast),
+            b=torch.lerp(old.b, x, 1 / config.slow),
+        )
 
     def _normalised(self, v: Tensor) -> Tensor:
         rate = torch.relu(v + self.config.offset)
-        pool = F.avg_pool2d(rate.mean(dim=1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
+        pool = F.avg_pool2d(
+            rate.mean(dim=1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False
+        )
         return rate / (self.config.semi + pool)
 
     def _calibrate(self, images: Tensor) -> None:
-        """Write centre and scale of each channel's input over the images into weights and biases, from layer 1 up."""
+        """Standardise the input of each channel over the images, in weights and biases."""
         mean, std = (images.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         below = self._first((images - mean) / std)
         for index in range(len(self.layers)):
@@ -207,7 +247,7 @@ class Teacher(nn.Module):
                 below = self._forward_input(index + 1, x)
 
     def _settle(self) -> list[_State]:
-        """Find the state of rest: the answer to a long uniform gray field."""
+        """Return the steady state for a uniform gray field."""
         first = self._first(torch.zeros(1, 3, self.input_size, self.input_size))
         state, size = [], first.shape[-1]
         for index, channels in enumerate(self.config.channels):
@@ -221,7 +261,7 @@ class Teacher(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """Potential, output, fatigue and memory of a layer: tensors (batch channel height width)."""
+    """Potential v, output x, fatigue a and memory b of a layer (batch channel height width)."""
 
     v: Tensor
     x: Tensor
@@ -229,13 +269,16 @@ class _State:
     b: Tensor
 
     def repeated(self, images: Tensor) -> _State:
-        """Return the same state for every image, on their device."""
-        v, x, a, b = (tensor.to(images).expand(len(images), -1, -1, -1) for tensor in (self.v, self.x, self.a, self.b))
+        """Return the state repeated for every image, on their device."""
+        v, x, a, b = (
+            tensor.to(images).expand(len(images), -1, -1, -1)
+            for tensor in (self.v, self.x, self.a, self.b)
+        )
         return _State(v=v, x=x, a=a, b=b)
 
 
 def _balanced(rng: np.random.Generator, out_channels: int, in_channels: int, size: int) -> Tensor:
-    """Random weights (out in height width), zero mean and unit norm over the inputs of each output."""
+    """Draw weights (out in height width) with zero mean and unit norm over the inputs."""
     weights = rng.standard_normal((out_channels, in_channels, size, size))
     weights -= weights.mean(axis=(1, 2, 3), keepdims=True)
     weights /= np.sqrt((weights**2).sum(axis=(1, 2, 3), keepdims=True))
@@ -243,18 +286,27 @@ def _balanced(rng: np.random.Generator, out_channels: int, in_channels: int, siz
 
 
 def _gabor_bank() -> np.ndarray:
-    """Make filters (36, 3, 15, 15): orientations x wavelengths x signs on luminance, then coarse ones on opponent colours."""
-    colours = {"luminance": (1 / 3, 1 / 3, 1 / 3), "red-green": (1.0, -1.0, 0.0), "blue-yellow": (-0.5, -0.5, 1.0)}
+    """Return Gabor filters (36, 3, 15, 15), on luminance and, coarser, on opponent colours."""
+    colours = {
+        "luminance": (1 / 3, 1 / 3, 1 / 3),
+        "red-green": (1.0, -1.0, 0.0),
+        "blue-yellow": (-0.5, -0.5, 1.0),
+    }
     x, y = np.meshgrid(np.arange(-7, 8), np.arange(-7, 8))
     kinds = [("luminance", w, o, p) for w in (4.0, 8.0) for o in range(6) for p in (0.0, math.pi)]
-    kinds += [(c, 14.0, o, p) for c in ("red-green", "blue-yellow", "luminance") for o in (0, 3) for p in (0.0, math.pi)]
+    kinds += [
+        (c, 14.0, o, p)
+        for c in ("red-green", "blue-yellow", "luminance")
+        for o in (0, 3)
+        for p in (0.0, math.pi)
+    ]
     bank = []
     for colour, wavelength, orientation, phase in kinds:
         angle = orientation * math.pi / 6
         along = x * math.cos(angle) + y * math.sin(angle)
         window = np.exp(-(x**2 + y**2) / (2 * (0.45 * min(wavelength, 9.0)) ** 2))
         carrier = np.cos(2 * math.pi * along / wavelength + phase)
-        if colour == "luminance":  # no answer to a uniform field; an opponent filter answers to uniform colour
+        if colour == "luminance":  # no response to a uniform field
             carrier = carrier - (window * carrier).sum() / window.sum()
         wave = window * carrier
         bank.append(np.array(colours[colour])[:, None, None] * wave / np.abs(wave).sum())

@@ -1,6 +1,15 @@
-"""The cells, one file each; `CELLS[name](shapes, **options)` builds one. See models/README.md for adding one."""
+"""Recurrent cells, one per file. `CELLS[name](shapes, **options)` builds a registered cell."""
 
-from neurofit.models.cells.cell import CELLS, WEIGHT_DECAY, Cell, CellShapes, Drive, Shape, State, register_cell
+from neurofit.models.cells.cell import (
+    CELLS,
+    WEIGHT_DECAY,
+    Cell,
+    CellShapes,
+    Drive,
+    Shape,
+    State,
+    register_cell,
+)
 from neurofit.models.cells.gru import GRU
 from neurofit.models.cells.intersectionrnn import IntersectionRNN
 from neurofit.models.cells.lstm import LSTM

@@ -1,4 +1,4 @@
-"""What a cell is: one step, (x, u, fb, state) -> (output, state), that knows nothing of time or of other layers."""
+"""The interface of cells: one step, (x, u, fb, state) -> (output, state)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from neurofit.config.registry import Registry
 from neurofit.errors import NeurofitError
 from neurofit.models.initialisers import Initialiser
-from neurofit.registry import Registry
 
 Shape = tuple[int, int, int]
-"""(channel, height, width) of one image's map."""
+"""(channel, height, width)."""
 
 State = tuple[Tensor, ...]
-"""What a cell remembers, each (batch channel height width); empty for a cell without memory."""
+"""State of a cell, tensors (batch channel height width); empty for a cell without memory."""
 
 Drive = tuple[Tensor, ...]
-"""What a cell computes from the feedforward input alone, each (batch channel height width)."""
+"""Result of the feedforward input alone, tensors (batch channel height width)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellShapes:
-    """What a layer tells its cell when it is built.
+    """Shapes (channel, height, width) from which a cell is built.
 
     Parameters
     ----------
     x
-        After the layer's own convolution: the cell's input.
+        Shape of the cell's input, after the convolution of the layer.
     u
-        The layer's raw input, before that convolution.
+        Shape of the layer's input, before its convolution.
     fb
-        The layer's feedback, resized to `u`; None without any.
+        Shape of the feedback, resized to `u`; None without feedback.
     channels
-        Channels of the cell's output; its height and width are those of `x`.
+        Number of output channels. Height and width are those of `x`.
     """
 
     x: Shape
@@ -48,19 +48,19 @@ class CellShapes:
 
 
 class Cell(nn.Module, ABC):
-    """One step of a layer's recurrence, in two halves: `drive` depends on the feedforward input alone, `step` on the rest too.
+    """One step of a recurrence, in two parts: `drive` and `step`.
 
-    Whoever unrolls the cell calls `drive` once for as long as its input stays the same (an image that is on, a blank).
+    `drive` depends on the feedforward input alone, and is called once while that input is constant.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; further options of a cell are keyword-only.
+        See `CellShapes`. Further options of a cell are keyword-only.
 
     Raises
     ------
     NeurofitError
-        If the shapes do not suit the cell.
+        If the cell does not support the shapes.
     """
 
     takes_feedback: ClassVar[bool] = False
@@ -68,58 +68,77 @@ class Cell(nn.Module, ABC):
     def __init__(self, shapes: CellShapes) -> None:
         super().__init__()
         if shapes.fb is not None and not self.takes_feedback:
-            raise NeurofitError(f"{type(self).__name__} does not take feedback; got some of shape {shapes.fb}.")
+            raise NeurofitError(
+                f"{type(self).__name__} does not support feedback; got shape {shapes.fb}."
+            )
         self.shapes = shapes
 
-    def forward(self, x: Tensor, u: Tensor, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return the output and the new state, from the input, the layer's raw input, its feedback and the old state."""
+    def forward(
+        self, x: Tensor, u: Tensor, fb: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Return the output and the new state."""
         return self.step(self.drive(x, u), fb, state)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return what the input and the layer's raw input give, whatever the state; the input itself if a cell does not say."""
+        """Return what depends on x and u alone; by default x itself."""
         return (x,)
 
     @abstractmethod
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return the output and the new state, from the drive, the layer's feedback and the old state."""
+        """Return the output and the new state from the drive, the feedback and the old state."""
 
     @abstractmethod
     def initial_state(self, x: Tensor) -> State:
-        """Return the state before the first step: zeros with the batch, dtype and device of `x`."""
+        """Return the state before the first step: zeros of the batch size of `x`."""
 
     @abstractmethod
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return an initialiser for every parameter."""
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return lambda of the training penalty lambda / 2 |w|^2 per parameter.
+        """Return lambda of the penalty lambda / 2 |w|^2, for parameters that have one.
 
-        A parameter that is not named has none. Published values: see docs/zoo.md, section 8.1.
+        Published values: docs/zoo.md, section 8.1.
         """
         return {}
 
     def zeros(self, x: Tensor, channels: int | None = None) -> Tensor:
-        """Return zeros (batch channel height width) with the maps of `x` and so many channels, or else this cell's."""
+        """Return zeros like `x` with this number of channels, by default that of the output."""
         return x.new_zeros(len(x), channels or self.shapes.channels, *x.shape[2:])
 
-    def need_channels_of_x(self) -> None:
-        """Refuse to be built with output channels that differ from those of `x`."""
+    def require_equal_channels(self) -> None:
+        """Raise NeurofitError unless input and output have the same number of channels."""
         if self.shapes.channels != self.shapes.x[0]:
-            raise NeurofitError(f"{type(self).__name__} keeps the channels of its input, {self.shapes.x[0]}; got {self.shapes.channels}.")
+            raise NeurofitError(
+                f"{type(self).__name__} needs as many output channels as input channels, "
+                f"{self.shapes.x[0]}; got {self.shapes.channels}."
+            )
+
+    def require_equal_maps(self) -> None:
+        """Raise NeurofitError unless `u` and `x` have the same height and width."""
+        if self.shapes.u[1:] != self.shapes.x[1:]:
+            raise NeurofitError(
+                f"{type(self).__name__} needs a layer convolution that preserves height and width; "
+                f"got {self.shapes.u[1:]} to {self.shapes.x[1:]}."
+            )
 
 
 def gate(drive: Tensor | None, bias: float = 0.0) -> Tensor | float:
-    """Return sigmoid(drive + bias); without a drive, where gating is off, the constant sigmoid(bias) that is left of the gate."""
-    return 1 / (1 + math.exp(-bias)) if drive is None else torch.sigmoid(drive + bias if bias else drive)
+    """Return sigmoid(drive + bias); sigmoid(bias) if `drive` is None, that is without gating."""
+    return (
+        1 / (1 + math.exp(-bias))
+        if drive is None
+        else torch.sigmoid(drive + bias if bias else drive)
+    )
 
 
 def closing_gate(drive: Tensor | None) -> Tensor | float:
-    """Return 1 - sigmoid(drive), the more drive the more closed; without a drive, where gating is off, one half."""
+    """Return 1 - sigmoid(drive); one half if `drive` is None, that is without gating."""
     return 0.5 if drive is None else torch.sigmoid(-drive)
 
 
 WEIGHT_DECAY = 1e-4
-"""Weight decay of most parameters of the published models, see docs/zoo.md, section 8.1."""
+"""Weight decay of most published parameters, see docs/zoo.md, section 8.1."""
 
 CELLS: Registry[type[Cell]] = Registry("cell")
 register_cell = CELLS.register

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import (
+    WEIGHT_DECAY,
+    Cell,
+    CellShapes,
+    Drive,
+    State,
+    gate,
+    register_cell,
+)
 from neurofit.models.cells.switches import Bypass
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, Stacked, prefixed
@@ -15,26 +23,25 @@ from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, S
 
 @register_cell("gru")
 class GRU(Cell):
-    """Gates r (reset) and z (update, which here keeps the old state), state h', output = h'; `*` is a 3 x 3 convolution.
+    """Convolutional GRU with reset gate r and update gate z, state h' and output h'.
 
     [r; z] = sigmoid(W_g * [x; h] + b_g + [1; 0])
     h' = z h + (1 - z) tanh(W_c * [x; r h] + b_c)
 
-    The 1 is fixed, on top of b_g, which starts at 1 itself. With bypassing output = h' + S(x). Without gating r and z are what
-    they are without drive, sigmoid(1) and one half.
+    `*` is a 3 x 3 convolution. z retains the old state. The 1 is a constant, and b_g starts at 1 in
+    addition. With bypassing, output = h' + S(x). Without gating, r = sigmoid(1) and z = 1 / 2.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; `channels` are the hidden ones.
+        See `CellShapes`; `channels` is the number of hidden channels.
     bypassing, gating
-        The switches of the 2018 ablations; gating alone is on in the published models.
+        Switches of the 2018 ablations. The published models have gating only.
 
     Notes
     -----
-    Source: docs/zoo.md, section 5.3; `ConvGRUCell` of the reference. The kernels' parts that read
-    x stand together in `input` (reset, update, candidate); `gates` (reset, update) and `candidate`
-    read h.
+    Source: docs/zoo.md, section 5.3; `ConvGRUCell` of the reference. `input` joins the parts of the
+    kernels that read x (reset, update, candidate); `gates` (reset, update) and `candidate` read h.
     """
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = False, gating: bool = True) -> None:
@@ -47,14 +54,18 @@ class GRU(Cell):
         self.bypass = Bypass(shapes.x[0], channels, on=bypassing)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return what x gives the gates, what it gives the candidate, and what bypasses."""
+        """Return the parts of gates and candidate that depend on x, and the bypass."""
         driven = self.input(x)
-        return *driven.tensor_split((driven.shape[1] - self.shapes.channels,), dim=1), *self.bypass.drive(x)
+        return *driven.tensor_split(
+            (driven.shape[1] - self.shapes.channels,), dim=1
+        ), *self.bypass.drive(x)
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return h' (and what bypasses) as output, h' as state."""
+        """Return the output h', plus the bypass, and the state h'."""
         (to_gates, to_candidate, *carried), (h,) = drive, state
-        reset, update = (None, None) if self.gates is None else (to_gates + self.gates(h)).chunk(2, dim=1)
+        reset, update = (
+            (None, None) if self.gates is None else (to_gates + self.gates(h)).chunk(2, dim=1)
+        )
         r, z = gate(reset, bias=1.0), gate(update)
         h = z * h + (1 - z) * torch.tanh(to_candidate + self.candidate(r * h))
         return self.bypass.add(h, carried), (h,)
@@ -78,5 +89,9 @@ class GRU(Cell):
         }
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return that of kernels and biases, of all but a bypass."""
-        return {name: WEIGHT_DECAY for name, _ in self.named_parameters() if not name.startswith("bypass")}
+        """Return the weight decay of kernels and biases; a bypass has none."""
+        return {
+            name: WEIGHT_DECAY
+            for name, _ in self.named_parameters()
+            if not name.startswith("bypass")
+        }

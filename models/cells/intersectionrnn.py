@@ -1,4 +1,4 @@
-"""The convolutional intersection RNN, with an output y beside its state: h' = gh h + (1 - gh) tanh(.), y = gy x + (1 - gy) ReLU(.)."""
+"""The convolutional intersection RNN, whose gated output differs from its gated state."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import (
+    WEIGHT_DECAY,
+    Cell,
+    CellShapes,
+    Drive,
+    State,
+    gate,
+    register_cell,
+)
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser
 
 
 @register_cell("intersectionrnn")
 class IntersectionRNN(Cell):
-    """One gate for the state h, one for the output y, which the input bypasses; `*` is a 3 x 3 convolution.
+    """Convolutional intersection RNN with one gate for the state h and one for the output.
 
     [gh; h^; gy; y^] = W * [x; h] + b
     h' = sigmoid(gh + 1) h + (1 - sigmoid(gh + 1)) tanh(h^)
     output = sigmoid(gy + 1) x + (1 - sigmoid(gy + 1)) ReLU(y^)
 
-    Without bypassing the term in x is dropped from the output. Without gating gh = gy = 0.
+    `*` is a 3 x 3 convolution. Without bypassing, the output has no term in x. Without gating,
+    gh = gy = 0.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; the output has the channels of `x`.
+        See `CellShapes`. Output and `x` have the same number of channels.
     bypassing, gating
-        The switches of the 2018 ablations; both are on in the published models.
+        Switches of the 2018 ablations. The published models have both.
 
     Notes
     -----
@@ -37,7 +46,7 @@ class IntersectionRNN(Cell):
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:
         super().__init__(shapes)
-        self.need_channels_of_x()
+        self.require_equal_channels()
         parts = 4 if gating else 2
         self.bypassing = bypassing
         self.gating = gating
@@ -45,11 +54,11 @@ class IntersectionRNN(Cell):
         self.state = Convolution(shapes.channels, parts * shapes.channels, kernel=3, bias=False)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return what x gives gates and candidates, and x itself."""
+        """Return the parts of gates and candidates that depend on x, and x."""
         return self.input(x), x
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return y as output, h' as state."""
+        """Return the output y and the state h'."""
         (driven, x), (h,) = drive, state
         parts = (driven + self.state(h)).chunk(4 if self.gating else 2, dim=1)
         to_gh, to_h, to_gy, to_y = parts if self.gating else (None, parts[0], None, parts[1])
@@ -68,5 +77,5 @@ class IntersectionRNN(Cell):
         return {"input.weight": kernel, "input.bias": Constant(0.0), "state.weight": kernel}
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return that of kernels and biases."""
+        """Return the weight decay of kernels and biases."""
         return {name: WEIGHT_DECAY for name, _ in self.named_parameters()}

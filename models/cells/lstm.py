@@ -1,4 +1,4 @@
-"""The convolutional LSTM: c' = LN(c sigmoid(f + phi + w_f c) + sigmoid(i + w_i c) tanh(j)), h' = tanh(c') sigmoid(o + w_o c)."""
+"""The convolutional LSTM, with optional layer norm and peepholes."""
 
 from __future__ import annotations
 
@@ -9,46 +9,62 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
-from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import (
+    WEIGHT_DECAY,
+    Cell,
+    CellShapes,
+    Drive,
+    State,
+    gate,
+    register_cell,
+)
 from neurofit.models.cells.switches import Bypass
 from neurofit.models.convolution import Convolution
-from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, KernelInitialiser, prefixed
+from neurofit.models.initialisers import (
+    Constant,
+    GlorotUniform,
+    Initialiser,
+    KernelInitialiser,
+    prefixed,
+)
 from neurofit.models.normalisation import layer_norm
 
-_PARTS = ("input", "transform", "forget", "output")  # i, j, f, o: the order of the channels of the one convolution
+_PARTS = ("input", "transform", "forget", "output")  # i, j, f, o, in the order of channels
 _PEEPHOLES = ("forget", "input", "output")
 
 
 @register_cell("lstm")
 class LSTM(Cell):
-    """[i; j; f; o] = LN(W * [x; h] + b), state (c', h'), output = h'.
+    """Convolutional LSTM with state (c', h') and output h'.
 
+    [i; j; f; o] = LN(W * [x; h] + b)
     c' = LN_state(c sigmoid(f + phi + w_f c) + sigmoid(i + w_i c) tanh(j))
     h' = tanh(c') sigmoid(o + w_o c)
 
-    The output peephole, too, sees the old c. The stored c' is the normalised one. With bypassing output = h' + S(x). Without
-    gating i = f = o = 0.
+    All peepholes read the old c. The stored c' is the normalised one. With bypassing,
+    output = h' + S(x). Without gating, i = f = o = 0.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; `channels` are the hidden ones. Peepholes tie the cell to the height and width of `x`.
+        See `CellShapes`; `channels` is the number of hidden channels. Peepholes have the height and
+        width of `x`.
     kernel
         Height and width of the kernel, in pixels.
     forget_bias
-        phi, a constant.
+        Constant phi.
     norm
-        Whether the four gates and the new c go through a layer norm each; otherwise LN is the identity.
+        Whether i, j, f, o and c' each have a layer norm; otherwise LN is the identity.
     peepholes
-        Whether w_f, w_i, w_o (channel height width) exist; otherwise they are 0.
+        Whether there are w_f, w_i and w_o (channel height width); otherwise they are 0.
     weight
-        How the kernel starts, and the peepholes with it.
+        Initialiser of the kernel and of the peepholes; Glorot uniform by default.
     gate_bias
-        Where b starts, in all four gates.
+        Initial value of b, in all four parts.
     weight_decay
-        Of W and b.
+        Weight decay of W and b.
     bypassing, gating
-        The switches of the 2018 ablations; gating alone is on in the published models.
+        Switches of the 2018 ablations. The published models have gating only.
 
     Notes
     -----
@@ -72,31 +88,42 @@ class LSTM(Cell):
     ) -> None:
         super().__init__(shapes)
         if peepholes and not gating:
-            raise NeurofitError("Peepholes are part of the LSTM's gates: peepholes=True needs gating=True.")
+            raise NeurofitError(
+                "Peepholes belong to the gates of an LSTM: peepholes=True needs gating=True."
+            )
         self.forget_bias = forget_bias
         self.weight = weight or GlorotUniform()
         self.gate_bias = gate_bias
         self.weight_decay = weight_decay
         self.parts = _PARTS if gating else ("transform",)
         self.input = Convolution(shapes.x[0], len(self.parts) * shapes.channels, kernel=kernel)
-        self.state = Convolution(shapes.channels, len(self.parts) * shapes.channels, kernel=kernel, bias=False)
-        self.norms = nn.ModuleDict({part: layer_norm(shapes.channels) for part in (*self.parts, "state")} if norm else {})
+        self.state = Convolution(
+            shapes.channels, len(self.parts) * shapes.channels, kernel=kernel, bias=False
+        )
+        self.norms = nn.ModuleDict(
+            {part: layer_norm(shapes.channels) for part in (*self.parts, "state")} if norm else {}
+        )
         maps = (shapes.channels, *shapes.x[1:])
-        self.peepholes = nn.ParameterDict({part: nn.Parameter(torch.zeros(maps)) for part in _PEEPHOLES} if peepholes else {})
+        self.peepholes = nn.ParameterDict(
+            {part: nn.Parameter(torch.zeros(maps)) for part in _PEEPHOLES} if peepholes else {}
+        )
         self.bypass = Bypass(shapes.x[0], shapes.channels, on=bypassing)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return what x gives i, j, f and o, and what bypasses."""
+        """Return the parts of i, j, f and o that depend on x, and the bypass."""
         return self.input(x), *self.bypass.drive(x)
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return h' (and what bypasses) as output, (c', h') as state."""
+        """Return the output h', plus the bypass, and the state (c', h')."""
         (driven, *carried), (c, h) = drive, state
         sums = (driven + self.state(h)).chunk(len(self.parts), dim=1)
-        part = {name: self._norm(name, values) for name, values in zip(self.parts, sums, strict=True)}
-        kept = c * gate(self._peep("forget", part, c), bias=self.forget_bias)
-        c_new = self._norm("state", kept + gate(self._peep("input", part, c)) * torch.tanh(part["transform"]))
-        h_new = torch.tanh(c_new) * gate(self._peep("output", part, c))
+        part = {
+            name: self._norm(name, values) for name, values in zip(self.parts, sums, strict=True)
+        }
+        retained = c * gate(self._drive_gate("forget", part, c), bias=self.forget_bias)
+        admitted = gate(self._drive_gate("input", part, c)) * torch.tanh(part["transform"])
+        c_new = self._norm("state", retained + admitted)
+        h_new = torch.tanh(c_new) * gate(self._drive_gate("output", part, c))
         return self.bypass.add(h_new, carried), (c_new, h_new)
 
     def initial_state(self, x: Tensor) -> State:
@@ -104,24 +131,28 @@ class LSTM(Cell):
         return self.zeros(x), self.zeros(x)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return the kernel's and peepholes', the gate bias's, and norms that start as one."""
+        """Return initialisers; a layer norm starts with gamma = 1 and beta = 0."""
         kernel = replace(self.weight, in_channels=self.shapes.x[0] + self.shapes.channels)
         norms = {f"norms.{part}.weight": Constant(1.0) for part in self.norms} | {
             f"norms.{part}.bias": Constant(0.0) for part in self.norms
         }
         peepholes = {f"peepholes.{part}": self.weight for part in self.peepholes}
-        own: dict[str, Initialiser] = {"input.weight": kernel, "input.bias": Constant(self.gate_bias), "state.weight": kernel}
+        own: dict[str, Initialiser] = {
+            "input.weight": kernel,
+            "input.bias": Constant(self.gate_bias),
+            "state.weight": kernel,
+        }
         return own | norms | peepholes | prefixed("bypass", self.bypass.initialisers())
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return that of the kernel and the bias, but not of norms, peepholes and a bypass."""
+        """Return the weight decay of W and b; norms, peepholes and a bypass have none."""
         return dict.fromkeys(("input.weight", "input.bias", "state.weight"), self.weight_decay)
 
     def _norm(self, part: str, values: Tensor) -> Tensor:
         return self.norms[part](values) if part in self.norms else values
 
-    def _peep(self, name: str, part: Mapping[str, Tensor], c: Tensor) -> Tensor | None:
-        """Return a gate's drive with what its peephole sees of c; None where gating is off."""
+    def _drive_gate(self, name: str, part: Mapping[str, Tensor], c: Tensor) -> Tensor | None:
+        """Return the input of a gate, with its peephole if there is one; None without gating."""
         if name not in part:
             return None
         return part[name] + self.peepholes[name] * c if name in self.peepholes else part[name]

@@ -1,4 +1,4 @@
-"""The plain layer: output = x."""
+"""A layer without recurrence: output = x."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from neurofit.models.initialisers import Initialiser
 
 @register_cell("memoryless")
 class Memoryless(Cell):
-    """No recurrence: the output is the input.
+    """No recurrence: output = x.
 
     Notes
     -----
-    Source: docs/zoo.md, section 5.1. The reference has a leaky integrator with a fixed decay of 0
-    in such layers, which is the same.
+    Source: docs/zoo.md, section 5.1; a leaky integrator with a fixed decay of 0 in the reference.
     """
 
     def __init__(self, shapes: CellShapes) -> None:
         super().__init__(shapes)
-        self.need_channels_of_x()
+        self.require_equal_channels()
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return `x` as it is."""
+        """Return `x`."""
         (x,) = drive
         return x, state
 
@@ -34,5 +33,5 @@ class Memoryless(Cell):
         return ()
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return nothing: there are no parameters."""
+        """Return an empty mapping, since there are no parameters."""
         return {}

@@ -1,4 +1,4 @@
-"""The reciprocal gated cell, in which the cell gates the output and the output gates the cell."""
+"""The shallow reciprocal gated cell (RGC-S): cell and output gate each other."""
 
 from __future__ import annotations
 
@@ -7,62 +7,69 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurofit.errors import NeurofitError
-from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, closing_gate, register_cell
+from neurofit.models.cells.cell import (
+    WEIGHT_DECAY,
+    Cell,
+    CellShapes,
+    Drive,
+    State,
+    closing_gate,
+    register_cell,
+)
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import GlorotUniform, Initialiser, Stacked
 
 
 @register_cell("rgc")
 class RGC(Cell):
-    """RGC-S, the dense form of rgc_shallow, state (c, o), output = o'.
+    """Reciprocal gated cell of rgc_shallow (RGC-S) with state (c, o) and output o'.
 
     c' = ELU((1 - sigmoid(W_ctau * c)) c + (1 - sigmoid(W_cg * o)) (W_ic * x))
     o' = ELU((1 - sigmoid(W_otau * o)) o + (1 - sigmoid(W_og * c + W_rg * u)) (x + W_fb * fb))
 
-    Both lines use the old c and o; all kernels are 3 x 3 without bias but W_fb, which is 1 x 1. `u` is the layer's raw input.
-    Without bypassing W_io * x takes the place of x in the second line. Without gating all four gates are one half.
+    Both lines use the old c and o. Kernels are 3 x 3 and W_fb is 1 x 1, all without bias. Without
+    bypassing, W_io * x replaces x in the second line. Without gating, all four gates are 1 / 2.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; the channels of c, o and `x` are equal, and `u` has the height and width of `x`. With `fb` there is a
-        feedback term, which enters where that of `RGCMedian` does; rgc_shallow has none.
+        See `CellShapes`. c, o and `x` have the same number of channels, and `u` has the height and
+        width of `x`. The feedback term exists only with `fb`; rgc_shallow has none.
     bypassing, gating
-        The switches of the 2018 ablations; both are on in the published model.
+        Switches of the 2018 ablations. The published model has both.
 
     Notes
     -----
     Source: docs/zoo.md, section 5.7; `ReciprocalGateCell` of the reference. Kernels with the same
-    input stand together: `cell_to_gates` is (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg). The
-    reference cuts its kernels to maps that are smaller than 3 x 3; neurofit does not, so that the
-    weights do not depend on the input size.
+    input are joined: `cell_to_gates` is (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg).
     """
 
     takes_feedback = True
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:
         super().__init__(shapes)
-        self.need_channels_of_x()
-        if shapes.u[1:] != shapes.x[1:]:
-            raise NeurofitError(f"RGC needs a layer convolution that keeps the map's size; it goes from {shapes.u[1:]} to {shapes.x[1:]}.")
+        self.require_equal_channels()
+        self.require_equal_maps()
         channels = shapes.channels
-        self.input_to_cell = Convolution(channels, channels, kernel=3, bias=False)  # W_ic
-        self.input_to_out = None if bypassing else Convolution(channels, channels, kernel=3, bias=False)  # W_io
-        self.feedback = None if shapes.fb is None else Convolution(shapes.fb[0], channels, kernel=1, bias=False)  # W_fb
-        self.cell_to_gates = self.out_to_gates = self.raw_to_out_gate = None
-        if gating:
-            self.cell_to_gates = Convolution(channels, 2 * channels, kernel=3, bias=False)  # W_ctau, W_og
-            self.out_to_gates = Convolution(channels, 2 * channels, kernel=3, bias=False)  # W_otau, W_cg
-            self.raw_to_out_gate = Convolution(shapes.u[0], channels, kernel=3, bias=False)  # W_rg
+
+        def conv(in_channels: int, out_channels: int = channels, kernel: int = 3) -> Convolution:
+            return Convolution(in_channels, out_channels, kernel=kernel, bias=False)
+
+        self.input_to_cell = conv(channels)  # W_ic
+        self.input_to_out = None if bypassing else conv(channels)  # W_io
+        self.feedback = None if shapes.fb is None else conv(shapes.fb[0], kernel=1)  # W_fb
+        self.cell_to_gates = conv(channels, 2 * channels) if gating else None  # W_ctau, W_og
+        self.out_to_gates = conv(channels, 2 * channels) if gating else None  # W_otau, W_cg
+        self.raw_to_out_gate = conv(shapes.u[0]) if gating else None  # W_rg
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return what the input gives the cell, what it gives the output, and what the raw input gives the output's gate."""
+        """Return the inputs of cell and output, and W_rg * u."""
         to_out = x if self.input_to_out is None else self.input_to_out(x)
-        return self.input_to_cell(x), to_out, *(() if self.raw_to_out_gate is None else (self.raw_to_out_gate(u),))
+        to_gate = () if self.raw_to_out_gate is None else (self.raw_to_out_gate(u),)
+        return self.input_to_cell(x), to_out, *to_gate
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return o' and (c', o')."""
+        """Return the output o' and the state (c', o')."""
         (to_cell, to_out, *to_gate), (c, o) = drive, state
         if self.feedback is not None and fb is not None:
             to_out = to_out + self.feedback(fb)
@@ -85,8 +92,11 @@ class RGC(Cell):
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return Glorot uniform kernels."""
         two = Stacked(((self.shapes.channels, GlorotUniform()),) * 2)
-        return {name: two if "_to_gates" in name else GlorotUniform() for name, _ in self.named_parameters()}
+        return {
+            name: two if "_to_gates" in name else GlorotUniform()
+            for name, _ in self.named_parameters()
+        }
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return that of the kernels."""
+        """Return the weight decay of the kernels."""
         return {name: WEIGHT_DECAY for name, _ in self.named_parameters()}

@@ -16,26 +16,35 @@ from neurofit.models.normalisation import layer_norm
 
 @register_cell("simplernn")
 class SimpleRNN(Cell):
-    """h' = ELU(N(W_i * x + b_i + W_s * h + b_s)), output = h'; `*` is a 3 x 3 convolution.
+    """Simple convolutional RNN with state h' and output h'.
 
-    With gating h' = ELU(N(q (W_i * x + b_i) + p (W_s * h + b_s))), with bypassing output = h' + S(x): see
-    `neurofit.models.cells.switches`.
+    h' = ELU(N(W_i * x + b_i + W_s * h + b_s))
+
+    `*` is a 3 x 3 convolution. With gating, h' = ELU(N(q (W_i * x + b_i) + p (W_s * h + b_s))), and
+    with bypassing, output = h' + S(x); see `neurofit.models.cells.switches`.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; `channels` are the hidden ones.
+        See `CellShapes`; `channels` is the number of hidden channels.
     norm
-        Whether N is the layer norm (shallow models) or the identity (intermediate ones).
+        Whether N is the layer norm (shallow models) or the identity (intermediate models).
     bypassing, gating
-        The switches of the 2018 ablations; both are off in the published models.
+        Switches of the 2018 ablations. The published models have neither.
 
     Notes
     -----
     Source: docs/zoo.md, section 5.2; `ConvNormBasicCell` of the reference.
     """
 
-    def __init__(self, shapes: CellShapes, *, norm: bool = True, bypassing: bool = False, gating: bool = False) -> None:
+    def __init__(
+        self,
+        shapes: CellShapes,
+        *,
+        norm: bool = True,
+        bypassing: bool = False,
+        gating: bool = False,
+    ) -> None:
         super().__init__(shapes)
         self.input = Convolution(shapes.x[0], shapes.channels, kernel=3)
         self.state = Convolution(shapes.channels, shapes.channels, kernel=3)
@@ -44,17 +53,17 @@ class SimpleRNN(Cell):
         self.bypass = Bypass(shapes.x[0], shapes.channels, on=bypassing)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return W_i * x + b_i, and what bypasses."""
+        """Return W_i * x + b_i, and the bypass."""
         return self.input(x), *self.bypass.drive(x)
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return h' (and what bypasses) as output, h' as state."""
+        """Return the output h', plus the bypass, and the state h'."""
         (driven, *carried), (h,) = drive, state
-        kept = self.state(h)
+        retained = self.state(h)
         if self.state_gates is not None:
-            keep, admit = self.state_gates(h)
-            kept, driven = keep * kept, admit * driven
-        h = F.elu(self.norm(driven + kept))
+            retain, admit = self.state_gates(h)
+            retained, driven = retain * retained, admit * driven
+        h = F.elu(self.norm(driven + retained))
         return self.bypass.add(h, carried), (h,)
 
     def initial_state(self, x: Tensor) -> State:
@@ -62,13 +71,27 @@ class SimpleRNN(Cell):
         return (self.zeros(x),)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return Glorot uniform kernels, zero biases and a norm that starts as one."""
-        kernels: dict[str, Initialiser] = {f"{part}.weight": GlorotUniform() for part in ("input", "state")}
+        """Return Glorot uniform kernels, zero biases and a norm with gamma = 1 and beta = 0."""
+        kernels: dict[str, Initialiser] = {
+            f"{part}.weight": GlorotUniform() for part in ("input", "state")
+        }
         biases = {f"{part}.bias": Constant(0.0) for part in ("input", "state")}
-        norm = {"norm.weight": Constant(1.0), "norm.bias": Constant(0.0)} if isinstance(self.norm, nn.GroupNorm) else {}
-        gates = {} if self.state_gates is None else prefixed("state_gates", self.state_gates.initialisers())
+        norm = (
+            {"norm.weight": Constant(1.0), "norm.bias": Constant(0.0)}
+            if isinstance(self.norm, nn.GroupNorm)
+            else {}
+        )
+        gates = (
+            {}
+            if self.state_gates is None
+            else prefixed("state_gates", self.state_gates.initialisers())
+        )
         return kernels | biases | norm | gates | prefixed("bypass", self.bypass.initialisers())
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return that of kernels and biases, of all but the norm and a bypass."""
-        return {name: WEIGHT_DECAY for name, _ in self.named_parameters() if not name.startswith(("norm", "bypass"))}
+        """Return the weight decay of kernels and biases; the norm and a bypass have none."""
+        return {
+            name: WEIGHT_DECAY
+            for name, _ in self.named_parameters()
+            if not name.startswith(("norm", "bypass"))
+        }

@@ -1,10 +1,6 @@
-"""The two switches of the 2018 ablations, for cells that lack the mechanism: bypassing and gating.
+"""Bypassing and gating, the switches of the 2018 ablations, for cells without these mechanisms.
 
-Bypassing: the input reaches the output on the first pass, by no way but the identity (or a 1 x 1 projection): output = h' + S(x).
-Gating: the state decides how much of it is kept and how much of the input is let in.
-
-Nayebi et al. 2018 found that a simple recurrent cell gains by either and most by both. They state the two mechanisms in words;
-the equations here are ours, with the closing gates of their reciprocal gated cell.
+See docs/zoo.md, section 5.10.
 """
 
 from __future__ import annotations
@@ -19,12 +15,15 @@ from neurofit.models.initialisers import GlorotUniform, Initialiser, Stacked
 
 
 class StateGates(nn.Module):
-    """p = 1 - sigmoid(W_p * h) for what is kept, q = 1 - sigmoid(W_q * h) for what is let in; `*` is a 3 x 3 convolution.
+    """Gates that depend on the state h, with 3 x 3 convolutions.
+
+    p = 1 - sigmoid(W_p * h) multiplies what is retained
+    q = 1 - sigmoid(W_q * h) multiplies what is admitted
 
     Parameters
     ----------
     channels
-        Of the state h, p and q.
+        Number of channels of h, p and q.
     """
 
     def __init__(self, channels: int) -> None:
@@ -34,8 +33,8 @@ class StateGates(nn.Module):
 
     def forward(self, h: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """Return p and q, (batch channel height width)."""
-        keep, admit = self.conv(h).chunk(2, dim=1)
-        return closing_gate(keep), closing_gate(admit)
+        retain, admit = self.conv(h).chunk(2, dim=1)
+        return closing_gate(retain), closing_gate(admit)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
         """Return Glorot uniform kernels."""
@@ -43,14 +42,16 @@ class StateGates(nn.Module):
 
 
 class Bypass(nn.Module):
-    """output = h' + S(x): S is the identity, or a 1 x 1 convolution without bias where the channels of x and h' differ.
+    """Bypass of a cell: output = h' + S(x).
+
+    S is the identity, or a 1 x 1 convolution without bias if the channels of x and h' differ.
 
     Parameters
     ----------
     in_channels, out_channels
-        Of x and of the output.
+        Number of channels of x and of the output.
     on
-        Otherwise output = h'.
+        Whether there is a bypass; otherwise output = h'.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, on: bool) -> None:
@@ -58,13 +59,13 @@ class Bypass(nn.Module):
         self.shortcut = shortcut(in_channels, out_channels) if on else None
 
     def drive(self, x: Tensor) -> Drive:
-        """Return S(x), or nothing where the bypass is off."""
+        """Return S(x), or an empty tuple without a bypass."""
         return () if self.shortcut is None else (self.shortcut(x),)
 
     def add(self, h: Tensor, carried: Iterable[Tensor]) -> Tensor:
-        """Return the output from h' and what `drive` returned."""
+        """Return the output from h' and the result of `drive`."""
         return sum(carried, start=h)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
-        """Return the projection's, if there is one."""
+        """Return a Glorot uniform projection, if there is one."""
         return {name: GlorotUniform() for name, _ in self.named_parameters()}

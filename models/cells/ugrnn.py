@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, gate, register_cell
+from neurofit.models.cells.cell import (
+    WEIGHT_DECAY,
+    Cell,
+    CellShapes,
+    Drive,
+    State,
+    gate,
+    register_cell,
+)
 from neurofit.models.cells.switches import Bypass
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, prefixed
@@ -15,19 +23,19 @@ from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, p
 
 @register_cell("ugrnn")
 class UGRNN(Cell):
-    """One gate, state h', output = h'; `*` is a 3 x 3 convolution.
+    """Convolutional UGRNN with one gate, state h' and output h'.
 
     [g; c] = W * [x; h] + b
     h' = sigmoid(g + 1) h + (1 - sigmoid(g + 1)) tanh(c)
 
-    With bypassing output = h' + S(x). Without gating g = 0.
+    `*` is a 3 x 3 convolution. With bypassing, output = h' + S(x). Without gating, g = 0.
 
     Parameters
     ----------
     shapes
-        See `CellShapes`; `channels` are the hidden ones.
+        See `CellShapes`; `channels` is the number of hidden channels.
     bypassing, gating
-        The switches of the 2018 ablations; gating alone is on in the published models.
+        Switches of the 2018 ablations. The published models have gating only.
 
     Notes
     -----
@@ -44,11 +52,11 @@ class UGRNN(Cell):
         self.bypass = Bypass(shapes.x[0], shapes.channels, on=bypassing)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
-        """Return what x gives the gate and the candidate, and what bypasses."""
+        """Return the parts of gate and candidate that depend on x, and the bypass."""
         return self.input(x), *self.bypass.drive(x)
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return h' (and what bypasses) as output, h' as state."""
+        """Return the output h', plus the bypass, and the state h'."""
         (driven, *carried), (h,) = drive, state
         total = driven + self.state(h)
         to_gate, candidate = total.chunk(2, dim=1) if self.gating else (None, total)
@@ -64,8 +72,17 @@ class UGRNN(Cell):
         """Return Glorot uniform kernels and zero biases."""
         kernel = GlorotUniform(in_channels=self.shapes.x[0] + self.shapes.channels)
         bypass = prefixed("bypass", self.bypass.initialisers())
-        return {"input.weight": kernel, "input.bias": Constant(0.0), "state.weight": kernel, **bypass}
+        return {
+            "input.weight": kernel,
+            "input.bias": Constant(0.0),
+            "state.weight": kernel,
+            **bypass,
+        }
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return that of kernels and biases, of all but a bypass."""
-        return {name: WEIGHT_DECAY for name, _ in self.named_parameters() if not name.startswith("bypass")}
+        """Return the weight decay of kernels and biases; a bypass has none."""
+        return {
+            name: WEIGHT_DECAY
+            for name, _ in self.named_parameters()
+            if not name.startswith("bypass")
+        }

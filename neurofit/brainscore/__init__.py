@@ -1,18 +1,20 @@
-"""Brain-Score and neurofit: our models, metric and benchmark inside Brain-Score, theirs inside ours (docs/brainscore.md).
+"""Brain-Score's models and benchmarks in neurofit, and ours in Brain-Score (docs/brainscore.md).
 
-Importing it needs Brain-Score (pip install 'neurofit[brainscore]'), in an environment of its own.
+Importing this package requires Brain-Score (pip install 'neurofit[brainscore]'), in a separate
+environment.
 """
 
 from neurofit.brainscore.environment import prepare
 
 prepare()
 
-from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark  # noqa: E402 - the environment comes first
-from neurofit.brainscore.brain_model import NeurofitBrainModel  # noqa: E402
-from neurofit.brainscore.candidate import activations_of, recording_of, score_benchmark  # noqa: E402
-from neurofit.brainscore.conversion import from_assembly, to_assembly, to_stimulus_set  # noqa: E402
-from neurofit.brainscore.metric import NoiseCorrectedTemporal  # noqa: E402
-from neurofit.brainscore.registration import register, unregister  # noqa: E402
+# ruff: noqa: E402 - the environment has to be set before Brain-Score is imported
+from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
+from neurofit.brainscore.brain_model import NeurofitBrainModel
+from neurofit.brainscore.candidate import activations_of, recording_of, score_benchmark
+from neurofit.brainscore.conversion import from_assembly, to_assembly, to_stimulus_set
+from neurofit.brainscore.metric import NoiseCorrectedTemporal
+from neurofit.brainscore.registration import register, unregister
 
 __all__ = [
     "NeurofitBrainModel",

@@ -1,4 +1,4 @@
-"""Noise-corrected predictivity in time as a benchmark of Brain-Score, on any recording."""
+"""Noise-corrected predictivity per time bin as a benchmark of Brain-Score, on any recording."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.model_interface import BrainModel
 
-from neurofit.assemblies import Recording
+from neurofit.analyses.ceiling import ceiling
 from neurofit.brainscore.conversion import content_sha256, to_stimulus_set
 from neurofit.brainscore.metric import NoiseCorrectedTemporal
-from neurofit.ceiling import ceiling
+from neurofit.recordings.recording import Recording
 
 BIBTEX = """@inproceedings{nayebi2018,
   title = {Task-driven convolutional recurrent models of the visual system},
-  author = {Nayebi, Aran and Bear, Daniel and Kubilius, Jonas and Kar, Kohitij and Ganguli, Surya and Sussillo, David and DiCarlo, James J and Yamins, Daniel L K},
+  author = {Nayebi, Aran and Bear, Daniel and Kubilius, Jonas and Kar, Kohitij and Ganguli, Surya
+    and Sussillo, David and DiCarlo, James J and Yamins, Daniel L K},
   booktitle = {Advances in Neural Information Processing Systems},
   volume = {31},
   year = {2018}
-}"""  # noqa: E501
+}"""
 
 
 class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # Brain-Score has no types
-    """A recording of one area that models are scored against in time.
+    """Benchmark that scores models against a recording of one region, per time bin.
 
-    The score is a scalar with the curve in its attributes (`NoiseCorrectedTemporal`), corrected for noise once. The identifier carries
-    a hash of data and settings, because Brain-Score caches ceilings by identifier.
+    The score is that of `NoiseCorrectedTemporal`: a scalar, corrected for noise, with the curve in
+    its attributes. The identifier contains a hash of data and settings, because Brain-Score caches
+    ceilings by identifier.
 
     Parameters
     ----------
     recording
-        With its pictures; of one area, or `region` says which.
+        Recording with its images.
     region
-        Area.
+        Region of the recording.
     **settings
-        Of `NoiseCorrectedTemporal`.
+        Arguments of `NoiseCorrectedTemporal`.
     """
 
     def __init__(self, recording: Recording, *, region: str, **settings: Any) -> None:
@@ -46,10 +48,14 @@ class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # Bra
         self.recording.stimuli.need_images()
         self.region = region
         self.metric = NoiseCorrectedTemporal(**settings)
-        told = json.dumps([content_sha256(self.recording), self.metric.config(region).as_attrs()], sort_keys=True)
-        kind = f"{self.metric.changes['mapping']}-{self.metric.changes['time_mode']}"
+        config = self.metric.config(region)
+        settings_json = json.dumps(
+            [content_sha256(self.recording), config.as_attrs()], sort_keys=True
+        )
+        digest = hashlib.sha256(settings_json.encode()).hexdigest()
+        kind = f"{config.mapping_names[0]}-{config.time_mode}"
         super().__init__(
-            identifier=f"neurofit.{recording.name}.{region}-{kind}-{hashlib.sha256(told.encode()).hexdigest()[:8]}",
+            identifier=f"neurofit.{recording.name}.{region}-{kind}-{digest[:8]}",
             ceiling_func=self._reliability,
             version=1,
             parent=region,
@@ -58,20 +64,27 @@ class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # Bra
         self._stimuli = to_stimulus_set(self.recording.stimuli)
 
     def __call__(self, candidate: BrainModel) -> Score:
-        """Return the score of a model, see `NoiseCorrectedTemporal`."""
+        """Return the score of a model (`NoiseCorrectedTemporal`)."""
         candidate.start_recording(self.region, time_bins=self.recording.time_bins)
         shown = place_on_screen(
-            self._stimuli, target_visual_degrees=candidate.visual_degrees(), source_visual_degrees=self.recording.stimuli.visual_degrees
+            self._stimuli,
+            target_visual_degrees=candidate.visual_degrees(),
+            source_visual_degrees=self.recording.stimuli.visual_degrees,
         )
         score = self.metric(candidate.look_at(shown), self.recording)
-        score.attrs |= {"model_identifier": candidate.identifier, "benchmark_identifier": self.identifier}
+        score.attrs |= {
+            "model_identifier": candidate.identifier,
+            "benchmark_identifier": self.identifier,
+        }
         return score
 
     def _reliability(self) -> Score:
-        """Return the mean over bins of the median reliability, with the curve as raw."""
+        """Return the mean over time bins of the median reliability; `raw` has the time bins."""
         found = ceiling(self.recording)
         made = Score(float(found.curve.mean()))
-        bins = {name: ("time_bin", found[name].values) for name in ("time_bin_start", "time_bin_end")}
+        bins = {
+            name: ("time_bin", found[name].values) for name in ("time_bin_start", "time_bin_end")
+        }
         made.attrs["raw"] = Score(found.curve.values, coords=bins, dims=("time_bin",))
         made.attrs["error"] = float((found.curve_high - found.curve_low).mean() / 4)
         return made

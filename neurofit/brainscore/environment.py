@@ -1,37 +1,38 @@
-"""What has to be set before Brain-Score is imported, unless the user did: no installs at load, and caches inside NEUROFIT_HOME."""
+"""Environment of Brain-Score, to be set before its import: caches, and no installation at load."""
 
 from __future__ import annotations
 
 import os
 import warnings
 
-from neurofit.home import home
+from neurofit.storage.home import home
 
 MISSING = (
-    "neurofit.brainscore needs Brain-Score: pip install 'neurofit[brainscore]'. It pins numpy < 2 and an old xarray, so give it an "
-    "environment of its own."
+    "neurofit.brainscore needs Brain-Score: pip install 'neurofit[brainscore]'. "
+    "It pins numpy < 2 and an old xarray, so install it into a separate environment."
 )
 
 
 def prepare() -> None:
-    """Set Brain-Score's environment and make sure that it can be imported.
+    """Set the environment variables that the user has not set, and import Brain-Score.
 
     Raises
     ------
     ImportError
-        If it is not installed; the message says how to.
+        If Brain-Score is not installed.
     """
     folder = home() / "brainscore"
     for name, value in {
-        "BS_INSTALL_DEPENDENCIES": "no",  # by default every load runs the PATH's pip
+        "BS_INSTALL_DEPENDENCIES": "no",  # by default, every load runs pip
         "RESULTCACHING_HOME": str(folder / "results"),
-        "BRAINSCORE_HOME": str(folder / "screen"),  # with the results, which hold paths into it
+        "BRAINSCORE_HOME": str(folder / "screen"),  # cached results contain its paths
         "BRAINIO_HOME": str(folder / "data"),
     }.items():
         os.environ.setdefault(name, value)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "xarray subclass", FutureWarning)  # of Brain-Score's classes, at every import
+            # Brain-Score's classes cause this warning at every import.
+            warnings.filterwarnings("ignore", "xarray subclass", FutureWarning)
             import brainscore_vision  # noqa: F401
     except ImportError as error:
         raise ImportError(MISSING) from error

@@ -1,7 +1,9 @@
-"""Submission folders: a neurofit model as a plugin that Brain-Score finds by reading its source.
+"""Submission folders: neurofit models as plugins that Brain-Score finds by searching their source.
 
-DIR/models/neurofit_NAME/{__init__.py, model.py, test.py, requirements.txt, region_layer_map/ID.json}. Brain-Score searches the text
-`model_registry['ID']` line by line, so the registration is literal and on a line of its own. Written without Brain-Score.
+The files of a plugin are DIR/models/neurofit_NAME/{__init__.py, model.py, test.py,
+requirements.txt, region_layer_map/ID.json}. Brain-Score searches for the text
+`model_registry['ID']` line by line, so the registration is literal and on a separate line.
+This module does not import Brain-Score.
 """
 
 from __future__ import annotations
@@ -11,32 +13,48 @@ from pathlib import Path
 
 import neurofit
 from neurofit.errors import NeurofitError
-from neurofit.home import atomic_directory
 from neurofit.models import model_info
 from neurofit.models.catalogue import WEIGHTS
+from neurofit.storage.home import atomic_directory
 
 PREFIX = "neurofit_"
 
 
 def export(name: str, folder: str | Path) -> Path:
-    """Write the submission folder of a registered model; return the plugin's folder.
+    """Write the plugin of a registered model into a submission folder.
+
+    Parameters
+    ----------
+    name
+        Registered model.
+    folder
+        Submission folder.
+
+    Returns
+    -------
+    Folder of the plugin.
 
     Raises
     ------
     NeurofitError
-        For an unknown model, or a folder that exists already.
+        If the model is unknown or the plugin already exists.
     """
     info = model_info(name)
     identifier = f"neurofit-{name}"
     plugin = Path(folder) / "models" / f"{PREFIX}{name}"
     if plugin.exists():
-        raise NeurofitError(f"{plugin} exists already: remove it, or give another folder.")
+        raise NeurofitError(f"{plugin} already exists: remove it or choose another folder.")
     files = {
         "__init__.py": _INIT.format(identifier=identifier),
         "model.py": _MODEL.format(name=name, identifier=identifier, reference=info.reference),
-        "test.py": _TEST.format(identifier=identifier, regions=json.dumps(sorted(info.region_layers))),
+        "test.py": _TEST.format(
+            identifier=identifier, regions=json.dumps(sorted(info.region_layers))
+        ),
         "requirements.txt": f"neurofit=={neurofit.__version__}\n",
-        f"region_layer_map/{identifier}.json": json.dumps({region: list(layers) for region, layers in info.region_layers.items()}) + "\n",
+        f"region_layer_map/{identifier}.json": json.dumps(
+            {region: list(layers) for region, layers in info.region_layers.items()}
+        )
+        + "\n",
     }
     with atomic_directory(plugin) as temporary:
         for path, content in files.items():
@@ -45,52 +63,75 @@ def export(name: str, folder: str | Path) -> Path:
     return plugin
 
 
-def ships_weights(name: str) -> bool:
-    """Return whether a model's weights come with the package: others are not where Brain-Score runs the submission."""
+def has_bundled_weights(name: str) -> bool:
+    """Return whether the weights of a model are part of the package.
+
+    Other weights do not exist on the machine on which Brain-Score runs a submission.
+    """
     info = model_info(name)
     return info.has_weights and info.weights.parent == WEIGHTS
 
 
 def link(folder: str | Path, package: Path) -> list[Path]:
-    """Link every neurofit_NAME of a submission folder into an installed brainscore_vision; return the links.
+    """Link all plugins of a submission folder into an installed Brain-Score.
 
     Parameters
     ----------
     folder
-        As `export` wrote it.
+        Submission folder, see `export`.
     package
-        Folder of the package `brainscore_vision`.
+        Folder of the installed package `brainscore_vision`.
+
+    Returns
+    -------
+    Links.
 
     Raises
     ------
     NeurofitError
-        If the folder holds no plugin, or the package cannot be written to, or has a folder of that name.
+        If the folder has no plugin, or the package is not writable or already has a folder with
+        the name of a plugin.
     """
     plugins = sorted(path.parent for path in Path(folder).glob(f"models/{PREFIX}*/__init__.py"))
     if not plugins:
-        raise NeurofitError(f"{folder} holds no models/{PREFIX}NAME/__init__.py: neurofit brainscore export writes such a folder.")
+        raise NeurofitError(
+            f"{folder} has no models/{PREFIX}NAME/__init__.py. "
+            "Create a submission folder with neurofit brainscore export."
+        )
     links = []
     for plugin in plugins:
         target = package / "models" / plugin.name
         if target.is_symlink():
             target.unlink()
         elif target.exists():
-            raise NeurofitError(f"{target} is no link of ours: it stays as it is.")
+            raise NeurofitError(f"{target} already exists and is not a link of neurofit.")
         try:
             target.symlink_to(plugin.resolve(), target_is_directory=True)
         except OSError as error:
-            raise NeurofitError(f"Cannot link into {package / 'models'}: {error.strerror}.") from error
+            raise NeurofitError(
+                f"Cannot link into {package / 'models'}: {error.strerror}."
+            ) from error
         links.append(target)
     return links
 
 
 def unlink(package: Path) -> list[Path]:
-    """Remove all links that `link` made, and scores that Brain-Score left beside its package; return what was removed."""
+    """Remove the links of `link` and the scores that Brain-Score wrote beside its package.
+
+    Parameters
+    ----------
+    package
+        Folder of the installed package `brainscore_vision`.
+
+    Returns
+    -------
+    Removed files.
+    """
     links = [path for path in (package / "models").glob(f"{PREFIX}*") if path.is_symlink()]
-    litter = list(package.parent.glob("conda_score--neurofit-*.pkl"))
-    for path in (*links, *litter):
+    scores = list(package.parent.glob("conda_score--neurofit-*.pkl"))
+    for path in (*links, *scores):
         path.unlink()
-    return links + litter
+    return links + scores
 
 
 _INIT = """from brainscore_vision import model_registry
@@ -100,10 +141,10 @@ from .model import get_model
 model_registry['{identifier}'] = get_model
 """
 
-_MODEL = '''"""{name} of neurofit as a Brain-Score model."""
+_MODEL = '''"""neurofit's {name} as a Brain-Score model."""
 
 from neurofit.brainscore import NeurofitBrainModel
-from neurofit.models import create_model, model_info
+from neurofit.models import create_model
 
 BIBTEX = """@misc{{neurofit,
   title = {{neurofit, {name}}},
@@ -112,7 +153,7 @@ BIBTEX = """@misc{{neurofit,
 
 
 def get_model():
-    return NeurofitBrainModel(create_model('{name}', pretrained=model_info('{name}').has_weights), identifier='{identifier}')
+    return NeurofitBrainModel(create_model('{name}'), identifier='{identifier}')
 
 
 def get_bibtex(model_identifier):

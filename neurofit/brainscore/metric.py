@@ -1,4 +1,4 @@
-"""Noise-corrected predictivity in time as a metric of Brain-Score: a scalar, with the curve beside it."""
+"""Noise-corrected predictivity per time bin as a metric of Brain-Score."""
 
 from __future__ import annotations
 
@@ -8,46 +8,65 @@ import numpy as np
 import xarray as xr
 from brainscore_core.metrics import Metric, Score
 
-from neurofit.assemblies import Recording
-from neurofit.brainscore.conversion import from_assembly, from_features
+from neurofit.analyses.predictivity.config import ScoreConfig
+from neurofit.analyses.predictivity.presets import make_config
+from neurofit.analyses.predictivity.result import REASONS
+from neurofit.analyses.predictivity.score import score
+from neurofit.brainscore.conversion import from_assembly
+from neurofit.brainscore.features import from_features
 from neurofit.errors import NeurofitError
-from neurofit.metrics import nanmean, nanmedian
-from neurofit.presets import ScoreConfig, make_config
-from neurofit.result import REASONS
-from neurofit.score import score
+from neurofit.mapping import FeatureMapping, GramMapping
+from neurofit.metrics.averages import nanmean, nanmedian
+from neurofit.recordings.recording import Recording
 
 
 class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has no types
-    """How much of the explainable response of a recording a model's features predict, per time bin.
+    """Noise-corrected predictivity of the features of a model, per time bin.
 
-    Already noise-corrected: it must not go into `NeuralBenchmark`, which would square it and divide it by a ceiling again. Use
-    `TemporalPredictivityBenchmark`.
+    The score must not be used in `NeuralBenchmark`, which would square it and divide it by a
+    ceiling once more. Use `TemporalPredictivityBenchmark`.
 
     Parameters
     ----------
     preset, mapping, time_mode
-        See `neurofit.ScoreConfig`.
+        See `neurofit.ScoreConfig`; the mapping is a single one.
     **changes
-        Further fields of it.
+        Further fields of `neurofit.ScoreConfig`.
     """
 
-    def __init__(self, *, preset: str = "nayebi2022", mapping: str = "pls", time_mode: str = "per-bin", **changes: Any) -> None:
+    def __init__(
+        self,
+        *,
+        preset: str = "nayebi2022",
+        mapping: str | GramMapping | FeatureMapping = "pls",
+        time_mode: str = "per-bin",
+        **changes: Any,
+    ) -> None:
         self.preset = preset
         self.changes = {"mapping": mapping, "time_mode": time_mode, **changes}
 
     def config(self, region: str) -> ScoreConfig:
-        """Return what decides the numbers."""
-        return make_config(self.preset, region=region, layers=(region,), **self.changes)
+        """Return the configuration of a score in this region."""
+        return make_config(self.preset, layers=(region,), **self.changes)
 
     def __call__(self, source: xr.DataArray, target: xr.DataArray | Recording) -> Score:
-        """Return the score of a model's features against an assembly of trials (or a recording).
+        """Return the score of the features of a model.
+
+        Parameters
+        ----------
+        source
+            Features (presentation neuroid time_bin) of the model.
+        target
+            Assembly of single trials, or a recording, of one region.
 
         Returns
         -------
         Score
-            The mean over time bins that have one. attrs: `curve`, `curve_low`, `curve_high` and `ceiling` (time_bin), `raw` (the same
-            scalar of the uncorrected correlations of the neuroids that count, with its own `raw` (split neuroid time_bin)), `error`
-            (standard error over splits of the uncorrected one), `formula`.
+            Mean over time bins that have a score. Its attributes are `curve`, `curve_low` and
+            `curve_high` (time_bin), their `formula`, `n_neuroids` per time bin, `ceiling`, `raw`
+            and `error`. `raw` is the same mean of the uncorrected correlations of the neuroids that
+            are scored, with an attribute `raw` (split neuroid time_bin); `ceiling` has an
+            attribute `raw` (time_bin); `error` is the standard error of `raw` over splits.
 
         Raises
         ------
@@ -56,28 +75,39 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
         """
         recording = target if isinstance(target, Recording) else from_assembly(target)
         if len(recording.regions) > 1:
-            raise NeurofitError(f"Neuroids are of one region; got {', '.join(recording.regions)}. Select one: target.sel(region=...).")
+            raise NeurofitError(
+                f"The target must have one region; got {', '.join(recording.regions)}. "
+                "Select one: target.sel(region=...)."
+            )
         region = recording.regions[0]
         config = self.config(region)
-        activations = from_features(source, model="candidate", region=region, stimulus_ids=recording.stimuli.ids)
+        activations = from_features(
+            source, model="candidate", region=region, stimulus_ids=recording.stimuli.ids
+        )
         return as_score(score(activations, recording, config))
 
 
 def as_score(result: xr.Dataset) -> Score:
-    """Return a result of `neurofit.score` as a Score, see `NoiseCorrectedTemporal`."""
+    """Return a result of `neurofit.score` as the Score of `NoiseCorrectedTemporal`."""
     bins = {
         "time_bin_start": ("time_bin", result.time_bin_start.values),
         "time_bin_end": ("time_bin", result.time_bin_end.values),
     }
-    curves = {name: Score(result[name].values[0], coords=bins, dims=("time_bin",)) for name in ("curve", "curve_low", "curve_high")}
+    curves = {
+        name: Score(result[name].values[0], coords=bins, dims=("time_bin",))
+        for name in ("curve", "curve_low", "curve_high")
+    }
     counts = ~np.isnan(result.curve.values[0])
-    left_out = result.reason.values[0] != REASONS.index("kept")  # (neuroid time_bin)
+    left_out = result.reason.values[0] != REASONS.index("scored")  # (neuroid time_bin)
     r = np.where(left_out, np.nan, result.r_xy.values[0])
     by_split = np.full(len(r), np.nan)
     if counts.any():
         by_split = np.nanmean(np.nanmedian(r[:, :, counts], axis=1), axis=1)
     raw = Score(np.mean(by_split))
-    neuroids = {"neuroid_id": ("neuroid", result.neuroid_id.values), "region": ("neuroid", np.full(r.shape[1], result.attrs["region"]))}
+    neuroids = {
+        "neuroid_id": ("neuroid", result.neuroid_id.values),
+        "region": ("neuroid", np.full(r.shape[1], result.attrs["region"])),
+    }
     raw.attrs["raw"] = Score(r, coords={**bins, **neuroids}, dims=("split", "neuroid", "time_bin"))
     reliability = nanmean(result.r_yy_sb.values, axis=(0, 1))
     ceiling = nanmedian(np.where(left_out, np.nan, reliability), axis=0)
@@ -85,9 +115,11 @@ def as_score(result: xr.Dataset) -> Score:
     made.attrs |= {
         **curves,
         "raw": raw,
-        "error": float(np.std(by_split, ddof=1) / np.sqrt(len(by_split))) if len(by_split) > 1 else np.nan,
+        "error": float(np.std(by_split, ddof=1) / np.sqrt(len(by_split)))
+        if len(by_split) > 1
+        else np.nan,
         "ceiling": Score(np.nanmean(ceiling[counts]) if counts.any() else np.nan),
-        "formula": result.attrs["formula"],
+        "formula": result.curve.attrs["formula"],
         "n_neuroids": result.n_neuroids.values[0].tolist(),
     }
     made.attrs["ceiling"].attrs["raw"] = Score(ceiling, coords=bins, dims=("time_bin",))

@@ -1,7 +1,7 @@
-"""Make Brain-Score find our models, metric and benchmarks in this process, and lend it ours by files.
+"""Registration of our models, metric and benchmarks with Brain-Score, within this process.
 
-`brainscore_vision.load_model` and its like do not look into their registries for a name: they search the source of installed plugins
-for a registration. `register` puts a step before that search, which knows our names.
+`brainscore_vision.load_model` and the other loaders search the source of installed plugins for a
+registration before they use their registries. `register` makes them skip this search for our names.
 """
 
 from __future__ import annotations
@@ -16,29 +16,37 @@ from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
 from neurofit.brainscore.brain_model import NeurofitBrainModel
 from neurofit.brainscore.metric import NoiseCorrectedTemporal
 from neurofit.data_loaders import describe_recording, list_recordings, load_recording
-from neurofit.models import create_model, list_models, model_info
-from neurofit.selection import parse_bins, rebin
+from neurofit.models import create_model, list_models
+from neurofit.recordings.rebinning import rebin
+from neurofit.recordings.time_bins import parse_bins
 
 METRIC = "neurofit-noise_corrected_temporal"
 
 TEMPORAL = {"hvm-sim": "70:260:10", "majajhong2015": "70:250:20"}
-"""Recordings in time that become benchmarks -> their time bins, in ms; of majajhong2015 every second, for they overlap by half."""
+"""Recordings that become benchmarks -> their time bins in ms.
+
+For majajhong2015 these are every second of its bins, which overlap by half.
+"""
 
 _search: Callable[..., Any] | None = None
+"""Brain-Score's `import_plugin`, while `register` has replaced it."""
 
 
 def model(name: str) -> NeurofitBrainModel:
-    """Return a registered neurofit model as a BrainModel: with its weights, if they are on this machine."""
-    return NeurofitBrainModel(create_model(name, pretrained=model_info(name).has_weights))
+    """Return a registered neurofit model as a BrainModel, with its weights if available."""
+    return NeurofitBrainModel(create_model(name))
 
 
 def benchmark(recording: str, region: str) -> TemporalPredictivityBenchmark:
-    """Return the temporal benchmark of a registered recording; it is loaded now."""
-    return TemporalPredictivityBenchmark(rebin(load_recording(recording, region=region), parse_bins(TEMPORAL[recording])), region=region)
+    """Load a registered recording and return its temporal benchmark."""
+    loaded = load_recording(recording, region=region)
+    return TemporalPredictivityBenchmark(
+        rebin(loaded, parse_bins(TEMPORAL[recording])), region=region
+    )
 
 
-def ours() -> dict[str, dict[str, Callable[..., Any]]]:
-    """Return what is registered: registry of `brainscore_vision` -> name -> what makes it."""
+def registry_entries() -> dict[str, dict[str, Callable[..., Any]]]:
+    """Return our entries: registry of `brainscore_vision` -> identifier -> constructor."""
     known = set(list_recordings())
     return {
         "model_registry": {f"neurofit-{name}": partial(model, name) for name in list_models()},
@@ -53,26 +61,36 @@ def ours() -> dict[str, dict[str, Callable[..., Any]]]:
 
 
 def register() -> None:
-    """Register all models as neurofit-NAME, the metric, and the benchmarks neurofit-RECORDING.REGION; twice is as once."""
+    """Register all models as neurofit-NAME, the metric, and benchmarks neurofit-RECORDING.REGION.
+
+    Repeated calls have no further effect.
+    """
     global _search
-    entries = ours()
+    entries = registry_entries()
     for registry, named in entries.items():
         getattr(brainscore_vision, registry).update(named)
     if _search is None:
         _search = search = brainscore_vision.import_plugin
-        names = {(registry.removesuffix("_registry") + "s", name) for registry, named in entries.items() for name in named}
+        names = {
+            (registry.removesuffix("_registry") + "s", name)
+            for registry, named in entries.items()
+            for name in named
+        }
 
-        def find(library_root: str, plugin_type: str, identifier: str, registry_prefix: str | None = None) -> None:
+        def import_plugin(
+            library_root: str, plugin_type: str, identifier: str, registry_prefix: str | None = None
+        ) -> None:
             if (plugin_type, identifier) not in names:
-                search(library_root, plugin_type, identifier, *([registry_prefix] if registry_prefix else []))
+                prefix = [registry_prefix] if registry_prefix else []
+                search(library_root, plugin_type, identifier, *prefix)
 
-        brainscore_vision.import_plugin = find
+        brainscore_vision.import_plugin = import_plugin
 
 
 def unregister() -> None:
     """Undo `register`."""
     global _search
-    for registry, named in ours().items():
+    for registry, named in registry_entries().items():
         for name in named:
             getattr(brainscore_vision, registry).pop(name, None)
     if _search is not None:

@@ -1,41 +1,146 @@
-"""What every mapping is: something that cross-validates a linear map from the features' Gram matrix."""
+"""The contract of a mapping, the registry of mappings, and how a configuration names them."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from neurofit.config.registry import Registry
+from neurofit.errors import NeurofitError
 from neurofit.mapping.fits import MappingPlan
 from neurofit.mapping.gram import Gram, GramPlan
 
+T = TypeVar("T", bound=type)
+
+MAPPINGS: Registry[Callable[..., Any]] = Registry("mapping")
+"""Name -> dataclass of a mapping; its fields are its options."""
+
 
 @runtime_checkable
-class Mapping(Protocol):
-    """A linear map from features to the responses of all neuroids, cross-validated from the features' Gram matrix."""
-
-    @property
-    def name(self) -> str:
-        """What it is, with all that is not the default."""
-        ...
+class GramMapping(Protocol):
+    """A linear map from features to responses, cross-validated from the features' Gram matrix."""
 
     @property
     def linear(self) -> bool:
-        """Whether the predictions of target sets after the first are linear in them."""
+        """Whether predictions of target sets after the first are linear in them."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name of the mapping with every option that is not at its default."""
         ...
 
     @property
     def precision(self) -> str:
-        """Of the products of the Gram that it wants: "auto", "float32" or "float64"."""
+        """Precision of the Gram's products: "auto", "float32" or "float64"."""
         ...
 
     def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
-        """Choose the way and estimate the cost of `cross_predict`, before a feature is read."""
+        """Choose the algorithm and estimate its cost before a feature is read."""
         ...
 
-    def cross_predict(self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int = 1) -> list[np.ndarray]:
-        """Predict each split's test rows, for every target set: list over splits of (set test neuroid).
+    def cross_predict(
+        self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int = 1
+    ) -> list[np.ndarray]:
+        """Predict the test rows of each split: list over splits of (set test neuroid).
 
-        The rows are `times` time bins of the same stimuli, bin after bin.
+        Parameters
+        ----------
+        gram
+            Gram matrix of the features of all rows.
+        targets
+            Target sets (set row neuroid); the first is the mean over all trials.
+        train
+            Training rows of each split (split row).
+        times
+            Number of time bins stacked along the rows, bin after bin.
         """
         ...
+
+
+@runtime_checkable
+class FeatureMapping(Protocol):
+    """A regression that sees the features themselves, as scikit-learn's regressors do.
+
+    It is copied for each split and target set, so `fit` may keep what it learns on the object.
+    """
+
+    def fit(self, features: np.ndarray, responses: np.ndarray, /) -> Any:
+        """Fit features (row unit) to responses (row neuroid)."""
+        ...
+
+    def predict(self, features: np.ndarray, /) -> np.ndarray:
+        """Return predicted responses (row neuroid)."""
+        ...
+
+
+def register_mapping(name: str) -> Callable[[T], T]:
+    """Return a decorator that registers a dataclass as a mapping.
+
+    It has `fit` and `predict` (`FeatureMapping`) or `cross_predict` (`GramMapping`). Fields made
+    with `neurofit.config.options.option` become options of the command line, such as
+    `--ridge-select` for the field `select` of the mapping "ridge".
+
+    Raises
+    ------
+    NeurofitError
+        If the class is not a dataclass, or the name is taken.
+    """
+
+    def decorate(mapping: T) -> T:
+        if not is_dataclass(mapping):
+            raise NeurofitError(f"A mapping must be a dataclass; {mapping.__name__} is not.")
+        MAPPINGS.register(name)(mapping)
+        return mapping
+
+    return decorate
+
+
+def find_mapping(given: Any) -> GramMapping | FeatureMapping:
+    """Return a mapping by its registered name, or the object given.
+
+    Raises
+    ------
+    NeurofitError
+        If the name is unknown, or the object has neither `cross_predict` nor `fit` and `predict`.
+    """
+    mapping: Any = MAPPINGS[given]() if isinstance(given, str) else given
+    if isinstance(mapping, type) or not isinstance(mapping, GramMapping | FeatureMapping):
+        raise NeurofitError(
+            "A mapping is a registered name, or an object with cross_predict or with fit and "
+            f"predict; got {mapping!r}. Registered: {', '.join(MAPPINGS)}."
+        )
+    return mapping
+
+
+def on_device(mapping: GramMapping, device: str) -> GramMapping:
+    """Return the mapping computed on a device, if it has a field `device`."""
+    if is_dataclass(mapping) and any(each.name == "device" for each in fields(mapping)):
+        return replace(mapping, device=device)
+    return mapping
+
+
+def mapping_key(given: object) -> str:
+    """Return the short name of a mapping: its registered name, else the name of its class."""
+    if isinstance(given, str):
+        return given
+    for key in MAPPINGS:
+        if type(given) is MAPPINGS[key]:
+            return key
+    return type(given).__name__
+
+
+def describe_mapping(given: object) -> dict[str, Any]:
+    """Return the name and the parameters of a mapping, ready for JSON."""
+    mapping: Any = MAPPINGS[given]() if isinstance(given, str) else given
+    if is_dataclass(mapping) and not isinstance(mapping, type):
+        own: Mapping[str, Any] = {
+            key: value for key, value in asdict(mapping).items() if key != "device"
+        }
+    else:
+        values = getattr(mapping, "__dict__", {})
+        own = {key: repr(value) for key, value in values.items() if key[0] != "_"}
+    return {"name": mapping_key(mapping), **own}

@@ -1,8 +1,9 @@
-"""One set of array operations for numpy on the CPU and torch on any device, chosen by name and passed down.
+"""Array operations for numpy on a CPU and torch on any device, chosen by name and passed down.
 
-The algorithms use what both libraries spell alike (operators, slices, `sum(axis)`, `xp.where`, `xp.linalg.eigh`, ...); what they
-spell differently stands here. numpy is the choice on a CPU: its `A @ A.T` computes one triangle only, and its batched products of
-small matrices have a tenth of torch's overhead. The tests run the torch path on a CPU, in float64; it has not been run on CUDA yet.
+The algorithms use what both libraries spell alike (operators, slices, `sum(axis)`, `xp.where`,
+`xp.linalg.eigh`); `Backend` covers what they spell differently. On a CPU numpy is faster: its
+`A @ A.T` computes one triangle only, and its batched products of small matrices have a tenth of
+torch's overhead. The tests run torch on a CPU in float64; it has not been run on CUDA yet.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import numpy as np
 from neurofit.errors import NeurofitError
 
 MATRICES_IN_CACHE = 24
-"""Small matrices worked on together on a CPU: 24 of 168 x 168 are 5 MB."""
+"""Small matrices processed together on a CPU: 24 of 168 x 168 are 5 MB."""
 
 
 @dataclass(frozen=True)
-class Device:
-    """Where arrays live and which library computes.
+class Backend:
+    """An array library on a device.
 
     Parameters
     ----------
@@ -38,20 +39,20 @@ class Device:
 
     @property
     def is_numpy(self) -> bool:
-        """Whether numpy computes."""
+        """Whether the library is numpy."""
         return self.xp is np
 
     def array(self, values: Any, dtype: str = "float64") -> Any:
-        """Bring values here; no copy where none is needed."""
+        """Return values as an array of this backend, without a copy where none is needed."""
         if self.is_numpy:
             return np.asarray(values, dtype=dtype)
-        where = self.name.removeprefix("torch-")
+        device = self.name.removeprefix("torch-")
         if isinstance(values, np.ndarray) and not values.flags.writeable:
             values = values.copy()  # torch has no read-only arrays
-        return self.xp.as_tensor(values, dtype=getattr(self.xp, dtype), device=where)
+        return self.xp.as_tensor(values, dtype=getattr(self.xp, dtype), device=device)
 
     def numpy(self, values: Any) -> np.ndarray:
-        """Bring an array back to numpy."""
+        """Return an array of this backend as a numpy array."""
         return np.asarray(values) if self.is_numpy else np.asarray(values.cpu().numpy())
 
     def zeros(self, *shape: int) -> Any:
@@ -59,14 +60,14 @@ class Device:
         return self.array(np.zeros(shape)) if self.is_numpy else self.array(self.xp.zeros(shape))
 
     def batches(self, n_matrices: int) -> Iterator[slice]:
-        """Yield the slices of a stack of small matrices that are worked on together: what fits a CPU's cache, all on a GPU."""
+        """Yield slices of a stack of small matrices: as many as fit a CPU's cache, all on a GPU."""
         step = MATRICES_IN_CACHE if self.is_numpy else n_matrices
         for begin in range(0, n_matrices, max(step, 1)):
             yield slice(begin, begin + step)
 
     @contextmanager
     def full_precision(self) -> Iterator[None]:
-        """Keep float32 products at float32: TF32 has the 10-bit mantissa of a half and would be as wrong as float16 features."""
+        """Switch TF32 off: its 10-bit mantissa would be as inexact as float16 features."""
         if self.is_numpy:
             yield
             return
@@ -78,30 +79,39 @@ class Device:
             matmul.allow_tf32 = before
 
 
-CPU = Device("cpu", np)
+CPU = Backend("cpu", np)
 """numpy."""
 
 
-def find_device(name: str) -> Device:
-    """Return a device by name.
+def array_backend(name: str) -> Backend:
+    """Return the backend of a device.
+
+    Parameters
+    ----------
+    name
+        "cpu", "torch-cpu", "cuda" or "cuda:N".
 
     Raises
     ------
     NeurofitError
-        For an unknown name, or a CUDA device where torch finds none.
+        If the name is unknown, or torch finds no CUDA device.
     """
     if name == "cpu":
         return CPU
     if name != "torch-cpu" and name.split(":")[0] != "cuda":
-        raise NeurofitError(f"Unknown device {name!r} for a mapping.\nExisting: cpu, torch-cpu, cuda, cuda:N.")
+        raise NeurofitError(
+            f"Unknown device {name!r} for a mapping.\nExisting: cpu, torch-cpu, cuda, cuda:N."
+        )
     torch = importlib.import_module("torch")  # takes a second, and most mappings never need it
     if name != "torch-cpu" and not torch.cuda.is_available():
-        raise NeurofitError(f"Device {name!r} needs a CUDA device; torch {torch.__version__} finds none here.")
-    return Device(name, torch)
+        raise NeurofitError(
+            f"Device {name!r} needs a CUDA device; torch {torch.__version__} finds none."
+        )
+    return Backend(name, torch)
 
 
 def times_sets(matrix: Any, targets: Any) -> Any:
-    """Multiply a matrix (some row) with every target set (set row neuroid) in one product: (set some neuroid)."""
+    """Multiply a matrix (m row) with each target set (set row neuroid): (set m neuroid)."""
     n_sets, n_rows, n_neuroids = targets.shape
     flat = matrix @ targets.swapaxes(0, 1).reshape(n_rows, n_sets * n_neuroids)
     return flat.reshape(len(matrix), n_sets, n_neuroids).swapaxes(0, 1)

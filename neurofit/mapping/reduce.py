@@ -1,7 +1,8 @@
-"""Fewer features before a map is fitted: a seeded sparse random projection, or principal components of the training stimuli.
+"""Reduction of features before a map is fitted: random projection or principal components.
 
-Off by default, because exact maps need neither: it is here for comparison with work that reduced its features. A projection is drawn
-once for all blocks of as many units; principal components are fitted per split and see training stimuli only.
+It is off by default, because exact maps do not need it, and serves comparison with studies that
+reduced their features. A projection is drawn once from its seed for all blocks of the same width;
+principal components are fitted in each split, on training stimuli only.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from scipy import sparse
 from sklearn.random_projection import SparseRandomProjection
 
 from neurofit.errors import NeurofitError
-from neurofit.mapping.contract import Mapping
+from neurofit.mapping.contract import GramMapping
 from neurofit.mapping.fits import MappingPlan
 from neurofit.mapping.gram import Gram, GramPlan
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """How features are reduced, as a configuration says it.
+    """Reduction of features, by rule.
 
     Parameters
     ----------
     rule
-        "none"; "srp:4096" (sparse random projection to so many dimensions, as scikit-learn's `SparseRandomProjection`);
-        "pca:1000" (so many principal components).
+        "none"; "srp:4096", a sparse random projection to 4096 dimensions (scikit-learn's
+        `SparseRandomProjection`); or "pca:1000", the first 1000 principal components.
     seed
-        Of the projection.
+        Random seed for the projection.
 
     Raises
     ------
     NeurofitError
-        For any other rule.
+        If the rule is unknown.
     """
 
     rule: str = "none"
@@ -43,72 +44,90 @@ class Reduction:
 
     def __post_init__(self) -> None:
         kind, _, number = self.rule.partition(":")
-        if self.rule != "none" and (kind not in ("srp", "pca") or not (number.isascii() and number.isdigit()) or int(number) < 1):
-            raise NeurofitError(f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {self.rule!r}.')
+        positive = number.isascii() and number.isdigit() and int(number) >= 1
+        if self.rule != "none" and not (kind in ("srp", "pca") and positive):
+            raise NeurofitError(
+                f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {self.rule!r}.'
+            )
 
-    def features(self, block: Float[np.ndarray, "stimulus unit"]) -> Float[np.ndarray, "stimulus dimension"]:
-        """Return a block of features as the Gram should see it: projected under "srp" (float32), unless it is small already."""
+    def features(
+        self, block: Float[np.ndarray, "stimulus unit"]
+    ) -> Float[np.ndarray, "stimulus dimension"]:
+        """Return features for the Gram: projected (float32) under "srp", if that is narrower."""
         kind, _, number = self.rule.partition(":")
         if kind != "srp" or block.shape[1] <= int(number):
             return block
-        return np.asarray(block @ _projection(block.shape[1], int(number), self.seed).T, dtype=np.float32)
+        projection = _projection(block.shape[1], int(number), self.seed)
+        return np.asarray(block @ projection.T, dtype=np.float32)
 
-    def mapping(self, mapping: Mapping) -> Mapping:
-        """Return the mapping as it should be fitted: on principal components under "pca"."""
+    def mapping(self, mapping: GramMapping) -> GramMapping:
+        """Return the mapping to fit: from principal components under "pca"."""
         kind, _, number = self.rule.partition(":")
         return PrincipalComponentsMapping(mapping, int(number)) if kind == "pca" else mapping
 
 
 @dataclass(frozen=True)
 class PrincipalComponentsMapping:
-    """A mapping from the first principal components of the training stimuli, taken from the Gram of each split.
+    """A mapping from principal components of the training stimuli, from the Gram of each split.
 
     Parameters
     ----------
     mapping
-        What is fitted on them.
+        Mapping fitted to the components.
     n_components
-        How many; all there are where there are fewer.
+        Number of components; all of them if there are fewer.
     """
 
-    mapping: Mapping
+    mapping: GramMapping
     n_components: int
 
     @property
     def name(self) -> str:
-        """What it is: "pls on 1000 principal components"."""
+        """Name with the number of components, such as "pls on 1000 principal components"."""
         return f"{self.mapping.name} on {self.n_components} principal components"
 
     @property
     def linear(self) -> bool:
-        """As the mapping's."""
+        """Whether the inner mapping is linear in the target sets after the first."""
         return self.mapping.linear
 
     @property
     def precision(self) -> str:
-        """Of the products of the Gram: float64, for its eigenvectors."""
+        """Precision of the Gram's products: float64, for its eigenvectors."""
         return "float64"
 
     def plan(self, gram: GramPlan, *, n_sets: int, n_splits: int, n_neuroids: int) -> MappingPlan:
-        """Estimate the cost of `cross_predict`: an eigendecomposition and a map of its own per split."""
-        kept, side = min(self.n_components, gram.n_rows, gram.n_units), min(gram.n_rows, gram.n_units)
-        one = self.mapping.plan(GramPlan("factor", "float64", gram.n_rows, kept, 0.0, 0), n_sets=n_sets, n_splits=1, n_neuroids=n_neuroids)
-        flops = n_splits * (one.flops + 9.0 * side**3 + 2.0 * gram.n_rows * side**2)
-        return MappingPlan(one.way, flops, one.n_bytes + 8 * (3 * side**2 + gram.n_rows * side))
+        """Estimate the cost of an eigendecomposition and a map for each split."""
+        n, side = gram.n_rows, min(gram.n_rows, gram.n_units)
+        one = self.mapping.plan(
+            GramPlan("factor", "float64", n, min(self.n_components, side), 0.0, 0),
+            n_sets=n_sets,
+            n_splits=1,
+            n_neuroids=n_neuroids,
+        )
+        flops = n_splits * (one.flops + 9.0 * side**3 + 2.0 * n * side**2)
+        return MappingPlan(one.method, flops, one.n_bytes + 8 * (3 * side**2 + n * side))
 
     def cross_predict(
-        self, gram: Gram, targets: Float[np.ndarray, "set row neuroid"], train: Bool[np.ndarray, "split row"], *, times: int = 1
+        self,
+        gram: Gram,
+        targets: Float[np.ndarray, "set row neuroid"],
+        train: Bool[np.ndarray, "split row"],
+        *,
+        times: int = 1,
     ) -> list[Float[np.ndarray, "set test neuroid"]]:
-        """Fit and predict as the mapping's `cross_predict`, split by split."""
+        """Predict the test rows split by split; see `GramMapping.cross_predict`."""
         predictions = []
         for rows in train:
             scores = gram.principal_scores(rows)[0][:, : self.n_components]
-            predictions += self.mapping.cross_predict(Gram(factor=scores, name=gram.name), targets, rows[None], times=times)
+            predictions += self.mapping.cross_predict(
+                Gram(factor=scores, name=gram.name), targets, rows[None], times=times
+            )
         return predictions
 
 
 @lru_cache(maxsize=4)
 def _projection(n_units: int, n_dimensions: int, seed: int) -> sparse.csr_matrix:
-    """Return the projection (dimension unit); it depends on nothing but these numbers."""
+    """Return the projection (dimension unit)."""
     drawn = SparseRandomProjection(n_dimensions, random_state=seed).fit(np.zeros((1, n_units)))
     return sparse.csr_matrix(drawn.components_, dtype=np.float32)

@@ -1,9 +1,14 @@
-"""Brain-Score's tests: they fail without Brain-Score where NEUROFIT_REQUIRE_BRAINSCORE=1, and are skipped with the reason elsewhere."""
+"""Tests with Brain-Score: without it they are left out.
+
+They fail without it where NEUROFIT_REQUIRE_BRAINSCORE=1.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,32 +22,46 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from neurofit.assemblies import Recording
-from neurofit.stimuli import ImageFiles, StimulusSet
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.stimuli import ImageFiles, StimulusSet
 
 REQUIRED = os.environ.get("NEUROFIT_REQUIRE_BRAINSCORE") == "1"
 HERE = find_spec("brainscore_vision") is not None
 
 if not HERE and not REQUIRED:
-    collect_ignore_glob = ["test_*.py"]  # they import it; tests/test_brainscore_installed.py says so
+    collect_ignore_glob = ["test_*.py"]  # tests/test_brainscore_installed.py says so
+
+
+FOLDER = Path(tempfile.mkdtemp(prefix="neurofit-brainscore-"))
+"""What Brain-Score writes in this process and its children: its caches go by name alone."""
+
+CACHES = ("RESULTCACHING_HOME", "BRAINSCORE_HOME", "BRAINIO_HOME")
+
+for _name in CACHES:  # now, because Brain-Score reads them when it is imported
+    os.environ[_name] = str(FOLDER / _name.lower())
+
+
+def pytest_unconfigure() -> None:
+    """Remove the folder of this process."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def brainscore_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep what Brain-Score writes in one folder of this session: its caches go by name alone."""
-    folder = tmp_path_factory.mktemp("brainscore")
+def brainscore_home() -> Iterator[Path]:
+    """Keep what neurofit writes for these tests in the same folder; return it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NEUROFIT_HOME", str(folder))
-        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # no worker processes, each of which would import Brain-Score again
+        patch.setenv("NEUROFIT_HOME", str(FOLDER))
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # workers would import Brain-Score once more each
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        for name in ("RESULTCACHING_HOME", "BRAINSCORE_HOME", "BRAINIO_HOME"):
-            patch.setenv(name, str(folder / name.lower()))
-        yield folder
+        yield FOLDER
 
 
 @pytest.fixture
 def installed() -> Iterator[Path]:
-    """Return the folder of the installed brainscore_vision, held by one test of one process at a time and left as it was."""
+    """Return the folder of the installed brainscore_vision, which is left as it was.
+
+    One test of one process holds it at a time.
+    """
     import fcntl
 
     import brainscore_vision
@@ -50,7 +69,10 @@ def installed() -> Iterator[Path]:
     from neurofit.brainscore import unregister
 
     package = Path(brainscore_vision.__file__).parent
-    registries = [getattr(brainscore_vision, f"{kind}_registry") for kind in ("model", "benchmark", "data", "stimulus_set")]
+    registries = [
+        getattr(brainscore_vision, f"{kind}_registry")
+        for kind in ("model", "benchmark", "data", "stimulus_set")
+    ]
     held = os.open(package, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -61,10 +83,16 @@ def installed() -> Iterator[Path]:
         finally:
             _clean(package)
             unregister()
-            for registry in registries:  # theirs stay: a plugin is imported, and so registered, only once
+            for (
+                registry
+            ) in registries:  # theirs stay: a plugin is imported, and so registered, only once
                 for name in [name for name in registry if "neurofit" in name]:
                     del registry[name]
-            for name in [name for name in sys.modules if name.startswith("brainscore_vision.") and ".neurofit_" in name]:
+            for name in [
+                name
+                for name in sys.modules
+                if name.startswith("brainscore_vision.") and ".neurofit_" in name
+            ]:
                 del sys.modules[name]
     finally:
         os.close(held)
@@ -88,8 +116,13 @@ def left_in() -> Callable[[Path], list[Path]]:
 
 
 @pytest.fixture
-def lend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, Callable[[], Any]], None]]:
-    """Give Brain-Score a "model", "benchmark" or "data" set for one test, in the place of its own: kind, identifier, what makes it."""
+def lend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[str, str, Callable[[], Any]], None]]:
+    """Give Brain-Score a "model", "benchmark" or "data" set for one test.
+
+    Takes the kind, the identifier and a function that makes it.
+    """
     import brainscore_vision
 
     from neurofit.brainscore import unregister
@@ -105,7 +138,9 @@ def lend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, Callab
 
     def give(kind: str, identifier: str, make: Callable[[], Any]) -> None:
         with suppress(AssertionError):  # "No registrations found": it has none of that name
-            search("brainscore_vision", folders[kind], identifier)  # now, for an import later would take the place of what is lent
+            search(
+                "brainscore_vision", folders[kind], identifier
+            )  # now, for an import later would take the place of what is lent
         lent.add((folders[kind], identifier))
         monkeypatch.setitem(getattr(brainscore_vision, f"{kind}_registry"), identifier, make)
 
@@ -118,21 +153,29 @@ def lend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, Callab
 def lend_majajhong(
     planted: Callable[..., Recording], lend: Callable[[str, str, Callable[[], Any]], None]
 ) -> Callable[..., list[tuple[int, int]]]:
-    """Put a small recording of V4 and IT in the place of Brain-Score's: 20 ms windows every 10 ms from -10 ms, and one of 70-170 ms."""
+    """Put a small recording of V4 and IT in the place of Brain-Score's.
+
+    It has 20 ms windows every 10 ms from -10 ms, and one of 70-170 ms.
+    """
 
     def put(n_windows: int = 6, *, n_stimuli: int = 40) -> list[tuple[int, int]]:
         from neurofit.brainscore import to_assembly
 
         recording = planted(n_bins=n_windows, n_neuroids=8, n_stimuli=n_stimuli, n_repetitions=4)
         windows = [(start, start + 20) for start in range(-10, 10 * n_windows - 10, 10)]
-        for name, shown in (("MajajHong2015.temporal.public", windows), ("MajajHong2015.public", [(70, 170)])):
+        for name, shown in (
+            ("MajajHong2015.temporal.public", windows),
+            ("MajajHong2015.public", [(70, 170)]),
+        ):
             responses = recording.responses.isel(time_bin=slice(len(shown))).assign_coords(
                 region=("neuroid", ["V4"] * 4 + ["IT"] * 4),
                 animal=("neuroid", ["Chabo", "Tito"] * 4),
                 time_bin_start=("time_bin", [start for start, _ in shown]),
                 time_bin_end=("time_bin", [end for _, end in shown]),
             )
-            assembly = to_assembly(Recording(name=name, responses=responses, stimuli=recording.stimuli))
+            assembly = to_assembly(
+                Recording(name=name, responses=responses, stimuli=recording.stimuli)
+            )
             lend("data", name, lambda assembly=assembly: assembly)  # type: ignore[misc]
         return windows
 
@@ -147,10 +190,19 @@ def majajhong(lend_majajhong: Callable[..., list[tuple[int, int]]]) -> list[tupl
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Callable[..., Recording]:
-    """Make a recording with object names and pictures, whose neuroids are a noisy linear image of planted features, in 10 ms bins."""
+    """Make a recording with object names and pictures, in 10 ms bins.
+
+    Its neuroids are a noisy linear image of planted features.
+    """
 
     def make(
-        *, n_stimuli: int = 80, n_repetitions: int = 8, n_neuroids: int = 6, n_bins: int = 3, start: int = 70, seed: int = 0
+        *,
+        n_stimuli: int = 80,
+        n_repetitions: int = 8,
+        n_neuroids: int = 6,
+        n_bins: int = 3,
+        start: int = 70,
+        seed: int = 0,
     ) -> Recording:
         rng = np.random.default_rng(seed)
         ids = np.array([f"image{i:03d}" for i in range(n_stimuli)])
@@ -159,8 +211,12 @@ def planted(tmp_path: Path) -> Callable[..., Recording]:
             path = tmp_path / f"{name}.png"
             Image.fromarray(rng.integers(0, 255, size=(16, 16, 3), dtype=np.uint8)).save(path)
             paths.append(path)
-        signal = planted_features(n_stimuli=n_stimuli, n_bins=n_bins)[:, :, :8] @ rng.normal(size=(8, n_neuroids))
-        trials = np.repeat(signal[:, None], n_repetitions, axis=1) + 2 * rng.normal(size=(n_bins, n_repetitions, n_stimuli, n_neuroids))
+        signal = planted_features(n_stimuli=n_stimuli, n_bins=n_bins)[:, :, :8] @ rng.normal(
+            size=(8, n_neuroids)
+        )
+        trials = np.repeat(signal[:, None], n_repetitions, axis=1) + 2 * rng.normal(
+            size=(n_bins, n_repetitions, n_stimuli, n_neuroids)
+        )
         values = np.round(8 * trials) / 8  # sums and means of eighths are exact in float32
         starts = start + 10 * np.arange(n_bins)
         responses = xr.DataArray(
@@ -181,7 +237,9 @@ def planted(tmp_path: Path) -> Callable[..., Recording]:
             responses=responses,
             stimuli=StimulusSet(
                 name=f"planted{seed}",
-                table=pd.DataFrame({"stimulus_id": ids, "object_name": objects, "size": np.arange(n_stimuli) / 7}),
+                table=pd.DataFrame(
+                    {"stimulus_id": ids, "object_name": objects, "size": np.arange(n_stimuli) / 7}
+                ),
                 images=ImageFiles(paths),
                 visual_degrees=8.0,
                 duration_ms=100.0,
@@ -231,5 +289,8 @@ def features() -> Callable[..., np.ndarray]:
 
 def planted_features(*, n_stimuli: int, n_bins: int, n_units: int = 40) -> np.ndarray:
     rng = np.random.default_rng(7)
-    still, moving = rng.normal(size=(n_stimuli, n_units)), rng.normal(size=(n_bins, n_stimuli, n_units))
+    still, moving = (
+        rng.normal(size=(n_stimuli, n_units)),
+        rng.normal(size=(n_bins, n_stimuli, n_units)),
+    )
     return (still + 0.5 * moving).astype(np.float32)

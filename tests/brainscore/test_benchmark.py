@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.stats import sem
 
 from neurofit import create_model, score
-from neurofit.assemblies import Recording
+from neurofit.analyses.predictivity.presets import make_config
 from neurofit.brainscore import (
     NeurofitBrainModel,
     NoiseCorrectedTemporal,
@@ -30,16 +30,31 @@ from neurofit.brainscore import (
     to_stimulus_set,
     unregister,
 )
-from neurofit.brainscore.conversion import features_assembly
+from neurofit.brainscore.features import features_assembly
 from neurofit.errors import NeurofitError
-from neurofit.presets import make_config
+from neurofit.mapping import RidgeMapping
+from neurofit.recordings.recording import Recording
 
-FEW: dict[str, Any] = {"n_splits": 3, "n_halves": 3, "n_bootstraps": 20, "mapping": "ridge", "stratified": False}
+FEW: dict[str, Any] = {
+    "n_splits": 3,
+    "n_halves": 3,
+    "n_bootstraps": 20,
+    "mapping": "ridge",
+    "stratified": False,
+}
 
 
 def as_source(features: np.ndarray, recording: Recording) -> Any:
-    neuroids: dict[str, Any] = {"neuroid_id": np.arange(features.shape[2]), "layer": ["features"] * features.shape[2]}
-    return features_assembly(features.transpose(1, 2, 0), to_stimulus_set(recording.stimuli), neuroids, recording.time_bins)
+    neuroids: dict[str, Any] = {
+        "neuroid_id": np.arange(features.shape[2]),
+        "layer": ["features"] * features.shape[2],
+    }
+    return features_assembly(
+        features.transpose(1, 2, 0),
+        to_stimulus_set(recording.stimuli),
+        neuroids,
+        recording.time_bins,
+    )
 
 
 def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
@@ -50,7 +65,9 @@ def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
     reached = metric(as_source(generator, recording), to_assembly(recording))
     assert reached.dims == ()
     assert 0.9 < reached.item() < 1.1
-    other = metric(as_source(np.random.default_rng(3).permuted(generator, axis=1), recording), recording)
+    other = metric(
+        as_source(np.random.default_rng(3).permuted(generator, axis=1), recording), recording
+    )
     assert abs(other.attrs["raw"].item()) < 0.3
     assert reached.attrs["curve"].indexes["time_bin"].names == ["time_bin_start", "time_bin_end"]
     assert reached.attrs["raw"].item() < reached.item()
@@ -60,45 +77,70 @@ def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
     assert reached.attrs["error"] > 0
 
 
-def test_raw_and_ceiling_are_of_the_neuroids_that_count(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+def test_raw_and_ceiling_are_of_the_neuroids_that_count(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray]
+) -> None:
     recording, generator = planted(n_stimuli=120, n_neuroids=12), features(n_stimuli=120, n_bins=3)
     responses = recording.responses.copy(deep=True)
-    responses.values[:, 5:] = np.random.default_rng(4).normal(size=responses.values[:, 5:].shape)  # seven sites of noise
-    source, metric = as_source(generator, recording), NoiseCorrectedTemporal(**FEW, reliability_floor=0.4)
+    responses.values[:, 5:] = np.random.default_rng(4).normal(
+        size=responses.values[:, 5:].shape
+    )  # seven sites of noise
+    source, metric = (
+        as_source(generator, recording),
+        NoiseCorrectedTemporal(**FEW, reliability_floor=0.4),
+    )
     mixed = metric(source, replace(recording, responses=responses))
     good = metric(source, replace(recording, responses=responses.isel(neuroid=slice(5))))
     assert mixed.attrs["n_neuroids"] == good.attrs["n_neuroids"] == [5, 5, 5]
-    assert mixed.item() == pytest.approx(good.item(), abs=0.02)  # ridge chooses penalties neuroid by neuroid
+    assert mixed.item() == pytest.approx(
+        good.item(), abs=0.02
+    )  # ridge chooses penalties neuroid by neuroid
     for name in ("raw", "ceiling"):
         assert mixed.attrs[name].item() == pytest.approx(good.attrs[name].item(), abs=0.01)
     assert mixed.attrs["error"] == pytest.approx(good.attrs["error"], abs=0.01)
 
 
-def test_neuroids_of_two_regions_are_refused(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+def test_neuroids_of_two_regions_are_refused(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray]
+) -> None:
     recording = planted()
-    both = replace(recording, responses=recording.responses.assign_coords(region=("neuroid", ["V4"] * 3 + ["IT"] * 3)))
-    with pytest.raises(NeurofitError, match=r"Neuroids are of one region; got IT, V4\."):
-        NoiseCorrectedTemporal(**FEW)(as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(both))
+    both = replace(
+        recording,
+        responses=recording.responses.assign_coords(region=("neuroid", ["V4"] * 3 + ["IT"] * 3)),
+    )
+    with pytest.raises(NeurofitError, match=r"The target must have one region; got IT, V4\."):
+        NoiseCorrectedTemporal(**FEW)(
+            as_source(features(n_stimuli=80, n_bins=3), recording), to_assembly(both)
+        )
 
 
-def test_stimuli_may_come_in_any_order_but_each_once(planted: Callable[..., Recording], features: Callable[..., np.ndarray]) -> None:
+def test_stimuli_may_come_in_any_order_but_each_once(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray]
+) -> None:
     recording = planted()
-    source, metric = as_source(features(n_stimuli=80, n_bins=3), recording), NoiseCorrectedTemporal(**FEW)
+    source, metric = (
+        as_source(features(n_stimuli=80, n_bins=3), recording),
+        NoiseCorrectedTemporal(**FEW),
+    )
     backwards = source.isel(presentation=np.arange(80)[::-1])
     assert metric(backwards, recording).item() == metric(source, recording).item()
-    with pytest.raises(NeurofitError, match="not of the stimuli of the recording, each once"):
+    with pytest.raises(NeurofitError, match="must have the stimuli of the recording, each once"):
         metric(source.isel(presentation=[0, *range(79)]), recording)
 
 
-def test_the_benchmark_gives_neurofits_score_corrected_once(planted: Callable[..., Recording]) -> None:
+def test_the_benchmark_gives_neurofits_score_corrected_once(
+    planted: Callable[..., Recording],
+) -> None:
     recording = planted()
     benchmark = TemporalPredictivityBenchmark(recording, region="IT", **FEW)
     candidate = NeurofitBrainModel(create_model("rgc_tiny"))
     theirs = score_benchmark(benchmark, candidate)
-    config = make_config("nayebi2022", region="IT", layers=("IT",), **FEW)
+    config = make_config("nayebi2022", layers=("IT",), **FEW)
     ours = score(activations_of(candidate, recording, region="IT"), recording, config)
     assert theirs.dims == ()
-    np.testing.assert_allclose(theirs.item(), np.nanmean(ours.curve.values[0]), rtol=1e-12, equal_nan=True)
+    np.testing.assert_allclose(
+        theirs.item(), np.nanmean(ours.curve.values[0]), rtol=1e-12, equal_nan=True
+    )
     np.testing.assert_array_equal(theirs.attrs["raw"].attrs["raw"].values, ours.r_xy.values[0])
     assert theirs.attrs["model_identifier"] == "neurofit-rgc_tiny"
     assert benchmark.parent == "IT"
@@ -106,24 +148,35 @@ def test_the_benchmark_gives_neurofits_score_corrected_once(planted: Callable[..
     assert benchmark.ceiling.attrs["raw"].dims == ("time_bin",)
 
 
-def test_the_identifier_follows_data_neuroids_bins_and_settings(planted: Callable[..., Recording]) -> None:
+def test_the_identifier_follows_data_neuroids_bins_and_settings(
+    planted: Callable[..., Recording],
+) -> None:
     recording = planted()
     assert not recording.sha256
     changed = recording.responses.copy(deep=True)
     changed[0, 0, 0] += 1
     others = [
         TemporalPredictivityBenchmark(replace(recording, responses=changed), region="IT"),
-        TemporalPredictivityBenchmark(replace(recording, responses=recording.responses.isel(neuroid=slice(4))), region="IT"),
+        TemporalPredictivityBenchmark(
+            replace(recording, responses=recording.responses.isel(neuroid=slice(4))), region="IT"
+        ),
         TemporalPredictivityBenchmark(recording.select(window=(70, 90)), region="IT"),
         TemporalPredictivityBenchmark(recording, region="IT", time_mode="fixed"),
         TemporalPredictivityBenchmark(recording, region="IT", seed=3),
+        TemporalPredictivityBenchmark(recording, region="IT", mapping="ridge"),
+        TemporalPredictivityBenchmark(recording, region="IT", mapping=RidgeMapping(select="gcv")),
     ]
-    identifiers = {each.identifier for each in others} | {TemporalPredictivityBenchmark(recording, region="IT").identifier}
-    assert len(identifiers) == 6
+    identifiers = {each.identifier for each in others} | {
+        TemporalPredictivityBenchmark(recording, region="IT").identifier
+    }
+    assert len(identifiers) == 8
+    assert all("IT-ridge-per-bin-" in each.identifier for each in others[-2:])
     assert TemporalPredictivityBenchmark(planted(), region="IT").identifier in identifiers
 
 
-def test_the_identifier_follows_all_that_a_score_depends_on(planted: Callable[..., Recording]) -> None:
+def test_the_identifier_follows_all_that_a_score_depends_on(
+    planted: Callable[..., Recording],
+) -> None:
     recording = replace(planted(), sha256="of a file")
     stimuli, responses = recording.stimuli, recording.responses
     noisy = responses + np.random.default_rng(0).normal(size=responses.shape).astype(np.float32)
@@ -131,15 +184,30 @@ def test_the_identifier_follows_all_that_a_score_depends_on(planted: Callable[..
         recording,
         replace(recording, stimuli=stimuli.shuffled(1)),
         replace(recording, stimuli=replace(stimuli, visual_degrees=4.0)),
-        replace(recording, stimuli=replace(stimuli, table=stimuli.table.assign(object_name=stimuli.table.object_name.to_numpy()[::-1]))),
+        replace(
+            recording,
+            stimuli=replace(
+                stimuli,
+                table=stimuli.table.assign(object_name=stimuli.table.object_name.to_numpy()[::-1]),
+            ),
+        ),
         replace(recording, stimuli=stimuli.only(range(len(stimuli))[::-1])),
         replace(recording, responses=noisy),
-        replace(recording, responses=responses.assign_coords(time_bin_end=("time_bin", responses.time_bin_end.values - 1))),
+        replace(
+            recording,
+            responses=responses.assign_coords(
+                time_bin_end=("time_bin", responses.time_bin_end.values - 1)
+            ),
+        ),
     ]
-    assert len({TemporalPredictivityBenchmark(each, region="IT", **FEW).identifier for each in changed}) == len(changed)
+    assert len(
+        {TemporalPredictivityBenchmark(each, region="IT", **FEW).identifier for each in changed}
+    ) == len(changed)
     assert len({to_assembly(each).attrs["identifier"] for each in changed}) == len(changed)
     again = TemporalPredictivityBenchmark(recording, region="IT", **FEW).identifier
-    assert again == TemporalPredictivityBenchmark(recording, region="IT", **FEW, seed=0).identifier, "a default that is said is no change"
+    assert (
+        again == TemporalPredictivityBenchmark(recording, region="IT", **FEW, seed=0).identifier
+    ), "a default that is said is no change"
     assert again != TemporalPredictivityBenchmark(recording, region="IT", **FEW, seed=1).identifier
 
 
@@ -220,7 +288,9 @@ def test_the_error_is_the_standard_error_over_splits(
 
 
 @pytest.fixture
-def registered(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
+def registered(
+    planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Recording]:
     """Register everything, with a small recording in the place of hvm-sim."""
     recording = planted(n_bins=19, n_stimuli=60)
     monkeypatch.setattr(registration, "load_recording", lambda name, region: recording)
@@ -232,10 +302,15 @@ def registered(planted: Callable[..., Recording], monkeypatch: pytest.MonkeyPatc
 def test_registered_names_load_in_this_process(registered: Recording) -> None:
     register()  # twice is as once
     assert brainscore_vision.load_model("neurofit-rgc_tiny").identifier == "neurofit-rgc_tiny"
-    assert isinstance(brainscore_vision.load_metric(registration.METRIC, time_mode="fixed"), NoiseCorrectedTemporal)
+    assert isinstance(
+        brainscore_vision.load_metric(registration.METRIC, time_mode="fixed"),
+        NoiseCorrectedTemporal,
+    )
     benchmark = brainscore_vision.load_benchmark("neurofit-hvm-sim.IT")
     assert benchmark.recording.time_bins[0] == (70, 80)
-    assert {f"neurofit-majajhong2015.{region}" for region in ("V4", "IT")} <= set(brainscore_vision.benchmark_registry)
+    assert {f"neurofit-majajhong2015.{region}" for region in ("V4", "IT")} <= set(
+        brainscore_vision.benchmark_registry
+    )
     assert brainscore_vision.load_metric("pls") is not None  # theirs still load
 
 
@@ -251,7 +326,9 @@ def test_unregistering_leaves_brainscore_as_it_was(installed: Path) -> None:
     unregister()
 
 
-def test_brainscores_own_score_takes_the_registered_names(installed: Path, registered: Recording) -> None:
+def test_brainscores_own_score_takes_the_registered_names(
+    installed: Path, registered: Recording
+) -> None:
     scored = brainscore_vision.score("neurofit-rgc_tiny", "neurofit-hvm-sim.IT")
     assert scored.dims == ()
     assert scored.attrs["benchmark_identifier"] == "neurofit-hvm-sim.IT"

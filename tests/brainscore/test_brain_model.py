@@ -13,16 +13,19 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from brainscore_vision.model_interface import BrainModel
 
 from neurofit import create_model, wrap
-from neurofit.assemblies import Recording
+from neurofit.activations.extract import extract
 from neurofit.brainscore import NeurofitBrainModel, to_stimulus_set
-from neurofit.brainscore.brain_model import RECORDED
+from neurofit.brainscore.brain_model import RECORDING_PRESENTATION
 from neurofit.brainscore.registration import model as registered
 from neurofit.errors import NeurofitError
-from neurofit.extract import extract
+from neurofit.recordings.recording import Recording
 
 
 class TheirActivations:
-    """What ModelCommitment asks of an activations model: all timesteps of a layer, as an assembly with time bins."""
+    """What ModelCommitment asks of an activations model.
+
+    All timesteps of a layer, as an assembly with time bins.
+    """
 
     identifier = "theirs"
 
@@ -35,8 +38,14 @@ class TheirActivations:
 
     def __call__(self, stimuli: Any, layers: Any, **options: Any) -> Any:
         (layer,) = layers
-        activations = extract(self.model, self.ours, layers=layers, presentation=RECORDED, storage="memory")
-        steps = np.arange(RECORDED.n_timesteps)
+        activations = extract(
+            self.model,
+            self.ours,
+            layers=layers,
+            presentation=RECORDING_PRESENTATION,
+            storage="memory",
+        )
+        steps = np.arange(RECORDING_PRESENTATION.n_timesteps)
         values = np.stack([activations.blocks[layer, int(t)] for t in steps], axis=-1)
         return NeuroidAssembly(
             values,
@@ -52,11 +61,16 @@ class TheirActivations:
         )
 
 
-def test_it_equals_model_commitment_with_temporal_alignment(planted: Callable[..., Recording]) -> None:
+def test_it_equals_model_commitment_with_temporal_alignment(
+    planted: Callable[..., Recording],
+) -> None:
     stimuli = planted(n_stimuli=6).stimuli
     model = create_model("rgc_tiny")
     theirs = ModelCommitment(
-        identifier="theirs", activations_model=TheirActivations(model, stimuli), layers=["conv5"], region_layer_map={"IT": "conv5"}
+        identifier="theirs",
+        activations_model=TheirActivations(model, stimuli),
+        layers=["conv5"],
+        region_layer_map={"IT": "conv5"},
     )
     bins = [(70, 80), (95, 113), (100, 200), (290, 300)]
     shown = to_stimulus_set(stimuli)
@@ -68,7 +82,9 @@ def test_it_equals_model_commitment_with_temporal_alignment(planted: Callable[..
     np.testing.assert_allclose(answers[0].values, answers[1].values, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["array of tuples", "list of 0-d", "list of tuples", "list of float arrays"])
+@pytest.mark.parametrize(
+    "form", ["array of tuples", "list of 0-d", "list of tuples", "list of float arrays"]
+)
 def test_bins_arrive_in_four_forms(planted: Callable[..., Recording], form: str) -> None:
     tuples = [(70, 80), (80, 90)]
     many = np.empty(2, dtype=object)
@@ -93,7 +109,9 @@ def test_bins_arrive_in_four_forms(planted: Callable[..., Recording], form: str)
 
 def test_a_bin_outside_the_unroll_is_refused() -> None:
     model = registered("rgc_tiny")
-    with pytest.raises(NeurofitError, match=r"unrolls from 0 to 300 ms; it does not cover the bins -10-0, 290-310 ms"):
+    with pytest.raises(
+        NeurofitError, match=r"cover 0 to 300 ms, not the time bins -10-0, 290-310 ms"
+    ):
         model.start_recording("IT", [(-10, 0), (70, 80), (290, 310)])
 
 
@@ -120,7 +138,9 @@ def test_onset_and_ms_per_step_move_the_bins(planted: Callable[..., Recording]) 
 def test_a_static_model_is_flat_over_any_bins(planted: Callable[..., Recording]) -> None:
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
-    static = NeurofitBrainModel(wrap(module, ["1"], region_layers={"IT": ["1"]}, input_size=16, name="still"))
+    static = NeurofitBrainModel(
+        wrap(module, ["1"], region_layers={"IT": ["1"]}, input_size=16, name="still")
+    )
     static.start_recording("IT", [(-100, 0), (70, 80), (900, 1000)])
     values = static.look_at(to_stimulus_set(planted(n_stimuli=3).stimuli)).values
     assert values[..., 0].std() > 0
@@ -133,7 +153,16 @@ def test_all_stimulus_columns_are_kept_and_layers_named(planted: Callable[..., R
     seen = model.look_at(to_stimulus_set(planted(n_stimuli=3).stimuli), number_of_trials=50)
     assert seen.dims == ("presentation", "neuroid", "time_bin")
     names = {name for name, _, _ in walk_coords(seen)}
-    assert {"stimulus_id", "object_name", "size", "neuroid_id", "region", "layer", "time_bin_start", "time_bin_end"} <= names
+    assert {
+        "stimulus_id",
+        "object_name",
+        "size",
+        "neuroid_id",
+        "region",
+        "layer",
+        "time_bin_start",
+        "time_bin_end",
+    } <= names
     assert len(set(seen["neuroid_id"].values)) == seen.sizes["neuroid"]
 
 

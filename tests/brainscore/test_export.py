@@ -1,4 +1,7 @@
-"""A submission folder is found by Brain-Score's own search once it is linked, and nothing is left after it is unlinked."""
+"""A submission folder is found by Brain-Score's own search once it is linked.
+
+Nothing is left after it is unlinked.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from neurofit.brainscore import export
-from neurofit.cli import app
+from neurofit.cli.app import app
 from neurofit.errors import NeurofitError
 
 
@@ -19,7 +22,9 @@ def run(*arguments: str) -> str:
     return done.output
 
 
-def test_a_linked_submission_is_found_and_an_unlinked_one_is_not(installed: Path, tmp_path: Path) -> None:
+def test_a_linked_submission_is_found_and_an_unlinked_one_is_not(
+    installed: Path, tmp_path: Path
+) -> None:
     assert "Written: " in run("export", str(tmp_path), "--model", "rgc_tiny")
     with pytest.raises(AssertionError, match="No registrations found for neurofit-rgc_tiny"):
         brainscore_vision.load_model("neurofit-rgc_tiny")
@@ -35,26 +40,46 @@ def test_a_submission_has_what_brainscore_reads(tmp_path: Path) -> None:
     plugin = export.export("rgc_tiny", tmp_path)
     assert plugin == tmp_path / "models" / "neurofit_rgc_tiny"
     written = sorted(str(path.relative_to(plugin)) for path in plugin.rglob("*") if path.is_file())
-    assert written == ["__init__.py", "model.py", "region_layer_map/neurofit-rgc_tiny.json", "requirements.txt", "test.py"]
-    registrations = [line for line in (plugin / "__init__.py").read_text().splitlines() if "model_registry[" in line]
-    assert registrations == ["model_registry['neurofit-rgc_tiny'] = get_model"]  # one literal line, with no other bracket
+    assert written == [
+        "__init__.py",
+        "model.py",
+        "region_layer_map/neurofit-rgc_tiny.json",
+        "requirements.txt",
+        "test.py",
+    ]
+    registrations = [
+        line
+        for line in (plugin / "__init__.py").read_text().splitlines()
+        if "model_registry[" in line
+    ]
+    assert registrations == [
+        "model_registry['neurofit-rgc_tiny'] = get_model"
+    ]  # one literal line, with no other bracket
     for source in plugin.glob("*.py"):
         compile(source.read_text(), str(source), "exec")
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     export.export("rgc_tiny", tmp_path)
-    with pytest.raises(NeurofitError, match="exists already"):
+    with pytest.raises(NeurofitError, match="already exists: remove it"):
         export.export("rgc_tiny", tmp_path)
-    with pytest.raises(NeurofitError, match="holds no models/neurofit_NAME"):
+    with pytest.raises(NeurofitError, match="has no models/neurofit_NAME"):
         export.link(tmp_path / "models", tmp_path / "package")
     (tmp_path / "package" / "models" / "neurofit_rgc_tiny").mkdir(parents=True)
-    with pytest.raises(NeurofitError, match="no link of ours"):
+    with pytest.raises(NeurofitError, match="is not a link of neurofit"):
         export.link(tmp_path, tmp_path / "package")
 
 
 def test_a_model_whose_weights_do_not_come_with_the_package_is_noted(tmp_path: Path) -> None:
-    shipped = CliRunner().invoke(app, ["brainscore", "export", str(tmp_path / "one"), "--model", "rgc_tiny"], catch_exceptions=False)
+    shipped = CliRunner().invoke(
+        app,
+        ["brainscore", "export", str(tmp_path / "one"), "--model", "rgc_tiny"],
+        catch_exceptions=False,
+    )
     assert shipped.stderr == ""
-    random = CliRunner().invoke(app, ["brainscore", "export", str(tmp_path / "two"), "--model", "rgc_intermediate"], catch_exceptions=False)
+    random = CliRunner().invoke(
+        app,
+        ["brainscore", "export", str(tmp_path / "two"), "--model", "rgc_intermediate"],
+        catch_exceptions=False,
+    )
     assert "no weights of rgc_intermediate come with the package" in " ".join(random.stderr.split())

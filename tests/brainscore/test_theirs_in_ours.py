@@ -1,4 +1,7 @@
-"""Brain-Score's own benchmarks are recordings and its models candidates of `neurofit score`, with the numbers of direct calls."""
+"""Brain-Score's own benchmarks are recordings of `neurofit score`, its models are models.
+
+The numbers are those of direct calls.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -22,27 +24,32 @@ from torch import nn
 from typer.testing import CliRunner
 
 from neurofit import create_model, extract, score
-from neurofit.assemblies import Recording
-from neurofit.brainscore import NeurofitBrainModel, activations_of, recording_of, to_assembly, to_stimulus_set
-from neurofit.cli import app
+from neurofit.analyses.predictivity.presets import make_config
+from neurofit.brainscore import (
+    NeurofitBrainModel,
+    activations_of,
+    recording_of,
+    to_assembly,
+)
+from neurofit.cli.app import app
 from neurofit.errors import NeurofitError
-from neurofit.presets import make_config
-from neurofit.screen import place_on_screen
-from neurofit.stimuli import ImageFiles
+from neurofit.recordings.recording import Recording
 
 Lend = Callable[[str, str, Callable[[], Any]], None]
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write results into a folder of the test, and cache nothing: Brain-Score's caches go by name."""
+    """Write into a folder of the test, and cache nothing: caches go by name."""
     (tmp_path / "results").mkdir()
     monkeypatch.chdir(tmp_path / "results")
     monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
 
 
 def scored(*arguments: str) -> dict[str, Any]:
-    done = CliRunner().invoke(app, ["score", "--mapping", "ridge", "--json", *arguments], catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, ["score", "--mapping", "ridge", "--json", *arguments], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -56,19 +63,25 @@ def same(summary: dict[str, Any], result: xr.Dataset) -> None:
     """Compare a printed summary with a result."""
     for name in ("curve", "curve_low", "curve_high", "ceiling"):
         values = result[name].values if name == "ceiling" else result[name].values[0]
-        np.testing.assert_allclose(np.array(summary[name], dtype=float), values, rtol=1e-9, equal_nan=True)
+        np.testing.assert_allclose(
+            np.array(summary[name], dtype=float), values, rtol=1e-9, equal_nan=True
+        )
 
 
 def test_a_temporal_benchmark_is_a_recording(lend_majajhong: Callable[..., Any]) -> None:
     lend_majajhong(17)
     identifier = "MajajHong2015public.IT-temporal-pls"
-    found = scored("--model", "rgc_tiny", "--region", "IT", "--recording", f"brainscore:{identifier}")
+    found = scored(
+        "--model", "rgc_tiny", "--region", "IT", "--recording", f"brainscore:{identifier}"
+    )
     recording = recording_of(identifier)
     assert recording.time_bins == [(start, start + 10) for start in range(0, 160, 10)]
     assert recording.regions == ("IT",)
-    model = create_model("rgc_tiny", pretrained=True)
+    model = create_model("rgc_tiny")
     features = extract(model, recording.stimuli, layers=["conv5"], time_bins=recording.time_bins)
-    expected = score(features, recording, make_config("nayebi2022", region="IT", mapping="ridge", layers=("conv5",)))
+    expected = score(
+        features, recording, make_config("nayebi2022", mapping="ridge", layers=("conv5",))
+    )
     assert np.isfinite(expected.curve.values).any()
     same(found, expected)
 
@@ -78,7 +91,14 @@ def test_a_static_benchmark_is_a_recording_of_one_bin(lend_majajhong: Callable[.
     recording = recording_of("MajajHong2015public.V4-pls")
     assert recording.time_bins == [(70, 170)]
     assert recording.regions == ("V4",)
-    found = scored("--model", "rgc_tiny", "--region", "V4", "--recording", "brainscore:MajajHong2015public.V4-pls")
+    found = scored(
+        "--model",
+        "rgc_tiny",
+        "--region",
+        "V4",
+        "--recording",
+        "brainscore:MajajHong2015public.V4-pls",
+    )
     assert len(found["curve"]) == 1
 
 
@@ -92,7 +112,12 @@ def trials(
 ) -> Callable[[], Any]:
     """Return what makes an assembly of trials, as a data set of Brain-Score's."""
     recording = planted(n_stimuli=40, n_repetitions=4, n_neuroids=len(regions), n_bins=len(bins))
-    table = recording.stimuli.table.assign(**{name: [values[i % len(values)] for i in range(40)] for name, values in of_stimuli.items()})
+    table = recording.stimuli.table.assign(
+        **{
+            name: [values[i % len(values)] for i in range(40)]
+            for name, values in of_stimuli.items()
+        }
+    )
     responses = recording.responses.assign_coords(
         region=("neuroid", regions),
         time_bin_start=("time_bin", [start for start, _ in bins]),
@@ -100,42 +125,70 @@ def trials(
     )
     for name, value in (of_neuroids or {}).items():
         responses.coords[name] = ("neuroid", np.full(len(regions), value))
-    made = to_assembly(Recording(name="theirs", responses=responses, stimuli=replace(recording.stimuli, table=table)))
+    made = to_assembly(
+        Recording(
+            name="theirs", responses=responses, stimuli=replace(recording.stimuli, table=table)
+        )
+    )
     return lambda: made.copy()
 
 
-def test_a_benchmark_that_loads_its_trials_late_is_a_recording_too(planted: Callable[..., Recording], lend: Lend) -> None:
-    made = trials(planted, ["V1", "V2"] * 3, [(t, t + 1) for t in range(201)], texture_type=["noise", "texture"])
+def test_a_benchmark_that_loads_its_trials_late_is_a_recording_too(
+    planted: Callable[..., Recording], lend: Lend
+) -> None:
+    made = trials(
+        planted,
+        ["V1", "V2"] * 3,
+        [(t, t + 1) for t in range(201)],
+        texture_type=["noise", "texture"],
+    )
     lend("data", "FreemanZiemba2013.public", made)
     recording = recording_of("FreemanZiemba2013public.V2-pls")
     assert (recording.regions, recording.time_bins) == (("V2",), [(50, 200)])
     assert recording.stimuli.visual_degrees == 4.0
     assert recording.stimuli.images[0].shape == (16, 16, 3)
     whole = made().sel(region="V2").values[..., 50:200].mean(axis=-1)
-    np.testing.assert_allclose(np.sort(recording.responses.values.ravel()), np.sort(whole.ravel()), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.sort(recording.responses.values.ravel()), np.sort(whole.ravel()), rtol=1e-5
+    )
 
 
-def test_of_train_and_test_images_the_repeated_ones_are_the_recording(planted: Callable[..., Recording], lend: Lend) -> None:
+def test_of_train_and_test_images_the_repeated_ones_are_the_recording(
+    planted: Callable[..., Recording], lend: Lend
+) -> None:
     for part in ("train", "test"):
-        lend("data", f"Papale2025_{part}", trials(planted, ["V4", "IT"] * 3, [(70, 170)], of_neuroids={"reliability": 0.9}))
+        lend(
+            "data",
+            f"Papale2025_{part}",
+            trials(planted, ["V4", "IT"] * 3, [(70, 170)], of_neuroids={"reliability": 0.9}),
+        )
     recording = recording_of("Papale2025.IT-ridge")
     assert recording.responses.shape == (160, 3, 1)
     assert recording.stimuli.visual_degrees == 18.0
 
 
-def test_averaged_trials_are_refused_in_a_line(lend: Lend, planted: Callable[..., Recording]) -> None:
+def test_averaged_trials_are_refused_in_a_line(
+    lend: Lend, planted: Callable[..., Recording]
+) -> None:
     class Averaged:
         identifier = "averaged"
         _ceiling_func = staticmethod(lambda: 1)
 
     lend("benchmark", "averaged", Averaged)
-    with pytest.raises(NeurofitError, match=r"averaged holds no single trials: .* corrected for noise") as refused:
+    with pytest.raises(
+        NeurofitError,
+        match=r"averaged has no single trials, which noise correction needs: .* no coordinate "
+        r"repetition",
+    ) as refused:
         recording_of("averaged")
     assert "\n" not in str(refused.value)
 
 
 class TheirActivations:
-    """What ModelCommitment asks of an activations model in time: a layer that answers another way in each of thirty timesteps."""
+    """What ModelCommitment asks of an activations model over time.
+
+    A layer that answers another way in each of thirty timesteps.
+    """
 
     identifier = "in-time"
 
@@ -164,23 +217,45 @@ class TheirActivations:
 
 def in_time(stimulus_ids: Any) -> np.ndarray:
     """Return features (stimulus unit timestep) that follow from the stimulus' number."""
-    return np.stack([np.random.default_rng(int(str(each).removeprefix("image"))).normal(size=(12, 30)) for each in stimulus_ids])
+    return np.stack(
+        [
+            np.random.default_rng(int(str(each).removeprefix("image"))).normal(size=(12, 30))
+            for each in stimulus_ids
+        ]
+    )
 
 
-def test_a_temporal_model_of_brainscore_is_a_candidate(planted: Callable[..., Recording], lend: Lend, lend_majajhong: Any) -> None:
+def test_a_temporal_model_of_brainscore_is_a_candidate(
+    planted: Callable[..., Recording], lend: Lend, lend_majajhong: Any
+) -> None:
     lend_majajhong(7)
     lend(
         "model",
         "in-time",
-        lambda: ModelCommitment("in-time", activations_model=TheirActivations(), layers=["top"], region_layer_map={"IT": "top"}),
+        lambda: ModelCommitment(
+            "in-time",
+            activations_model=TheirActivations(),
+            layers=["top"],
+            region_layer_map={"IT": "top"},
+        ),
     )
-    found = scored("--model", "brainscore:in-time", "--region", "IT", "--recording", "brainscore:MajajHong2015public.IT-temporal-pls")
+    found = scored(
+        "--model",
+        "brainscore:in-time",
+        "--region",
+        "IT",
+        "--recording",
+        "brainscore:MajajHong2015public.IT-temporal-pls",
+    )
     recording = recording_of("MajajHong2015public.IT-temporal-pls")
     features = activations_of("in-time", recording, region="IT")
     timesteps = np.arange(len(recording.time_bins))
     answered = np.stack([features.blocks["IT", int(t)] for t in timesteps], axis=-1)
     np.testing.assert_allclose(answered, in_time(recording.stimuli.ids)[..., timesteps], rtol=1e-6)
-    same(found, score(features, recording, make_config("nayebi2022", region="IT", mapping="ridge", layers=("IT",))))
+    same(
+        found,
+        score(features, recording, make_config("nayebi2022", mapping="ridge", layers=("IT",))),
+    )
     assert found["model"] == "in-time"
 
 
@@ -196,11 +271,17 @@ def test_answers_that_do_not_fit_into_memory_are_asked_for_in_parts(
             asked.append(len(time_bins))
             super().start_recording(recording_target, time_bins)
 
-    at_once = activations_of(Watched(create_model("rgc_tiny"), layers={"IT": ("conv1",)}), recording, region="IT")
+    at_once = activations_of(
+        Watched(create_model("rgc_tiny"), layers={"IT": ("conv1",)}), recording, region="IT"
+    )
     assert asked == [1, 6]
     units = at_once.blocks["IT", 5].shape[1]
-    monkeypatch.setattr("neurofit.brainscore.candidate.ANSWER_BYTES", 4.5 * len(recording.stimuli) * units * 8)
-    in_parts = activations_of(Watched(create_model("rgc_tiny"), layers={"IT": ("conv1",)}), recording, region="IT")
+    monkeypatch.setattr(
+        "neurofit.brainscore.candidate.CHUNK_BYTES", 4.5 * len(recording.stimuli) * units * 8
+    )
+    in_parts = activations_of(
+        Watched(create_model("rgc_tiny"), layers={"IT": ("conv1",)}), recording, region="IT"
+    )
     assert asked == [1, 6, 1, 4, 2]
     assert list(in_parts.blocks) == list(at_once.blocks) == [("IT", t) for t in range(6)]
     for key in at_once.blocks:
@@ -210,107 +291,94 @@ def test_answers_that_do_not_fit_into_memory_are_asked_for_in_parts(
 def test_a_static_model_of_brainscore_is_a_candidate_and_flat(lend_majajhong: Any) -> None:
     lend_majajhong(4)
     recording = recording_of("MajajHong2015public.IT-temporal-pls")
-    features = activations_of("pixels", recording, region="IT")  # Brain-Score's own baseline; it needs no other package
+    features = activations_of(
+        "pixels", recording, region="IT"
+    )  # Brain-Score's own baseline; it needs no other package
     first, *others = (features.blocks["IT", t] for t in range(len(recording.time_bins)))
-    expected = np.stack([np.asarray(Image.fromarray(image).resize((256, 256))).ravel() for image in pictures(recording)])
+    expected = np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize((256, 256))).ravel()
+            for image in pictures(recording)
+        ]
+    )
     np.testing.assert_array_equal(np.sort(first, axis=1), np.sort(expected, axis=1))
     assert len(others) == 2
     assert all(other is first for other in others)  # one block for all, fitted once
-    found = scored("--model", "brainscore:pixels", "--region", "IT", "--recording", "brainscore:MajajHong2015public.IT-pls")
+    found = scored(
+        "--model",
+        "brainscore:pixels",
+        "--region",
+        "IT",
+        "--recording",
+        "brainscore:MajajHong2015public.IT-pls",
+    )
     recording = recording_of("MajajHong2015public.IT-pls")
     features = activations_of("pixels", recording, region="IT")
-    same(found, score(features, recording, make_config("nayebi2022", region="IT", mapping="ridge", layers=("IT",))))
+    same(
+        found,
+        score(features, recording, make_config("nayebi2022", mapping="ridge", layers=("IT",))),
+    )
 
 
-def test_a_torch_module_scores_the_same_through_brainscores_wrapper(lend: Lend, lend_majajhong: Any) -> None:
+def test_a_torch_module_scores_the_same_through_brainscores_wrapper(
+    lend: Lend, lend_majajhong: Any
+) -> None:
     lend_majajhong(3)
 
     def pixels(paths: list[str]) -> list[np.ndarray]:
-        return [np.asarray(Image.open(path), dtype=np.float32).transpose(2, 0, 1) / 255 for path in paths]
+        return [
+            np.asarray(Image.open(path), dtype=np.float32).transpose(2, 0, 1) / 255
+            for path in paths
+        ]
 
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     wrapped = PytorchWrapper(network, pixels, identifier="wrapped")
-    lend("model", "wrapped", lambda: ModelCommitment("wrapped", activations_model=wrapped, layers=["1"], region_layer_map={"IT": "1"}))
-    found = scored("--model", "brainscore:wrapped", "--region", "IT", "--recording", "brainscore:MajajHong2015public.IT-pls")
+    lend(
+        "model",
+        "wrapped",
+        lambda: ModelCommitment(
+            "wrapped", activations_model=wrapped, layers=["1"], region_layer_map={"IT": "1"}
+        ),
+    )
+    found = scored(
+        "--model",
+        "brainscore:wrapped",
+        "--region",
+        "IT",
+        "--recording",
+        "brainscore:MajajHong2015public.IT-pls",
+    )
     recording = recording_of("MajajHong2015public.IT-pls")
     with torch.no_grad():
         answers = network(torch.from_numpy(np.stack(pictures(recording))).permute(0, 3, 1, 2) / 255)
     features = activations_of("wrapped", recording, region="IT")
-    np.testing.assert_allclose(features.features("IT", (70, 170)), answers.flatten(1).numpy(), atol=1e-6)
-    same(found, score(features, recording, make_config("nayebi2022", region="IT", mapping="ridge", layers=("IT",))))
+    np.testing.assert_allclose(
+        features.features("IT", (70, 170)), answers.flatten(1).numpy(), atol=1e-6
+    )
+    same(
+        found,
+        score(features, recording, make_config("nayebi2022", mapping="ridge", layers=("IT",))),
+    )
 
 
-@pytest.mark.parametrize(("bins", "shown"), [([(0, 20), (10, 30)], r"\(0, 20\), \(10, 30\)"), ([(-10, 0), (0, 10)], r"\(-10, 0\)")])
+@pytest.mark.parametrize(
+    ("bins", "shown"),
+    [([(0, 20), (10, 30)], r"\(0, 20\), \(10, 30\)"), ([(-10, 0), (0, 10)], r"\(-10, 0\)")],
+)
 def test_bins_that_no_model_can_answer_are_refused_before_it_is_asked(
     planted: Callable[..., Recording], bins: list[tuple[int, int]], shown: str
 ) -> None:
     recording = planted(n_bins=2, n_stimuli=4)
     starts, ends = zip(*bins, strict=True)
-    responses = recording.responses.assign_coords(time_bin_start=("time_bin", list(starts)), time_bin_end=("time_bin", list(ends)))
+    responses = recording.responses.assign_coords(
+        time_bin_start=("time_bin", list(starts)), time_bin_end=("time_bin", list(ends))
+    )
 
     class Asked(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
         """A model that does not expect to be asked."""
 
-    with pytest.raises(NeurofitError, match=rf"0 ms or later and do not overlap; got {shown}.*\nAsk for others: --bins"):
+    with pytest.raises(
+        NeurofitError,
+        match=rf"at 0 ms or later and must not overlap; got {shown}.*\nChoose others with --bins",
+    ):
         activations_of(Asked(), replace(recording, responses=responses), region="IT")
-
-
-def seen_at(degrees: float, recording: Recording, model: NeurofitBrainModel) -> np.ndarray:
-    shown = replace(recording, stimuli=replace(recording.stimuli, visual_degrees=degrees))
-    return np.asarray(activations_of(model, shown, region="IT").blocks["IT", 10])
-
-
-@pytest.mark.parametrize("degrees", [4.0, 16.0])
-def test_pictures_of_other_degrees_reach_the_model_padded_or_cropped(planted: Callable[..., Recording], degrees: float) -> None:
-    recording = planted(n_stimuli=5, n_repetitions=2, n_bins=1, start=100)
-    model = NeurofitBrainModel(create_model("rgc_tiny", pretrained=True))
-    canvases = [place_on_screen(image, image_degrees=degrees, field_degrees=8.0) for image in pictures(recording)]
-    assert canvases[0].shape == {4.0: (32, 32, 3), 16.0: (8, 8, 3)}[degrees]
-    by_hand = seen_at(8.0, replace(recording, stimuli=replace(recording.stimuli, images=canvases)), model)
-    np.testing.assert_array_equal(seen_at(degrees, recording, model), by_hand)
-    assert np.abs(by_hand - seen_at(8.0, recording, model)).max() > 1e-3
-
-
-@pytest.mark.parametrize("degrees", [4, 16])
-def test_a_benchmark_of_other_degrees_shows_our_model_the_padded_or_cropped_pictures(lend_majajhong: Any, degrees: int) -> None:
-    import brainscore_vision
-
-    lend_majajhong(3)
-    benchmark = brainscore_vision.load_benchmark("MajajHong2015public.IT-pls")
-    benchmark._visual_degrees = degrees
-    benchmark._assembly.attrs["stimulus_set"].identifier += f"-{degrees}"
-    shown: list[np.ndarray] = []
-
-    class Watched(NeurofitBrainModel):
-        def look_at(self, stimuli: Any, number_of_trials: int = 1, require_variance: bool = False) -> Any:
-            shown.extend(np.asarray(Image.open(stimuli.get_stimulus(each))) for each in stimuli["stimulus_id"])
-            return super().look_at(stimuli, number_of_trials)
-
-    benchmark(Watched(create_model("rgc_tiny", pretrained=True)))
-    originals = recording_of(benchmark).stimuli
-    theirs = benchmark._assembly.stimulus_set["stimulus_id"].tolist()
-    assert len(shown) == 40
-    for stimulus, canvas in zip(theirs, shown, strict=True):
-        picture = np.asarray(originals.images[originals.ids.tolist().index(stimulus)])
-        np.testing.assert_array_equal(canvas, place_on_screen(picture, image_degrees=float(degrees), field_degrees=8.0))
-
-
-def test_pictures_of_one_name_in_several_folders_stay_apart_on_the_screen(planted: Callable[..., Recording], tmp_path: Path) -> None:
-    stimuli = planted(n_stimuli=3).stimuli
-    paths = []
-    for number in range(3):
-        path = tmp_path / f"folder{number}" / "image.png"
-        path.parent.mkdir()
-        Image.fromarray(np.full((8, 8, 3), 80 * number, np.uint8)).save(path)
-        paths.append(path)
-    theirs = to_stimulus_set(replace(stimuli, images=ImageFiles(paths)))
-    names = {Path(theirs.get_stimulus(each)).name for each in theirs["stimulus_id"]}
-    assert len(names) == 3
-
-
-def test_a_column_of_degrees_does_not_stop_the_screen(planted: Callable[..., Recording]) -> None:
-    recording = planted(n_stimuli=5, n_repetitions=2, n_bins=1, start=100)
-    table: pd.DataFrame = recording.stimuli.table.assign(degrees=4.0)
-    told = replace(recording, stimuli=replace(recording.stimuli, table=table))
-    model = NeurofitBrainModel(create_model("rgc_tiny", pretrained=True))
-    np.testing.assert_array_equal(seen_at(4.0, told, model), seen_at(4.0, recording, model))

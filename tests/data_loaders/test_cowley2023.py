@@ -1,4 +1,4 @@
-"""Real V4: the loader keeps every count and every missing trial, and the sites are as reliable as was measured."""
+"""Real V4: every count and missing trial is kept; the sites are as reliable as was measured."""
 
 import io
 import zipfile
@@ -10,20 +10,30 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import list_recordings, load_recording
-from neurofit.data_loaders.cowley2023 import SESSIONS, arrange, pictures_of
+from neurofit.data_loaders.cowley2023 import SESSIONS, arrange, image_zip
 from neurofit.errors import NeurofitError
-from neurofit.home import hash_of
-from neurofit.metrics import TrialSets, pearson, spearman_brown, split_halves
-from neurofit.stimuli import StimulusSet
+from neurofit.metrics.consistency import spearman_brown
+from neurofit.metrics.correlation import pearson
+from neurofit.recordings.stimuli import StimulusSet
+from neurofit.recordings.trials import TrialSets, split_halves
+from neurofit.recordings.validation import validate_recording
+from neurofit.storage.home import hash_of
 
 Find = Callable[[str], Path]
 
 
 def small_stimuli(n: int) -> StimulusSet:
-    table = pd.DataFrame({"stimulus_id": [f"image{i:04d}" for i in range(n)], "object_name": ["bear"] * n})
-    return StimulusSet(name="s", table=table, images=np.zeros((n, 4, 4, 3), np.uint8), visual_degrees=8.0, duration_ms=100.0)
+    table = pd.DataFrame(
+        {"stimulus_id": [f"image{i:04d}" for i in range(n)], "object_name": ["bear"] * n}
+    )
+    return StimulusSet(
+        name="s",
+        table=table,
+        images=np.zeros((n, 4, 4, 3), np.uint8),
+        visual_degrees=8.0,
+        duration_ms=100.0,
+    )
 
 
 def test_counts_and_missing_trials_keep_their_place() -> None:
@@ -35,24 +45,37 @@ def test_counts_and_missing_trials_keep_their_place() -> None:
     for presentation in range(11):
         stimulus = int(str(responses.stimulus_id.values[presentation])[-1])
         expected = published[:, stimulus, int(responses.repetition.values[presentation])]
-        np.testing.assert_array_equal(responses.values[presentation, :, 0], expected.astype(np.float32))
+        np.testing.assert_array_equal(
+            responses.values[presentation, :, 0], expected.astype(np.float32)
+        )
 
 
 def test_an_array_of_another_form_is_refused() -> None:
-    with pytest.raises(NeurofitError, match=r"must be \(neuroid, 3 stimuli, repetition\); got \(3, 4\)"):
+    with pytest.raises(
+        NeurofitError, match=r"must be \(neuroid, 3 stimuli, repetition\); got \(3, 4\)"
+    ):
         arrange(np.zeros((3, 4)), small_stimuli(3))
 
 
 def test_every_session_of_the_source_has_a_name() -> None:
-    sessions = [name.removeprefix("cowley2023-") for name in list_recordings() if name.startswith("cowley2023-")]
+    sessions = [
+        name.removeprefix("cowley2023-")
+        for name in list_recordings()
+        if name.startswith("cowley2023-")
+    ]
     assert sorted([*sessions, "210325"]) == list(SESSIONS)
     assert len(SESSIONS) == 50
     assert sum(facts["images"] is None for facts in SESSIONS.values()) == 5
     assert {facts["subject"] for facts in SESSIONS.values()} == {"WE", "PE", "RA"}
 
 
-def write_session(folder: Path, monkeypatch: pytest.MonkeyPatch, *, session: str, zip_names: list[str]) -> np.ndarray:
-    """Write files as the source has them into a mirror, pin them, and return the responses (neuroid stimulus repetition)."""
+def write_session(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, session: str, zip_names: list[str]
+) -> np.ndarray:
+    """Write files as the source has them into a mirror and pin them.
+
+    Return the responses (neuroid stimulus repetition).
+    """
     name = f"cowley2023-{session}"
     monkeypatch.setenv("NEUROFIT_MIRROR", str(folder))
     monkeypatch.setenv("NEUROFIT_HOME", str(folder / "home"))
@@ -65,7 +88,9 @@ def write_session(folder: Path, monkeypatch: pytest.MonkeyPatch, *, session: str
         with zipfile.ZipFile(folder / name / f"images_{session}.zip", "w") as archive:
             for each in zip_names:
                 content = io.BytesIO()
-                Image.fromarray(np.full((4, 4, 3), 10 * int(Path(each).stem[-1]), np.uint8)).save(content, format="JPEG")
+                Image.fromarray(np.full((4, 4, 3), 10 * int(Path(each).stem[-1]), np.uint8)).save(
+                    content, format="JPEG"
+                )
                 archive.writestr(each, content.getvalue())
         blobs["images"] = hash_of(folder / name / f"images_{session}.zip", "git blob")
     for key, blob in blobs.items():
@@ -76,7 +101,11 @@ def write_session(folder: Path, monkeypatch: pytest.MonkeyPatch, *, session: str
 @pytest.mark.parametrize(
     "zip_names",
     [
-        ["images_190923/image0001.jpg", "images_190923/image0002.jpg", "images_190923/image0003.jpg"],
+        [
+            "images_190923/image0001.jpg",
+            "images_190923/image0002.jpg",
+            "images_190923/image0003.jpg",
+        ],
         ["image0003.jpg", "image0001.jpg", "image0002.jpg"],
     ],
 )  # both occur in the source
@@ -90,22 +119,30 @@ def test_a_session_has_its_pictures_in_the_order_of_its_responses(
     assert [int(recording.stimuli.images[row].mean().round()) for row in range(3)] == [10, 20, 30]
     assert set(recording.responses.subject.values) == {"WE"}
     assert "object_name" not in recording.responses.coords
-    trial = recording.responses.sel(presentation=recording.responses.stimulus_id.values == "image0003")
+    trial = recording.responses.sel(
+        presentation=recording.responses.stimulus_id.values == "image0003"
+    )
     np.testing.assert_array_equal(trial.values[..., 0].T, responses[:, 2].astype(np.float32))
 
 
-def test_a_session_without_pictures_is_for_ceilings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_without_pictures_is_for_ceilings_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_session(tmp_path, monkeypatch, session="201016", zip_names=[])
     recording = load_recording("cowley2023-201016")
     validate_recording(recording)
-    with pytest.raises(NeurofitError, match="cowley2023-201016 comes without pictures"):
+    with pytest.raises(NeurofitError, match="cowley2023-201016 has no images"):
         recording.stimuli.images[0]
 
 
-def test_a_file_that_is_not_that_of_the_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_that_of_the_source_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_session(tmp_path, monkeypatch, session="201016", zip_names=[])
     monkeypatch.setitem(SESSIONS["201016"], "responses", "0" * 40)
-    with pytest.raises(NeurofitError, match=r"is not the published responses_201016\.npy: its git blob differs"):
+    with pytest.raises(
+        NeurofitError, match=r"is not the published responses_201016\.npy: its git blob differs"
+    ):
         load_recording("cowley2023-201016")
 
 
@@ -113,11 +150,13 @@ def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for number in (1, 2, 4):
             archive.writestr(f"image000{number}.jpg", b"")
-    with pytest.raises(NeurofitError, match="it has 3, and not number 3"):
-        pictures_of(tmp_path / "images.zip")
+    with pytest.raises(NeurofitError, match="it has 3 images and lacks number 3"):
+        image_zip(tmp_path / "images.zip")
 
 
-def test_the_published_recording_is_valid_and_as_reliable_as_measured(mirror: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_published_recording_is_valid_and_as_reliable_as_measured(
+    mirror: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NEUROFIT_MIRROR", str(mirror("cowley2023").parent))
     recording = load_recording("cowley2023")
     validate_recording(recording)
@@ -132,8 +171,12 @@ def test_the_published_recording_is_valid_and_as_reliable_as_measured(mirror: Fi
     assert np.median(reliability) == pytest.approx(0.75, abs=0.02)
 
 
-def test_the_tidy_copy_holds_the_same_counts(shared: Find, mirror: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    tidy = np.load(shared("data/check/hvm640_v4_it.npz"), allow_pickle=False)["v4_counts"].astype(float)  # (neuroid stimulus repetition)
+def test_the_tidy_copy_holds_the_same_counts(
+    shared: Find, mirror: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidy = np.load(shared("data/check/hvm640_v4_it.npz"), allow_pickle=False)["v4_counts"].astype(
+        float
+    )  # (neuroid stimulus repetition)
     tidy[tidy == 255] = np.nan
     monkeypatch.setenv("NEUROFIT_MIRROR", str(mirror("cowley2023").parent))
     recording = load_recording("cowley2023")

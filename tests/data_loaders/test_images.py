@@ -1,4 +1,7 @@
-"""Image sets come from class folders, from shards and from CIFAR-10's archive, picture for picture; what is not one is refused."""
+"""Image sets come from class folders, shards and CIFAR-10's archive, picture for picture.
+
+What is not an image set is refused.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def folder(tmp_path: Path) -> Path:
         for label, name in enumerate(CLASSES):
             (tmp_path / "set" / part / name).mkdir(parents=True)
             for i in range(per_class):
-                (tmp_path / "set" / part / name / f"{i}.png").write_bytes(picture(100 * (part == "val") + 10 * label + i))
+                (tmp_path / "set" / part / name / f"{i}.png").write_bytes(
+                    picture(100 * (part == "val") + 10 * label + i)
+                )
             (tmp_path / "set" / part / name / "notes.txt").write_text("no picture")
     return tmp_path / "set"
 
@@ -49,7 +54,11 @@ def shards(tmp_path: Path) -> Path:
     for part, numbers in (("train-000", (0, 1, 2)), ("train-001", (3, 4)), ("val-000", (5, 6))):
         with tarfile.open(tmp_path / "shards" / f"{part}.tar", "w") as shard:
             for number in numbers:
-                for suffix, content in (("png", picture(number)), ("cls", str(number % 3).encode()), ("json", b"{}")):
+                for suffix, content in (
+                    ("png", picture(number)),
+                    ("cls", str(number % 3).encode()),
+                    ("json", b"{}"),
+                ):
                     member = tarfile.TarInfo(f"{number:06d}.{suffix}")
                     member.size = len(content)
                     shard.addfile(member, io.BytesIO(content))
@@ -93,7 +102,9 @@ def test_a_label_of_a_shard_goes_to_the_picture_of_its_key(tmp_path: Path) -> No
     assert sorted(train.labels.tolist()) == [0, 0, 1, 2]
 
 
-def test_imagenet_is_where_one_says(folder: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_is_where_one_says(
+    folder: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NEUROFIT_IMAGENET", raising=False)
     with pytest.raises(NeurofitError, match="set NEUROFIT_IMAGENET to a folder"):
         load_images("imagenet")
@@ -111,13 +122,19 @@ def test_what_is_no_image_set_is_refused(folder: Path, shards: Path, tmp_path: P
         with pytest.raises(NeurofitError, match=said):
             load_images(data)
     (folder / "train" / "fox").mkdir()
-    with pytest.raises(NeurofitError, match=r"the same class folders; they have 4 and 3. Only in one: fox"):
+    with pytest.raises(
+        NeurofitError, match=r"the same class folders; they have 4 and 3. Only in one: fox"
+    ):
         load_images(f"folder:{folder}")
     (folder / "val" / "fox").mkdir()
     with pytest.raises(NeurofitError, match=r"fox has no images \(.jpg"):
         load_images(f"folder:{folder}")
     (shards / "train-001.tar").write_bytes((shards / "train-001.tar").read_bytes()[:700])
-    with pytest.raises(NeurofitError, match=r"Cannot read .*train-001.tar as a WebDataset shard|train-001.tar: 000003 has an image"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"Cannot read .*train-001.tar as a WebDataset shard|"
+        r"train-001.tar: 000003 has an image",
+    ):
         load_images(f"shards:{shards}")
 
 
@@ -130,26 +147,43 @@ def mirror_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mirror" / "cifar10"
 
 
-def test_the_binary_archive_of_cifar10_is_read_record_for_record(mirror_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_binary_archive_of_cifar10_is_read_record_for_record(
+    mirror_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(10, size=12).astype(np.uint8)
     path = mirror_folder / "cifar-10-binary.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
-        for number, name in enumerate([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]):
-            # the published layout: a byte for the label, then 1024 for red, green and blue each, row by row
+        for number, name in enumerate(
+            [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]
+        ):
+            # the published layout: a byte for the label, then 1024 for red, green and blue each,
+            # row by row
             rows = slice(2 * number, 2 * number + 2)
             content = b"".join(
-                bytes([label]) + image.transpose(2, 0, 1).tobytes() for label, image in zip(labels[rows], pictures[rows], strict=True)
+                bytes([label]) + image.transpose(2, 0, 1).tobytes()
+                for label, image in zip(labels[rows], pictures[rows], strict=True)
             )
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    with pytest.raises(NeurofitError, match=r"is not the published cifar-10-binary.tar.gz: its sha256 differs"):
+    with pytest.raises(
+        NeurofitError, match=r"is not the published cifar-10-binary.tar.gz: its sha256 differs"
+    ):
         load_images("cifar10")
-    monkeypatch.setattr(cifar10, "ARCHIVE", replace(cifar10.ARCHIVE, sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+    monkeypatch.setattr(
+        cifar10,
+        "ARCHIVE",
+        replace(cifar10.ARCHIVE, sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+    )
     images = load_images("cifar10")
-    assert (len(images.train), len(images.test), images.views, images.name) == (10, 2, "thumbnails", "cifar10")
+    assert (len(images.train), len(images.test), images.views, images.name) == (
+        10,
+        2,
+        "thumbnails",
+        "cifar10",
+    )
     np.testing.assert_array_equal(images.train.images[7], pictures[7])
     np.testing.assert_array_equal(images.test.labels, labels[10:])
 
@@ -159,17 +193,25 @@ def test_a_copy_as_jpegs_stands_in_and_says_so(mirror_folder: Path) -> None:
         for part in ("test", "train"):
             for label, name in enumerate(("airplane", "truck")):
                 for number in range(3):
-                    archive.writestr(f"{part}/{name}/{number:04d}.jpg", picture(10 * label + number, (32, 32)))
+                    archive.writestr(
+                        f"{part}/{name}/{number:04d}.jpg", picture(10 * label + number, (32, 32))
+                    )
     images = load_images("cifar10")
     assert images.name == "cifar10 (JPEG copy)"
     assert images.train.labels.tolist() == [0, 9] * 3
-    np.testing.assert_array_equal(images.train.images[3], np.asarray(Image.open(io.BytesIO(picture(11, (32, 32))))))
+    np.testing.assert_array_equal(
+        images.train.images[3], np.asarray(Image.open(io.BytesIO(picture(11, (32, 32)))))
+    )
     (mirror_folder / "cifar10_jpeg.zip").write_bytes(b"no zip")
-    with pytest.raises(NeurofitError, match=r"Cannot read .*cifar10_jpeg.zip as a copy of CIFAR-10"):
+    with pytest.raises(
+        NeurofitError, match=r"Cannot read .*cifar10_jpeg.zip as a copy of CIFAR-10"
+    ):
         load_images("cifar10")
 
 
-def test_the_mirrors_cifar10_is_whole(mirror: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mirrors_cifar10_is_whole(
+    mirror: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = mirror("cifar10/cifar10_jpeg.zip")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()

@@ -8,12 +8,18 @@ from sklearn.linear_model import Ridge
 from sklearn.random_projection import SparseRandomProjection
 
 from neurofit.errors import NeurofitError
-from neurofit.mapping import PLSMapping, Reduction, RidgeMapping, gram_of, train_splits
+from neurofit.mapping.gram_building import gram_of
+from neurofit.mapping.pls import PLSMapping
+from neurofit.mapping.reduce import Reduction
+from neurofit.mapping.ridge import RidgeMapping
+from neurofit.mapping.splits import train_splits
 
 
 def data(n: int = 60, p: int = 200) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    features = (rng.standard_normal((n, 20)) @ rng.standard_normal((20, p)) + rng.standard_normal((n, p))).astype(np.float32)
+    features = (
+        rng.standard_normal((n, 20)) @ rng.standard_normal((20, p)) + rng.standard_normal((n, p))
+    ).astype(np.float32)
     return features, (features[:, :8] + rng.standard_normal((n, 8)))[None].astype(float)
 
 
@@ -30,7 +36,9 @@ def test_the_projection_is_scikit_learns_and_the_same_for_every_block() -> None:
     expected = SparseRandomProjection(50, random_state=3).fit_transform(features)
     reduction = Reduction("srp:50", seed=3)
     np.testing.assert_allclose(reduction.features(features), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(reduction.features(features[:7]), reduction.features(features)[:7])
+    np.testing.assert_array_equal(
+        reduction.features(features[:7]), reduction.features(features)[:7]
+    )
     assert not np.allclose(Reduction("srp:50", seed=4).features(features), expected)
 
 
@@ -39,13 +47,20 @@ def test_principal_components_are_those_of_the_training_stimuli(p: int) -> None:
     features, targets = data(p=p)
     train = train_splits(60, n_splits=2, train_size=0.75, seed=0)
     reduction = Reduction("pca:15")
-    pls, ridge = reduction.mapping(PLSMapping(n_components=5)), reduction.mapping(RidgeMapping(alphas=(100.0,)))
+    pls, ridge = (
+        reduction.mapping(PLSMapping(n_components=5)),
+        reduction.mapping(RidgeMapping(alphas=(100.0,))),
+    )
     assert pls.name == "pls on 15 principal components"
     for mapping, model in ((pls, PLSRegression(5, scale=False)), (ridge, Ridge(100.0))):
-        for rows, predicted in zip(train, mapping.cross_predict(gram_of([features]), targets, train), strict=True):
+        for rows, predicted in zip(
+            train, mapping.cross_predict(gram_of([features]), targets, train), strict=True
+        ):
             pca = PCA(15, svd_solver="full").fit(features[rows].astype(float))
             model.fit(pca.transform(features[rows].astype(float)), targets[0, rows])
-            np.testing.assert_allclose(predicted[0], model.predict(pca.transform(features[~rows].astype(float))), atol=1e-8)
+            np.testing.assert_allclose(
+                predicted[0], model.predict(pca.transform(features[~rows].astype(float))), atol=1e-8
+            )
 
 
 def test_principal_components_do_not_see_test_stimuli() -> None:
@@ -61,5 +76,8 @@ def test_principal_components_do_not_see_test_stimuli() -> None:
 
 @pytest.mark.parametrize("rule", ["pca", "srp:", "srp:0", "pca:many", "ica:5"])
 def test_a_rule_that_does_not_exist_is_refused(rule: str) -> None:
-    with pytest.raises(NeurofitError, match=f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {rule!r}'):
+    with pytest.raises(
+        NeurofitError,
+        match=f'A reduction is "none", "srp:DIMENSIONS" or "pca:COMPONENTS"; got {rule!r}',
+    ):
         Reduction(rule)

@@ -7,18 +7,29 @@ import pytest
 from scipy import stats
 
 from neurofit.errors import NeurofitError
-from neurofit.metrics import TrialSets, null_reliability_sd, pearson, reliable, spearman_brown, split_halves
+from neurofit.metrics.consistency import null_reliability_sd, reliable, spearman_brown
+from neurofit.metrics.correlation import pearson
+from neurofit.recordings.trials import TrialSets, split_halves
 
 
 def test_spearman_brown_by_hand() -> None:
-    np.testing.assert_allclose(spearman_brown(np.array([0.0, 0.5, 1.0, -0.5])), [0.0, 2 / 3, 1.0, -2.0])
+    np.testing.assert_allclose(
+        spearman_brown(np.array([0.0, 0.5, 1.0, -0.5])), [0.0, 2 / 3, 1.0, -2.0]
+    )
     assert np.isnan(spearman_brown(np.array([-1.0])))[0]
 
 
 def test_every_stimulus_is_split_into_two_halves_that_differ_by_at_most_one_trial() -> None:
-    rows = np.random.default_rng(0).permutation(np.repeat(np.arange(50), np.random.default_rng(1).integers(2, 12, 50)))
+    rows = np.random.default_rng(0).permutation(
+        np.repeat(np.arange(50), np.random.default_rng(1).integers(2, 12, 50))
+    )
     for half in split_halves(rows, n_halves=6, seed=3):
-        assert np.abs(np.bincount(rows[half], minlength=50) - np.bincount(rows[~half], minlength=50)).max() <= 1
+        assert (
+            np.abs(
+                np.bincount(rows[half], minlength=50) - np.bincount(rows[~half], minlength=50)
+            ).max()
+            <= 1
+        )
 
 
 def test_halves_repeat_with_the_seed_and_differ_from_each_other() -> None:
@@ -43,7 +54,9 @@ def test_a_stimulus_with_one_trial_is_refused() -> None:
 
 def test_means_of_uneven_and_missing_trials_by_hand() -> None:
     rows = np.array([0, 0, 0, 1, 1])
-    trials = np.array([[1.0, 1.0], [2.0, np.nan], [6.0, 3.0], [4.0, np.nan], [8.0, np.nan]], dtype=np.float32)
+    trials = np.array(
+        [[1.0, 1.0], [2.0, np.nan], [6.0, 3.0], [4.0, np.nan], [8.0, np.nan]], dtype=np.float32
+    )
     halves = np.array([[True, False, False, True, False]])
     means = TrialSets(rows, halves).means(trials)
     np.testing.assert_allclose(means[0], [[3.0, 2.0], [6.0, np.nan]])
@@ -72,7 +85,9 @@ def test_the_order_of_presentations_changes_no_mean() -> None:
     halves = split_halves(rows, n_halves=2, seed=0)
     order = np.random.default_rng(1).permutation(60)
     np.testing.assert_allclose(
-        TrialSets(rows[order], halves[:, order]).means(trials[order]), TrialSets(rows, halves).means(trials), atol=1e-12
+        TrialSets(rows[order], halves[:, order]).means(trials[order]),
+        TrialSets(rows, halves).means(trials),
+        atol=1e-12,
     )
 
 
@@ -83,15 +98,27 @@ def test_the_null_standard_deviation_is_that_of_simulated_noise() -> None:
     sets = TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=0))
     means = sets.means(rng.standard_normal((n * repetitions, 1500)).astype(np.float32))
     test = np.stack([rng.permutation(n) < n // 4 for _ in range(n_splits)])
-    r = np.stack([spearman_brown(pearson(means[1 : 1 + n_halves, t], means[1 + n_halves :, t])) for t in (np.flatnonzero(t) for t in test)])
+    r = np.stack(
+        [
+            spearman_brown(pearson(means[1 : 1 + n_halves, t], means[1 + n_halves :, t]))
+            for t in (np.flatnonzero(t) for t in test)
+        ]
+    )
     measured = r.mean(axis=(0, 1)).std()
-    assert null_reliability_sd(n_test=n // 4, n_splits=n_splits, n_halves=n_halves, test_share=0.25) == pytest.approx(measured, rel=0.1)
+    assert null_reliability_sd(
+        n_test=n // 4, n_splits=n_splits, n_halves=n_halves, test_share=0.25
+    ) == pytest.approx(measured, rel=0.1)
 
 
 def test_noise_alone_is_not_reliable_and_a_good_bin_keeps_what_is_above_the_floor() -> None:
     rng = np.random.default_rng(0)
     noise = 0.06 * rng.standard_normal((168, 200))
-    options: dict[str, Any] = {"floor": 0.1, "false_discovery_rate": 0.01, "null_sd": 0.06, "min_neuroids": 3}
+    options: dict[str, Any] = {
+        "floor": 0.1,
+        "false_discovery_rate": 0.01,
+        "null_sd": 0.06,
+        "min_neuroids": 3,
+    }
     assert not reliable(noise, **options).any()
     good = reliable(0.3 + 0.06 * rng.standard_normal((168, 10)), **options)
     assert good.mean() > 0.99
@@ -130,7 +157,9 @@ def test_some_halves_are_the_same_as_of_all() -> None:
     rows = np.repeat(np.arange(5), 4)
     trials = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
     sets = TrialSets(rows, split_halves(rows, n_halves=5, seed=0))
-    np.testing.assert_allclose(sets.means(trials, range(2, 4)), sets.means(trials)[[0, 3, 4, 8, 9]], atol=1e-12)
+    np.testing.assert_allclose(
+        sets.means(trials, range(2, 4)), sets.means(trials)[[0, 3, 4, 8, 9]], atol=1e-12
+    )
 
 
 def test_trials_of_a_stimulus_are_split_evenly_within_each_session_too() -> None:
@@ -138,7 +167,12 @@ def test_trials_of_a_stimulus_are_split_evenly_within_each_session_too() -> None
     rows, session = rng.permutation(np.repeat(np.arange(30), 9)), rng.integers(3, size=270)
     for half in split_halves(rows, n_halves=5, seed=0, session=session):
         for among in (rows, 3 * rows + session):
-            assert np.abs(np.bincount(among[half], minlength=90) - np.bincount(among[~half], minlength=90)).max() <= 1
+            assert (
+                np.abs(
+                    np.bincount(among[half], minlength=90) - np.bincount(among[~half], minlength=90)
+                ).max()
+                <= 1
+            )
 
 
 @pytest.mark.parametrize("n", [3, 4])

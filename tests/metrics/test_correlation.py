@@ -3,14 +3,16 @@
 import numpy as np
 from scipy import stats
 
-from neurofit.metrics import pearson, pearson_influence
+from neurofit.metrics.correlation import pearson, pearson_influence
 
 
 def test_equals_scipy_for_every_set_and_neuroid() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 3, 40, 5)) + 100.0
     r = pearson(a, b)
-    expected = [[stats.pearsonr(a[k, :, s], b[k, :, s]).statistic for s in range(5)] for k in range(3)]
+    expected = [
+        [stats.pearsonr(a[k, :, s], b[k, :, s]).statistic for s in range(5)] for k in range(3)
+    ]
     np.testing.assert_allclose(r, expected, atol=1e-10)
 
 
@@ -36,15 +38,25 @@ def test_an_influence_is_the_derivative_of_r_to_the_weight_of_a_stimulus() -> No
     influence = pearson_influence(a, b, slope)
 
     def weighted(weights: np.ndarray) -> np.ndarray:
-        r = [[np.cov(a[k, :, s], b[k, :, s], aweights=weights, ddof=0) for s in range(2)] for k in range(3)]
-        return np.asarray((slope * [[c[0, 1] / np.sqrt(c[0, 0] * c[1, 1]) for c in row] for row in r]).sum(axis=0))
+        r = [
+            [np.cov(a[k, :, s], b[k, :, s], aweights=weights, ddof=0) for s in range(2)]
+            for k in range(3)
+        ]
+        return np.asarray(
+            (slope * [[c[0, 1] / np.sqrt(c[0, 0] * c[1, 1]) for c in row] for row in r]).sum(axis=0)
+        )
 
     for i, step in enumerate(1e-5 * np.eye(15)):
-        np.testing.assert_allclose(influence[i], (weighted(1 + step) - weighted(1 - step)) / 2e-5, atol=1e-8)
+        np.testing.assert_allclose(
+            influence[i], (weighted(1 + step) - weighted(1 - step)) / 2e-5, atol=1e-8
+        )
     np.testing.assert_allclose(influence.sum(axis=0), 0.0, atol=1e-12)
 
 
 def test_a_set_without_r_has_no_influence() -> None:
     a = np.random.default_rng(0).standard_normal((2, 9, 1))
     flat = np.concatenate([a[:1], np.ones((1, 9, 1))])
-    np.testing.assert_array_equal(pearson_influence(a, flat, np.ones((2, 1))), pearson_influence(a[:1], flat[:1], np.ones((1, 1))))
+    np.testing.assert_array_equal(
+        pearson_influence(a, flat, np.ones((2, 1))),
+        pearson_influence(a[:1], flat[:1], np.ones((1, 1))),
+    )

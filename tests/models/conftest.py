@@ -1,9 +1,9 @@
-"""What the tests of the models share: images, and weights and images by the recipe of the golden files."""
+"""Fixtures of the tests of models: images, and weights and images of the golden files."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from neurofit.activations.presentation import Presentation
 from neurofit.models import MODELS, ConvRNN
 from neurofit.models.tensorflow import state_dict
 
@@ -20,17 +21,33 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class RandomImages(Protocol):
-    def __call__(self, n: int, size: int, *, seed: int = 0) -> Tensor: ...
+    def __call__(self, n: int = 2, size: int = 32, *, seed: int = 0) -> Tensor: ...
 
 
 @pytest.fixture(scope="session")
 def random_images() -> RandomImages:
     """Make images (batch channel height width) in [0, 1]."""
 
-    def make(n: int, size: int, *, seed: int = 0) -> Tensor:
+    def make(n: int = 2, size: int = 32, *, seed: int = 0) -> Tensor:
         return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def unrolled() -> Callable[..., list[dict[str, Tensor]]]:
+    """Unroll a model without gradients: a list over timesteps of its layers' activations."""
+    return _unrolled
+
+
+def _unrolled(
+    model: ConvRNN,
+    shown: Tensor,
+    presentation: str | Presentation = "default",
+    layers: Sequence[str] | None = None,
+) -> list[dict[str, Tensor]]:
+    with torch.no_grad():
+        return [activations for _, activations in model.unroll(shown, presentation, layers=layers)]
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +76,7 @@ def golden_model() -> GoldenModel:
 
 @pytest.fixture(scope="session")
 def embedded(repository: Path) -> Path:
-    """Return the folder of the golden files that come with the tests."""
+    """Return the folder of the golden files in the repository."""
     return repository / "tests" / "golden"
 
 
@@ -71,19 +88,27 @@ def rgc_variables(embedded: Path) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def golden_variables(golden: Arrays) -> dict[str, npt.NDArray[np.float32]]:
-    """Return name -> values of the TensorFlow variables that a golden file was made with."""
+    """Return the TensorFlow variables of a golden file, see docs/zoo.md, section 11.1."""
     names, shapes = golden["var_names"].tolist(), golden["var_shapes"].tolist()
     found = {}
     for name, shape, trainable in zip(names, shapes, golden["var_trainable"].tolist(), strict=True):
         size = tuple(int(n) for n in shape.strip("(),").split(",") if n.strip())
-        z = np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), 0])).standard_normal(size).astype(np.float32)
-        found[name] = _golden_values(name.rsplit("/", 1)[1], z, trainable=trainable).astype(np.float32)
+        z = (
+            np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), 0]))
+            .standard_normal(size)
+            .astype(np.float32)
+        )
+        found[name] = _golden_values(name.rsplit("/", 1)[1], z, trainable=trainable).astype(
+            np.float32
+        )
     return found
 
 
 def _golden_values(role: str, z: npt.NDArray[np.float32], *, trainable: bool) -> npt.NDArray[Any]:
     if not trainable:
-        return np.full_like(z, {"memory_decay": 0, "softmax_beta": 1, "decoder_threshold": 0.9}[role])
+        return np.full_like(
+            z, {"memory_decay": 0, "softmax_beta": 1, "decoder_threshold": 0.9}[role]
+        )
     if role == "gamma":
         return 1 + 0.1 * z
     if role == "memory_decay":

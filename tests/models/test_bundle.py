@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints are read whole and right, or refused in a line that names what is wrong."""
+"""TensorFlow checkpoints are read correctly, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def shard(index: Path) -> Path:
 
 
 def refusal(index: Path) -> str:
-    """Return the error of reading, which is one of ours and short."""
+    """Return the error message of reading, which has at most two lines."""
     with pytest.raises(NeurofitError) as caught:
         read_bundle(index)
     assert len(str(caught.value).splitlines()) <= 2
@@ -50,7 +50,9 @@ def refusal(index: Path) -> str:
 
 @pytest.mark.parametrize("n_shards", [1, 3])
 @pytest.mark.parametrize("name", ["model.ckpt", "model.ckpt.index"])
-def test_every_tensor_comes_back(tmp_path: Path, write_bundle: Write, n_shards: int, name: str) -> None:
+def test_every_tensor_comes_back(
+    tmp_path: Path, write_bundle: Write, n_shards: int, name: str
+) -> None:
     write_bundle(tmp_path / "model.ckpt", VARIABLES, n_shards=n_shards)
     read = read_bundle(tmp_path / name)
     assert list(read) == sorted(VARIABLES)
@@ -70,9 +72,13 @@ def test_a_checkpoint_that_tensorflow_wrote_is_read(shared: Callable[[str], Path
     read = read_bundle(shared("golden/ckpt/simplernn_shallow") / "model.ckpt")
     assert read["global_step"] == 312500
     assert len(read) == 64
-    # How TensorFlow was given these values: see docs/zoo.md, section 11.1.
+    # Source of these values: docs/zoo.md, section 11.1.
     for name, values in read.items():
-        z = np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), 0])).standard_normal(values.shape).astype(np.float32)
+        z = (
+            np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), 0]))
+            .standard_normal(values.shape)
+            .astype(np.float32)
+        )
         if name.endswith("/Momentum"):
             np.testing.assert_allclose(values, 0.01 * z, rtol=1e-6)
         elif name.endswith("/bias"):
@@ -88,72 +94,96 @@ def test_a_flipped_bit_of_the_index_is_refused_wherever_it_is(index: Path) -> No
     footer = len(content) - 48  # it has no checksum: all of its bits
     for position in range(len(content)):
         for bit in range(8) if position >= footer else (position % 8,):
-            index.write_bytes(content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :])
+            index.write_bytes(
+                content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
+            )
             assert str(index) in refusal(index), (position, bit)
 
 
 def test_every_flipped_byte_of_the_data_is_refused_by_the_tensors_name(index: Path) -> None:
     content = shard(index).read_bytes()
     for position in range(len(content)):
-        shard(index).write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
-        assert f"{shard(index)} is damaged: '" in (said := refusal(index))
-        assert said.endswith("' does not have its crc32c.")
+        shard(index).write_bytes(
+            content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+        )
+        assert f"{shard(index)} is damaged: '" in (message := refusal(index))
+        assert message.endswith("' does not match its crc32c.")
 
 
 def test_a_truncated_index_is_refused_at_every_length(index: Path) -> None:
     content = index.read_bytes()
     for length in range(len(content)):
         index.write_bytes(content[:length])
-        assert "is not the index of a TensorFlow V2 checkpoint, or is damaged" in refusal(index)
+        assert "is damaged or not the index of a TensorFlow V2 checkpoint" in refusal(index)
 
 
 def test_truncated_data_are_refused_at_every_length(index: Path) -> None:
     content = shard(index).read_bytes()
     for length in range(len(content)):
         shard(index).write_bytes(content[:length])
-        assert f"and the file has {length}: it is truncated" in refusal(index)
+        assert f"but the file has {length}: it is truncated" in refusal(index)
 
 
 def test_missing_files_are_named(index: Path) -> None:
-    assert "There is no checkpoint at" in refusal(index.with_name("other.ckpt"))
+    assert "other.ckpt not found: other.ckpt.index is missing" in refusal(
+        index.with_name("other.ckpt")
+    )
     shard(index).unlink()
-    assert refusal(index) == f"A file of the checkpoint is missing: {shard(index)}."
+    assert refusal(index) == f"File of the checkpoint not found: {shard(index)}."
     index.unlink()
     index.mkdir()
     assert "model.ckpt.index is missing" in refusal(index)
 
 
 @pytest.mark.parametrize(
-    ("name", "appended", "said"),
-    [  # of a repeated field the last counts: field << 3 | kind, value
-        ("net/counts", b"\x08\x07", "'net/counts' is of type string, and only float32"),
-        ("net/counts", b"\x08\x0e", "'net/counts' is of type bfloat16"),
-        ("net/counts", b"\x08\x63", "'net/counts' is of type 99"),
-        ("net/counts", b"\x08\x09", "of shape (2, 2) and int64 is said to be 16 bytes"),
-        ("net/counts", b"\x12\x04\x12\x02\x08\x7f", "of shape (2, 2, 127) and int32"),
-        ("net/counts", b"\x12\x0d\x12\x0b\x08" + b"\xff" * 9 + b"\x01", "of shape (2, 2, -1)"),
-        ("net/counts", b"\x18\x01", "of shard 1, of 1 shards"),
-        ("net/counts", b"\x20" + b"\xff" * 9 + b"\x01", "lies at byte -1"),
-        ("net/counts", b"\x20\x00", "'net/counts' lies over the tensor before it"),
-        ("net/counts", b"\x20\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "'net/counts' ends at byte 9223372036854775823"),
-        ("net/counts", b"\x28\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "is said to be 9223372036854775807 bytes"),
-        ("net/empty", b"\x12\x10" + b"\x12\x06\x08\xff\xff\xff\xff\x07" * 2, "2147483647, 2147483647) and float32 is said to be 0 bytes"),
+    ("name", "appended", "message"),
+    [  # the last of repeated fields counts: field << 3 | kind, value
+        ("net/counts", b"\x08\x07", "'net/counts' has type string; only float32"),
+        ("net/counts", b"\x08\x0e", "'net/counts' has type bfloat16"),
+        ("net/counts", b"\x08\x63", "'net/counts' has type 99"),
+        ("net/counts", b"\x08\x09", "with shape (2, 2) and int64 cannot have 16 bytes"),
+        ("net/counts", b"\x12\x04\x12\x02\x08\x7f", "with shape (2, 2, 127) and int32"),
+        ("net/counts", b"\x12\x0d\x12\x0b\x08" + b"\xff" * 9 + b"\x01", "with shape (2, 2, -1)"),
+        ("net/counts", b"\x18\x01", "of shard 1 of 1"),
+        ("net/counts", b"\x20" + b"\xff" * 9 + b"\x01", "cannot be at byte -1"),
+        ("net/counts", b"\x20\x00", "'net/counts' overlaps the tensor before it"),
+        (
+            "net/counts",
+            b"\x20\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+            "'net/counts' ends at byte 9223372036854775823",
+        ),
+        (
+            "net/counts",
+            b"\x28\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+            "cannot have 9223372036854775807 bytes",
+        ),
+        (
+            "net/empty",
+            b"\x12\x10" + b"\x12\x06\x08\xff\xff\xff\xff\x07" * 2,
+            "2147483647, 2147483647) and float32 cannot have 0 bytes",
+        ),
         ("net/counts", b"\x3a\x00", "stored in slices"),
         ("net/counts", b"\x12\x7f", "shorter than its fields"),
-        ("net/counts", b"\x0b", "a field of type 3"),
-        ("net/counts", b"\x22\x00", "a text stands where a number should"),
+        ("net/counts", b"\x0b", "a field of unknown type 3"),
+        ("net/counts", b"\x22\x00", "a number is expected instead of bytes"),
         ("", b"\x10\x01", "big-endian"),
-        ("", b"\x08\x00", "names 0 shards"),
+        ("", b"\x08\x00", "states 0 shards"),
     ],
 )
-def test_an_entry_that_is_not_read_is_refused(tmp_path: Path, write_bundle: Write, name: str, appended: bytes, said: str) -> None:
-    assert said in refusal(write_bundle(tmp_path / "model.ckpt", VARIABLES, append={name: appended}))
+def test_an_entry_that_is_not_read_is_refused(
+    tmp_path: Path, write_bundle: Write, name: str, appended: bytes, message: str
+) -> None:
+    assert message in refusal(
+        write_bundle(tmp_path / "model.ckpt", VARIABLES, append={name: appended})
+    )
 
 
 @pytest.mark.parametrize(("compression", "name"), [(1, "snappy"), (4, "type 4")])
-def test_a_compressed_block_is_refused(tmp_path: Path, write_bundle: Write, compression: int, name: str) -> None:
-    said = refusal(write_bundle(tmp_path / "model.ckpt", VARIABLES, compression=compression))
-    assert f"its blocks are compressed ({name}), and only uncompressed ones are read" in said
+def test_a_compressed_block_is_refused(
+    tmp_path: Path, write_bundle: Write, compression: int, name: str
+) -> None:
+    message = refusal(write_bundle(tmp_path / "model.ckpt", VARIABLES, compression=compression))
+    assert f"its blocks are compressed ({name}), which is not supported" in message
 
 
 def test_an_unknown_field_is_passed_over(tmp_path: Path, write_bundle: Write) -> None:
@@ -172,7 +202,9 @@ def test_arbitrary_bytes_are_refused(tmp_path: Path, content: bytes, magic: bool
 
 @given(seed=st.integers(0, 2**32 - 1), n_changes=st.integers(1, 6))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=500)
-def test_changed_blocks_with_a_right_checksum_are_read_or_refused(tmp_path: Path, write_bundle: Write, seed: int, n_changes: int) -> None:
+def test_changed_blocks_with_a_right_checksum_are_read_or_refused(
+    tmp_path: Path, write_bundle: Write, seed: int, n_changes: int
+) -> None:
     rng = np.random.default_rng(seed)
 
     def change(block: bytes) -> bytes:
@@ -180,7 +212,9 @@ def test_changed_blocks_with_a_right_checksum_are_read_or_refused(tmp_path: Path
         for _ in range(n_changes if rng.random() < 0.5 else 0):
             match rng.integers(3):
                 case 0:
-                    changed[rng.integers(len(changed))] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, int(rng.integers(256))])
+                    changed[rng.integers(len(changed))] = rng.choice(
+                        [0, 1, 0x7F, 0x80, 0xFF, int(rng.integers(256))]
+                    )
                 case 1:
                     changed.insert(rng.integers(len(changed)), rng.integers(256))
                 case _ if len(changed) > 1:
@@ -196,6 +230,8 @@ def test_changed_blocks_with_a_right_checksum_are_read_or_refused(tmp_path: Path
         assert all(isinstance(values, np.ndarray) for values in read.values())
 
 
-def test_without_the_checksums_package_it_is_named(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_checksums_package_it_is_named(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
     assert "pip install 'neurofit[convert]'" in refusal(index)

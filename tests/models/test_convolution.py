@@ -1,4 +1,4 @@
-"""Convolutions pad as TensorFlow does."""
+"""Convolutions have the padding of TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from neurofit.models.convolution import Convolution
         (5, 1, 3, 0, 0),
     ],
 )
-def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int, before: int, after: int) -> None:
+def test_same_padding_is_tensorflows(
+    size: int, kernel: int, stride: int, before: int, after: int
+) -> None:
     conv = Convolution(1, 2, kernel=kernel, stride=stride)
     torch.nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(0))
     maps = torch.rand(1, 1, size, size, generator=torch.Generator().manual_seed(1))

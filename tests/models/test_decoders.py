@@ -1,4 +1,4 @@
-"""The decoders choose a timestep per image, by confidence."""
+"""Decoders choose a timestep for each image by confidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neurofit.models.decoders import DECODERS, Last, MaxConf, Thresh, confidence
 
 
 def steps(*confidences: tuple[float, ...]) -> list[Tensor]:
-    """Return logits of two classes, (image class) per timestep, with these confidences (a row per timestep)."""
+    """Return logits (image class) per timestep, from confidences with a row per timestep."""
     p = torch.tensor(confidences)
     return list(torch.stack([p.log(), (1 - p).log()], dim=2) + torch.arange(len(p)).view(-1, 1, 1))
 
@@ -20,7 +20,10 @@ OUTPUTS = steps((0.6, 0.92, 0.7), (0.8, 0.95, 0.7), (0.7, 0.93, 0.6))
 
 
 def chosen(decoded: Tensor) -> list[int]:
-    return [[torch.equal(decoded[image], step[image]) for step in OUTPUTS].index(True) for image in range(3)]
+    return [
+        [torch.equal(decoded[image], step[image]) for step in OUTPUTS].index(True)
+        for image in range(3)
+    ]
 
 
 def test_confidence_is_the_largest_probability_of_the_softmax() -> None:
@@ -34,7 +37,9 @@ def test_last_is_the_last() -> None:
 
 def test_max_conf_takes_the_most_confident_step_and_the_first_on_ties() -> None:
     assert chosen(MaxConf()(OUTPUTS)) == [1, 1, 0]
-    sure = [torch.tensor([[200.0 * k, 0.0]]) for k in (1, 2, 3)]  # all round to a confidence of exactly 1
+    sure = [
+        torch.tensor([[200.0 * k, 0.0]]) for k in (1, 2, 3)
+    ]  # all confidences round to exactly 1
     assert torch.equal(MaxConf()(sure), sure[0])
 
 
@@ -50,11 +55,13 @@ def test_gradients_reach_the_chosen_logits_and_no_others(name: str) -> None:
     decoder = DECODERS[name]()
     decoded = decoder(outputs)
     decoded.sum().backward()
-    reached = torch.stack([torch.zeros(3) if step.grad is None else step.grad[:, 0] for step in outputs])
+    reached = torch.stack(
+        [torch.zeros(3) if step.grad is None else step.grad[:, 0] for step in outputs]
+    )
     assert torch.equal(reached.sum(dim=0), torch.ones(3))
 
 
 @pytest.mark.parametrize("name", ["max_conf", "thresh"])
 def test_nothing_to_decode_is_refused(name: str) -> None:
-    with pytest.raises(NeurofitError, match="nothing to decode"):
+    with pytest.raises(NeurofitError, match="No logits to decode"):
         DECODERS[name]()([])

@@ -1,9 +1,10 @@
-"""ResNets come from torchvision, with weights as safetensors; without torchvision one is told so."""
+"""ResNets are those of torchvision, with weights as safetensors."""
 
 from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +14,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from neurofit.errors import NeurofitError
-from neurofit.home import home, sha256_of
+from neurofit.activations.model import validate_model
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.models import create_model, list_models, load_weights, model_info, weights_sha256
 from neurofit.models.published import get_weights
 from neurofit.models.tensorflow import state_dict
-from neurofit.protocol import validate_model
+from neurofit.storage.home import home, sha256_of
 
 RESNETS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 PARAMETERS = {"resnet18": 11_689_512, "resnet34": 21_797_672}  # torchvision's documentation
@@ -30,7 +31,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Small(nn.Module):
-    """The names of a ResNet's modules, in a net of two channels."""
+    """A network of two channels with the module names of a ResNet."""
 
     def __init__(self, depths: tuple[int, ...]) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class Small(nn.Module):
 
 @pytest.fixture
 def _small_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a module in torchvision's place that builds the same names, small."""
+    """Replace torchvision by a module whose ResNets are small."""
     models = ModuleType("torchvision.models")
     for name, depths in RESNETS.items():
         setattr(models, name, lambda weights, depths=depths: Small(depths))
@@ -72,18 +73,32 @@ def test_the_resnets_are_registered_with_their_layers_and_accuracies() -> None:
 
 @pytest.mark.usefixtures("_small_torchvision")
 @pytest.mark.parametrize("name", RESNETS)
-def test_a_resnet_is_flat_and_seeded(name: str) -> None:
+def test_a_resnet_is_constant_over_time_and_seeded(name: str) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    model = create_model(name, seed=3)
+    model = create_model(name, weights="random", seed=3)
     assert torch.equal(torch.random.get_rng_state(), before)
     validate_model(model)
     info = model_info(name)
-    for attribute in ("name", "region_layers", "input_size", "visual_degrees", "presentations", "mean", "std"):
+    for attribute in (
+        "name",
+        "region_layers",
+        "input_size",
+        "visual_degrees",
+        "presentations",
+        "mean",
+        "std",
+    ):
         assert getattr(info, attribute) == getattr(model, attribute), attribute
-    assert weights_sha256(model) == weights_sha256(create_model(name, seed=3)) != weights_sha256(create_model(name, seed=4))
+    assert (
+        weights_sha256(model)
+        == weights_sha256(create_model(name, weights="random", seed=3))
+        != weights_sha256(create_model(name, weights="random", seed=4))
+    )
     with torch.no_grad():
-        first, *others = (activations for _, activations in model.unroll(torch.rand(2, 3, 224, 224), "neural"))
+        first, *others = (
+            activations for _, activations in model.unroll(torch.rand(2, 3, 224, 224), "neural")
+        )
     assert len(others) == 25
     assert all(other[layer] is first[layer] for other in others for layer in model.layers)
 
@@ -94,23 +109,29 @@ def test_a_real_resnet_has_torchvisions_parameters(name: str) -> None:
         import torchvision.models  # noqa: F401
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"torchvision cannot be imported: {error}")
-    model = create_model(name)
+    model = create_model(name, weights="random")
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
     validate_model(model)
 
 
-def test_without_torchvision_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchvision_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    for wrong in (create_model, get_weights):
+    for wrong in (partial(create_model, weights="random"), get_weights):
         with pytest.raises(NeurofitError, match="pip install torch torchvision"):
             wrong("resnet18")
 
 
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """Lay a mirror with weights as the hub has them: torchvision's names, without the counters of batch norm."""
+    """Make a mirror with weights of torchvision's names, without the counters of batch norm."""
     torch.manual_seed(0)
-    weights = {key: torch.randn(values.shape) for key, values in Small(RESNETS["resnet18"]).state_dict().items() if values.ndim}
+    weights = {
+        key: torch.randn(values.shape)
+        for key, values in Small(RESNETS["resnet18"]).state_dict().items()
+        if values.ndim
+    }
     (tmp_path / "mirror" / "resnet18").mkdir(parents=True)
     save_file(weights, tmp_path / "mirror" / "resnet18" / "model.safetensors")
     monkeypatch.setenv("NEUROFIT_MIRROR", str(tmp_path / "mirror"))
@@ -119,37 +140,50 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tens
 
 
 @pytest.mark.usefixtures("_small_torchvision")
-def test_published_weights_are_adopted_with_their_source(published: dict[str, Tensor], tmp_path: Path) -> None:
-    with pytest.raises(NeurofitError, match="`neurofit weights get resnet18` brings the published ones"):
-        create_model("resnet18", pretrained=True)
+def test_published_weights_are_converted_with_their_source(
+    published: dict[str, Tensor], tmp_path: Path
+) -> None:
+    with pytest.warns(
+        NeurofitWarning,
+        match="Using random weights: the published .* Run: neurofit weights get resnet18",
+    ):
+        before = create_model("resnet18")
+    assert before.weights_origin == "random weights, seed 0"
+    assert weights_sha256(before) == weights_sha256(create_model("resnet18", weights="random"))
     path = get_weights("resnet18")
     assert [file for file in home().rglob("*") if file.is_file()] == [path]
-    model = create_model("resnet18", pretrained=True)
+    model = create_model("resnet18")
+    assert model.weights_origin == "trained weights"
     for key, values in published.items():
         assert torch.equal(model.state_dict()[f"module.{key}"], values), key
     source = json.loads(load_weights(model, path)["source_sha256"])
-    assert source == {"model.safetensors": sha256_of(tmp_path / "mirror" / "resnet18" / "model.safetensors")}
+    assert source == {
+        "model.safetensors": sha256_of(tmp_path / "mirror" / "resnet18" / "model.safetensors")
+    }
 
 
 @pytest.mark.usefixtures("_small_torchvision")
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"fc.bias": None}, r"1 missing \(module.fc.bias\)"),
         ({"more": torch.zeros(1)}, r"1 unexpected \(module.more\)"),
-        ({"fc.bias": torch.zeros(3)}, r"1 of another shape \(module.fc.bias \(3,\), not \(1000,\)\)"),
+        (
+            {"fc.bias": torch.zeros(3)},
+            r"1 of another shape \(module.fc.bias \(3,\), not \(1000,\)\)",
+        ),
     ],
 )
-def test_other_weights_are_refused_and_nothing_is_kept(
-    published: dict[str, Tensor], tmp_path: Path, change: dict[str, Any], said: str
+def test_other_weights_are_refused_and_no_file_remains(
+    published: dict[str, Tensor], tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     weights = {key: values for key, values in {**published, **change}.items() if values is not None}
     save_file(weights, tmp_path / "mirror" / "resnet18" / "model.safetensors")
-    with pytest.raises(NeurofitError, match=said):
+    with pytest.raises(NeurofitError, match=message):
         get_weights("resnet18")
     assert not [file for file in home().rglob("*") if file.is_file()]
 
 
 def test_a_resnet_has_no_tensorflow_variables() -> None:
-    with pytest.raises(NeurofitError, match="resnet18 is not of the TensorFlow reference"):
+    with pytest.raises(NeurofitError, match="resnet18 is not a model of the TensorFlow reference"):
         state_dict("resnet18", {})

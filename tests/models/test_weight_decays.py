@@ -1,7 +1,4 @@
-"""What is decayed in training, and by how much, is what the published code decays.
-
-The published values are in docs/zoo.md, section 8.1.
-"""
+"""Weight decays are the published ones, see docs/zoo.md, section 8.1."""
 
 from __future__ import annotations
 
@@ -11,7 +8,9 @@ import torch
 from neurofit.models import MODELS, ConvRNN, list_models, model_info
 from neurofit.models.cells import CELLS, CellShapes
 
-CONVRNNS = [name for name in list_models() if model_info(name).family in ("shallow", "intermediate", "tiny")]
+CONVRNNS = [
+    name for name in list_models() if model_info(name).family in ("shallow", "intermediate", "tiny")
+]
 
 
 def on_meta(name: str) -> ConvRNN:
@@ -28,27 +27,60 @@ def test_only_parameters_of_the_model_are_decayed(name: str) -> None:
     assert decays.keys() <= dict(model.named_parameters()).keys()
     for layer in model.layers:
         assert decays[f"net.{layer}.conv.weight"] == decays[f"net.{layer}.conv.bias"] == 1e-4
-    assert not any(part in name for name in decays for part in ("norm", "peephole", "cell.decay", "decoder", "residual", "bypass"))
+    assert not any(
+        part in name
+        for name in decays
+        for part in ("norm", "peephole", "cell.decay", "decoder", "residual", "bypass")
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
-        ("gru_intermediate", {"cell.input.weight": 1e-4, "cell.input.bias": 1e-4, "cell.candidate.weight": 1e-4, "post_conv.bias": 1e-4}),
-        ("simplernn_shallow", {"cell.input.weight": 1e-4, "cell.state.bias": 1e-4, "cell.norm.weight": None}),
+        (
+            "gru_intermediate",
+            {
+                "cell.input.weight": 1e-4,
+                "cell.input.bias": 1e-4,
+                "cell.candidate.weight": 1e-4,
+                "post_conv.bias": 1e-4,
+            },
+        ),
+        (
+            "simplernn_shallow",
+            {"cell.input.weight": 1e-4, "cell.state.bias": 1e-4, "cell.norm.weight": None},
+        ),
         ("timedecay_shallow", {"cell.decay": None}),
         ("rgc_shallow", {"cell.cell_to_gates.weight": 1e-4}),
-        ("rgc_intermediate", {"cell.out_tau.depthwise.weight": 2.033999204146308e-4, "cell.out_tau.pointwise.bias": None}),
-        ("lstm_intermediate", {"cell.input.weight": 1e-4, "cell.input.bias": 1e-4, "cell.state.weight": 1e-4, "residual.weight": None}),
+        (
+            "rgc_intermediate",
+            {
+                "cell.out_tau.depthwise.weight": 2.033999204146308e-4,
+                "cell.out_tau.pointwise.bias": None,
+            },
+        ),
+        (
+            "lstm_intermediate",
+            {
+                "cell.input.weight": 1e-4,
+                "cell.input.bias": 1e-4,
+                "cell.state.weight": 1e-4,
+                "residual.weight": None,
+            },
+        ),
         (
             "lstm_shallow",
-            {"cell.input.weight": 7.612613874483112e-6, "cell.state.weight": 7.612613874483112e-6, "cell.norms.input.bias": None},
+            {
+                "cell.input.weight": 7.612613874483112e-6,
+                "cell.state.weight": 7.612613874483112e-6,
+                "cell.norms.input.bias": None,
+            },
         ),
     ],
 )
-def test_a_layer_decays_as_published(name: str, said: dict[str, float | None]) -> None:
+def test_a_layer_decays_as_published(name: str, expected: dict[str, float | None]) -> None:
     decays = on_meta(name).weight_decays()
-    for parameter, decay in said.items():
+    for parameter, decay in expected.items():
         assert decays.get(f"net.conv4.{parameter}") == decay, parameter
 
 

@@ -1,4 +1,4 @@
-"""Any torch module keeps the contract once it is wrapped, and one that cannot is told why."""
+"""Any torch module keeps the contract once it is wrapped, or is refused with the reason."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import neurofit
+from neurofit.activations.extract import extract
+from neurofit.activations.model import Model, validate_model
+from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.errors import NeurofitError, NeurofitWarning
-from neurofit.extract import extract
 from neurofit.models import WrappedModel, wrap
-from neurofit.presentation import NEURAL, Presentation
-from neurofit.protocol import Model, validate_model
-from neurofit.stimuli import StimulusSet
+from neurofit.recordings.stimuli import StimulusSet
 
 SIZE = 16
 
 
 class Recurrent(nn.Module):
-    """Two areas with shared weights over `n_steps` passes; the second feeds back to the first."""
+    """Two areas with shared weights over `n_steps` steps; the second feeds back to the first."""
 
     def __init__(self, n_steps: int = 8) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Recurrent(nn.Module):
 
 
 class Static(nn.Module):
-    """A feedforward net with what catches hooks: an operation in place, a branch that is not used, a tuple."""
+    """A feedforward network with an operation in place, an unused branch and a tuple."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,9 @@ def small(module: nn.Module, layers: list[str], **options: object) -> WrappedMod
     return wrap(module, layers, input_size=SIZE, **options)  # type: ignore[arg-type]
 
 
-def steps(model: WrappedModel, shown: str | Presentation = "default", **options: object) -> list[dict[str, Tensor]]:
+def steps(
+    model: WrappedModel, shown: str | Presentation = "default", **options: object
+) -> list[dict[str, Tensor]]:
     with torch.no_grad():
         return [activations for _, activations in model.unroll(images(), shown, **options)]  # type: ignore[arg-type]
 
@@ -87,7 +89,11 @@ def test_every_call_of_a_shared_module_is_a_timestep() -> None:
     model = small(net, ["v4", "it"], region_layers={"V4": ["v4"], "IT": ["it"]})
     assert isinstance(model, Model)
     assert model.recurrent
-    assert {key: shown.n_timesteps for key, shown in model.presentations.items()} == {"default": 8, "neural": 8, "constant": 8}
+    assert {key: shown.n_timesteps for key, shown in model.presentations.items()} == {
+        "default": 8,
+        "neural": 8,
+        "constant": 8,
+    }
     validate_model(model)
     normalised = (images() - model.image_mean) / model.image_std
     it = torch.zeros(3, 6, SIZE, SIZE)
@@ -102,7 +108,11 @@ def test_every_call_of_a_shared_module_is_a_timestep() -> None:
 
 
 def test_a_layer_that_is_called_later_is_placed_by_hand() -> None:
-    with pytest.raises(NeurofitError, match=r"it 8 times, back 7 times in one forward of 8.*first_call=\{'back': TIMESTEP\}"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"has 8 timesteps and calls it 8 times, back 7 times\. "
+        r".*first_call=\{'back': TIMESTEP\}",
+    ):
         small(Recurrent(), ["it", "back"])
     model = small(Recurrent(), ["it", "back"], first_call={"back": 1})
     assert model.first_timestep == {"it": 0, "back": 1}
@@ -112,7 +122,7 @@ def test_a_layer_that_is_called_later_is_placed_by_hand() -> None:
     assert not torch.equal(unrolled[1]["back"], unrolled[2]["back"])
 
 
-def test_after_its_last_call_a_layer_stays_as_it_is() -> None:
+def test_after_its_last_call_a_layer_is_constant() -> None:
     model = small(Recurrent(2), ["it"], first_call={"it": 3})
     validate_model(model)
     unrolled = steps(model)
@@ -143,8 +153,8 @@ def test_what_follows_a_layer_in_place_does_not_reach_it() -> None:
     torch.testing.assert_close(steps(model)[0]["norm"], expected)
 
 
-class Keeper(nn.Module):
-    """Keeps its hidden state between passes and clears it behind the last recorded layer."""
+class Stateful(nn.Module):
+    """Stores its hidden state between steps, and resets it after the last recorded layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,14 +168,16 @@ class Keeper(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         for _ in range(self.n_steps):
             taken = self.take(images)
-            self.state = torch.tanh(self.hidden(taken if self.state is None else taken + self.state))
+            self.state = torch.tanh(
+                self.hidden(taken if self.state is None else taken + self.state)
+            )
         result: Tensor = self.out(self.state)
         self.state = None
         return result
 
 
-def test_a_module_that_keeps_a_state_can_put_it_in_order() -> None:
-    net = Keeper()
+def test_a_module_that_stores_a_state_can_reset_it() -> None:
+    net = Stateful()
     model = small(net, ["hidden", "out"], recurrent=True, first_call={"out": 2})
     validate_model(model)
     first, again = (steps(model, layers=["hidden"]) for _ in range(2))
@@ -181,7 +193,11 @@ def test_a_layer_may_be_asked_for_twice() -> None:
 
 
 def test_a_layer_behind_a_recurrent_one_has_no_time_of_its_own() -> None:
-    with pytest.raises(NeurofitError, match=r"calls it 8 times, readout 1 time in one forward of 8.*first_call=\{'readout': TIMESTEP\}"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"has 8 timesteps and calls it 8 times, readout 1 time\. "
+        r".*first_call=\{'readout': TIMESTEP\}",
+    ):
         small(Recurrent(), ["it", "readout"])
     model = small(Recurrent(), ["it", "readout"], first_call={"readout": 7})
     assert model.first_timestep == {"it": 0, "readout": 7}
@@ -189,16 +205,19 @@ def test_a_layer_behind_a_recurrent_one_has_no_time_of_its_own() -> None:
 
 
 def test_another_number_of_calls_than_at_first_is_refused() -> None:
-    net = Keeper()
+    net = Stateful()
     model = small(net, ["hidden"], recurrent=True)
     for net.n_steps in (2, 4):
         with pytest.raises(
-            NeurofitError, match=rf"layer hidden: it was called 3 times in a forward when it was wrapped, and {net.n_steps}"
+            NeurofitError,
+            match=rf"layer hidden: .* as often as the probe did, 3 times; got {net.n_steps}",
         ):
             steps(model)
 
 
-def test_a_module_that_depends_on_the_layout_of_its_maps_can_be_extracted(make_recording: Callable[..., neurofit.Recording]) -> None:
+def test_a_module_that_depends_on_the_layout_of_its_maps_can_be_extracted(
+    make_recording: Callable[..., neurofit.Recording],
+) -> None:
     class Views(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -213,7 +232,10 @@ def test_a_module_that_depends_on_the_layout_of_its_maps_can_be_extracted(make_r
     stimuli: StimulusSet = make_recording().stimuli
     activations = extract(small(Views(), ["head"]), stimuli, time_bins=[(0, 10)])
     assert activations.blocks["head", 0].shape == (6, 5)
-    with pytest.raises(NeurofitError, match=r"Views cannot be run on \(7, 3, 224, 224\) images: Runtime.*\nGive input_size="):
+    with pytest.raises(
+        NeurofitError,
+        match=r"Views cannot be run on images \(7, 3, 224, 224\): Runtime.*\nSet input_size",
+    ):
         wrap(Views(), ["head"])
 
 
@@ -227,7 +249,10 @@ def test_time_first_sequences_are_not_taken_for_batches() -> None:
             out: Tensor = self.rnn(images.mean(dim=(2, 3))[None].expand(4, -1, -1))[0][-1]
             return out
 
-    with pytest.raises(NeurofitError, match=r"layer rnn: the first axis must be the batch \(7 images\); got shape \(4, 7, 4\)"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"layer rnn: the first axis must be the batch \(7 images\); got shape \(4, 7, 4\)",
+    ):
         small(Sequence(), ["rnn"])
 
 
@@ -247,7 +272,7 @@ def test_the_probe_leaves_no_trace() -> None:
     assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
 
 
-def test_a_module_on_other_terms_is_called_as_one_says() -> None:
+def test_a_module_with_more_arguments_is_run_by_call() -> None:
     class Wants(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -255,7 +280,9 @@ def test_a_module_on_other_terms_is_called_as_one_says() -> None:
 
         def forward(self, images: Tensor, n_steps: int) -> Tensor:
             for _ in range(n_steps):
-                images = images + 0.1 * F.pad(self.conv(images), (1, 1, 1, 1)).sum(dim=1, keepdim=True)
+                images = images + 0.1 * F.pad(self.conv(images), (1, 1, 1, 1)).sum(
+                    dim=1, keepdim=True
+                )
             return images
 
     model = small(Wants(), ["conv"], call=lambda module, shown: module(shown, n_steps=4))
@@ -270,16 +297,20 @@ def test_a_float64_module_is_wrapped_as_such() -> None:
     assert activations["conv"].dtype == torch.float64
 
 
-def test_a_timm_like_configuration_says_how_images_are_taken() -> None:
+def test_a_timm_configuration_sets_size_and_normalisation() -> None:
     net = Static()
-    net.pretrained_cfg = {"input_size": (3, 24, 24), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}  # type: ignore[assignment]
+    net.pretrained_cfg = {
+        "input_size": (3, 24, 24),
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.25, 0.25, 0.25),
+    }  # type: ignore[assignment]
     model = wrap(net, ["conv"])
     assert (model.input_size, model.mean, model.std) == (24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     assert wrap(net, ["conv"], input_size=20, mean=(0.0, 0.0, 0.0)).mean == (0, 0, 0)
 
 
 class Blind(nn.Module):
-    """Sees the image only from its second pass on, or never."""
+    """Depends on the image only from the second step on, or never."""
 
     def __init__(self, *, ever: bool = True) -> None:
         super().__init__()
@@ -294,36 +325,77 @@ class Blind(nn.Module):
         return out
 
 
-def test_a_layer_that_is_the_same_for_every_image_is_pointed_at() -> None:
-    with pytest.warns(NeurofitWarning, match=r"Blind, layer conv: it is the same for every image at timestep 0"):
+def test_a_layer_that_is_the_same_for_all_images_is_reported() -> None:
+    with pytest.warns(
+        NeurofitWarning,
+        match=r"Blind, layer conv: the output is the same for all images at timestep 0",
+    ):
         model = small(Blind(), ["conv"])
     assert model.first_timestep == {"conv": 1}
     validate_model(model)
-    with pytest.raises(NeurofitError, match=r"layer conv: it is the same for every image, so nothing can be predicted"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"layer conv: the output is the same for all images, so that it cannot predict",
+    ):
         small(Blind(ever=False), ["conv"])
 
 
 @pytest.mark.parametrize(
-    ("module", "layers", "options", "said"),
+    ("module", "layers", "options", "message"),
     [
-        (Static, ["blok.0"], {}, r"Static has no module 'blok.0'; nearest of its 9: block.0"),
-        (Static, ["unused"], {}, r"layer unused: it exists, but the forward never calls it"),
-        (Static, ["conv", "conv"], {}, r"recorded once each; got conv, conv"),
-        (Static, [], {}, r"the number of layers is at least 1; got 0"),
-        (Static, "conv", {}, r"layers is a list of names; got the text 'conv'"),
-        (Static, ["conv"], {"std": (1.0, 0.0, 1.0)}, r"positive standard deviation"),
-        (Static, ["relu"], {}, r"layer relu: its 2 calls give different shapes \(\(4, 12, 12\), \(4, 14, 14\)\)"),
-        (Static, ["conv"], {"recurrent": True}, r"Static is not recurrent in these layers: each recorded layer is called once"),
-        (Static, ["conv"], {"region_layers": {"V4": ["cnv"]}}, r"Unknown layer for V4 of Static 'cnv'. Did you mean 'conv'"),
-        (Static, ["conv"], {"first_call": {"cnv": 1}}, r"Unknown layer in first_call of Static 'cnv'"),
-        (Static, ["conv"], {"first_call": {"conv": -1}}, r"a first call is at timestep 0 or later; got -1"),
+        (Static, ["blok.0"], {}, r"Static has no submodule 'blok.0'; nearest of 9: block.0"),
+        (Static, ["unused"], {}, r"layer unused: the forward pass never calls it"),
+        (Static, ["conv", "conv"], {}, r"layers must not repeat a name; got conv, conv"),
+        (Static, [], {}, r"the number of layers must be at least 1; got 0"),
+        (Static, "conv", {}, r"layers must be a list of names, not a string: \['conv'\]"),
+        (Static, ["conv"], {"std": (1.0, 0.0, 1.0)}, r"std positive values; got"),
+        (
+            Static,
+            ["relu"],
+            {},
+            r"layer relu: its 2 calls return different shapes \(\(4, 12, 12\), \(4, 14, 14\)\)",
+        ),
+        (
+            Static,
+            ["conv"],
+            {"recurrent": True},
+            r"Static is not recurrent in these layers: each layer is called once",
+        ),
+        (
+            Static,
+            ["conv"],
+            {"region_layers": {"V4": ["cnv"]}},
+            r"Unknown layer for V4 of Static 'cnv'. Did you mean 'conv'",
+        ),
+        (
+            Static,
+            ["conv"],
+            {"first_call": {"cnv": 1}},
+            r"Unknown layer in first_call of Static 'cnv'",
+        ),
+        (Static, ["conv"], {"first_call": {"conv": -1}}, r"first_call must be 0 or more; got -1"),
         (Recurrent, ["relu"], {}, r"layer relu: a module without weights that is called 16 times"),
-        (Recurrent, ["it"], {"recurrent": False}, r"said to be static, but it is called 8 times"),
-        (Recurrent, ["v4"], {}, r"not recurrent in these layers: what v4 gives is the same at every call .* Record a layer that changes"),
+        (
+            Recurrent,
+            ["it"],
+            {"recurrent": False},
+            r"is not static: it is called 8 times in one forward pass",
+        ),
+        (
+            Recurrent,
+            ["v4"],
+            {},
+            (
+                r"not recurrent in these layers: v4 returns the same at every call\. "
+                r"Record a layer that changes"
+            ),
+        ),
     ],
 )
-def test_a_wrong_use_says_the_rule(module: type[nn.Module], layers: list[str], options: dict[str, object], said: str) -> None:
-    with pytest.raises(NeurofitError, match=said) as error:
+def test_a_wrong_use_names_the_rule(
+    module: type[nn.Module], layers: list[str], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(NeurofitError, match=message) as error:
         small(module(), layers, **options)
     assert len(str(error.value).splitlines()) <= 2
 
@@ -345,10 +417,17 @@ def test_outputs_that_cannot_be_recorded_are_refused() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return self.flip(images.mean(dim=0))  # type: ignore[no-any-return]
 
-    with pytest.raises(NeurofitError, match=r"layer flip: the first axis must be the batch \(7 images\); got shape \(3, 16, 16\)"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"layer flip: the first axis must be the batch \(7 images\); got shape \(3, 16, 16\)",
+    ):
         small(TimeFirst(), ["flip"])
     small(nn.Sequential(Texts()), ["0"])  # the first tensor of a tuple
-    with pytest.raises(NeurofitError, match=r"layer 0: a recorded layer gives a tensor, or a tuple that holds one; got str"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"layer 0: a recorded layer must return a tensor, "
+        r"or a tuple, list or dict with one; got str",
+    ):
         small(nn.Sequential(Text()), ["0"])
 
 
@@ -356,7 +435,11 @@ def test_a_recurrent_module_has_its_own_presentation() -> None:
     model = small(Recurrent(), ["it"])
     assert len(steps(model, Presentation(n_timesteps=3))) == 3
     for shown in (NEURAL, Presentation(n_timesteps=8, image_off=4)):
-        with pytest.raises(NeurofitError, match="has 8 timesteps in one forward, with the image always on; got a presentation of"):
+        with pytest.raises(
+            NeurofitError,
+            match="has 8 timesteps in one forward pass, "
+            "with the image always on; got a presentation of",
+        ):
             model.unroll(images(), shown)
     with pytest.raises(NeurofitError, match=r"takes images in \[0, 1\]"):
         model.unroll(images() + 1)
@@ -372,9 +455,16 @@ def test_gradients_flow_to_the_module() -> None:
     assert net.back.weight.grad is not None
 
 
-def test_static_activations_are_kept_once(make_recording: Callable[..., neurofit.Recording]) -> None:
+def test_static_activations_are_stored_once(
+    make_recording: Callable[..., neurofit.Recording],
+) -> None:
     stimuli: StimulusSet = make_recording().stimuli
-    activations = extract(small(Static(), ["conv"]), stimuli, time_bins=[(10 * step, 10 * step + 10) for step in range(26)], batch_size=4)
+    activations = extract(
+        small(Static(), ["conv"]),
+        stimuli,
+        time_bins=[(10 * step, 10 * step + 10) for step in range(26)],
+        batch_size=4,
+    )
     blocks = {id(activations.blocks[key]) for key in activations.blocks}
     assert len(activations.blocks) == 26
     assert len(blocks) == 1
@@ -382,26 +472,38 @@ def test_static_activations_are_kept_once(make_recording: Callable[..., neurofit
     assert activations.covered("conv", [(0, 10), (250, 260)]).all()
 
 
-def test_torchvision_and_timm_models_unfold_flat() -> None:
+def test_torchvision_models_are_constant_over_time() -> None:
     torchvision = _importable("torchvision.models")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resnet = torchvision.resnet18(weights=None).eval()
-    model = wrap(resnet, ["layer2", "layer4.1.conv2"], region_layers={"V4": ["layer2"], "IT": ["layer4.1.conv2"]})
+    model = wrap(
+        resnet,
+        ["layer2", "layer4.1.conv2"],
+        region_layers={"V4": ["layer2"], "IT": ["layer4.1.conv2"]},
+    )
     validate_model(model)
     assert not model.recurrent
     shown = torch.rand(2, 3, 224, 224)
     with torch.no_grad():
         ((_, activations),) = model.unroll(shown, layers=["layer2"])
         normalised = (shown - model.image_mean) / model.image_std
-        expected = resnet.layer2(resnet.layer1(resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(normalised))))))
+        expected = resnet.layer2(
+            resnet.layer1(resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(normalised)))))
+        )
     torch.testing.assert_close(activations["layer2"], expected)
-    validate_model(wrap(torchvision.alexnet(weights=None).eval(), ["features.5", "features.12", "classifier.5"]))
-    with pytest.raises(NeurofitError, match=r"layer layer1.0.relu: a module without weights that is called 2 times"):
+    validate_model(
+        wrap(
+            torchvision.alexnet(weights=None).eval(), ["features.5", "features.12", "classifier.5"]
+        )
+    )
+    with pytest.raises(
+        NeurofitError, match=r"layer layer1.0.relu: a module without weights that is called 2 times"
+    ):
         wrap(resnet, ["layer1.0.relu"])
 
 
-def test_a_timm_model_is_taken_with_its_own_normalisation() -> None:
+def test_a_timm_model_has_its_own_normalisation() -> None:
     timm = _importable("timm")
     vit = timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False).eval()
     model = wrap(vit, ["blocks.3", "blocks.11"], region_layers={"V4": ["blocks.3"]})
@@ -410,7 +512,9 @@ def test_a_timm_model_is_taken_with_its_own_normalisation() -> None:
     shown = torch.rand(2, 3, 224, 224)
     with torch.no_grad():
         ((_, activations),) = model.unroll(shown)
-        expected = vit.forward_intermediates((shown - 0.5) / 0.5, indices=[3, 11], output_fmt="NLC", intermediates_only=True)
+        expected = vit.forward_intermediates(
+            (shown - 0.5) / 0.5, indices=[3, 11], output_fmt="NLC", intermediates_only=True
+        )
     for layer, maps in zip(model.layers, expected, strict=True):
         np.testing.assert_allclose(activations[layer][:, 1:].numpy(), maps.numpy(), atol=1e-5)
 
@@ -418,5 +522,5 @@ def test_a_timm_model_is_taken_with_its_own_normalisation() -> None:
 def _importable(name: str):  # type: ignore[no-untyped-def]
     try:
         return __import__(name, fromlist=["_"])
-    except (ImportError, RuntimeError) as error:  # a torchvision of another torch raises RuntimeError
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         pytest.skip(f"{name} cannot be imported: {error}")

@@ -1,4 +1,4 @@
-"""Named arrays of every kind of file become the same recording, and what cannot be known is asked for."""
+"""Named arrays of every kind of file become the same recording; what is unknown is asked for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from neurofit.assemblies import validate_recording
 from neurofit.data_loaders import open_recording
 from neurofit.errors import NeurofitError, NeurofitWarning
-from neurofit.metrics import TrialSets, pearson, spearman_brown, split_halves
-from neurofit.selection import are_counts
+from neurofit.metrics.consistency import spearman_brown
+from neurofit.metrics.correlation import pearson
+from neurofit.recordings.rebinning import are_counts
+from neurofit.recordings.trials import TrialSets, split_halves
+from neurofit.recordings.validation import validate_recording
 
 Find = Callable[[str], Path]
 N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS = 5, 3, 4, 2
 
-COUNTS = np.random.default_rng(0).poisson(3, (N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS)).astype(np.float64)
+COUNTS = (
+    np.random.default_rng(0)
+    .poisson(3, (N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS))
+    .astype(np.float64)
+)
 COUNTS[1, 2] = np.nan  # a trial that nobody had
 COUNTS[3, 0, 2] = np.nan  # a trial that one neuroid lacks
 TABLES: dict[str, Any] = {
@@ -57,14 +63,35 @@ def filled(values: np.ndarray) -> np.ndarray:
 
 
 def test_npz_with_axes_by_name(tmp_path: Path) -> None:
-    np.savez(tmp_path / "r.npz", responses=COUNTS, dims=np.array(["stimulus", "repetition", "neuroid", "time_bin"]), **TABLES)
+    np.savez(
+        tmp_path / "r.npz",
+        responses=COUNTS,
+        dims=np.array(["stimulus", "repetition", "neuroid", "time_bin"]),
+        **TABLES,
+    )
     assert_is_it(tmp_path / "r.npz")
 
 
-def test_npz_with_axes_by_length_other_words_and_a_number_for_what_is_missing(tmp_path: Path) -> None:
-    words = {"stimulus_id": "stim_id", "neuroid_id": "site", "region": "area", "time_bin_start": "bin_start_ms", "object_name": "object"}
-    tables = {words.get(name, name): values for name, values in TABLES.items() if name != "time_bin_end"}
-    np.savez_compressed(tmp_path / "r.npz", counts=filled(COUNTS).transpose(2, 0, 1, 3), missing=255, bin_width_ms=10, **tables)
+def test_npz_with_axes_by_length_other_words_and_a_number_for_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    words = {
+        "stimulus_id": "stim_id",
+        "neuroid_id": "site",
+        "region": "area",
+        "time_bin_start": "bin_start_ms",
+        "object_name": "object",
+    }
+    tables = {
+        words.get(name, name): values for name, values in TABLES.items() if name != "time_bin_end"
+    }
+    np.savez_compressed(
+        tmp_path / "r.npz",
+        counts=filled(COUNTS).transpose(2, 0, 1, 3),
+        missing=255,
+        bin_width_ms=10,
+        **tables,
+    )
     assert_is_it(tmp_path / "r.npz")
     assert open_recording(tmp_path / "r.npz").responses.attrs["units"] == "spikes per bin"
 
@@ -86,7 +113,9 @@ def test_a_row_for_each_trial_without_repetitions_is_counted_up(tmp_path: Path) 
     shown = np.array(["a", "b", "c", "d"] * 3)
     trials = np.random.default_rng(0).poisson(3, (12, 3, 2)).astype(float)
     trials[5] = np.nan
-    arrays: dict[str, Any] = {name: TABLES[name] for name in ("time_bin_start", "time_bin_end")} | {"neuroid_id": np.array(["x", "y", "z"])}
+    arrays: dict[str, Any] = {name: TABLES[name] for name in ("time_bin_start", "time_bin_end")} | {
+        "neuroid_id": np.array(["x", "y", "z"])
+    }
     np.savez(tmp_path / "r.npz", rates=trials, stimulus_id=shown, region=np.array("IT"), **arrays)
     recording = open_recording(tmp_path / "r.npz")
     assert recording.responses.stimulus_id.values.tolist() == shown.tolist()
@@ -95,16 +124,31 @@ def test_a_row_for_each_trial_without_repetitions_is_counted_up(tmp_path: Path) 
     (tmp_path / "r").mkdir()
     np.save(tmp_path / "r" / "responses.npy", trials)
     pd.DataFrame({"stimulus_id": shown}).to_csv(tmp_path / "r" / "stimuli.csv", index=False)
-    pd.DataFrame({"neuroid_id": ["x", "y", "z"], "region": "IT"}).to_csv(tmp_path / "r" / "neuroids.csv", index=False)
-    pd.DataFrame({"time_bin_start": [70, 80], "time_bin_end": [80, 90]}).to_csv(tmp_path / "r" / "time_bins.csv", index=False)
-    assert open_recording(tmp_path / "r").responses.repetition.values.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    pd.DataFrame({"neuroid_id": ["x", "y", "z"], "region": "IT"}).to_csv(
+        tmp_path / "r" / "neuroids.csv", index=False
+    )
+    pd.DataFrame({"time_bin_start": [70, 80], "time_bin_end": [80, 90]}).to_csv(
+        tmp_path / "r" / "time_bins.csv", index=False
+    )
+    assert (
+        open_recording(tmp_path / "r").responses.repetition.values.tolist()
+        == [0] * 4 + [1] * 4 + [2] * 4
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "units", "counts"),
-    [("rates", None, False), ("counts", None, True), ("responses", None, True), ("responses", "Spikes", True), ("counts", "Hz", False)],
+    [
+        ("rates", None, False),
+        ("counts", None, True),
+        ("responses", None, True),
+        ("responses", "Spikes", True),
+        ("counts", "Hz", False),
+    ],
 )
-def test_whole_numbers_are_counts_unless_they_are_called_otherwise(tmp_path: Path, name: str, units: str | None, counts: bool) -> None:
+def test_whole_numbers_are_counts_unless_they_are_called_otherwise(
+    tmp_path: Path, name: str, units: str | None, counts: bool
+) -> None:
     told: dict[str, Any] = {} if units is None else {"units": np.array(units)}
     dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
     np.savez(tmp_path / "r.npz", dims=dims, **{**TABLES, **told, name: filled(COUNTS)})
@@ -113,14 +157,24 @@ def test_whole_numbers_are_counts_unless_they_are_called_otherwise(tmp_path: Pat
 
 def test_npy_with_tables_beside_it(tmp_path: Path) -> None:
     np.save(tmp_path / "responses.npy", COUNTS)
-    pd.DataFrame({name: TABLES[name] for name in ("stimulus_id", "object_name")}).to_csv(tmp_path / "stimuli.csv", index=False)
-    pd.DataFrame({name: TABLES[name] for name in ("neuroid_id", "region")}).to_csv(tmp_path / "neuroids.csv", index=False)
-    pd.DataFrame({name: TABLES[name] for name in ("time_bin_start", "time_bin_end")}).to_csv(tmp_path / "time_bins.csv", index=False)
+    pd.DataFrame({name: TABLES[name] for name in ("stimulus_id", "object_name")}).to_csv(
+        tmp_path / "stimuli.csv", index=False
+    )
+    pd.DataFrame({name: TABLES[name] for name in ("neuroid_id", "region")}).to_csv(
+        tmp_path / "neuroids.csv", index=False
+    )
+    pd.DataFrame({name: TABLES[name] for name in ("time_bin_start", "time_bin_end")}).to_csv(
+        tmp_path / "time_bins.csv", index=False
+    )
     assert_is_it(tmp_path)
     assert_is_it(tmp_path / "responses.npy")
     before = open_recording(tmp_path).sha256
-    pd.DataFrame({"neuroid_id": TABLES["neuroid_id"], "region": ["IT"] * 4}).to_csv(tmp_path / "neuroids.csv", index=False)
-    assert open_recording(tmp_path).sha256 != before  # the hash is of what is read, in however many files
+    pd.DataFrame({"neuroid_id": TABLES["neuroid_id"], "region": ["IT"] * 4}).to_csv(
+        tmp_path / "neuroids.csv", index=False
+    )
+    assert (
+        open_recording(tmp_path).sha256 != before
+    )  # the hash is of what is read, in however many files
 
 
 def test_hdf5_with_axes_as_an_attribute(tmp_path: Path) -> None:
@@ -134,9 +188,14 @@ def test_hdf5_with_axes_as_an_attribute(tmp_path: Path) -> None:
 
 
 def test_matlab_up_to_v7(tmp_path: Path) -> None:
-    cells = {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in TABLES.items()}
+    cells = {
+        name: values.astype(object) if values.dtype.kind == "U" else values
+        for name, values in TABLES.items()
+    }
     dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"], dtype=object)
-    scipy.io.savemat(tmp_path / "r.mat", {"responses": COUNTS, "dims": dims, **cells}, do_compression=True)
+    scipy.io.savemat(
+        tmp_path / "r.mat", {"responses": COUNTS, "dims": dims, **cells}, do_compression=True
+    )
     assert_is_it(tmp_path / "r.mat")
 
 
@@ -145,44 +204,78 @@ def test_matlab_v7_3(tmp_path: Path) -> None:
         for name, values in {"responses": COUNTS, **TABLES}.items():
             if values.dtype.kind == "U":
                 texts = [
-                    file.create_dataset(f"#refs#/{name}{i}", data=np.array([ord(c) for c in t], np.uint16)[:, None])
+                    file.create_dataset(
+                        f"#refs#/{name}{i}", data=np.array([ord(c) for c in t], np.uint16)[:, None]
+                    )
                     for i, t in enumerate(values)
                 ]
-                cell = file.create_dataset(name, data=np.array([[t.ref for t in texts]], dtype=h5py.ref_dtype), dtype=h5py.ref_dtype)
+                cell = file.create_dataset(
+                    name,
+                    data=np.array([[t.ref for t in texts]], dtype=h5py.ref_dtype),
+                    dtype=h5py.ref_dtype,
+                )
                 cell.attrs["MATLAB_class"] = np.bytes_("cell")
             else:
                 data = file.create_dataset(name, data=np.atleast_2d(values).T)
                 data.attrs["MATLAB_class"] = np.bytes_("double")
     with open(tmp_path / "r.mat", "r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-    (tmp_path / "r.json").write_text(json.dumps({"dims": ["stimulus", "repetition", "neuroid", "time_bin"]}))
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["stimulus", "repetition", "neuroid", "time_bin"]})
+    )
     assert_is_it(tmp_path / "r.mat")
 
 
-def test_fields_of_the_only_struct_of_matlab_are_arrays_and_several_are_refused(tmp_path: Path) -> None:
-    fields = {name: values.astype(object) if values.dtype.kind == "U" else values for name, values in TABLES.items()}
-    fields |= {"responses": COUNTS, "dims": np.array(["stimulus", "repetition", "neuroid", "time_bin"], dtype=object)}
+def test_fields_of_the_only_struct_of_matlab_are_arrays_and_several_are_refused(
+    tmp_path: Path,
+) -> None:
+    fields = {
+        name: values.astype(object) if values.dtype.kind == "U" else values
+        for name, values in TABLES.items()
+    }
+    fields |= {
+        "responses": COUNTS,
+        "dims": np.array(["stimulus", "repetition", "neuroid", "time_bin"], dtype=object),
+    }
     scipy.io.savemat(tmp_path / "one.mat", {"data": fields})
     assert_is_it(tmp_path / "one.mat")
     scipy.io.savemat(tmp_path / "two.mat", {"first": fields, "second": fields})
-    with pytest.raises(NeurofitError, match=r"two.mat has structs \(first, second\), and no array of responses beside them. Save"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"two.mat contains structs \(first, second\) but no array of responses. Save",
+    ):
         open_recording(tmp_path / "two.mat")
     many = np.zeros((1, 3), dtype=[("responses", object), ("stimulus_id", object)])
     for i in range(3):
         many[0, i] = (COUNTS[i], "s")
     scipy.io.savemat(tmp_path / "many.mat", {"trials": many})
-    with pytest.raises(NeurofitError, match=r"many.mat has structs \(trials\), and no array"):
+    with pytest.raises(NeurofitError, match=r"many.mat contains structs \(trials\) but no array"):
         open_recording(tmp_path / "many.mat")
     with h5py.File(tmp_path / "two.h5", "w") as file:
         for name in ("first", "second"):
             file.create_group(name)["responses"] = COUNTS
-    with pytest.raises(NeurofitError, match=r"two.h5 holds groups only: first, second. Its arrays have to be at the top"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"two.h5 contains only groups: first, second. Store the arrays in the root group",
+    ):
         open_recording(tmp_path / "two.h5")
 
 
-def test_an_axis_is_not_repetitions_where_ids_of_another_length_wait_for_one(tmp_path: Path) -> None:
-    np.savez(tmp_path / "r.npz", responses=np.ones((24, 10, 3)), stimulus_id=np.arange(24), neuroid_id=np.arange(11), region="IT")
-    with pytest.raises(NeurofitError, match="nothing is as long as axis 1; there is stimulus_id 24, neuroid_id 11"):
+def test_an_axis_is_not_repetitions_where_ids_of_another_length_wait_for_one(
+    tmp_path: Path,
+) -> None:
+    np.savez(
+        tmp_path / "r.npz",
+        responses=np.ones((24, 10, 3)),
+        stimulus_id=np.arange(24),
+        neuroid_id=np.arange(11),
+        region="IT",
+    )
+    with pytest.raises(
+        NeurofitError,
+        match=r"no array has the length of axis 1 \(10\); "
+        r"found stimulus_id \(24\), neuroid_id \(11\)",
+    ):
         open_recording(tmp_path / "r.npz")
 
 
@@ -190,7 +283,11 @@ def test_cells_of_matlab_v7_3_are_texts_whatever_they_hold(tmp_path: Path) -> No
     def letters(*rows: str) -> np.ndarray:
         return np.array([np.frombuffer(row.encode("utf-16-le"), np.uint16) for row in rows]).T
 
-    held = {"a": (letters("größer"), "char", 0), "b": (letters("\U0001f600"), "char", 0), "c": (np.array([[2.5]]), "double", 0)}
+    held = {
+        "a": (letters("größer"), "char", 0),
+        "b": (letters("\U0001f600"), "char", 0),
+        "c": (np.array([[2.5]]), "double", 0),
+    }
     held["d"] = (np.zeros(2, np.uint64), "char", 1)
     with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
         file["responses"] = np.arange(8.0).reshape(2, 4)
@@ -201,11 +298,17 @@ def test_cells_of_matlab_v7_3_are_texts_whatever_they_hold(tmp_path: Path) -> No
             file[f"#refs#/{name}"].attrs["MATLAB_class"] = np.bytes_(kind)
             if empty:
                 file[f"#refs#/{name}"].attrs["MATLAB_empty"] = np.int32(1)
-        file.create_dataset("stimulus_id", data=np.array([[file[f"#refs#/{n}"].ref for n in held]], h5py.ref_dtype), dtype=h5py.ref_dtype)
+        file.create_dataset(
+            "stimulus_id",
+            data=np.array([[file[f"#refs#/{n}"].ref for n in held]], h5py.ref_dtype),
+            dtype=h5py.ref_dtype,
+        )
         file["stimulus_id"].attrs["MATLAB_class"] = np.bytes_("cell")
     with open(tmp_path / "r.mat", "r+b") as raw:
         raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]})
+    )
     responses = open_recording(tmp_path / "r.mat").responses
     assert responses.stimulus_id.values.tolist() == ["größer", "\U0001f600", "2.5", ""]
     assert responses["rows"].values.tolist() == ["V4", "IT", "a", "b"]
@@ -216,15 +319,25 @@ def test_references_are_no_values(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "r.h5", "w") as file:
         file["responses"] = np.zeros((4, 2))
         file["stimulus_id"] = np.full(4, file["responses"].ref, h5py.ref_dtype)
-    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
-    with pytest.raises(NeurofitError, match="/stimulus_id holds references in place of numbers or texts"):
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]})
+    )
+    with pytest.raises(
+        NeurofitError, match="/stimulus_id contains references, not numbers or text"
+    ):
         open_recording(tmp_path / "r.h5")
 
 
 def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> None:
     rates = np.random.default_rng(0).normal(size=(6, 3))
     np.savez(tmp_path / "r.npz", rates=rates, stimulus_id=np.array(list("aabbcc")))
-    told = {"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [70, 170], "subject": "m1", "units": "spikes per second"}
+    told = {
+        "dims": ["presentation", "neuroid"],
+        "region": "IT",
+        "time_bin": [70, 170],
+        "subject": "m1",
+        "units": "spikes per second",
+    }
     (tmp_path / "r.json").write_text(json.dumps(told))
     recording = open_recording(tmp_path / "r.npz")
     validate_recording(recording)
@@ -238,22 +351,51 @@ def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"region": None}, r'which area was recorded. Write \{"region": "IT"\} into .*r.json'),
-        ({"stimulus_id": None}, "what was shown. Add an array stimulus_id, of 5 values"),
-        ({"time_bin_start": None, "time_bin_end": None}, "when its 2 time bins are. Add time_bin_start and time_bin_end"),
-        ({"neuroid_id": np.arange(7)}, "neuroid_id has 7 values, but the responses have 4 along neuroid"),
-        ({"responses": np.zeros((5, 3, 4, 2), dtype="U3")}, "responses holds <U3; responses are numbers"),
-        ({"responses": np.zeros((5, 3, 4))}, r"needs a name for each axis.*got stimulus, repetition, neuroid, time_bin"),
+        ({"region": None}, r'the recorded area is missing. Write \{"region": "IT"\} into .*r.json'),
+        (
+            {"stimulus_id": None},
+            "the stimulus ids are missing. Add an array stimulus_id of 5 values",
+        ),
+        (
+            {"time_bin_start": None, "time_bin_end": None},
+            "the times of its 2 time bins are missing. Add time_bin_start and time_bin_end",
+        ),
+        (
+            {"neuroid_id": np.arange(7)},
+            "neuroid_id has 7 values, but the responses have 4 along neuroid",
+        ),
+        (
+            {"responses": np.zeros((5, 3, 4, 2), dtype="U3")},
+            "responses contains <U3; responses must be numbers",
+        ),
+        (
+            {"responses": np.zeros((5, 3, 4))},
+            r"needs a name for each axis.*got stimulus, repetition, neuroid, time_bin",
+        ),
         ({"responses": np.zeros(5)}, r"no array of responses.*responses \(5,\)"),
-        ({"dims": np.array(["stimulus", "stimulus", "neuroid", "time_bin"])}, "needs a name for each axis"),
-        ({"dims": np.array(["trial", "stimulus", "neuroid", "time_bin"])}, "needs a name for each axis"),
-        ({"responses": np.zeros((5, 3, 4, 2), dtype=object)}, "holds Python objects, which are never loaded"),
+        (
+            {"dims": np.array(["stimulus", "stimulus", "neuroid", "time_bin"])},
+            "needs a name for each axis",
+        ),
+        (
+            {"dims": np.array(["trial", "stimulus", "neuroid", "time_bin"])},
+            "needs a name for each axis",
+        ),
+        (
+            {"responses": np.zeros((5, 3, 4, 2), dtype=object)},
+            "contains Python objects, which are never loaded",
+        ),
     ],
 )
-def test_what_is_wrong_with_arrays_is_said(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_what_is_wrong_with_arrays_is_said(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
     arrays = {"responses": COUNTS, "dims": dims, **TABLES, **change}
-    np.savez(tmp_path / "r.npz", **{name: values for name, values in arrays.items() if values is not None})
+    np.savez(
+        tmp_path / "r.npz",
+        **{name: values for name, values in arrays.items() if values is not None},
+    )
     with pytest.raises(NeurofitError, match=said):
         open_recording(tmp_path / "r.npz")
 
@@ -263,17 +405,41 @@ def test_a_stimulus_twice_among_those_that_have_repetitions_is_refused(tmp_path:
     ids[4] = ids[0]
     dims = np.array(["stimulus", "repetition", "neuroid", "time_bin"])
     np.savez(tmp_path / "r.npz", responses=COUNTS, dims=dims, **{**TABLES, "stimulus_id": ids})
-    with pytest.raises(NeurofitError, match="stimulus_id is unique along the axis stimulus; several times there: s0"):
+    with pytest.raises(
+        NeurofitError, match="stimulus_id must be unique along the axis stimulus; repeated: s0"
+    ):
         open_recording(tmp_path / "r.npz")
 
 
 @pytest.mark.parametrize(
     ("starts", "width", "said"),
     [
-        ([0, 50, 150], None, "bins that start at 0, 50, 150 ms are not evenly spaced, so where they end has to be said: time_bin_end"),
-        ([0, 25, 50], 12.5, "time bins are whole ms; they start at 0, 25, 50 ms and are 12.5 ms wide"),
-        ([0, 12.5, 25, 37.5, 50], None, r"whole ms; they start at 0, 12.5, 25, 37.5, ... ms and are 12.5 ms wide"),
-        ([0.5, 10.5, 20.5], 10, "whole ms; they start at 0.5, 10.5, 20.5 ms and are 10 ms wide"),
+        (
+            [0, 50, 150],
+            None,
+            "time bins that start at 0, 50, 150 ms are not evenly spaced; add time_bin_end",
+        ),
+        (
+            [0, 25, 50],
+            12.5,
+            (
+                "time bins must be whole ms of positive width; "
+                "they start at 0, 25, 50 ms and are 12.5 ms wide"
+            ),
+        ),
+        (
+            [0, 12.5, 25, 37.5, 50],
+            None,
+            (
+                r"whole ms of positive width; "
+                r"they start at 0, 12.5, 25, 37.5, ... ms and are 12.5 ms wide"
+            ),
+        ),
+        (
+            [0.5, 10.5, 20.5],
+            10,
+            "whole ms of positive width; they start at 0.5, 10.5, 20.5 ms and are 10 ms wide",
+        ),
         ([20, 10, 0], None, "they start at 20, 10, 0 ms and are -10 ms wide"),
         ([0, 50, 150], 50, [(0, 50), (50, 100), (150, 200)]),
         ([-10.0, 0.0, 10.0], None, [(-10, 0), (0, 10), (10, 20)]),
@@ -284,7 +450,12 @@ def test_ends_of_bins_follow_from_their_starts_or_are_asked_for(
 ) -> None:
     held: dict[str, Any] = {} if width is None else {"bin_width_ms": np.array(width)}
     dims = np.array(["presentation", "neuroid", "time_bin"])
-    held |= {"responses": np.zeros((4, 2, len(starts))), "dims": dims, "stimulus_id": np.arange(4), "region": np.array("IT")}
+    held |= {
+        "responses": np.zeros((4, 2, len(starts))),
+        "dims": dims,
+        "stimulus_id": np.arange(4),
+        "region": np.array("IT"),
+    }
     np.savez(tmp_path / "r.npz", bin_start_ms=np.array(starts), **held)
     if isinstance(said, list):
         assert open_recording(tmp_path / "r.npz").time_bins == said
@@ -297,7 +468,9 @@ def test_ends_of_bins_follow_from_their_starts_or_are_asked_for(
 def test_cells_in_rows_and_columns_are_counted_as_matlab_does(tmp_path: Path, version: str) -> None:
     cells = np.array([["c11", "c12", "c13"], ["c21", "c22", "c23"]], dtype=object)
     if version == "v7":
-        scipy.io.savemat(tmp_path / "r.mat", {"responses": np.arange(24.0).reshape(6, 4), "stimulus_id": cells})
+        scipy.io.savemat(
+            tmp_path / "r.mat", {"responses": np.arange(24.0).reshape(6, 4), "stimulus_id": cells}
+        )
     else:
         with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
             file["responses"] = np.arange(24.0).reshape(6, 4).T
@@ -308,29 +481,53 @@ def test_cells_in_rows_and_columns_are_counted_as_matlab_does(tmp_path: Path, ve
             kept.attrs["MATLAB_class"] = np.bytes_("cell")
         with open(tmp_path / "r.mat", "r+b") as raw:
             raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-    (tmp_path / "r.json").write_text(json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]}))
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]})
+    )
     responses = open_recording(tmp_path / "r.mat").responses
-    assert responses.stimulus_id.values.tolist() == ["c11", "c21", "c12", "c22", "c13", "c23"]  # cells(:)
+    assert responses.stimulus_id.values.tolist() == [
+        "c11",
+        "c21",
+        "c12",
+        "c22",
+        "c13",
+        "c23",
+    ]  # cells(:)
     np.testing.assert_array_equal(responses.values[..., 0], np.arange(24.0).reshape(6, 4))
 
 
 @pytest.mark.parametrize("told", [{}, {"time_bin": [0, 300]}])
 def test_an_axis_that_nothing_names_is_not_guessed(tmp_path: Path, told: dict[str, Any]) -> None:
     means = np.random.default_rng(0).random((5, 4, 30))  # a response over time, without trials
-    np.savez(tmp_path / "r.npz", responses=means, **{name: TABLES[name] for name in ("stimulus_id", "neuroid_id", "region")})
+    np.savez(
+        tmp_path / "r.npz",
+        responses=means,
+        **{name: TABLES[name] for name in ("stimulus_id", "neuroid_id", "region")},
+    )
     (tmp_path / "r.json").write_text(json.dumps(told))
-    with pytest.raises(NeurofitError, match=r"axis 2 of length 30 may be repetition or time_bin\. Say .*dims.* in .*r\.json"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"axis 2 of length 30 may be repetition or time_bin\. Write .*dims.* into .*r\.json",
+    ):
         open_recording(tmp_path / "r.npz")
-    (tmp_path / "r.json").write_text(json.dumps({"dims": ["stimulus", "neuroid", "repetition"], "time_bin": [0, 300]}))
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["stimulus", "neuroid", "repetition"], "time_bin": [0, 300]})
+    )
     assert open_recording(tmp_path / "r.npz").responses.shape == (150, 4, 1)
 
 
-@pytest.mark.parametrize("of_all", [{"region": "IT"}, {"region": np.array(["IT"])}, {"region": ["IT"], "subject": ["M"]}])
+@pytest.mark.parametrize(
+    "of_all", [{"region": "IT"}, {"region": np.array(["IT"])}, {"region": ["IT"], "subject": ["M"]}]
+)
 @pytest.mark.parametrize("shape", [(24, 10), (24, 10, 3)])
 def test_one_area_of_all_says_nothing_of_how_many_neuroids_there_are(
     tmp_path: Path, of_all: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
-    bins = {"time_bin_start": np.arange(shape[2]) * 10} if len(shape) == 3 else {"time_bin_start": [70], "time_bin_end": [170]}
+    bins = (
+        {"time_bin_start": np.arange(shape[2]) * 10}
+        if len(shape) == 3
+        else {"time_bin_start": [70], "time_bin_end": [170]}
+    )
     values = np.random.default_rng(0).random(shape)
     np.savez(tmp_path / "r.npz", responses=values, stimulus_id=np.arange(24), **bins, **of_all)
     with pytest.raises(NeurofitError, match="axis 1 of length 10 may be repetition or neuroid"):
@@ -343,22 +540,33 @@ def test_one_area_of_all_says_nothing_of_how_many_neuroids_there_are(
     np.testing.assert_array_equal(responses.values.reshape(shape), values.astype(np.float32))
 
 
-def test_whole_numbers_that_float32_rounds_are_warned_of_and_units_are_part_of_the_hash(tmp_path: Path) -> None:
+def test_whole_numbers_that_float32_rounds_are_warned_of_and_units_are_part_of_the_hash(
+    tmp_path: Path,
+) -> None:
     dims = ["stimulus", "repetition", "neuroid", "time_bin"]
-    told: dict[str, Any] = {"dims": dims, "stimulus_id": np.arange(5), "region": "IT", "time_bin_start": [0, 10]}
+    told: dict[str, Any] = {
+        "dims": dims,
+        "stimulus_id": np.arange(5),
+        "region": "IT",
+        "time_bin_start": [0, 10],
+    }
     values = np.full((5, 3, 4, 2), 2**24)
     np.savez(tmp_path / "r.npz", responses=values, **told)
     before = open_recording(tmp_path / "r.npz").sha256
     np.savez(tmp_path / "r.npz", responses=values, units="rates", **told)
     assert open_recording(tmp_path / "r.npz").sha256 != before
     np.savez(tmp_path / "r.npz", responses=values + 1, **told)
-    with pytest.warns(NeurofitWarning, match="responses has whole numbers above 16,777,216, which float32 rounds"):
+    with pytest.warns(
+        NeurofitWarning, match="responses has integers above 16,777,216, which float32 rounds"
+    ):
         open_recording(tmp_path / "r.npz")
 
 
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "r.npz", responses=np.zeros((5, 5)), stimulus_id=np.arange(5), region="IT")
-    with pytest.raises(NeurofitError, match=r"axis 0 of length 5 may be several things. Say .*dims.* in .*r.json"):
+    with pytest.raises(
+        NeurofitError, match=r"axis 0 of length 5 is ambiguous. Write .*dims.* into .*r.json"
+    ):
         open_recording(tmp_path / "r.npz")
 
 
@@ -367,16 +575,16 @@ def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:
     [
         ("[1]", "it is not an object"),
         ("{", "JSON object"),
-        ('{"area": "IT"}', "it has 'area'"),
-        ('{"dims": "neuroid"}', "dims is a list of names, not 'neuroid'"),
-        ('{"region": 5}', "region is a text, not 5"),
-        ('{"time_bin": [170, 70]}', r"time_bin is \[start, end\] in ms"),
-        ('{"bins": [0, 1000000000000, 1]}', "bins is"),
-        ('{"bins": [0, 100, 0]}', "bins is"),
-        ('{"words": {"a": 1}}', "words is an object of texts"),
-        ('{"visual_degrees": -1}', "visual_degrees is a positive number"),
-        ('{"missing": true}', "missing is a number"),
-        ('{"missing": NaN}', "missing is a number"),
+        ('{"area": "IT"}', "unknown field 'area'"),
+        ('{"dims": "neuroid"}', "dims must be a list of names, not 'neuroid'"),
+        ('{"region": 5}', "region must be a string, not 5"),
+        ('{"time_bin": [170, 70]}', r"time_bin must be \[start, end\] in ms"),
+        ('{"bins": [0, 1000000000000, 1]}', "bins must be"),
+        ('{"bins": [0, 100, 0]}', "bins must be"),
+        ('{"words": {"a": 1}}', "words must be an object of strings"),
+        ('{"visual_degrees": -1}', "visual_degrees must be a positive number"),
+        ('{"missing": true}', "missing must be a number"),
+        ('{"missing": NaN}', "missing must be a number"),
         ("[" * 100_000, "JSON object"),
     ],
 )
@@ -387,7 +595,9 @@ def test_what_is_wrong_beside_a_file_is_said(tmp_path: Path, told: str, said: st
         open_recording(tmp_path / "r.npz")
 
 
-def test_freiwald_and_tsao_are_read_with_a_line_beside_the_file(shared: Find, tmp_path: Path) -> None:
+def test_freiwald_and_tsao_are_read_with_a_line_beside_the_file(
+    shared: Find, tmp_path: Path
+) -> None:
     path = shared("data/check/ft_am_10ms.npz")
     (tmp_path / "ft.npz").symlink_to(path)
     (tmp_path / "ft.json").write_text('{"region": "AM"}')
@@ -403,8 +613,12 @@ def test_freiwald_and_tsao_are_read_with_a_line_beside_the_file(shared: Find, tm
         mine = ~np.isnan(window[:, site])
         if np.bincount(rows[mine], minlength=200).min() < 2:
             continue
-        means = TrialSets(rows[mine], split_halves(rows[mine], n_halves=5, seed=0)).means(window[mine, site : site + 1])
-        reliabilities.append((np.nanmean(spearman_brown(pearson(means[1:6], means[6:]))), published[site]))
+        means = TrialSets(rows[mine], split_halves(rows[mine], n_halves=5, seed=0)).means(
+            window[mine, site : site + 1]
+        )
+        reliabilities.append(
+            (np.nanmean(spearman_brown(pearson(means[1:6], means[6:]))), published[site])
+        )
     ours, theirs = np.array(reliabilities).T
     assert len(ours) > 100
     assert np.median(ours) == pytest.approx(np.median(theirs), abs=0.03)

@@ -1,4 +1,7 @@
-"""netCDF as people have it: other names of the axes, no axis of time; what cannot be told for certain is refused with what to say."""
+"""netCDF as people have it: other names of the axes, no axis of time.
+
+What is ambiguous is refused with the option or attribute that settles it.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,30 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from neurofit.assemblies import validate_recording
-from neurofit.cli import main
+from neurofit.cli.app import main
 from neurofit.data_loaders import load_recording, open_recording, write_recording
 from neurofit.data_loaders.formats.netcdf_axes import name_axes
 from neurofit.errors import NeurofitError
+from neurofit.recordings.validation import validate_recording
 
-VALUES = np.random.default_rng(0).normal(size=(10, 4, 3)).astype(np.float32)  # presentation neuroid time_bin
+VALUES = (
+    np.random.default_rng(0).normal(size=(10, 4, 3)).astype(np.float32)
+)  # presentation neuroid time_bin
 VALUES[3, 2, 1] = np.nan
 VALUES[4, 1, 0] = -0.0
 
 
-def assembly(dims: tuple[str, str, str], *, order: tuple[int, ...] | None = None, bins: bool = True, **more: Any) -> xr.DataArray:
-    """Return an assembly; `dims` are its names for presentation, neuroid and time_bin, `order` that of its axes."""
+def assembly(
+    dims: tuple[str, str, str],
+    *,
+    order: tuple[int, ...] | None = None,
+    bins: bool = True,
+    **more: Any,
+) -> xr.DataArray:
+    """Return an assembly.
+
+    `dims` names its presentation, neuroid and time_bin; `order` is the order of its axes.
+    """
     presentation, neuroid, time = dims
     coords: dict[str, Any] = {
         "image_id": (presentation, [f"id{i % 5}" for i in range(10)]),
@@ -45,7 +59,10 @@ def written(path: Path, *dims: Any, **more: Any) -> Path:
 
 
 def assert_equal_to_the_bit(path: Path, expected: np.ndarray, **asked: Any) -> None:
-    """Compare what is read, all at once, bin by bin and after a round trip in both layouts, with what was written."""
+    """Compare what is read with what was written.
+
+    It is read at once, bin by bin, and after a round trip in both layouts.
+    """
     recording = open_recording(path, **asked)
     validate_recording(recording)
     assert recording.responses.dims == ("presentation", "neuroid", "time_bin")
@@ -70,7 +87,9 @@ def assert_equal_to_the_bit(path: Path, expected: np.ndarray, **asked: Any) -> N
         (("presentation", "site", "time"), (2, 1, 0)),
     ],
 )
-def test_axes_of_other_names_are_told_by_what_lies_along_them(tmp_path: Path, dims: tuple[str, str, str], order: tuple[int, ...]) -> None:
+def test_axes_of_other_names_are_told_by_what_lies_along_them(
+    tmp_path: Path, dims: tuple[str, str, str], order: tuple[int, ...]
+) -> None:
     path = written(tmp_path / "r.nc", dims, order=order)
     assert open_recording(path).time_bins == [(70, 80), (80, 90), (90, 100)]
     assert_equal_to_the_bit(path, VALUES)
@@ -97,17 +116,27 @@ def test_a_file_written_with_h5py_alone_is_read(tmp_path: Path) -> None:
     assert_equal_to_the_bit(tmp_path / "r.nc", VALUES)
 
 
-@pytest.mark.parametrize(("dims", "order"), [(("presentation", "neuroid", ""), (0, 1)), (("trial", "unit", ""), (1, 0))])
+@pytest.mark.parametrize(
+    ("dims", "order"), [(("presentation", "neuroid", ""), (0, 1)), (("trial", "unit", ""), (1, 0))]
+)
 @pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])
 def test_without_an_axis_of_time_the_bin_is_that_of_scalars_or_attributes(
-    tmp_path: Path, order: tuple[int, ...], dims: tuple[str, str, str], engine: Literal["h5netcdf", "scipy"]
+    tmp_path: Path,
+    order: tuple[int, ...],
+    dims: tuple[str, str, str],
+    engine: Literal["h5netcdf", "scipy"],
 ) -> None:
-    for edges in ({"time_bin_start": 70, "time_bin_stop": 170}, {"time_bin_start": 70.0, "time_bin_end": 170.0}):
+    for edges in (
+        {"time_bin_start": 70, "time_bin_stop": 170},
+        {"time_bin_start": 70.0, "time_bin_end": 170.0},
+    ):
         bare = assembly(dims, order=order, bins=False)
         of_variable, of_file = bare.to_dataset(), bare.to_dataset()
         of_variable.mine.attrs.update(edges)
         of_file.attrs.update(edges)
-        for number, dataset in enumerate((bare.assign_coords(edges).to_dataset(), of_variable, of_file)):
+        for number, dataset in enumerate(
+            (bare.assign_coords(edges).to_dataset(), of_variable, of_file)
+        ):
             path = tmp_path / f"{number}.nc"
             dataset.to_netcdf(str(path), engine=engine)
             assert open_recording(path).time_bins == [(70, 170)]
@@ -119,52 +148,80 @@ def test_a_bin_that_no_one_says_is_asked_for_and_can_be_said_in_three_ways(
 ) -> None:
     path = written(tmp_path / "r.nc", ("presentation", "neuroid", ""), bins=False)
     with pytest.raises(
-        NeurofitError, match=r"does not say when its time bin is.*\nSay it: --time-bin 70:170, load_recording\(PATH, time_bin="
+        NeurofitError,
+        match=r"does not state the times of its time bin.*\n"
+        r"Give --time-bin 70:170, load_recording\(PATH, time_bin=",
     ):
         open_recording(path)
     assert load_recording(path, time_bin=(70, 170)).time_bins == [(70, 170)]
     assert_equal_to_the_bit(path, VALUES[..., :1], time_bin=(70, 170))
     monkeypatch.setattr(sys, "argv", ["neurofit", "check", str(path), "--time-bin", "70:170"])
     main()
-    assert "no fault in 10 presentations x 4 neuroids x 1 time bins" in capsys.readouterr().out
+    assert "no problems in 10 presentations x 4 neuroids x 1 time bins" in capsys.readouterr().out
     path.with_suffix(".json").write_text('{"time_bin": [60, 160]}')
     assert open_recording(path).time_bins == [(60, 160)]
-    assert open_recording(path, time_bin=(70, 170)).time_bins == [(70, 170)]  # the caller goes before the file beside it
+    assert open_recording(path, time_bin=(70, 170)).time_bins == [
+        (70, 170)
+    ]  # the caller goes before the file beside it
     monkeypatch.setattr(sys, "argv", ["neurofit", "describe", str(path)])
     main()
     assert "one, 60-160 ms" in capsys.readouterr().out
 
 
 def test_a_bin_said_where_the_file_says_another_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "r.nc", ("presentation", "neuroid", ""), bins=False, time_bin_start=70, time_bin_end=170)
+    path = written(
+        tmp_path / "r.nc",
+        ("presentation", "neuroid", ""),
+        bins=False,
+        time_bin_start=70,
+        time_bin_end=170,
+    )
     assert open_recording(path, time_bin=(70, 170)).time_bins == [(70, 170)]
-    with pytest.raises(NeurofitError, match=r"says itself that its bin is 70-170 ms; got 50-150 ms"):
+    with pytest.raises(
+        NeurofitError, match=r"states that its time bin is 70-170 ms; got 50-150 ms"
+    ):
         open_recording(path, time_bin=(50, 150))
     several = written(tmp_path / "several.nc", ("presentation", "neuroid", "time_bin"))
-    with pytest.raises(NeurofitError, match=r"time_bin is for a file with one bin; .* has 3"):
+    with pytest.raises(
+        NeurofitError, match=r"time_bin applies to files with one time bin; .* has 3"
+    ):
         open_recording(several, time_bin=(50, 150))
-    with pytest.raises(NeurofitError, match="the end after the start; got"):
+    with pytest.raises(NeurofitError, match="with start < end; got"):
         open_recording(path, time_bin=(150, 50))
-    with pytest.raises(NeurofitError, match="hvm-sim is registered and does"):
+    with pytest.raises(NeurofitError, match="hvm-sim is a registered recording"):
         load_recording("hvm-sim", time_bin=(50, 150))
 
 
 def test_arrays_take_the_bin_from_the_caller_too(tmp_path: Path) -> None:
-    held: dict[str, Any] = {"stimulus_id": list("aabbccddee"), "neuroid_id": list("wxyz"), "region": ["IT"] * 4}
+    held: dict[str, Any] = {
+        "stimulus_id": list("aabbccddee"),
+        "neuroid_id": list("wxyz"),
+        "region": ["IT"] * 4,
+    }
     held |= {"responses": VALUES[..., 0], "dims": ["presentation", "neuroid"]}
     np.savez(tmp_path / "r.npz", **held)
-    with pytest.raises(NeurofitError, match="say --time-bin 50:150"):
+    with pytest.raises(NeurofitError, match="give --time-bin 50:150"):
         open_recording(tmp_path / "r.npz")
     assert open_recording(tmp_path / "r.npz", time_bin=(50, 150)).time_bins == [(50, 150)]
-    (tmp_path / "spikes.csv").write_text("neuroid_id,presentation,time_ms,stimulus_id,region\na,0,5,x,IT\na,1,6,x,IT\n")
-    with pytest.raises(NeurofitError, match=r"that does not say when it is \(netCDF, NumPy arrays, MATLAB, HDF5\); .* is spike times"):
+    (tmp_path / "spikes.csv").write_text(
+        "neuroid_id,presentation,time_ms,stimulus_id,region\na,0,5,x,IT\na,1,6,x,IT\n"
+    )
+    with pytest.raises(
+        NeurofitError,
+        match=r"files that do not state their time \(netCDF, "
+        r"NumPy arrays, MATLAB, HDF5\); .* is spike times",
+    ):
         open_recording(tmp_path / "spikes.csv", time_bin=(50, 150))
 
 
 def test_an_axis_of_length_one_that_nothing_tells_is_the_time_bin(tmp_path: Path) -> None:
     data = xr.DataArray(VALUES[..., :1], dims=("trial", "unit", "x"), name="mine")
-    data = data.assign_coords(image_id=("trial", [f"id{i % 5}" for i in range(10)]), neuroid_id=("unit", list("wxyz")))
-    data.assign_coords(region=("unit", ["V4", "IT", "IT", "V4"])).to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
+    data = data.assign_coords(
+        image_id=("trial", [f"id{i % 5}" for i in range(10)]), neuroid_id=("unit", list("wxyz"))
+    )
+    data.assign_coords(region=("unit", ["V4", "IT", "IT", "V4"])).to_netcdf(
+        tmp_path / "r.nc", engine="h5netcdf"
+    )
     assert_equal_to_the_bit(tmp_path / "r.nc", VALUES[..., :1], time_bin=(0, 100))
 
 
@@ -176,13 +233,29 @@ def test_an_axis_of_length_one_that_nothing_tells_is_the_time_bin(tmp_path: Path
             {"a": ["stimulus_id"], "b": ["neuroid_id"], "c": ["time_bin_end"]},
             ("presentation", "neuroid", "time_bin"),
         ),
-        ({"a": 5, "b": 5, "c": 5}, {"a": ["stimulus_id"], "b": ["neuroid_id"]}, None),  # c may be repetitions
-        ({"a": 5, "b": 5, "c": 1}, {"a": ["stimulus_id"], "b": ["neuroid_id"], "c": ["neuroid_id", "stimulus_id"]}, None),
+        (
+            {"a": 5, "b": 5, "c": 5},
+            {"a": ["stimulus_id"], "b": ["neuroid_id"]},
+            None,
+        ),  # c may be repetitions
+        (
+            {"a": 5, "b": 5, "c": 1},
+            {"a": ["stimulus_id"], "b": ["neuroid_id"], "c": ["neuroid_id", "stimulus_id"]},
+            None,
+        ),
         ({"a": 5, "b": 5}, {"a": ["stimulus_id", "neuroid_id"]}, None),
         ({"a": 5, "b": 5}, {"a": ["stimulus_id"]}, None),  # nothing says that b is neuroids
-        ({"a": 5, "b": 5}, {"a": ["stimulus_id"], "b": ["region"]}, None),  # an area may be a picture's
+        (
+            {"a": 5, "b": 5},
+            {"a": ["stimulus_id"], "b": ["region"]},
+            None,
+        ),  # an area may be a picture's
         ({"presentation": 5, "b": 5}, {"b": ["stimulus_id"]}, None),
-        ({"a": 5, "b": 5, "c": 3, "d": 1}, {"a": ["stimulus_id"], "b": ["neuroid_id"], "c": ["time_bin_start"]}, None),
+        (
+            {"a": 5, "b": 5, "c": 3, "d": 1},
+            {"a": ["stimulus_id"], "b": ["neuroid_id"], "c": ["time_bin_start"]},
+            None,
+        ),
         ({"neuroid": 5, "b": 5}, {"b": ["stimulus_id"]}, ("neuroid", "presentation")),
         ({"neuroid": 5, "presentation": 5}, {}, ("neuroid", "presentation")),
     ],
@@ -194,28 +267,60 @@ def test_axes_are_named_only_where_there_is_one_way(
 
 
 def test_what_cannot_be_told_apart_is_refused_with_what_lies_where(tmp_path: Path) -> None:
-    data = xr.DataArray(VALUES, dims=("trial", "unit", "t"), name="mine", coords={"image_id": ("trial", list("aabbccddee"))})
+    data = xr.DataArray(
+        VALUES,
+        dims=("trial", "unit", "t"),
+        name="mine",
+        coords={"image_id": ("trial", list("aabbccddee"))},
+    )
     data.to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
-    said = r"stimulus_id along trial, neuroid_id along none of them, time_bin_start along none of them\. Rename them"
-    with pytest.raises(NeurofitError, match=rf"it has mine \(trial unit t\)\.\nAxes of other names .*: {said}, or say .* in r\.json"):
+    said = (
+        r"stimulus_id along trial, neuroid_id along none of them, "
+        r"time_bin_start along none of them\. Rename them"
+    )
+    with pytest.raises(
+        NeurofitError,
+        match=rf"it has mine \(trial unit t\)\.\n"
+        rf"Other axes are identified by .*: {said}, or write .* into r\.json",
+    ):
         open_recording(tmp_path / "r.nc")
 
 
 def test_two_variables_that_may_be_the_responses_are_refused(tmp_path: Path) -> None:
-    with xr.open_dataset(written(tmp_path / "one.nc", ("trial", "unit", "t")), engine="h5netcdf") as dataset:
-        dataset.load().assign(rates=dataset.mine * 100).to_netcdf(tmp_path / "two.nc", engine="h5netcdf")
-        dataset.assign(wave=(("unit", "sample"), np.ones((4, 30)))).to_netcdf(tmp_path / "more.nc", engine="h5netcdf")
-    with pytest.raises(NeurofitError, match="mine, rates may each be the responses: keep one of them"):
+    with xr.open_dataset(
+        written(tmp_path / "one.nc", ("trial", "unit", "t")), engine="h5netcdf"
+    ) as dataset:
+        dataset.load().assign(rates=dataset.mine * 100).to_netcdf(
+            tmp_path / "two.nc", engine="h5netcdf"
+        )
+        dataset.assign(wave=(("unit", "sample"), np.ones((4, 30)))).to_netcdf(
+            tmp_path / "more.nc", engine="h5netcdf"
+        )
+    with pytest.raises(
+        NeurofitError, match="mine, rates could each be the responses: keep one of them"
+    ):
         open_recording(tmp_path / "two.nc")
     assert open_recording(tmp_path / "more.nc").responses.shape == VALUES.shape
 
 
 def test_the_file_beside_it_says_what_an_assembly_does_not(tmp_path: Path) -> None:
     data = xr.DataArray(VALUES[..., 0], dims=("x", "y"), name="mine")
-    data = data.assign_coords(picture=("x", [f"id{i % 5}" for i in range(10)]), neuroid_id=("y", list("wxyz")))
+    data = data.assign_coords(
+        picture=("x", [f"id{i % 5}" for i in range(10)]), neuroid_id=("y", list("wxyz"))
+    )
     data.to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
-    said: dict[str, Any] = {"region": "IT", "subject": "m1", "units": "spikes per bin", "time_bin": [70, 170], "visual_degrees": 5}
-    said |= {"dims": ["presentation", "neuroid"], "words": {"picture": "stimulus_id"}, "missing": float(VALUES[0, 0, 0])}
+    said: dict[str, Any] = {
+        "region": "IT",
+        "subject": "m1",
+        "units": "spikes per bin",
+        "time_bin": [70, 170],
+        "visual_degrees": 5,
+    }
+    said |= {
+        "dims": ["presentation", "neuroid"],
+        "words": {"picture": "stimulus_id"},
+        "missing": float(VALUES[0, 0, 0]),
+    }
     (tmp_path / "r.json").write_text(json.dumps(said))
     recording = open_recording(tmp_path / "r.nc")
     validate_recording(recording)
@@ -227,11 +332,17 @@ def test_the_file_beside_it_says_what_an_assembly_does_not(tmp_path: Path) -> No
     expected[0, 0, 0] = np.nan
     np.testing.assert_array_equal(recording.responses.values, expected)
     (tmp_path / "r.json").write_text(json.dumps({**said, "dims": ["stimulus", "neuroid"]}))
-    with pytest.raises(NeurofitError, match=r"r\.json calls its axes stimulus, neuroid; they are presentation, neuroid and"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"r\.json names the axes stimulus, neuroid; they must be presentation, neuroid and",
+    ):
         open_recording(tmp_path / "r.nc")
 
 
 def test_stimuli_along_another_axis_are_named(tmp_path: Path) -> None:
     written(tmp_path / "r.nc", ("neuroid", "presentation", "time_bin"))
-    with pytest.raises(NeurofitError, match="coordinate stimulus_id lies on neuroid, it belongs on presentation"):
+    with pytest.raises(
+        NeurofitError,
+        match="the coordinate stimulus_id must lie along presentation; it lies along neuroid",
+    ):
         open_recording(tmp_path / "r.nc")

@@ -1,4 +1,4 @@
-"""What identifies stimuli, neuroids and regions stays as it is written, in every table that a recording may have."""
+"""Names of stimuli, neuroids and regions stay as they are written, in every table."""
 
 from __future__ import annotations
 
@@ -12,19 +12,35 @@ from PIL import Image
 
 from neurofit.data_loaders import open_recording
 from neurofit.errors import NeurofitError
-from neurofit.stimuli import ImageFiles
+from neurofit.recordings.stimuli import ImageFiles
 
 IDS = ["001", "01", "1", "1.10", "1.1", "1e3", "NA", "nan", "None"]
 N = len(IDS)
 
 
-def write_folder(folder: Path, *, ids: list[str], sites: list[str], stimulus: str = "stimulus_id") -> None:
-    """Write spike tables in which site s has s + p spikes in presentation p, one of each stimulus, in areas called NA and 01."""
-    spikes = [f"{site},{p},1.5" for s, site in enumerate(sites) for p in range(len(ids)) for _ in range(s + p)]
+def write_folder(
+    folder: Path, *, ids: list[str], sites: list[str], stimulus: str = "stimulus_id"
+) -> None:
+    """Write spike tables of areas called NA and 01, with one presentation of each stimulus.
+
+    Site s has s + p spikes in presentation p.
+    """
+    spikes = [
+        f"{site},{p},1.5"
+        for s, site in enumerate(sites)
+        for p in range(len(ids))
+        for _ in range(s + p)
+    ]
     (folder / "spikes.csv").write_text("\n".join(["unit,presentation,time_ms", *spikes]))
-    (folder / "presentations.csv").write_text("\n".join([f"presentation,{stimulus}", *(f"{p},{i}" for p, i in enumerate(ids))]))
-    (folder / "neuroids.csv").write_text("\n".join(["site,area", *(f"{i},{('NA', '01')[s % 2]}" for s, i in enumerate(sites))]))
-    (folder / "recording.json").write_text('{"bins": [0, 10, 10], "words": {"picture": "stimulus_id"}}')
+    (folder / "presentations.csv").write_text(
+        "\n".join([f"presentation,{stimulus}", *(f"{p},{i}" for p, i in enumerate(ids))])
+    )
+    (folder / "neuroids.csv").write_text(
+        "\n".join(["site,area", *(f"{i},{('NA', '01')[s % 2]}" for s, i in enumerate(sites))])
+    )
+    (folder / "recording.json").write_text(
+        '{"bins": [0, 10, 10], "words": {"picture": "stimulus_id"}}'
+    )
 
 
 @pytest.mark.parametrize("stimulus", ["stimulus_id", "image_id", "condition", "picture"])
@@ -35,7 +51,9 @@ def test_ids_and_regions_of_spike_tables_stay_themselves(tmp_path: Path, stimulu
     assert responses.neuroid_id.values.tolist() == IDS[::-1]
     assert responses.region.values.tolist() == ["NA", "01"] * (N // 2) + ["NA"]
     assert responses.repetition.values.tolist() == [0] * N
-    np.testing.assert_array_equal(responses.values[..., 0], np.add.outer(np.arange(N), np.arange(N)))
+    np.testing.assert_array_equal(
+        responses.values[..., 0], np.add.outer(np.arange(N), np.arange(N))
+    )
 
 
 def test_sites_are_found_where_one_table_has_only_numbers(tmp_path: Path) -> None:
@@ -59,18 +77,26 @@ def test_parquet_with_numbers_for_ids_matches_texts_in_csv(tmp_path: Path) -> No
     pytest.importorskip("pyarrow")
     write_folder(tmp_path, ids=["a", "b"], sites=["1", "2", "7b"])
     (tmp_path / "spikes.csv").unlink()
-    pd.DataFrame({"unit": [1, 2, 2], "presentation": [0, 1, 1], "time_ms": [1.0, 2, 3]}).to_parquet(tmp_path / "spikes.parquet")
+    pd.DataFrame({"unit": [1, 2, 2], "presentation": [0, 1, 1], "time_ms": [1.0, 2, 3]}).to_parquet(
+        tmp_path / "spikes.parquet"
+    )
     assert open_recording(tmp_path).responses.values[..., 0].tolist() == [[1, 0, 0], [0, 2, 0]]
 
 
-def test_ids_of_tables_beside_an_array_stay_themselves_and_have_their_own_pictures(tmp_path: Path) -> None:
+def test_ids_of_tables_beside_an_array_stay_themselves_and_have_their_own_pictures(
+    tmp_path: Path,
+) -> None:
     np.save(tmp_path / "responses.npy", np.arange(N * 2.0).reshape(N, 1, 2))
     (tmp_path / "stimuli.csv").write_text("\n".join(["stim_id,animal", *(f"{i},dog" for i in IDS)]))
     (tmp_path / "neuroids.csv").write_text("neuroid_id,region\n01,NA\n1,NA\n")
-    (tmp_path / "recording.json").write_text('{"dims": ["stimulus", "repetition", "neuroid"], "time_bin": [50, 150]}')
+    (tmp_path / "recording.json").write_text(
+        '{"dims": ["stimulus", "repetition", "neuroid"], "time_bin": [50, 150]}'
+    )
     (tmp_path / "stimuli").mkdir()
     for number, name in enumerate(IDS):
-        Image.fromarray(np.full((2, 2, 3), number, np.uint8)).save(tmp_path / "stimuli" / f"{name}.png")
+        Image.fromarray(np.full((2, 2, 3), number, np.uint8)).save(
+            tmp_path / "stimuli" / f"{name}.png"
+        )
     recording = open_recording(tmp_path)
     assert recording.responses.stimulus_id.values.tolist() == recording.stimuli.ids.tolist() == IDS
     assert recording.responses.neuroid_id.values.tolist() == ["01", "1"]
@@ -97,7 +123,10 @@ def test_a_table_beside_arrays_matches_ids_that_are_integers_or_texts(tmp_path: 
     assert recording.responses.stimulus_id.values.tolist() == [9, 10, 9]
     assert recording.stimuli.ids.tolist() == [10, 9]
     assert recording.stimuli.table.object_name.tolist() == ["car", "dog"]
-    assert recording.stimuli.table.animal.tolist() == ["cat", "ape"]  # that of a picture, and not of whom was recorded from
+    assert recording.stimuli.table.animal.tolist() == [
+        "cat",
+        "ape",
+    ]  # that of a picture, and not of whom was recorded from
     images = recording.stimuli.images
     assert isinstance(images, ImageFiles)
     assert [path.name for path in images.paths] == ["010.png", "09.png"]
@@ -110,5 +139,9 @@ def test_a_row_without_an_id_is_refused_and_an_empty_row_is_none(tmp_path: Path)
     (tmp_path / "presentations.csv").write_text("presentation,stimulus_id\n0,a\n1,b\n,\n")
     assert open_recording(tmp_path).responses.stimulus_id.values.tolist() == ["a", "b"]
     (tmp_path / "presentations.csv").write_text("presentation,stimulus_id\n0,a\n1,\n")
-    with pytest.raises(NeurofitError, match=r"presentations.csv: every row needs a stimulus_id; there is none in row 1, counted from 0"):
+    with pytest.raises(
+        NeurofitError,
+        match=r"presentations.csv: every row needs a stimulus_id; "
+        r"it is missing in row 1, counted from 0",
+    ):
         open_recording(tmp_path)

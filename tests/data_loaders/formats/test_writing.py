@@ -1,4 +1,4 @@
-"""A recording is written whole or not at all, and nothing of somebody else's is replaced unasked."""
+"""A recording is written whole or not at all, and replaces no foreign file unasked."""
 
 from __future__ import annotations
 
@@ -12,34 +12,47 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neurofit.assemblies import Recording
 from neurofit.data_loaders import open_recording, write_recording
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.stimuli import ImageFiles, NoImages
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.stimuli import ImageFiles, NoImages
 
 Make = Callable[..., Recording]
 
 
 def without_pictures(recording: Recording) -> Recording:
-    return replace(recording, stimuli=replace(recording.stimuli, images=NoImages(len(recording.stimuli), "r")))
+    return replace(
+        recording, stimuli=replace(recording.stimuli, images=NoImages(len(recording.stimuli), "r"))
+    )
 
 
 @pytest.mark.parametrize("ending", [".nc", ".npz"])
 @pytest.mark.parametrize("there", ["r.nc", "r.npz", "r.stimuli.csv", "r.stimuli.zip"])
-def test_files_that_are_there_stay_unless_it_is_said(make_recording: Make, tmp_path: Path, ending: str, there: str) -> None:
+def test_files_that_are_there_stay_unless_it_is_said(
+    make_recording: Make, tmp_path: Path, ending: str, there: str
+) -> None:
     (tmp_path / there).write_text("mine")
     path = tmp_path / f"r{ending}"
     if there in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip"):
-        with pytest.raises(NeurofitError, match=rf"{there} would be replaced or removed: .* Take another name, or say overwrite"):
+        with pytest.raises(
+            NeurofitError,
+            match=rf"{there} would be replaced or removed: .* Choose another name, or overwrite",
+        ):
             write_recording(make_recording(), path)
         assert [each.name for each in tmp_path.iterdir()] == [there]
     write_recording(make_recording(), path, overwrite=True)
     assert len(open_recording(path).stimuli.images) == len(make_recording().stimuli)
-    assert (tmp_path / there).read_bytes() != b"mine" or there not in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip")
+    assert (tmp_path / there).read_bytes() != b"mine" or there not in (
+        f"r{ending}",
+        "r.stimuli.csv",
+        "r.stimuli.zip",
+    )
 
 
 @pytest.mark.parametrize("ending", [".nc", ".npz"])
-def test_what_a_sidecar_says_of_another_file_is_not_said_of_this_one(make_recording: Make, tmp_path: Path, ending: str) -> None:
+def test_what_a_sidecar_says_of_another_file_is_not_said_of_this_one(
+    make_recording: Make, tmp_path: Path, ending: str
+) -> None:
     (tmp_path / "r.json").write_text('{"missing": 0, "subject": "another"}')
     with pytest.raises(NeurofitError, match=r"r.json would be replaced or removed"):
         write_recording(make_recording(), tmp_path / f"r{ending}")
@@ -51,15 +64,21 @@ def test_what_a_sidecar_says_of_another_file_is_not_said_of_this_one(make_record
 
 
 @pytest.mark.parametrize("called", ["stimuli", "stimuli.zip"])
-def test_a_recording_without_pictures_is_not_written_where_others_lie(make_recording: Make, tmp_path: Path, called: str) -> None:
+def test_a_recording_without_pictures_is_not_written_where_others_lie(
+    make_recording: Make, tmp_path: Path, called: str
+) -> None:
     (tmp_path / called).mkdir()
-    with pytest.raises(NeurofitError, match=rf"{called} would be taken for the pictures of r.nc, which has none"):
+    with pytest.raises(
+        NeurofitError, match=rf"{called} would be read as the images of r.nc, which has none"
+    ):
         write_recording(without_pictures(make_recording()), tmp_path / "r.nc", overwrite=True)
     assert [each.name for each in tmp_path.iterdir()] == [called]
     write_recording(make_recording(), tmp_path / "r.nc")  # its own pictures come first
 
 
-def test_pictures_of_another_recording_are_not_taken_for_ones_own(make_recording: Make, tmp_path: Path) -> None:
+def test_pictures_of_another_recording_are_not_taken_for_ones_own(
+    make_recording: Make, tmp_path: Path
+) -> None:
     write_recording(make_recording(), tmp_path / "r.nc")
     written = write_recording(without_pictures(make_recording()), tmp_path / "r.nc", overwrite=True)
     assert written == [tmp_path / "r.nc", tmp_path / "r.stimuli.csv"]
@@ -74,17 +93,24 @@ def test_a_picture_that_cannot_be_read_leaves_nothing_and_what_was_there(
 ) -> None:
     recording = make_recording()
     (tmp_path / "bad.png").write_bytes(b"notapng")
-    broken = replace(recording, stimuli=replace(recording.stimuli, images=ImageFiles([tmp_path / "bad.png"] * len(recording.stimuli))))
+    broken = replace(
+        recording,
+        stimuli=replace(
+            recording.stimuli, images=ImageFiles([tmp_path / "bad.png"] * len(recording.stimuli))
+        ),
+    )
     if overwrite:
         write_recording(recording, tmp_path / f"r{ending}")
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
-    with pytest.raises(NeurofitError, match="is not a readable picture"):
+    with pytest.raises(NeurofitError, match="cannot be read"):
         write_recording(broken, tmp_path / f"r{ending}", overwrite=overwrite)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("ending", [".nc", ".npz"])
-def test_a_recording_takes_the_place_of_the_file_it_is_read_from(make_recording: Make, tmp_path: Path, ending: str) -> None:
+def test_a_recording_takes_the_place_of_the_file_it_is_read_from(
+    make_recording: Make, tmp_path: Path, ending: str
+) -> None:
     path = tmp_path / f"r{ending}"
     write_recording(make_recording(), path)
     write_recording(open_recording(path), path, overwrite=True)
@@ -93,12 +119,16 @@ def test_a_recording_takes_the_place_of_the_file_it_is_read_from(make_recording:
     np.testing.assert_array_equal(back.stimuli.images[2], make_recording().stimuli.images[2])
 
 
-def test_every_coordinate_keeps_its_axis_where_axes_are_equally_long(make_recording: Make, tmp_path: Path) -> None:
+def test_every_coordinate_keeps_its_axis_where_axes_are_equally_long(
+    make_recording: Make, tmp_path: Path
+) -> None:
     recording = make_recording(n_neuroids=4, n_bins=8, regions=("V4", "IT"))
     n = recording.responses.sizes["neuroid"]
     assert n == recording.responses.sizes["time_bin"] == 8
     layer, phase = np.array(["deep", "shallow"] * 4), np.arange(8) / 2
-    responses = recording.responses.assign_coords(subregion=("neuroid", layer), layer=("neuroid", layer), phase=("time_bin", phase))
+    responses = recording.responses.assign_coords(
+        subregion=("neuroid", layer), layer=("neuroid", layer), phase=("time_bin", phase)
+    )
     write_recording(replace(recording, responses=responses), tmp_path / "r.npz")
     back = open_recording(tmp_path / "r.npz").responses
     assert set(back.coords) == set(responses.coords)
@@ -106,15 +136,25 @@ def test_every_coordinate_keeps_its_axis_where_axes_are_equally_long(make_record
         assert (back[name].dims, back[name].values.tolist()) == (coord.dims, coord.values.tolist())
 
 
-def test_pictures_keep_the_names_that_a_table_gives_them(make_recording: Make, tmp_path: Path) -> None:
+def test_pictures_keep_the_names_that_a_table_gives_them(
+    make_recording: Make, tmp_path: Path
+) -> None:
     recording = make_recording()
     write_recording(recording, tmp_path / "r.nc")
-    assert open_recording(tmp_path / "r.nc").stimuli.table.filename.tolist() == [f"s{i}.png" for i in range(6)]  # by their ids
+    assert open_recording(tmp_path / "r.nc").stimuli.table.filename.tolist() == [
+        f"s{i}.png" for i in range(6)
+    ]  # by their ids
     for number, (names, kept) in enumerate(
         [
             ([f"face {i}.v2.jpg" for i in range(6)], [f"face {i}.v2.png" for i in range(6)]),
-            ([f"a/{i % 3}.png" for i in range(6)], [f"{i:06d}.png" for i in range(6)]),  # two of a name
-            ([f"{i}:{i}.png" for i in range(6)], [f"{i:06d}.png" for i in range(6)]),  # no name on every system
+            (
+                [f"a/{i % 3}.png" for i in range(6)],
+                [f"{i:06d}.png" for i in range(6)],
+            ),  # two of a name
+            (
+                [f"{i}:{i}.png" for i in range(6)],
+                [f"{i:06d}.png" for i in range(6)],
+            ),  # no name on every system
         ]
     ):
         stimuli = replace(recording.stimuli, table=recording.stimuli.table.assign(filename=names))
@@ -126,12 +166,19 @@ def test_pictures_keep_the_names_that_a_table_gives_them(make_recording: Make, t
 
 
 @pytest.mark.parametrize("ending", [".nc", ".npz"])
-def test_names_in_the_table_of_pictures_count_and_not_those_among_the_responses(make_recording: Make, tmp_path: Path, ending: str) -> None:
+def test_names_in_the_table_of_pictures_count_and_not_those_among_the_responses(
+    make_recording: Make, tmp_path: Path, ending: str
+) -> None:
     recording = make_recording()
     elsewhere = np.array([f"{5 - i:06d}.png" for i in range(6)])[recording.stimulus_rows]
     responses = recording.responses.assign_coords(filename=("presentation", elsewhere))
-    stimuli = replace(recording.stimuli, table=recording.stimuli.table.assign(filename=[f"a:{i}" for i in range(6)]))
-    write_recording(replace(recording, responses=responses, stimuli=stimuli), tmp_path / f"r{ending}")
+    stimuli = replace(
+        recording.stimuli,
+        table=recording.stimuli.table.assign(filename=[f"a:{i}" for i in range(6)]),
+    )
+    write_recording(
+        replace(recording, responses=responses, stimuli=stimuli), tmp_path / f"r{ending}"
+    )
     back = open_recording(tmp_path / f"r{ending}").stimuli
     for i in range(6):
         np.testing.assert_array_equal(back.images[i], recording.stimuli.images[i])
@@ -143,18 +190,30 @@ def test_a_picture_of_several_files_is_not_guessed(make_recording: Make, tmp_pat
     for folder in ("a", "b"):
         (pictures / folder).mkdir(parents=True)
         for i in range(6):
-            Image.fromarray(np.full((4, 4, 3), i + 10 * (folder == "b"), np.uint8)).save(pictures / folder / f"s{i}.png")
-    with pytest.raises(NeurofitError, match=r"has several files for a picture: s0 \(a/s0.png, b/s0.png\), s1"):
-        open_recording(tmp_path / "r.nc", pictures=pictures)
-    table = pd.DataFrame({"stimulus_id": [f"s{i}" for i in range(6)], "filename": [f"b/s{i}.png" for i in range(6)]})
+            Image.fromarray(np.full((4, 4, 3), i + 10 * (folder == "b"), np.uint8)).save(
+                pictures / folder / f"s{i}.png"
+            )
+    with pytest.raises(
+        NeurofitError, match=r"has several files for an image: s0 \(a/s0.png, b/s0.png\), s1"
+    ):
+        open_recording(tmp_path / "r.nc", images=pictures)
+    table = pd.DataFrame(
+        {"stimulus_id": [f"s{i}" for i in range(6)], "filename": [f"b/s{i}.png" for i in range(6)]}
+    )
     table.to_csv(tmp_path / "pictures.csv", index=False)
-    assert open_recording(tmp_path / "r.nc", pictures=tmp_path / "pictures.csv").stimuli.images[3].max() == 13
+    assert (
+        open_recording(tmp_path / "r.nc", images=tmp_path / "pictures.csv").stimuli.images[3].max()
+        == 13
+    )
 
 
 def test_a_disk_that_has_no_room_is_said_before_anything_is_written(
     make_recording: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(MachineError, match=r"No space left on the disk for .*: it takes 0\.0 MB, 0\.0 are free"):
+    with pytest.raises(
+        MachineError,
+        match=r"No space left on the disk for .*: 0\.0 MB are needed, 0\.0 MB are free",
+    ):
         write_recording(make_recording(), tmp_path / "r.nc")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,137 @@
+"""Names of dimensions and coordinates in files, and their common aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurofit.errors import fault
+
+ALIASES: Mapping[str, str] = {
+    "image_id": "stimulus_id",
+    "stim_id": "stimulus_id",
+    "stimulus": "stimulus_id",
+    "condition": "stimulus_id",
+    "image": "stimulus_id",
+    "site": "neuroid_id",
+    "unit": "neuroid_id",
+    "unit_id": "neuroid_id",
+    "neuron": "neuroid_id",
+    "channel": "neuroid_id",
+    "area": "region",
+    "brain_area": "region",
+    "animal": "subject",
+    "monkey": "subject",
+    "object": "object_name",
+    "trial": "repetition",
+    "repeat": "repetition",
+    "time_bin_stop": "time_bin_end",
+    "bin_start_ms": "time_bin_start",
+    "bin_end_ms": "time_bin_end",
+}
+"""Alias -> standard name. An alias is not replaced in a file that also uses the standard name."""
+
+DIM_OF = {
+    "stimulus_id": "stimulus",
+    "object_name": "stimulus",
+    "category": "stimulus",
+    "repetition": "repetition",
+    "neuroid_id": "neuroid",
+    "region": "neuroid",
+    "subject": "neuroid",
+    "subregion": "neuroid",
+    "time_bin_start": "time_bin",
+    "time_bin_end": "time_bin",
+}
+"""Standard name -> axis of a dense array that it belongs to."""
+
+RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
+"""Names of the array of responses; otherwise the largest numeric array of two or more axes."""
+
+AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
+
+METADATA_KEYS = ("units", "visual_degrees", "duration_ms", "simulated", "citation", "identifier")
+"""Scalar metadata that a file may contain, kept as string attributes of the responses."""
+
+
+def rename_arrays(
+    arrays: Mapping[str, np.ndarray], words: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Return arrays under their standard names, bytes decoded; other dtypes are dropped.
+
+    Raises
+    ------
+    ValueError
+        If an array with a standard name contains neither numbers nor text.
+    """
+    renamed: dict[str, np.ndarray] = {}
+    for name, standard in standard_names(list(arrays), words).items():
+        values = arrays[name]
+        if values.dtype.kind in "iufbSUOMm":
+            renamed[standard] = as_text(values)
+        elif standard in DIM_OF or standard in RESPONSES:
+            raise ValueError(f"{name} contains {values.dtype!s:.60}, not numbers or text")
+    return renamed
+
+
+def standard_names(
+    names: Sequence[str], words: Mapping[str, str], known: Mapping[str, str] = ALIASES
+) -> dict[str, str]:
+    """Return name -> standard name. The second of two names for the same thing is kept as it is.
+
+    Parameters
+    ----------
+    names
+        Names of columns or arrays.
+    words
+        Aliases given in the sidecar (name -> standard name), which take precedence.
+    known
+        Lower-case aliases -> standard name.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name not in words):
+        standard = words.get(name, known.get(name.lower(), name))
+        found[name] = name if standard in names or standard in found.values() else standard
+    return {name: found[name] for name in names}
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Return bytes and objects as fixed-width text; numbers are unchanged."""
+    values = np.asarray(values)
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind == "O":
+        flat = [
+            value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            for value in values.ravel().tolist()
+        ]
+        texts = any(isinstance(value, str) for value in flat)
+        return np.array([str(value) for value in flat] if texts else flat).reshape(values.shape)
+    return values
+
+
+def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
+    """Return a positive number from the metadata of a file; None if it is missing."""
+    if key not in metadata:
+        return None
+    try:
+        number = float(metadata[key])
+    except ValueError:
+        number = np.nan
+    if 0 < number < np.inf:
+        return number
+    fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
+    return None
+
+
+def is_simulated(metadata: Mapping[str, Any]) -> bool:
+    """Return whether the metadata mark a file as simulated; an unclear value counts as yes."""
+    value = str(metadata.get("simulated", 0)).strip().lower()
+    if value in ("0", "false", "no", ""):
+        return False
+    if value not in ("1", "true", "yes"):
+        fault(f"simulated must be true or false; got {value[:60]!r}.")
+    return True

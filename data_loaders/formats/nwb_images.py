@@ -1,0 +1,296 @@
+"""Read the images that NWB files contain or refer to, under `stimulus`.
+
+Images are datasets with a name, frames of a series, or files beside the NWB file; nwb_matching.py
+matches them to the stimuli. A series is (frame, x, y), as NWB's schema states, unless its
+`dimension` shows otherwise; images are (height, width), as in pynwb's tutorial. `image_axes` in the
+sidecar overrides both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neurofit.data_loaders.formats.limits import dataset_nbytes, refuse_large, short
+from neurofit.data_loaders.formats.nwb import (
+    find_column,
+    open_nwb,
+    read_trials,
+    session_files,
+    texts,
+)
+from neurofit.data_loaders.formats.nwb_matching import (
+    INDEX,
+    NAME,
+    ImageGroup,
+    SessionImages,
+    UnusableImagesError,
+    explain_no_match,
+    match_images,
+    only_ordered,
+    whole_numbers,
+)
+from neurofit.data_loaders.formats.sidecar import Sidecar
+from neurofit.data_loaders.formats.stimuli import MAX_IMAGE_BYTES, SUFFIXES, FoundImages
+from neurofit.data_loaders.formats.stored_images import StoredImage, StoredImages
+
+
+def find_images(path: Path, sidecar: Sidecar, ids: list[str]) -> FoundImages:
+    """Return the images of stimuli in an NWB file or folder; they are read on access.
+
+    Parameters
+    ----------
+    path
+        NWB file, or folder of sessions.
+    sidecar
+        Sidecar, of which `image_axes`, `words` (columns of names or numbers: image_name,
+        image_index) and `visual_degrees` are used.
+    ids
+        Stimulus ids.
+
+    Raises
+    ------
+    NeurofitError
+        If a file is damaged. Images that cannot be matched are not an error: `why` explains it.
+    """
+    sessions = []
+    for file in session_files(path):
+        with open_nwb(file) as nwb:
+            sessions.append(_read_session(nwb, file, sidecar))
+    try:
+        found = match_images(ids, sessions)
+        if found is None:
+            return FoundImages(why=explain_no_match(ids, sessions))
+        degrees = {image.degrees for image in found}
+        if len(degrees) > 1 and sidecar.visual_degrees is None:
+            widths = " and ".join(
+                "unknown" if each is None else f"{each:.3g}"
+                for each in sorted(degrees, key=lambda d: d or 0)
+            )
+            raise UnusableImagesError(
+                f"Its images have several widths ({widths} degrees), but a recording has one: "
+                "write visual_degrees into NAME.json."
+            )
+    except UnusableImagesError as error:
+        return FoundImages(why=str(error))
+    return FoundImages(images=StoredImages(found), visual_degrees=degrees.pop())
+
+
+def _read_session(nwb: Any, file: Path, sidecar: Sidecar) -> SessionImages:
+    import pynwb
+
+    trials, stimulus, _ = read_trials(nwb, file, sidecar)
+    shown = texts(trials[stimulus])
+    groups: dict[int, ImageGroup] = {}
+    faults: list[str] = []
+    containers = [*nwb.stimulus_template.values(), *nwb.stimulus.values()]
+    for container in containers:
+        try:
+            if isinstance(container, pynwb.base.Images):
+                groups[id(container)] = _image_group(container, file, sidecar)
+            elif isinstance(container, pynwb.image.ImageSeries):
+                groups[id(container)] = _series_group(container, file, sidecar)
+        except UnusableImagesError as error:
+            faults.append(str(error))
+    first = find_column(trials, NAME, sidecar, "image_name")
+    columns = [each for each in dict.fromkeys((first, *NAME)) if each is not None]
+    labels = {
+        each: _one_per_stimulus(shown, texts(trials[each]))
+        for each in columns
+        if each in trials and all(isinstance(value, str | bytes) for value in trials[each])
+    }
+    numbers = []
+    ordered = only_ordered(list(groups.values()), faults)
+    column = find_column(trials, INDEX, sidecar, "image_index")
+    if column is not None and ordered is not None:
+        rows = whole_numbers(trials[column])
+        if rows is not None:
+            numbers.append((ordered, _one_per_stimulus(shown, rows)))
+    for container in containers:
+        if isinstance(container, pynwb.image.IndexSeries):
+            linked = container.indexed_images
+            linked = container.indexed_timeseries if linked is None else linked
+            rows = _trial_numbers(container, trials, file)
+            if id(linked) in groups and rows is not None:
+                numbers.append((groups[id(linked)], _one_per_stimulus(shown, rows)))
+    return SessionImages(
+        file=file,
+        shown=frozenset(shown.tolist()),
+        groups=list(groups.values()),
+        labels=labels,
+        numbers=numbers,
+        faults=faults,
+    )
+
+
+def _image_group(container: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
+    rows_first = sidecar.image_axes != ("width", "height")
+    axes = "height, width" if rows_first else "width, height"
+    named = {}
+    for name, stored in container.images.items():
+        if isinstance(stored.data, str):
+            named[str(name)] = _external_image(stored.data, file, str(name))
+        else:
+            named[str(name)] = StoredImage(
+                file=file,
+                name=str(name),
+                dataset=stored.data.name,
+                rows_first=rows_first,
+                shape=_checked_shape(tuple(stored.data.shape), f"{name} in {container.name}"),
+                origin=f"in {container.name}, read as ({axes})",
+            )
+    order = container.order_of_images
+    ordered = [] if order is None else [named[str(image.name)] for image in order.data]
+    return ImageGroup(
+        name=str(container.name),
+        named=named,
+        n=len(ordered),
+        numbered=ordered.__getitem__ if ordered else None,
+    )
+
+
+def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
+    degrees = _width_degrees(series)
+    name = str(series.name)
+    if series.external_file is not None:
+        paths: list[str] = texts(pd.Series(series.external_file[:], dtype=object)).tolist()
+        starts = series.starting_frame
+        starts = [] if starts is None else np.asarray(starts[:]).tolist()
+        n = getattr(series, "num_samples", None)  # older pynwb does not count frames in files
+        if (starts and starts != list(range(len(paths)))) or (
+            n is not None and int(n) > len(paths)
+        ):
+            raise UnusableImagesError(
+                f"The files of {name} contain several frames each: movies are not supported."
+            )
+        images = [_external_image(each, file, each, degrees) for each in paths]
+        return ImageGroup(
+            name=name,
+            named={image.name: image for image in images},
+            n=len(images),
+            numbered=images.__getitem__ if images else None,
+        )
+    n_frames, *rest = series.data.shape
+    shape = _checked_shape(tuple(rest), f"a frame of {name}")
+    rows_first = (
+        _has_rows_first(series, shape)
+        if sidecar.image_axes is None
+        else sidecar.image_axes == ("height", "width")
+    )
+    axes = "height, width" if rows_first else "width, height"
+    dataset = series.data.name
+
+    def frame(number: int) -> StoredImage:
+        return StoredImage(
+            file=file,
+            name=f"frame {number} of {name}",
+            dataset=dataset,
+            frame=number,
+            rows_first=rows_first,
+            shape=shape,
+            origin=f"in {name}, read as (frame, {axes})",
+            degrees=degrees,
+        )
+
+    return ImageGroup(name=name, n=n_frames, numbered=frame if n_frames else None)
+
+
+def _checked_shape(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or 0 in shape:
+        raise UnusableImagesError(
+            f"The shape of {what} is {shape}: an image must have two axes, and at most a third of "
+            "1, 3 or 4 channels."
+        )
+    return shape
+
+
+def _has_rows_first(series: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether height precedes width in a frame: only if `dimension`, (x, y), shows it."""
+    if series.dimension is None or len(series.dimension) < 2:
+        return False
+    width, height = (int(n) for n in series.dimension[:2])
+    return (height, width) == shape[:2] and width != height
+
+
+def _width_degrees(series: Any) -> float | None:
+    """Return the width of an image in degrees, from its width and viewing distance in metres."""
+    size, distance = getattr(series, "field_of_view", None), getattr(series, "distance", None)
+    if size is None or distance is None or np.shape(size) not in ((2,), (3,)):
+        return None
+    width = float(size[0])
+    if not (0 < width < np.inf and 0 < float(distance) < np.inf):
+        return None
+    return float(np.degrees(2 * np.arctan(width / 2 / float(distance))))
+
+
+def _external_image(path: str, file: Path, name: str, degrees: float | None = None) -> StoredImage:
+    """Return an image file that an NWB file refers to by a path inside its own folder."""
+    if (
+        "://" in path
+        or PurePosixPath(path).is_absolute()
+        or PureWindowsPath(path).is_absolute()
+        or PureWindowsPath(path).drive
+    ):
+        raise UnusableImagesError(
+            f"It refers to the image {path!r}: only relative paths inside the file's folder are "
+            "followed. Give --images."
+        )
+    folder = file.parent.resolve()
+    try:
+        target = (folder / path.replace("\\", "/")).resolve()
+        inside, exists = target.is_relative_to(folder), target.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UnusableImagesError(
+            f"It refers to the image {path!r:.80}, which is not a valid path: {short(error)}."
+        ) from error
+    if not inside:
+        raise UnusableImagesError(
+            f"It refers to the image {path!r}, which is outside the file's folder and is not "
+            "followed. Give --images."
+        )
+    if not exists:
+        raise UnusableImagesError(f"It refers to the image {path!r}, which does not exist.")
+    if target.suffix.lower() not in SUFFIXES or target.stat().st_size > MAX_IMAGE_BYTES:
+        raise UnusableImagesError(
+            f"It refers to {path!r}, which is not an image "
+            f"({' '.join(SUFFIXES)}, up to {MAX_IMAGE_BYTES / 1e6:.0f} MB)."
+        )
+    return StoredImage(file=target, name=name, origin="files that it refers to", degrees=degrees)
+
+
+def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray | None:
+    """Return the number that an IndexSeries gives for each trial; None if that is unclear.
+
+    It is the only number between start and stop of the trial, or else, if there are as many numbers
+    as trials, the number at the position of the trial.
+    """
+    for values in (series.data, series.timestamps):
+        if values is not None:
+            n_bytes = dataset_nbytes(values)
+            refuse_large(file, n_values=0, n_bytes=n_bytes, stored=file.stat().st_size)
+    numbers = whole_numbers(pd.Series(np.asarray(series.data[:])))
+    if numbers is None:
+        return None
+    times = np.arange(0.0)
+    if series.timestamps is not None:
+        times = np.asarray(series.timestamps[:], dtype=np.float64)
+    elif series.rate:
+        times = float(series.starting_time or 0) + np.arange(len(numbers)) / float(series.rate)
+    order = np.argsort(times, kind="stable") if len(times) == len(numbers) else np.arange(0)
+    begin, end = (
+        np.searchsorted(times[order], trials[name].to_numpy(dtype=np.float64))
+        for name in ("start_time", "stop_time")
+    )
+    within = [set(numbers[order[b:e]].tolist()) for b, e in zip(begin, end, strict=True)]
+    if all(len(each) == 1 for each in within):
+        return np.array([each.pop() for each in within])
+    return numbers if len(numbers) == len(trials) else None
+
+
+def _one_per_stimulus(shown: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    """Return stimulus id -> value in its trials; empty if a stimulus has several values."""
+    pairs = set(zip(shown.tolist(), values.tolist(), strict=True))
+    return dict(pairs) if len(pairs) == len({stimulus for stimulus, _ in pairs}) else {}

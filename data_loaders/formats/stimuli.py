@@ -1,0 +1,292 @@
+"""Find the stimuli of a recording file: a table and a zip archive or folder of images beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from neurofit.data_loaders.formats.limits import short
+from neurofit.data_loaders.formats.names import ALIASES
+from neurofit.data_loaders.formats.tables import as_text_column, read_table
+from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+
+FILE_COLUMNS = ("filename", "image_file_name", "image_file", "file", "path")
+"""Names of the column of file names; otherwise images are called stimulus_id plus any suffix."""
+
+_STIMULUS = {alias: name for alias, name in ALIASES.items() if name == "stimulus_id"}
+"""Aliases in a table of images, where the column "animal" does not mean the subject."""
+
+MAX_IMAGE_BYTES = 2**28
+
+DEGREES = 8.0
+DURATION_MS = 100.0
+"""Defaults if the width and duration of the images are not given, as in the HvM experiments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundImages:
+    """Images found in a recording's own file.
+
+    Parameters
+    ----------
+    images
+        One image per requested stimulus; None if there are none, or they cannot be used.
+    why
+        Sentence on why images in the file cannot be used; empty if it has none.
+    visual_degrees
+        Width of an image in degrees of visual angle, if the file states it.
+    """
+
+    images: ImageSource | None = None
+    why: str = ""
+    visual_degrees: float | None = None
+
+
+def find_stimuli(
+    recording: Path,
+    responses: xr.DataArray,
+    *,
+    given: Path | None = None,
+    inside: Callable[[list[str]], FoundImages] | None = None,
+    visual_degrees: float | None = None,
+    duration_ms: float | None = None,
+) -> StimulusSet:
+    """Return the stimulus set of a recording, in the order of its table or of first presentation.
+
+    Parameters
+    ----------
+    recording
+        File or folder of the recording. Beside the file (in the folder) are searched
+        NAME.stimuli.csv and stimuli.csv; NAME.stimuli.zip, stimuli.zip and folders NAME.stimuli,
+        stimuli.
+    responses
+        Responses, whose coordinates along presentation become columns of the table.
+    given
+        Table, zip archive or folder to use instead of those beside the recording.
+    inside
+        Function that finds the images of stimulus ids in the recording's own file; called if there
+        are none beside it.
+    visual_degrees, duration_ms
+        Width of an image in degrees and presentation time in ms. Default: the width that the images
+        or a column `degrees` state, or 8 degrees; 100 ms.
+
+    Raises
+    ------
+    NeurofitError
+        If a stimulus is missing from the table or the images.
+    """
+    table_path, location = _find_files(recording, given)
+    _, first = np.unique(responses.stimulus_id.values, return_index=True)
+    first.sort()
+    known = {
+        str(name): coord.values[first]
+        for name, coord in responses.coords.items()
+        if coord.dims == ("presentation",)
+    }
+    table = pd.DataFrame(
+        {
+            "stimulus_id": known.pop("stimulus_id"),
+            **{name: known[name] for name in known if name != "repetition"},
+        }
+    )
+    if table_path is not None:
+        table = _merged(table, table_path)
+    images: ImageSource
+    if location is not None:
+        images = _open_images(table, location)
+    else:
+        ids = [str(each) for each in table.stimulus_id]
+        found = FoundImages() if inside is None else inside(ids)
+        images = (
+            NoImages(len(table), recording, found.why) if found.images is None else found.images
+        )
+        visual_degrees = found.visual_degrees if visual_degrees is None else visual_degrees
+    if visual_degrees is None and "degrees" in table:
+        visual_degrees = _positive(table.degrees.iloc[0], table_path or recording)
+    return StimulusSet(
+        name=recording.stem,
+        table=table,
+        images=images,
+        visual_degrees=DEGREES if visual_degrees is None else float(visual_degrees),
+        duration_ms=DURATION_MS if duration_ms is None else float(duration_ms),
+    )
+
+
+def combined_sha256(sha256: str, stimuli: StimulusSet) -> str:
+    """Return the hash of a recording from that of its responses and, if any, its images."""
+    try:
+        images = stimuli.images_sha256()
+    except NeurofitError as error:
+        fault(str(error))
+        return sha256
+    return hashlib.sha256(f"{sha256} {images}".encode()).hexdigest() if images else sha256
+
+
+def _find_files(recording: Path, given: Path | None) -> tuple[Path | None, Path | None]:
+    if given is not None:
+        if not given.exists():
+            raise NeurofitError(
+                f"There are no images at {given}: give a table (.csv), a .zip or a folder."
+            )
+        if given.suffix.lower() != ".csv":
+            return None, given
+        candidates = [given.with_suffix(".zip"), given.with_suffix("")]
+        return given, next((path for path in candidates if path.exists()), given.parent)
+    folder, stem = (
+        (recording, recording.name) if recording.is_dir() else (recording.parent, recording.stem)
+    )
+    tables = [
+        path
+        for name in (f"{stem}.stimuli", "stimuli")
+        if (path := folder / f"{name}.csv").is_file()
+    ]
+    images = [
+        path
+        for name in (f"{stem}.stimuli", "stimuli")
+        for ending in (".zip", "")
+        if (path := folder / f"{name}{ending}").exists()
+    ]
+    return next(iter(tables), None), next(iter(images), None)
+
+
+def _positive(value: object, source: Path) -> float | None:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = np.nan
+    if number > 0:
+        return number
+    fault(f"{source}: degrees, the width of an image, must be positive; got {value!r}.")
+    return None
+
+
+def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    rows = read_table(path, known=_STIMULUS, texts=("stimulus_id", *FILE_COLUMNS))
+    if "stimulus_id" not in rows:
+        raise NeurofitError(
+            f"{path} needs a column stimulus_id; it has {', '.join(map(str, rows.columns))}."
+        )
+    rows = rows.drop_duplicates()
+    several = rows.stimulus_id[rows.stimulus_id.duplicated()].unique()
+    if len(several):
+        listed = some_of(several.tolist())
+        fault(f"{path}: a stimulus must have one row; there are different rows for {listed}.")
+    rows = rows.drop_duplicates("stimulus_id").set_index("stimulus_id")
+    # matched as text; the column stimulus_id keeps its type
+    own = table.set_index(np.array(as_text_column(table.stimulus_id), dtype=object))
+    lacking = own.index[~own.index.isin(rows.index)]
+    if len(lacking):
+        named = some_of([each or "''" for each in lacking])
+        fault(f"{path} lacks {len(lacking)} of the {len(table)} stimuli that were shown: {named}.")
+        return table
+    shown = rows.index[rows.index.isin(own.index)]  # the order of the file
+    merged, more = own.loc[shown].reset_index(drop=True), rows.loc[shown].reset_index(drop=True)
+    return merged.assign(
+        **{
+            str(name): more[name]
+            for name in more.columns
+            if name not in merged or name in FILE_COLUMNS
+        }
+    )
+
+
+def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
+    try:
+        names = _names_in(location)
+    except NeurofitError as error:
+        fault(str(error))
+        return NoImages(len(table), location, str(error))
+    by_name: dict[str, list[str]] = {}
+    set_of_names = set(names)
+    for name in names:
+        for key in {Path(name).name, Path(name).stem}:
+            by_name.setdefault(key, []).append(name)
+    column = next((name for name in FILE_COLUMNS if name in table), None)
+    asked = as_text_column(table[column or "stimulus_id"])
+    found = [
+        [name] if name in set_of_names else by_name.get(Path(name).name, by_name.get(name, []))
+        for name in asked
+    ]
+    several = [
+        f"{name} ({', '.join(files)})"
+        for name, files in zip(asked, found, strict=True)
+        if len(files) > 1
+    ]
+    if several:
+        message = (
+            f"{location} has several files for an image: {some_of(several)}. "
+            "Give paths with folders in a column filename."
+        )
+        fault(message)
+        return NoImages(len(table), location, message)
+    lacking = [name for name, files in zip(asked, found, strict=True) if not files]
+    if lacking:
+        named = some_of([each or "''" for each in lacking])
+        fault(message := f"{location} lacks {len(lacking)} of {len(asked)} images: {named}.")
+        rows = [row for row, files in enumerate(found) if files]
+        images = _opened(location, [found[row][0] for row in rows])
+        return _SomeImages(images, {row: i for i, row in enumerate(rows)}, len(found), message)
+    return _opened(location, [each[0] for each in found])
+
+
+def _opened(location: Path, names: list[str]) -> ImageSource:
+    return (
+        ImageFiles([location / name for name in names])
+        if location.is_dir()
+        else ImageZip(location, names)
+    )
+
+
+@dataclass(frozen=True)
+class _SomeImages:
+    """Images of which some are missing, so that the others can be checked."""
+
+    images: ImageSource
+    position_of: Mapping[int, int]
+    n: int
+    why: str
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        if index not in self.position_of:
+            raise NeurofitError(self.why)
+        return self.images[self.position_of[index]]
+
+
+def _names_in(location: Path) -> list[str]:
+    if location.is_dir():
+        return sorted(
+            str(path.relative_to(location))
+            for path in location.rglob("*")
+            if path.suffix.lower() in SUFFIXES
+        )
+    try:
+        with zipfile.ZipFile(location) as archive:
+            members = [
+                member
+                for member in archive.infolist()
+                if member.filename.lower().endswith(SUFFIXES)
+            ]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise NeurofitError(
+            f"Cannot read {location} as a zip archive of images: {short(error)}."
+        ) from error
+    large = next((member for member in members if member.file_size > MAX_IMAGE_BYTES), None)
+    if large is not None:
+        raise NeurofitError(
+            f"{large.filename} in {location} declares {large.file_size / 1e9:,.1f} GB; "
+            f"the limit for an image is {MAX_IMAGE_BYTES / 1e9:.2f} GB."
+        )
+    return sorted(member.filename for member in members)

@@ -1,0 +1,1 @@
+"""Activations: what a model computes for each stimulus at each timestep."""

@@ -1,0 +1,136 @@
+"""Activations of one model over a stimulus set."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neurofit.activations.blocks import Blocks, LazyBlocks
+from neurofit.activations.presentation import Presentation
+from neurofit.errors import NeurofitError, check_option
+from neurofit.recordings.time_bins import TimeBin, covered_bins, timestep_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """Activations of one model over a stimulus set.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    stimulus_ids
+        Ids of the rows of every block: array (stimulus).
+    blocks
+        (layer, timestep) -> float32 array (stimulus unit), in memory or mapped from disk.
+    first_timestep
+        Layer -> first image-driven timestep.
+    ms_per_timestep
+        Duration of a timestep, in ms.
+    n_timesteps
+        Number of timesteps of the unroll.
+    region_layers
+        Area -> layers that model it.
+    presentation
+        Presentation of the images.
+    provenance
+        Other facts that results record, such as the weights' hash and the image preprocessing.
+    fingerprint
+        Hash of everything that the blocks depend on; empty if unknown.
+    """
+
+    model: str
+    stimulus_ids: np.ndarray = field(repr=False)
+    blocks: Blocks = field(repr=False)
+    first_timestep: Mapping[str, int]
+    ms_per_timestep: int
+    n_timesteps: int
+    region_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    presentation: Presentation | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    _storage: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Extracted layers, in the model's order."""
+        return tuple(dict.fromkeys(layer for layer, _ in self.blocks))
+
+    @property
+    def holds_blocks(self) -> bool:
+        """Whether each block is one array that is not replaced, so that its `id` identifies it."""
+        return isinstance(self.blocks, dict | LazyBlocks)
+
+    def covered(self, layer: str, time_bins: Sequence[TimeBin]) -> np.ndarray:
+        """Return which bins a layer can predict: boolean array (time_bin)."""
+        return covered_bins(self._weights(time_bins), first_timestep=self.first_timestep[layer])
+
+    def features(self, layer: str, time_bin: TimeBin) -> np.ndarray:
+        """Return a layer's mean activations over the timesteps of a bin: array (stimulus unit)."""
+        weights = self._weights([time_bin])[0]
+        steps = np.flatnonzero(weights)
+        first = self.blocks[layer, int(steps[0])]
+        whole = np.isclose(weights.sum(), 1.0)
+        if whole and all(self.blocks[layer, int(step)] is first for step in steps):
+            return first
+        parts = (np.float32(weights[step]) * self.blocks[layer, int(step)] for step in steps)
+        return sum(parts)  # type: ignore[return-value]
+
+    def timesteps(self, time_bin: TimeBin) -> list[tuple[int, float]]:
+        """Return the timesteps that a bin overlaps, and the share of the bin that each covers."""
+        weights = self._weights([time_bin])[0]
+        return [(int(step), float(weights[step])) for step in np.flatnonzero(weights)]
+
+    def _weights(self, time_bins: Sequence[TimeBin]) -> np.ndarray:
+        return timestep_weights(
+            time_bins, n_timesteps=self.n_timesteps, ms_per_timestep=self.ms_per_timestep
+        )
+
+
+def find_names(source: Any, layers: Sequence[str]) -> tuple[str, ...]:
+    """Return layers of activations or of a model (`source`) by name.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such layer; the message gives the nearest name.
+    """
+    name = getattr(source, "model", None) or source.name
+    return tuple(check_option(f"layer of {name}", layer, source.layers) for layer in layers)
+
+
+def region_layers(source: Any, region: str) -> tuple[str, ...]:
+    """Return the layers of activations or of a model (`source`) that model a region.
+
+    Raises
+    ------
+    NeurofitError
+        If there are none; the message lists the regions that have layers.
+    """
+    name = getattr(source, "model", None) or source.name
+    known: Mapping[str, tuple[str, ...]] = source.region_layers
+    return known[check_option(f"region of {name}", region, known)]
+
+
+def check_inputs(activations: Activations, recording: Any) -> None:
+    """Check that activations belong to a recording of one region.
+
+    Raises
+    ------
+    NeurofitError
+        If the stimuli differ or are in another order, or the recording has several regions.
+    """
+    if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
+        raise NeurofitError(
+            f"The activations of {activations.model} do not match the stimuli of "
+            f"{recording.name} (other ids, or another order)."
+        )
+    if len(recording.regions) != 1:
+        raise NeurofitError(
+            f"An analysis of a model is about one region; {recording.name} has "
+            f"{', '.join(recording.regions)}. Select one: recording.select(region=...)."
+        )

@@ -1,0 +1,205 @@
+"""Extract a model's activations, without holding all timesteps in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurofit.activations.activations import Activations
+from neurofit.activations.blocks import Blocks, BlockWriter, LazyBlocks
+from neurofit.activations.memory import fitting_batch_size
+from neurofit.activations.model import (
+    PRECISIONS,
+    Model,
+    find_layers,
+    find_presentation,
+    layout_of,
+    weights_sha256,
+)
+from neurofit.activations.presentation import Presentation
+from neurofit.activations.screen import describe_screen, load_images
+from neurofit.config.compute import Progress
+from neurofit.errors import NeurofitError, check_option
+from neurofit.recordings.stimuli import StimulusSet
+from neurofit.recordings.time_bins import TimeBin, timestep_weights
+
+N_PROBES = 4
+"""Stimuli, evenly spaced, whose activations are part of a fingerprint."""
+
+
+def extract(
+    model: Model,
+    stimuli: StimulusSet,
+    *,
+    layers: Sequence[str] | None = None,
+    time_bins: Iterable[TimeBin] | None = None,
+    presentation: str | Presentation = "neural",
+    batch_size: int | None = None,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    storage: str = "disk",
+    progress: Progress | None = None,
+) -> Activations:
+    """Show every stimulus to a model and return the activations of its layers.
+
+    Parameters
+    ----------
+    model
+        Model that follows `neurofit.activations.model.Model`.
+    stimuli
+        Stimuli, shown at their visual degrees in the model's field.
+    layers
+        Layers to extract. None extracts all.
+    time_bins
+        Half-open bins in ms: only timesteps that they overlap are extracted. None extracts all.
+    presentation
+        Name of one of the model's presentations, or an explicit one.
+    batch_size
+        Images per batch. None fills the device's free memory; see `fitting_batch_size`.
+    device
+        Torch device on which the model runs.
+    precision
+        Precision of the model's convolutions: "float32" or "bfloat16" (torch's autocast), which is
+        faster on hardware that supports it and changes activations by about 1%. Activations are
+        stored as float32.
+    storage
+        "disk" (temporary files in NEUROFIT_HOME) or "memory".
+    progress
+        Called with ("images through the model", images done, images in total).
+
+    Returns
+    -------
+    Activations
+        Activations, whose files are deleted with the object. Timesteps at which a layer does not
+        change share one array.
+
+    Raises
+    ------
+    NeurofitError
+        If a layer, presentation, precision or storage is unknown, an image cannot be read, or
+        activations are not finite.
+    MachineError
+        If the disk is full.
+    """
+    shown = find_presentation(model, presentation)
+    names = find_layers(model, layers)
+    wanted = _wanted_timesteps(model, shown, time_bins)
+    if not wanted:
+        raise NeurofitError(
+            f"None of the time bins lies in the unroll of {model.name}: {shown.n_timesteps} "
+            f"timesteps of {model.ms_per_timestep} ms."
+        )
+    dtype = PRECISIONS[check_option("precision", precision, PRECISIONS)]
+    layout = layout_of(model)
+    network: Any = model
+    if isinstance(model, torch.nn.Module):
+        network = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+    if batch_size is not None and batch_size < 1:
+        raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")
+    per_batch = batch_size or fitting_batch_size(network, device=device)
+    blocks = BlockWriter(len(stimuli), storage)
+    with (
+        torch.inference_mode(),
+        torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32),
+    ):
+        for start in range(0, len(stimuli), per_batch):
+            rows = slice(start, min(start + per_batch, len(stimuli)))
+            images = load_images(
+                stimuli,
+                range(rows.start, rows.stop),
+                size=model.input_size,
+                field_degrees=model.visual_degrees,
+            )
+            images = images.to(device, memory_format=layout)
+            for timestep, activations in network.unroll(images, shown, layers=names):
+                if timestep in wanted:
+                    for layer in names:
+                        where = f"{model.name}, layer {layer}"
+                        blocks.write(layer, timestep, rows, activations[layer], where=where)
+                if timestep == max(wanted):
+                    break
+            if progress:
+                progress("images through the model", rows.stop, len(stimuli))
+    sha256 = weights_sha256(network) if isinstance(network, torch.nn.Module) else ""
+    return Activations(
+        model=model.name,
+        stimulus_ids=stimuli.ids,
+        blocks={
+            (layer, step): blocks.blocks[layer, step] for layer in names for step in sorted(wanted)
+        },
+        first_timestep=dict(model.first_timestep),
+        ms_per_timestep=model.ms_per_timestep,
+        n_timesteps=shown.n_timesteps,
+        region_layers=dict(model.region_layers),
+        presentation=shown,
+        provenance={
+            "weights_sha256": sha256,
+            "device": str(device),
+            "precision": precision,
+            "input_size": model.input_size,
+            "visual_degrees": model.visual_degrees,
+            "stimuli": stimuli.name,
+            "screen": describe_screen(
+                stimuli, size=model.input_size, field_degrees=model.visual_degrees
+            ),
+        },
+        _storage=blocks.folder,
+    )
+
+
+def extract_lazily(
+    model: Model,
+    stimuli: StimulusSet,
+    *,
+    time_bins: Iterable[TimeBin] | None = None,
+    batch_size: int | None = None,
+    storage: str = "disk",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Activations:
+    """Return activations with a fingerprint, and extract them when the first is accessed.
+
+    Parameters, further options and errors are those of `extract`. The fingerprint is the sha256 of
+    the weights, of the pixels of all stimuli, and of the activations of `N_PROBES` stimuli, which
+    also depend on the architecture, presentation, precision and machine.
+    """
+    common = {**options, "time_bins": None if time_bins is None else list(time_bins)}
+    digest = hashlib.sha256(f"{stimuli.visual_degrees} {len(stimuli)}".encode())
+    for row in range(len(stimuli)):
+        image = stimuli.images[row]
+        digest.update(f"{image.shape} {image.dtype}".encode())
+        digest.update(np.ascontiguousarray(image).tobytes())
+    probes = sorted({round(row) for row in np.linspace(0, len(stimuli) - 1, N_PROBES)})
+    probe = extract(model, stimuli.only(probes), storage="memory", batch_size=N_PROBES, **common)
+    identity = [probe.model, probe.provenance["weights_sha256"], repr(probe.presentation)]
+    digest.update(json.dumps(identity).encode())
+    for layer, timestep in probe.blocks:
+        block = probe.blocks[layer, timestep]
+        digest.update(f"{layer} {timestep} {block.shape}".encode())
+        digest.update(np.ascontiguousarray(block).tobytes())
+    extracted: list[Activations] = []  # their files are deleted with them
+
+    def make() -> Blocks:
+        rest: dict[str, Any] = {"batch_size": batch_size, "storage": storage, "progress": progress}
+        extracted.append(extract(model, stimuli, **rest, **common))
+        return extracted[0].blocks
+
+    blocks = LazyBlocks(tuple(iter(probe.blocks)), make)
+    return replace(probe, stimulus_ids=stimuli.ids, blocks=blocks, fingerprint=digest.hexdigest())
+
+
+def _wanted_timesteps(
+    model: Model, shown: Presentation, time_bins: Iterable[TimeBin] | None
+) -> set[int]:
+    if time_bins is None:
+        return set(range(shown.n_timesteps))
+    weights = timestep_weights(
+        list(time_bins), n_timesteps=shown.n_timesteps, ms_per_timestep=model.ms_per_timestep
+    )
+    return {int(step) for step in np.flatnonzero(weights.any(axis=0))}

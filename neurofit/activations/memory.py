@@ -1,0 +1,77 @@
+"""Batch sizes that fit into memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from neurofit.activations.model import Model, find_layers
+from neurofit.activations.presentation import Presentation
+
+LARGEST_BATCH = (32, 256)
+"""Largest number of images per batch on a CPU and on a GPU; larger batches are no faster."""
+
+
+def fitting_batch_size(model: Model, *, device: str | torch.device = "cpu") -> int:
+    """Return the number of images whose activations fit into half of the device's free memory.
+
+    It is between 1 and `LARGEST_BATCH`. An image is assumed to need twice the size of all modules'
+    outputs in one step (for a wrapped module, in one forward pass).
+    """
+    largest = LARGEST_BATCH[torch.device(device).type == "cuda"]
+    if not isinstance(model, torch.nn.Module):
+        return largest
+    sizes: list[int] = []
+    hooks = [
+        module.register_forward_hook(lambda module, args, output: sizes.append(_n_bytes(output)))
+        for module in model.modules()
+        if not list(module.children())
+    ]
+    try:
+        count_units(model)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(1, min(largest, _free_bytes(torch.device(device)) // (4 * max(sum(sizes), 1))))
+
+
+def count_units(model: Model, layers: Sequence[str] | None = None) -> dict[str, int]:
+    """Return the number of units of each layer, from one step on a blank image."""
+    names = find_layers(model, layers)
+    weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
+    shape = (1, 3, model.input_size, model.input_size)
+    blank = next(weights, torch.empty(0)).new_zeros(shape)
+    with torch.inference_mode():
+        _, activations = next(iter(model.unroll(blank, Presentation(n_timesteps=1), layers=names)))
+    return {layer: activations[layer].numel() for layer in names}
+
+
+def _n_bytes(output: object) -> int:
+    """Return the size of the tensors in a module's output."""
+    if isinstance(output, Tensor):
+        return output.numel() * output.element_size()
+    return sum(_n_bytes(each) for each in output) if isinstance(output, tuple | list) else 0
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Return the free memory of a GPU, or the machine's memory available to this process."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
+    with suppress(OSError):
+        free = [
+            1024 * int(line.split()[1])
+            for line in Path("/proc/meminfo").read_text().splitlines()
+            if line.startswith("MemAvailable")
+        ]
+    with suppress(OSError, ValueError):  # limit of a container; "max" means none
+        group = Path("/sys/fs/cgroup")
+        free.append(
+            int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        )
+    return max(min(free), 0)

@@ -1,0 +1,196 @@
+"""Contract of models: attributes that place layers in areas and in time, and `unroll`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from neurofit.activations.presentation import Presentation
+from neurofit.errors import NeurofitError, check_option
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A vision model that unfolds in time.
+
+    Attributes
+    ----------
+    name
+        Name of the model.
+    layers
+        Names of the layers that can be recorded, in order.
+    region_layers
+        Area ("V4", "IT") -> layers that model it.
+    first_timestep
+        Layer -> first timestep at which the image reaches it.
+    ms_per_timestep
+        Duration of a timestep, in ms.
+    input_size
+        Height and width of input images, in pixels.
+    mean, std
+        Mean and standard deviation of each channel, with which `unroll` normalises images in
+        [0, 1].
+    visual_degrees
+        Width of the visual field in degrees of visual angle.
+    presentations
+        Name ("default", "neural", "constant") -> presentation of images.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    region_layers: Mapping[str, tuple[str, ...]]
+    first_timestep: Mapping[str, int]
+    ms_per_timestep: int
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    visual_degrees: float
+    presentations: Mapping[str, Presentation]
+
+    def unroll(
+        self,
+        images: Tensor,
+        presentation: str | Presentation = "default",
+        *,
+        layers: Sequence[str] | None = None,
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Yield each timestep with the layers' activations, without holding all timesteps.
+
+        Parameters
+        ----------
+        images
+            Images in [0, 1]: tensor (batch channel height width).
+        presentation
+            Name of one of `presentations`, or an explicit one.
+        layers
+            Layers to yield. None yields all.
+
+        Yields
+        ------
+        timestep : int
+        activations : dict
+            Layer -> tensor (batch channel height width).
+        """
+        ...
+
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Precision of a model's convolutions -> torch dtype; bfloat16 uses torch's autocast."""
+
+
+def layout_of(model: object) -> torch.memory_format:
+    """Return a model's preferred `memory_format`; without one, the format of tensors is kept."""
+    layout: torch.memory_format = getattr(model, "memory_format", torch.preserve_format)
+    return layout
+
+
+def find_presentation(model: Model, presentation: str | Presentation) -> Presentation:
+    """Return a model's presentation by name, or the given explicit one."""
+    if isinstance(presentation, Presentation):
+        return presentation
+    check_option(f"presentation of {model.name}", presentation, model.presentations)
+    return model.presentations[presentation]
+
+
+def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
+    """Return layers of a model by name, or all for None.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such layer; the message gives the nearest name.
+    """
+    if layers is None:
+        return model.layers
+    refuse_text("layers", layers)
+    return tuple(check_option(f"layer of {model.name}", layer, model.layers) for layer in layers)
+
+
+def refuse_text(what: str, names: Sequence[str]) -> None:
+    """Raise NeurofitError for a string, which would be taken as a list of letters."""
+    if isinstance(names, str):
+        raise NeurofitError(f"{what} must be a list of names, not a string: [{names!r}].")
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """Return `tensors_sha256` of a model's parameters and persistent buffers."""
+    return tensors_sha256(model.state_dict())
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of the names, types, shapes and bytes of tensors, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def validate_model(model: Model) -> None:
+    """Check a model against the contract on two random images.
+
+    Raises
+    ------
+    NeurofitError
+        If the model does not follow the contract; the message says what is wrong and where.
+    """
+    missing = [a for a in (*Model.__annotations__, "unroll") if not hasattr(model, a)]
+    if missing:
+        raise NeurofitError(
+            f"A model needs {', '.join(missing)}; {type(model).__name__} lacks them. "
+            "See neurofit.activations.model.Model."
+        )
+    for region, layers in model.region_layers.items():
+        for layer in layers:
+            check_option(f"layer for {region} of {model.name}", layer, model.layers)
+    check_option(f"presentation of {model.name}", "default", model.presentations)
+    if set(model.first_timestep) != set(model.layers):
+        raise NeurofitError(
+            f"{model.name}: first_timestep must name every layer once; it names "
+            f"{', '.join(model.first_timestep)}."
+        )
+    presentation = Presentation(n_timesteps=model.presentations["default"].n_timesteps)
+    images = torch.rand(
+        2, 3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(0)
+    )
+    steps = []
+    with torch.no_grad():
+        for timestep, activations in model.unroll(images, presentation):
+            steps.append(timestep)
+            _check_step(model, timestep, activations)
+    if steps != list(range(presentation.n_timesteps)):
+        raise NeurofitError(
+            f"{model.name}: unroll must yield timesteps 0 to {presentation.n_timesteps - 1} in "
+            f"order; it yielded {steps}."
+        )
+
+
+def _check_step(model: Model, timestep: int, activations: Mapping[str, Tensor]) -> None:
+    if set(activations) != set(model.layers):
+        raise NeurofitError(
+            f"{model.name}: timestep {timestep} gave layers {', '.join(activations)}; "
+            f"expected {', '.join(model.layers)}."
+        )
+    for layer, values in activations.items():
+        where = f"{model.name}, layer {layer}, timestep {timestep}"
+        if len(values) != 2:
+            raise NeurofitError(
+                f"{where}: the first axis must be the batch (2 images); "
+                f"got shape {tuple(values.shape)}."
+            )
+        if not bool(torch.isfinite(values).all()):
+            raise NeurofitError(f"{where}: activations are not finite.")
+        sees_image = not bool(
+            torch.allclose(values[0], values[1], rtol=1e-5, atol=1e-6 * float(values.abs().max()))
+        )
+        if sees_image != (timestep >= model.first_timestep[layer]):
+            reaches = "already reaches" if sees_image else "does not yet reach"
+            raise NeurofitError(
+                f"{where}: the image {reaches} it, but first_timestep is "
+                f"{model.first_timestep[layer]}."
+            )

@@ -1,0 +1,8 @@
+"""Analyses: questions asked of activations and a recording, one per file."""
+
+from neurofit.analyses import ceiling as _ceiling  # noqa: F401 - registers itself
+from neurofit.analyses import similarity as _similarity  # noqa: F401 - registers itself
+from neurofit.analyses.analysis import ANALYSES
+from neurofit.analyses.predictivity import score as _score  # noqa: F401 - registers itself
+
+__all__ = ["ANALYSES"]

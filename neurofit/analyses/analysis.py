@@ -1,0 +1,192 @@
+"""The seam of analyses: a function of activations, a recording and a configuration, registered.
+
+An analysis is one file. Its configuration is a dataclass whose fields, made with
+`neurofit.config.options.option`, are its options on the command line; its result follows the
+contract of `neurofit.results.schema`. Saving, tables, plots and summaries then need no more code.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import xarray as xr
+
+from neurofit.config.compute import Compute, Progress
+from neurofit.config.registry import Registry
+from neurofit.errors import NeurofitError
+from neurofit.results.provenance import describe_provenance
+from neurofit.results.schema import validate_result
+
+F = TypeVar("F", bound=Callable[..., xr.Dataset])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an analysis will take: maps to fit, and bytes of memory."""
+
+    n_fits: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """A registered analysis.
+
+    Parameters
+    ----------
+    name
+        Name of the function.
+    function
+        The function, which records provenance and validates what it returns.
+    config
+        Dataclass of its options.
+    models
+        1 for an analysis of a model's activations and a recording; 0 for one of a recording alone.
+    cost
+        Function (recording, config, layer_units, compute) that estimates the work.
+    """
+
+    name: str
+    function: Callable[..., xr.Dataset]
+    config: type
+    models: int
+    cost: Callable[..., Cost] | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    def make_config(self, **given: Any) -> Any:
+        """Return the configuration with some options given; `from_options` of the class if any."""
+        make = getattr(self.config, "from_options", self.config)
+        return make(**given)
+
+    def run(
+        self,
+        activations: Any,
+        recording: Any,
+        config: Any,
+        *,
+        compute: Compute,
+        progress: Progress | None,
+    ) -> xr.Dataset:
+        """Run the analysis; `activations` is None where it needs none."""
+        inputs = (recording,) if self.models == 0 else (activations, recording)
+        return self.function(*inputs, config, compute=compute, progress=progress)
+
+
+ANALYSES: Registry[Analysis] = Registry("analysis")
+
+
+def register_analysis(
+    config: type, *, models: int = 1, cost: Callable[..., Cost] | None = None
+) -> Callable[[F], F]:
+    """Return a decorator that registers a function as an analysis under its own name.
+
+    Parameters
+    ----------
+    config
+        Dataclass of the options; every field needs a default.
+    models
+        1: the function takes (activations, recording, config). 0: it takes (recording, config).
+        Both take the keywords `compute` and `progress`.
+    cost
+        Function (recording, config, layer_units, compute) that estimates the work.
+
+    Returns
+    -------
+    Decorator
+        The decorated function adds the attributes of `describe_provenance` to the Dataset that it
+        returns, and checks it with `validate_result`.
+    """
+
+    def decorate(function: F) -> F:
+        n_inputs = models + 1
+
+        @functools.wraps(function)
+        def analysis(*inputs: Any, **keywords: Any) -> xr.Dataset:
+            bound = inspect.signature(function).bind(*inputs, **keywords)
+            bound.apply_defaults()
+            *data, given = list(bound.arguments.values())[: n_inputs + 1]
+            if not isinstance(given, config):
+                raise NeurofitError(
+                    f"{function.__name__} takes a {config.__name__}; got {type(given).__name__}."
+                )
+            activations = data[0] if models else None
+            attrs = describe_provenance(function.__name__, given, data[-1], activations)
+            result = function(*inputs, **keywords)
+            result.attrs = {**attrs, **result.attrs}
+            validate_result(result)
+            return result
+
+        taken = [each.name for each in map(ANALYSES.__getitem__, ANALYSES) if each.config is config]
+        if taken:
+            raise NeurofitError(
+                f"Each analysis has a configuration of its own: {function.__name__} cannot use "
+                f"{config.__name__}, which is that of {taken[0]}."
+            )
+        entry = Analysis(
+            name=function.__name__, function=analysis, config=config, models=models, cost=cost
+        )
+        ANALYSES.register(function.__name__)(entry)
+        return analysis  # type: ignore[return-value]
+
+    return decorate
+
+
+def analysis_of(config: Any) -> Analysis:
+    """Return the analysis that a configuration belongs to.
+
+    Raises
+    ------
+    NeurofitError
+        If it is the configuration of none.
+    """
+    for name in ANALYSES:
+        if type(config) is ANALYSES[name].config:
+            return ANALYSES[name]
+    known = ", ".join(f"{ANALYSES[name].config.__name__} ({name})" for name in ANALYSES)
+    raise NeurofitError(f"No analysis has a configuration {config!r}.\nExisting: {known}.")
+
+
+def score_variable(
+    dims: tuple[str, ...],
+    values: Any,
+    *,
+    long_name: str,
+    formula: str,
+    units: str = "1",
+    best: float = 1.0,
+    **attrs: Any,
+) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
+    """Return a variable with the role score, for `xarray.Dataset`.
+
+    Parameters
+    ----------
+    dims, values
+        Dimensions and values.
+    long_name, units, formula, best
+        Name in words, units, formula, and the value of a perfect model.
+    **attrs
+        Further attributes of the contract: `low`, `high`, `interval`, `bound`, `count`, `column`.
+    """
+    own = {"role": "score", "long_name": long_name, "units": units, "formula": formula}
+    return dims, values, {**own, "best": best, **attrs}
+
+
+def variable(
+    dims: tuple[str, ...],
+    values: Any,
+    role: str,
+    long_name: str,
+    *,
+    units: str = "1",
+    **attrs: Any,
+) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
+    """Return a variable of another role (bound, interval, count or detail)."""
+    return dims, values, {"role": role, "long_name": long_name, "units": units, **attrs}

@@ -1,0 +1,200 @@
+"""Options of every encoding analysis: mapping, layers, splits, trial halves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from neurofit.activations.activations import find_names, region_layers
+from neurofit.config.options import check_fields, option, parse_names
+from neurofit.errors import NeurofitError
+from neurofit.mapping import MAPPINGS, find_mapping
+from neurofit.mapping.contract import describe_mapping, mapping_key
+from neurofit.mapping.reduce import Reduction
+
+
+def parse_layers(text: str) -> str | tuple[str, ...]:
+    """Return "auto" or "all" as it is, other text as layer names joined by commas."""
+    return text if text in ("auto", "all") else parse_names(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingConfig:
+    """How maps from activations to responses are fitted and tested.
+
+    Parameters
+    ----------
+    mapping
+        Registered name ("pls", "ridge"), a mapping object (`neurofit.mapping.RidgeMapping(...)`, or
+        anything with `fit` and `predict`), or several of these: a dimension of the result.
+    reduce, gram_precision
+        Reduction of the features ("none", "srp:N" or "pca:N", see `neurofit.mapping.reduce`), and
+        precision of their inner products ("auto", "float32" or "float64").
+    time_mode
+        "per-bin": one map for each time bin. "fixed": one map shared by all bins, so that dynamics
+        must come from the model.
+    layers
+        Layers to score, each on its own; "all"; or "auto", which chooses among the layers of the
+        region in each split, on held-out training stimuli.
+    splits
+        "random": correlations over the test stimuli of each of `n_splits` splits. "folds": each
+        stimulus is in one of `n_splits` folds, and correlations are over all stimuli, each
+        predicted by the map that did not train on its fold.
+    n_splits, train_size, stratified
+        Number of splits of the stimuli, the share that trains (not for folds), and whether splits
+        are stratified by `strata` where the stimulus set has this column.
+    strata
+        Column of the stimulus table to stratify by; the result's attribute `stratified_by` says
+        which one was used.
+    n_halves, halves_by
+        Number of random halvings of the trials, drawn per "stimulus" or by the number of the
+        "repetition".
+    fit_halves
+        Whether maps are fitted to the halves too. Without, there is no r_xx, and only formulas
+        without it are defined; this takes about a quarter of the time.
+    ceiling_stimuli
+        Whether r_yy is over the "test" stimuli of each split or over "all".
+    min_neuroids
+        A bin with fewer scored neuroids (or fewer than all, where there are fewer) has no score.
+    seed
+        Random seed for splits, halves and bootstraps.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is unknown or out of its range.
+    """
+
+    mapping: Any = option(
+        "pls",
+        parse=parse_names,
+        metavar="NAME,...",
+        panel="Mapping",
+        help="Mapping or mappings: pls, ridge, or one registered by a plugin.",
+    )
+    layers: str | tuple[str, ...] = option(
+        "auto",
+        parse=parse_layers,
+        metavar="NAME,...",
+        panel="Mapping",
+        help="Layers: auto, all, or names joined by commas.",
+    )
+    time_mode: str = option(
+        "per-bin",
+        choices=("per-bin", "fixed"),
+        panel="Mapping",
+        help="per-bin fits a map for each time bin, fixed one map for all.",
+    )
+    reduce: str = option("none", panel="Mapping", help="Feature reduction: none, srp:N or pca:N.")
+    gram_precision: str = option(
+        "auto",
+        choices=("auto", "float32", "float64"),
+        panel="Mapping",
+        help="Precision of the features' inner products: auto, float32 or float64.",
+    )
+    splits: str = option(
+        "random",
+        choices=("random", "folds"),
+        help="Cross-validation: random splits, or folds scored together.",
+    )
+    n_splits: int = option(10, least=1, help="Number of splits or folds.")
+    train_size: float = option(
+        0.75, above=0, below=1, help="Share of the stimuli that trains (random splits)."
+    )
+    stratified: bool = option(True, help="Stratify splits by category where there is one.")
+    strata: str = option("category", help="Column of the stimuli to stratify by.")
+    n_halves: int = option(10, least=1, help="Number of random halvings of the trials.")
+    halves_by: str = option(
+        "stimulus",
+        choices=("stimulus", "repetition"),
+        help="Draw trial halves per stimulus or per repetition.",
+    )
+    fit_halves: bool = option(True, help="Fit maps to trial halves too, for two-sided correction.")
+    ceiling_stimuli: str = option(
+        "test", choices=("test", "all"), help="Stimuli of the split-half reliability: test or all."
+    )
+    min_neuroids: int = option(3, least=1, help="Minimum number of scored neuroids in a bin.")
+    seed: int = option(0, least=0, help="Random seed for splits, halves and bootstraps.")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if isinstance(self.layers, str) and self.layers not in ("auto", "all"):
+            raise NeurofitError(
+                f'layers must be "auto", "all" or a tuple of names; got {self.layers!r}.'
+            )
+        if not self.layers or (
+            isinstance(self.layers, tuple) and len(set(self.layers)) < len(self.layers)
+        ):
+            raise NeurofitError(f"layers must name each layer once; got {self.layers!r}.")
+        Reduction(self.reduce)  # refuses an unknown rule
+        if not self.mappings:
+            raise NeurofitError(f"mapping must name a mapping: {', '.join(MAPPINGS)}.")
+        for each in self.mappings:
+            find_mapping(each)
+        keys = self.mapping_names
+        if len(set(keys)) < len(keys):
+            raise NeurofitError(f"Give each mapping once; got {', '.join(keys)}.")
+
+    @property
+    def mappings(self) -> tuple[Any, ...]:
+        """The mappings to fit, by name or as objects."""
+        several = isinstance(self.mapping, tuple | list)
+        return tuple(self.mapping) if several else (self.mapping,)
+
+    @property
+    def mapping_names(self) -> tuple[str, ...]:
+        """Short names of the mappings, as along the dimension `mapping` of a result."""
+        return tuple(mapping_key(each) for each in self.mappings)
+
+    def layers_for(self, source: Any, region: str) -> tuple[str, ...]:
+        """Return the layers to fit; "auto" means all that stand for the region.
+
+        Parameters
+        ----------
+        source
+            `Activations` or a model: anything with `layers` and `region_layers`.
+        region
+            Area of the recording.
+
+        Raises
+        ------
+        NeurofitError
+            If there is no such layer, or no layer stands for the region.
+        """
+        if self.layers == "all":
+            return tuple(source.layers)
+        if self.layers != "auto":
+            return find_names(source, self.layers)
+        candidates = region_layers(source, region)
+        if self.splits == "folds" and len(candidates) > 1:
+            raise NeurofitError(
+                "The predictions of all folds are scored together, so one layer must make them: "
+                f'name it ({", ".join(candidates)}) or use "all".'
+            )
+        return candidates
+
+    def stratify_by(self, columns: Iterable[str]) -> str:
+        """Return the column of a table that stratifies the splits, or "".
+
+        An `object_name` may be called `category`.
+        """
+        names = (self.strata, "category") if self.strata == "object_name" else (self.strata,)
+        existing = set(columns)
+        return next((name for name in names if self.stratified and name in existing), "")
+
+    @property
+    def n_sets(self) -> int:
+        """Number of trial means that maps are fitted to."""
+        return 1 + 2 * self.n_halves if self.fit_halves else 1
+
+    @property
+    def test_share(self) -> float:
+        """Share of the stimuli that a map does not see."""
+        return 1 / self.n_splits if self.splits == "folds" else 1 - self.train_size
+
+    def as_attrs(self) -> dict[str, Any]:
+        """Return the options as values that JSON takes."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        described = [describe_mapping(each) for each in self.mappings]
+        return {**values, "mapping": described[0] if len(described) == 1 else described}

@@ -1,0 +1,66 @@
+"""What the fits of an encoding analysis will take, known before a feature is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from neurofit.analyses.analysis import Cost
+from neurofit.analyses.encoding.averages import MAX_STORED_HALVES
+from neurofit.analyses.encoding.config import EncodingConfig
+from neurofit.analyses.encoding.mappings import find_mappings
+from neurofit.analyses.encoding.targets import chunk_halves
+from neurofit.config.compute import Compute
+from neurofit.mapping.contract import GramMapping
+from neurofit.recordings.recording import Recording
+
+
+def estimate_cost(
+    recording: Recording, config: EncodingConfig, layer_units: Mapping[str, int], compute: Compute
+) -> Cost:
+    """Return the number of maps to fit and about how much memory they take.
+
+    Parameters
+    ----------
+    recording
+        Responses of one region.
+    config, compute
+        Mappings, splits and halves; time bins fitted at once.
+    layer_units
+        Number of units of each layer to fit.
+    """
+    n_stimuli, n_bins = len(recording.stimuli), len(recording.time_bins)
+    n_neuroids = recording.responses.sizes["neuroid"]
+    times, groups = (1, n_bins) if config.time_mode == "per-bin" else (n_bins, 1)
+    n_layers, n_mappings = len(layer_units), len(config.mappings)
+    rows = n_stimuli * times
+    gram = 8 * max(rows * min(rows, units) for units in layer_units.values())
+    per_half = bytes_per_half(recording, config, find_mappings(config))
+    at_once = len(chunk_halves(config.n_halves, bytes_per_half=per_half)[0])
+    decomposed = at_once < config.n_halves and "ridge" in config.mapping_names
+    trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
+    fitting = (1 + at_once) * per_half + (2 + decomposed * config.n_splits) * gram + 3 * trials
+    values = n_layers * n_mappings * n_neuroids * n_bins
+    stored = 2 * 8 * values * config.n_splits * min(config.n_halves, MAX_STORED_HALVES)
+    influences = 2 * 4 * values * n_stimuli
+    drawn = 6 * 8 * getattr(config, "n_bootstraps", 0) * n_neuroids * n_bins
+    return Cost(
+        n_fits=n_layers * n_mappings * groups * config.n_splits * config.n_sets,
+        n_bytes=min(compute.jobs, groups) * fitting + stored + influences + drawn,
+    )
+
+
+def bytes_per_half(
+    recording: Recording, config: EncodingConfig, mappings: Sequence[GramMapping]
+) -> int:
+    """Return the memory that the two sets of a half take in a fit, or for r_yy alone."""
+    n_neuroids = recording.responses.sizes["neuroid"]
+    n_bins = 1 if config.time_mode == "per-bin" else len(recording.time_bins)
+    rows = len(recording.stimuli) * n_bins
+    predictions = config.n_splits * round(rows * config.test_share) * n_neuroids
+    inner_mappings = [getattr(mapping, "mapping", mapping) for mapping in mappings]
+    numbers = [getattr(mapping, "n_components", None) for mapping in inner_mappings]
+    n_components = max(n if isinstance(n, int) else 25 for n in numbers)
+    inner = config.n_splits * n_neuroids * (n_neuroids + n_components)
+    if not config.fit_halves:
+        return 2 * 8 * 2 * rows * n_neuroids
+    return 2 * 8 * (5 * rows * n_neuroids + predictions + inner)

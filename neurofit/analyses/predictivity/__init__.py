@@ -1,0 +1,1 @@
+"""Noise-corrected predictivity in time: the analysis behind `neurofit score`."""

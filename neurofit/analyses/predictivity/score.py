@@ -1,0 +1,89 @@
+"""Activations + recording + mapping + reliability -> a noise-corrected predictivity curve.
+
+trials -> means of all trials and of trial halves -> r_yy
+features -> Gram -> maps fitted to those means -> predictions of test stimuli -> r_xy, r_xx
+r_xy / sqrt(r_xx r_yy) per neuroid and time bin -> median over reliable neuroids -> curve
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from neurofit.analyses.analysis import register_analysis
+from neurofit.analyses.encoding.cost import estimate_cost
+from neurofit.analyses.encoding.fitting import Fitting
+from neurofit.analyses.predictivity.config import ScoreConfig
+from neurofit.analyses.predictivity.result import MAX_INFLUENCE_BYTES, make_result
+from neurofit.analyses.predictivity.statistics import Statistics
+from neurofit.config.compute import Compute, Progress
+from neurofit.recordings.validation import validate_structure
+
+if TYPE_CHECKING:
+    from neurofit.activations.activations import Activations
+    from neurofit.recordings.recording import Recording
+
+
+@register_analysis(ScoreConfig, cost=estimate_cost)
+def score(
+    activations: Activations,
+    recording: Recording,
+    config: ScoreConfig = ScoreConfig(),
+    *,
+    compute: Compute = Compute(),
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Noise-corrected predictivity: how well a model predicts an area in time.
+
+    Parameters
+    ----------
+    activations
+        Activations of the recording's stimuli, in their order.
+    recording
+        Repeated trials of one area; NaN marks a missing trial. A half without trials for some
+        stimulus is dropped for that neuroid. Neuroids without any trial of some stimuli are fitted
+        with those that lack the same stimuli, in the splits that are drawn over all stimuli; a PLS
+        is joint over these neuroids.
+    config
+        Mappings, time mode, splits and noise correction.
+    compute
+        Device, cores and cache; these do not change the numbers.
+    progress
+        Called with (what is being done, steps done, steps in total).
+
+    Returns
+    -------
+    Dataset with `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` per layer and time
+    bin; the curves of the other formulas; r_xy, r_xx, r_yy per split, half, neuroid and bin; the
+    influence of each stimulus; attributes from which it can be repeated.
+
+    Raises
+    ------
+    NeurofitError
+        Faults of the recording; an unknown layer or mapping; stimuli that do not match; too few
+        stimuli or repetitions; no bin that can be predicted.
+    """
+    validate_structure(recording)
+    fitting = Fitting(activations, recording, config, compute)
+    n_stimuli = len(recording.stimuli)
+    n_bytes = influence_bytes(fitting, config)
+    stored = config.bootstrap_over != "neuroids" or n_bytes <= MAX_INFLUENCE_BYTES
+    statistics = Statistics.empty(
+        fitting, n_stimuli=n_stimuli if stored else 0, average=config.average
+    )
+    fitting.run(statistics, progress=progress)
+    result = make_result(fitting, statistics, config)
+    if n_bytes > MAX_INFLUENCE_BYTES:
+        result = result.drop_vars(
+            [n for n, v in result.data_vars.items() if "influence_on" in v.attrs]
+        )
+        result.attrs["influences"] = f"not stored: they would take {n_bytes / 1e6:.0f} MB"
+    return result
+
+
+def influence_bytes(fitting: Fitting, config: ScoreConfig) -> int:
+    """Return the size of the influences of stimuli on every neuroid and bin."""
+    n_neuroids, n_bins = fitting.shape
+    arrays = len(fitting.mappings) * fitting.n_rows * (1 + config.fit_halves) + 1
+    return 4 * arrays * len(fitting.recording.stimuli) * n_neuroids * n_bins

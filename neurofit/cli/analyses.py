@@ -1,0 +1,283 @@
+"""Commands of analyses: every registered analysis is one, with the options of its dataclasses."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from inspect import Parameter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+from rich.padding import Padding
+
+from neurofit.cli.console import describe_duration, err, out, progress, set_offline
+from neurofit.cli.options import App, given_options, parameters_of, with_signature
+from neurofit.errors import NeurofitError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from neurofit.analyses.analysis import Analysis
+    from neurofit.analyses.run import Plan, RunConfig
+
+SHORT_NAMES = {
+    "score": "Noise-corrected predictivity: how well a model predicts an area in time.",
+    "ceiling": "Split-half reliability of a recording over time.",
+}
+"""Analyses that are commands of their own, with the first line of their docstring."""
+
+EXAMPLES = {
+    "score": "neurofit score --model rgc_tiny --region IT",
+    "ceiling": "neurofit ceiling --recording hvm-sim --region IT",
+}
+
+OUTPUT = {
+    "out_folder": Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder of the result \\[default: neurofit-results/...].",
+            show_default=False,
+            rich_help_panel="Output",
+        ),
+    ],
+    "as_json": Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the summary as JSON, nothing else.", rich_help_panel="Output"
+        ),
+    ],
+    "offline": Annotated[
+        bool,
+        typer.Option("--offline", help="Download nothing.", rich_help_panel="Machine"),
+    ],
+}
+
+
+def analysis_command(name: str) -> Any:
+    """Return the command of an analysis.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such analysis; the nearest is named.
+    """
+    from neurofit.analyses import ANALYSES
+    from neurofit.analyses.run import RunConfig
+    from neurofit.config.compute import Compute
+    from neurofit.recordings.selection import Selection
+
+    analysis = ANALYSES[name]
+    of_run = parameters_of(RunConfig, panel="Model")
+    if not analysis.models:
+        of_run = [each for each in of_run if _panel(each) == "Recording"]
+        of_run = [each for each in of_run if each.name != "shuffle_stimuli"]
+    parameters = [
+        *of_run,
+        *parameters_of(Selection, panel="Recording"),
+        *parameters_of(analysis.config, panel="Statistics"),
+        *_mapping_parameters(analysis),
+        *_output_parameters(),
+        *(parameters_of(Compute, panel="Machine") if analysis.models else []),
+    ]
+
+    names = [each.name for each in parameters]
+    if double := next((each for each in names if names.count(each) > 1), ""):
+        raise NeurofitError(
+            f"The analysis {name} has an option {double!r}, which every analysis has already. "
+            "Give the field another name."
+        )
+
+    def command(**given: Any) -> None:
+        set_offline(given.pop("offline"))
+        output = {key: given.pop(key) for key in ("out_folder", "as_json")}
+        config = RunConfig(
+            analysis=_analysis_config(analysis, given),
+            selection=Selection(**given_options(Selection, given)),
+            compute=Compute(**given_options(Compute, given)),
+            **given_options(RunConfig, given),
+        )
+        run_and_show(config, **output)
+
+    command.__doc__ = analysis.summary
+    app = App(add_completion=False, rich_markup_mode="rich")
+    example = EXAMPLES.get(name, f"neurofit analyse {name} --model rgc_tiny --region IT")
+    app.command(name, epilog=f"Example: {example}")(with_signature(command, parameters))
+    return typer.main.get_command(app)
+
+
+def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) -> None:
+    """Run each combination that a configuration asks for; write and print its result."""
+    from neurofit.analyses.naming import folder_words
+    from neurofit.analyses.run import run
+    from neurofit.results.folder import check_writable, result_folder
+    from neurofit.results.io import FILES, write_result
+    from neurofit.results.summary import summarise
+
+    configs = config.each()
+    summaries = []
+    for each in configs:
+        folder = Path()
+
+        def on_plan(plan: Plan, each: RunConfig = each) -> None:
+            nonlocal folder
+            untrained = plan.weights.startswith("random")
+            words = folder_words(each, plan.recording, untrained=untrained)
+            folder = result_folder(words)
+            if out_folder is not None:
+                folder = Path(out_folder) / (folder.name if len(configs) > 1 else "")
+            check_writable(folder)
+            if not as_json:
+                print_plan(plan, each)
+
+        with progress() as bars:
+            report = bars if as_json else FitTimer(bars, each.compute.jobs)
+            result = run(each, on_plan=on_plan, progress=report)
+        replaced = write_result(result, folder)
+        summaries.append(summarise(result))
+        if as_json and replaced:
+            err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
+        if not as_json:
+            print_result(result)
+            verb = "Replaced" if replaced else "Written"
+            out.print(f"{verb}: {folder}/{', '.join(FILES)}", soft_wrap=True)
+    if as_json:
+        print(json.dumps(summaries if len(summaries) > 1 else summaries[0]))
+
+
+class FitTimer:
+    """Progress that says how long the fits will take once the first time bins are fitted."""
+
+    def __init__(self, bars: Any, jobs: int) -> None:
+        self.bars, self.jobs = bars, jobs
+        self.begun: float | None = None
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """Pass on the progress."""
+        if label == "time bins fitted":
+            if done == 0:
+                self.begun = time.perf_counter()
+            elif done >= self.jobs and self.begun is not None and total > done:
+                seconds = (time.perf_counter() - self.begun) * total / done
+                self.begun = None
+                err.print(f"[dim]The fits take about {describe_duration(seconds)}.[/dim]")
+        self.bars(label, done, total)
+
+
+def print_plan(plan: Plan, config: RunConfig) -> None:
+    """Print what is going to be analysed, and what it takes."""
+    recording = plan.recording
+    bins, sizes = recording.time_bins, recording.responses.sizes
+    simulated = " (SIMULATED)" if recording.simulated else ""
+    model = f"[bold]{plan.model}[/bold] ({plan.weights}) against " if plan.model else ""
+    region = ", ".join(recording.regions)
+    out.print(f"{model}[bold]{region}[/bold] of {recording.name}{simulated}")
+    out.print(
+        f"  {len(recording.stimuli):,} images, {sizes['presentation']:,} presentations, "
+        f"{sizes['neuroid']} neuroids, {len(bins)} time bin{'s' * (len(bins) > 1)} in "
+        f"{bins[0][0]}-{bins[-1][1]} ms"
+    )
+    if plan.layer_units:
+        layers = ", ".join(f"{layer} ({n:,} units)" for layer, n in plan.layer_units.items())
+        out.print(Padding(f"layers {layers} on {plan.device}", (0, 0, 0, 2), expand=False))
+    if plan.cost:
+        memory, disk = (
+            f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.cost.n_bytes, plan.disk_bytes)
+        )
+        drawn = [
+            f"{getattr(config.analysis, name)} {words}"
+            for name, words in (("n_splits", "splits"), ("n_halves", "trial halves"))
+            if hasattr(config.analysis, name)
+        ]
+        fits = f"{plan.cost.n_fits:,} fits, {memory} of memory, {disk} of disk"
+        out.print(f"  {': '.join(filter(None, [' x '.join(drawn), fits]))}")
+
+
+def print_result(result: xr.Dataset) -> None:
+    """Print a result as tables over time, each with its curve as a line of marks."""
+    from neurofit.results.schema import axes, headline, series
+    from neurofit.results.tables import MAX_TABLES, footnotes, marks, result_tables
+
+    name = headline(result)
+    every = list(series(result, name))
+    curves = len(axes(result, name)) == 1 and len(every) <= MAX_TABLES
+    for (title, table), (_, values) in zip(result_tables(result), every, strict=False):
+        out.print()
+        out.print(title, style="bold", markup=False)
+        out.print(table)
+        if curves and values.size > 1:
+            best = float(result[name].attrs["best"])
+            out.print(marks(values.values, best))
+    for line in footnotes(result):
+        out.print(line, style="dim", markup=False)
+
+
+def _analysis_config(analysis: Analysis, given: dict[str, Any]) -> Any:
+    """Return the configuration of an analysis, its mappings with their own options."""
+    config = analysis.make_config(**given_options(analysis.config, given))
+    if not hasattr(config, "mapping_names"):
+        return config
+    from neurofit.mapping import MAPPINGS
+
+    made: list[Any] = []
+    for name in MAPPINGS:
+        own = given_options(MAPPINGS[name], given, prefix=name)  # type: ignore[arg-type]
+        if own and name not in config.mapping_names:
+            flag = f"--{name}-{next(iter(own)).replace('_', '-')}"
+            used = ", ".join(config.mapping_names)
+            raise NeurofitError(f"{flag} is an option of the mapping {name}; this one is {used}.")
+    for name in config.mapping_names:
+        own = given_options(MAPPINGS[name], given, prefix=name)  # type: ignore[arg-type]
+        made.append(MAPPINGS[name](**own) if own else name)
+    return replace(config, mapping=made[0] if len(made) == 1 else tuple(made))
+
+
+def _mapping_parameters(analysis: Analysis) -> list[Parameter]:
+    if not hasattr(analysis.config, "mapping_names"):
+        return []
+    from neurofit.mapping import MAPPINGS
+
+    return [
+        each
+        for name in MAPPINGS
+        for each in parameters_of(MAPPINGS[name], panel="Mapping", prefix=name)  # type: ignore[arg-type]
+    ]
+
+
+def _output_parameters() -> list[Parameter]:
+    keyword = Parameter.KEYWORD_ONLY
+    defaults = {"out_folder": None, "as_json": False, "offline": False}
+    return [
+        Parameter(name, keyword, default=defaults[name], annotation=annotation)
+        for name, annotation in OUTPUT.items()
+    ]
+
+
+def _panel(parameter: Parameter) -> str:
+    return str(parameter.annotation.__metadata__[0].rich_help_panel)
+
+
+class Analyses(typer.core.TyperGroup):
+    """The group `neurofit analyse`: a command for each registered analysis, made when needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the analyses."""
+        from neurofit.analyses import ANALYSES
+
+        return list(ANALYSES)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Return the command of an analysis."""
+        return analysis_command(name)
+
+
+app = typer.Typer(cls=Analyses, no_args_is_help=True, help="Run an analysis by its name.")
+
+
+@app.callback()
+def _group() -> None:
+    """Run an analysis by its name."""

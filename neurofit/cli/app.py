@@ -1,0 +1,164 @@
+"""The command `neurofit`: turns names into objects, prints, and reports errors in a line or two."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from neurofit.cli import analyses, brainscore, catalogue, files, recordings, training
+from neurofit.cli.console import err, fail, print_warning
+from neurofit.cli.options import App, Command
+from neurofit.errors import NeurofitError
+
+INTERRUPTED = 130
+"""Exit code of Ctrl-C."""
+
+
+class Root(typer.core.TyperGroup):
+    """The root group: commands of analyses are made when they are called, not for the help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, analyses first."""
+        return [*analyses.SHORT_NAMES, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Return a command; for an analysis, what the list of commands needs of it."""
+        if name in analyses.SHORT_NAMES:
+            return Command(name, callback=lambda: None, help=analyses.SHORT_NAMES[name])
+        return super().get_command(ctx, name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name."""
+        if args and args[0] in analyses.SHORT_NAMES:
+            return args[0], analyses.analysis_command(args[0]), args[1:]
+        return super().resolve_command(ctx, args)
+
+
+app = App(
+    name="neurofit",
+    cls=Root,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Does a recurrent vision model unfold in time as V4 and IT do? One noise-corrected "
+    "predictivity curve per area.",
+)
+app.add_typer(analyses.app, name="analyse")
+app.add_typer(files.data, name="data")
+app.add_typer(files.weights, name="weights")
+app.add_typer(files.cache, name="cache")
+app.add_typer(brainscore.app, name="brainscore")
+for _command, _example in (
+    (catalogue.list_, "list models"),
+    (catalogue.describe, "describe rgc_tiny"),
+    (recordings.check, "check mine.nc"),
+    (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
+    (training.eval_, "eval --model rgc_tiny --data cifar10"),
+):
+    app.command(_command.__name__.rstrip("_"), epilog=f"Example: neurofit {_example}")(_command)
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        from neurofit import __version__
+
+        print(f"neurofit {__version__}")
+        raise typer.Exit
+    return asked
+
+
+def _run_plugins(paths: list[str] | None) -> list[str]:
+    for path in paths or []:
+        if not Path(path).is_file():
+            found = "is a folder" if Path(path).is_dir() else "does not exist"
+            raise NeurofitError(f"--plugin takes a Python file; {path!r} {found}.")
+        err.print(f"Note: running {path} (--plugin).", markup=False, soft_wrap=True)
+        try:
+            _run_plugin(Path(path))
+        except NeurofitError:
+            raise
+        except Exception as error:
+            raise NeurofitError(
+                f"{path} (--plugin) failed: {type(error).__name__}: {error}\n"
+                "Run neurofit --debug COMMAND for the traceback."
+            ) from error
+    return paths or []
+
+
+def _run_plugin(path: Path) -> None:
+    """Run a Python file as a module that stays imported: annotations are looked up in it later."""
+    module = ModuleType(f"neurofit_plugin_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(compile(path.read_bytes(), path, "exec"), vars(module))
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an error.")
+    ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="FILE.py",
+            is_eager=True,
+            callback=_run_plugins,
+            help="Run a Python file first that registers models, recordings, mappings or analyses.",
+        ),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    os.environ["NEUROFIT_DEBUG"] = "1" if debug else os.environ.get("NEUROFIT_DEBUG", "")
+
+
+def main() -> None:
+    """Run the command; wrong use exits with 2, faults of the machine with 1."""
+    warnings.showwarning = print_warning  # type: ignore[assignment]  # takes the place as it comes
+    try:
+        if app(args=_plugins_first(sys.argv[1:]), standalone_mode=False) == INTERRUPTED:
+            raise KeyboardInterrupt  # typer returns what it makes of Ctrl-C
+    except NeurofitError as error:
+        fail(str(error), error.exit_code)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Interrupted; partial files were removed.")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed when it is made
+            sys.exit(0)
+        if hasattr(error, "format_message"):  # a usage error of typer
+            fail(f"{error.format_message()} See neurofit --help.", 2)
+        fail(
+            f"{type(error).__name__}: {error}\nThis is a bug in neurofit. "
+            "Run neurofit --debug COMMAND for the traceback.",
+            1,
+        )
+
+
+def _plugins_first(args: list[str]) -> list[str]:
+    """Return the arguments with every --plugin in front, where the root command takes it."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(args)
+    for arg in waiting:
+        if arg == "--plugin":
+            front += [arg, *[value for value in [next(waiting, None)] if value is not None]]
+        else:
+            (front if arg.startswith("--plugin=") else rest).append(arg)
+    return [*front, *rest]

@@ -1,0 +1,86 @@
+"""What commands share: consoles, progress bars, warnings and errors in one or two lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from neurofit.errors import NeurofitWarning
+
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+
+_printed: set[str] = set()
+"""Kinds of warnings that have been printed."""
+
+
+def set_offline(offline: bool) -> None:
+    """Forbid downloads for the rest of the process."""
+    if offline:
+        os.environ["NEUROFIT_OFFLINE"] = "1"
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function (label, done, total) that shows a progress bar for each label, on stderr."""
+    columns = (
+        TextColumn("{task.description:<26}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars = Progress(*columns, console=err)
+    tasks: dict[str, Any] = {}
+
+    def report(label: str, done: int, total: int) -> None:
+        if label not in tasks:
+            tasks[label] = bars.add_task(label, total=None, visible=False)
+        if done:  # a bar appears with the first piece of work that is done
+            bars.start()
+            bars.update(tasks[label], completed=done, total=total, visible=True)
+
+    try:
+        yield report
+    finally:
+        if bars.live.is_started:  # stopping what has not begun prints an empty line
+            bars.stop()
+
+
+def describe_duration(seconds: float) -> str:
+    """Return a rough time with its unit."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
+
+
+def print_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print a warning of neurofit as a line; those of other packages only under --debug."""
+    kind = re.sub(r"\d+", "", str(message))  # the same warning for another time bin is not printed
+    own = issubclass(category, NeurofitWarning) and kind not in _printed
+    if own or os.environ.get("NEUROFIT_DEBUG"):
+        _printed.add(kind)
+        err.print(f"Note: {message}", markup=False, soft_wrap=True)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print an error and exit; with its traceback under --debug."""
+    if os.environ.get("NEUROFIT_DEBUG"):
+        err.print_exception()
+    err.print(message, markup=False, soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,155 @@
+"""Commands about files outside `--out`: recordings, weights and the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from neurofit.cli.console import err, out, progress, set_offline
+from neurofit.cli.options import App, expand
+from neurofit.cli.recordings import FILES, ImagesOption, OfflineOption, TimeBinOption, load
+from neurofit.recordings.selection import Selection
+
+data = App(no_args_is_help=True, help="Download, build or convert recordings.")
+weights = App(no_args_is_help=True, help="Download published weights or convert a checkpoint.")
+cache = App(no_args_is_help=True, help="List and remove cached files (NEUROFIT_HOME).")
+
+ZERO_FIXED = (
+    "Set the decays that the reference code fixes at 0 to 0, even if the checkpoint stores other "
+    "values."
+)
+
+
+@data.command(epilog="Example: neurofit data get hvm-sim")
+def get(
+    name: Annotated[str, typer.Argument(help="Registered recording.")],
+    offline: OfflineOption = False,
+) -> None:
+    """Build or download a recording, once."""
+    from neurofit.recordings.validation import validate_recording
+    from neurofit.storage.home import home
+
+    set_offline(offline)
+    with progress() as report:
+        recording = load(name, report)
+        validate_recording(recording)
+    shape = recording.responses.sizes
+    simulated = " (SIMULATED)" if recording.simulated else ""
+    out.print(
+        f"{recording.name}{simulated}: {len(recording.stimuli)} stimuli, "
+        f"{shape['presentation']:,} presentations, {shape['neuroid']} neuroids in "
+        f"{', '.join(recording.regions)}, {shape['time_bin']} time bins. Cached in {home()}.",
+        soft_wrap=True,
+    )
+
+
+@data.command(epilog="Example: neurofit data convert session.nwb mine.nc --region IT")
+@expand(selection=Selection)
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN", help=f"A registered recording, or the path of a recording. {FILES}"
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUT", help="NAME.nc or NAME.npz; images go into NAME.stimuli.zip beside it."
+        ),
+    ],
+    selection: Selection,
+    layout: Annotated[
+        str,
+        typer.Option(help="netCDF layout: neurofit (one time bin after another) or brainscore."),
+    ] = "neurofit",
+    images: ImagesOption = "",
+    time_bin: TimeBinOption = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    offline: OfflineOption = False,
+) -> None:
+    """Write a recording, or a part of it, in another format."""
+    from neurofit.data_loaders.formats import write_recording
+
+    set_offline(offline)
+    with progress() as report:
+        recording = selection.apply(load(source, report, images=images, time_bin=time_bin))
+    before = [Path(target).with_suffix(ending) for ending in (".json", ".stimuli.zip")]
+    before = [each for each in before if each.exists()]
+    written = write_recording(recording, target, layout=layout, overwrite=overwrite)
+    pictures = "." if len(written) > 2 else "; the recording has no images."
+    out.print(f"Written: {', '.join(map(str, written))}{pictures}", soft_wrap=True)
+    removed = [str(each) for each in before if not each.exists()]
+    if removed:
+        out.print(f"Removed: {', '.join(removed)}.", soft_wrap=True)
+
+
+@weights.command(name="get", epilog="Example: neurofit weights get rgc_shallow")
+def get_weights(
+    name: Annotated[str, typer.Argument(help="Published model (neurofit list models).")],
+    zero_fixed: Annotated[bool, typer.Option("--zero-fixed-decays", help=ZERO_FIXED)] = False,
+    offline: OfflineOption = False,
+) -> None:
+    """Download a model's published weights and convert them, once."""
+    from neurofit.models.published import get_weights as get_published
+
+    set_offline(offline)
+    path = get_published(name, zero_fixed=zero_fixed)
+    out.print(
+        f"The published weights of {name} are at {path}; --weights auto finds them.",
+        soft_wrap=True,
+    )
+
+
+@weights.command(
+    name="convert",
+    epilog="Example: neurofit weights convert model.ckpt --model rgc_shallow --out w.safetensors",
+)
+def convert_weights(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(metavar="CKPT", help="TensorFlow V2 checkpoint: the prefix of its files."),
+    ],
+    model: Annotated[str, typer.Option(help="Registered model that it belongs to.")],
+    file: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="The .safetensors file to write.")
+    ],
+    zero_fixed: Annotated[bool, typer.Option("--zero-fixed-decays", help=ZERO_FIXED)] = False,
+) -> None:
+    """Convert a TensorFlow checkpoint of a published model."""
+    from neurofit.models.published import convert_checkpoint
+
+    zeroed = convert_checkpoint(checkpoint, file, model=model, zero_fixed=zero_fixed)
+    note = f" Set to 0: {', '.join(zeroed)}." if zeroed else ""
+    out.print(f"Written: {file}, the weights of {model} from {checkpoint}.{note}", soft_wrap=True)
+
+
+@cache.command(epilog="Example: neurofit cache ls")
+def ls() -> None:
+    """List cached files and their sizes."""
+    from neurofit.storage.home import home, list_cache
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("cached")
+    table.add_column("files", justify="right")
+    table.add_column("size", justify="right")
+    for name, n_files, n_bytes in list_cache():
+        table.add_row(name, f"{n_files:,}", f"{n_bytes / 1e6:,.1f} MB")
+    out.print(table)
+    err.print(f"[dim]In {home()} (NEUROFIT_HOME).[/dim]", soft_wrap=True)
+
+
+@cache.command(epilog="Example: neurofit cache rm grams")
+def rm(
+    name: Annotated[
+        str, typer.Argument(help="What to remove, as `neurofit cache ls` names it, or a folder.")
+    ],
+) -> None:
+    """Remove cached files; they are built or downloaded again when needed."""
+    from neurofit.storage.home import clear_cache
+
+    n_files, n_bytes = clear_cache(name)
+    out.print(f"Removed {name}: {n_files:,} files, {n_bytes / 1e6:,.1f} MB.")

@@ -1,0 +1,143 @@
+"""Command-line options made from the fields of dataclasses."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, Field
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+import typer.core
+from rich.markup import escape
+
+from neurofit.config.options import options_of
+from neurofit.errors import NeurofitError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SEVERAL = ("parse_names", "parse_layers")
+"""Parsers of names joined by commas: such an option may also be given several times."""
+
+
+class Command(typer.core.TyperCommand):
+    """A command that refuses an option given twice, of which only the last would be used."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments."""
+        given = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
+        for param in self.params:
+            times = sum(map(given.count, {*param.opts, *param.secondary_opts}))
+            if times > 1 and not getattr(param, "multiple", False):
+                raise NeurofitError(f"{param.opts[0]} is given {times} times; give it once.")
+        return super().parse_args(ctx, args)
+
+
+class App(typer.Typer):
+    """A Typer app whose commands refuse an option given twice."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
+        """Return a decorator that adds a command."""
+        return super().command(name, **{"cls": Command, **settings})
+
+
+def parameters_of(config: type, *, panel: str, prefix: str = "") -> list[inspect.Parameter]:
+    """Return a keyword parameter for each option of a dataclass.
+
+    All have the default None, which means that the option is not given.
+
+    Parameters
+    ----------
+    config
+        Dataclass with fields made by `neurofit.config.options.option`.
+    panel
+        Heading in the help of the options that have none of their own.
+    prefix
+        Prefix of the flags: "ridge" makes `--ridge-select` of the field `select`.
+    """
+    hints = get_type_hints(config)
+    return [_parameter(each, hints[each.name], panel, prefix) for each in options_of(config)]
+
+
+def _parameter(each: Field[Any], hint: Any, panel: str, prefix: str) -> inspect.Parameter:
+    rule = each.metadata
+    name = _name(each, prefix)
+    flag = f"--{name.replace('_', '-')}"
+    several = getattr(rule["parse"], "__name__", "") in SEVERAL
+    kind: Any = list[str] if several else str if rule["parse"] else hint
+    if kind is bool and each.default is True:
+        flag = f"{flag}/--no-{name.replace('_', '-')}"
+    usual = None if each.default in (MISSING, None, "", False) else each.default
+    shown = rule["default_text"] or ("" if usual is None else str(usual))
+    extra: dict[str, Any] = {"metavar": rule["metavar"]} if rule["metavar"] else {}
+    option = typer.Option(
+        flag,
+        help=rule["help"] + (escape(f" [default: {shown}]") if shown else ""),
+        show_default=False,
+        rich_help_panel=rule["panel"] or panel,
+        **extra,
+    )
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def given_options(config: type, given: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Return the options of a dataclass that are given on the command line, parsed."""
+    values = {}
+    for each in options_of(config):
+        value = given.get(_name(each, prefix))
+        if value is None or value == []:
+            continue
+        parse = each.metadata["parse"]
+        if parse is not None:
+            value = parse(",".join(value) if isinstance(value, list) else value)
+        values[each.name] = value
+    return values
+
+
+def _name(each: Field[Any], prefix: str) -> str:
+    return f"{prefix}_{each.name}" if prefix else each.name
+
+
+def with_signature(function: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Any:
+    """Give a function the parameters of a command."""
+    listed = list(parameters)
+    function.__signature__ = inspect.Signature(listed)  # type: ignore[attr-defined]
+    function.__annotations__ = {each.name: each.annotation for each in listed}
+    return function
+
+
+def expand(**configs: type) -> Callable[[Callable[..., None]], Any]:
+    """Return a decorator that replaces parameters by the options of their dataclasses.
+
+    `@expand(selection=Selection)` gives a command the options of a selection, and passes the
+    function a `Selection`.
+    """
+
+    def decorate(function: Callable[..., None]) -> Any:
+        hints = get_type_hints(function, include_extras=True)
+        own = [
+            each.replace(annotation=hints[name])
+            for name, each in inspect.signature(function).parameters.items()
+            if name not in configs
+        ]
+
+        @functools.wraps(function)
+        def command(**given: Any) -> None:
+            built = {
+                name: config(**given_options(config, given)) for name, config in configs.items()
+            }
+            function(**{each.name: given[each.name] for each in own}, **built)
+
+        del command.__wrapped__
+        made = [
+            parameter
+            for name, config in configs.items()
+            for parameter in parameters_of(config, panel=name.capitalize())
+        ]
+        return with_signature(command, [*own, *made])
+
+    return decorate

@@ -1,0 +1,78 @@
+"""How an analysis is computed: device, cores, batch size, cache. Nothing here changes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import joblib
+
+from neurofit.config.options import check_fields, option
+from neurofit.errors import NeurofitError, check_option
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in total)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where and how to compute.
+
+    Parameters
+    ----------
+    device
+        "auto" (a GPU if there is one), "cpu" or "cuda" (or "cuda:1").
+    n_jobs
+        Time bins fitted at once; None uses the cores that this process may use.
+    batch_size
+        Images that go through the model at once; None uses what fits into memory.
+    keep_grams
+        Whether to cache the features' Gram matrices on disk and to reuse cached ones.
+
+    Raises
+    ------
+    NeurofitError
+        If a number is out of its range.
+    """
+
+    device: str = option("auto", help="Device: auto, cpu or cuda.")
+    n_jobs: int | None = option(
+        None, least=1, help="Time bins fitted at once.", default_text="available cores"
+    )
+    batch_size: int | None = option(
+        None, least=1, help="Images per batch.", default_text="what fits into memory"
+    )
+    keep_grams: bool = option(
+        False, help="Cache the features' Gram matrices on disk and reuse cached ones."
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def jobs(self) -> int:
+        """The number of time bins to fit at once."""
+        return self.n_jobs or available_cores()
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use, as its container limits it."""
+    return int(joblib.cpu_count())
+
+
+def find_device(device: str) -> str:
+    """Return the torch device that a name stands for; "auto" is a GPU if there is one.
+
+    Raises
+    ------
+    NeurofitError
+        If the name is unknown or there is no CUDA device.
+    """
+    import torch
+
+    check_option("device", device.split(":")[0], ("auto", "cpu", "cuda"))
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise NeurofitError(f"No CUDA device is available for device {device!r}; use cpu.")
+    return device

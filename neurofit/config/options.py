@@ -1,0 +1,122 @@
+"""Options are dataclass fields that carry their own help, choices and bounds.
+
+The command line is made from these fields, so an option is described in one place only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import MISSING, Field, field, fields
+from typing import Any
+
+from neurofit.errors import NeurofitError, check_option
+
+
+def option(
+    default: Any = MISSING,
+    *,
+    help: str,  # the word that argparse, click and typer use
+    choices: Iterable[str] = (),
+    least: int | float | None = None,
+    above: int | float | None = None,
+    below: int | float | None = None,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str = "",
+    default_text: str = "",
+    panel: str = "",
+) -> Any:
+    """Return a dataclass field that is also a command-line option.
+
+    Parameters
+    ----------
+    default
+        Default value; without one the option is required.
+    help
+        A sentence for the command line's help.
+    choices
+        Permitted values, a registry for example; they are read when a value is checked.
+    least, above, below
+        Smallest permitted value, and bounds that are themselves not permitted.
+    parse
+        Function that makes the value from the text given on the command line; by default the
+        field's type is used.
+    metavar
+        Placeholder for the value in the help, "START:END" for example.
+    default_text
+        Description of the default, where the value does not speak for itself.
+    panel
+        Heading under which the command line's help shows it.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "least": least,
+        "above": above,
+        "below": below,
+        "parse": parse,
+        "metavar": metavar,
+        "default_text": default_text,
+        "panel": panel,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def options_of(config: Any) -> Iterator[Field[Any]]:
+    """Yield the fields of a dataclass (or of an instance) that are options."""
+    return (each for each in fields(config) if "help" in each.metadata)
+
+
+def check_fields(config: Any) -> None:
+    """Check every option of a dataclass against its choices and bounds; for `__post_init__`.
+
+    Raises
+    ------
+    NeurofitError
+        Naming the option, its rule and the value given.
+    """
+    for each in options_of(config):
+        value, rule = getattr(config, each.name), each.metadata
+        if value is None or (each.default is not MISSING and value is each.default):
+            continue
+        if (names := list(rule["choices"])) and isinstance(value, str):
+            check_option(each.name, value, names)
+        bounds = {key: rule[key] for key in ("least", "above", "below") if rule[key] is not None}
+        if bounds:
+            _check_bounds(each.name, value, **bounds)
+
+
+def _check_bounds(
+    name: str,
+    value: Any,
+    *,
+    least: int | float | None = None,
+    above: int | float | None = None,
+    below: int | float | None = None,
+) -> None:
+    try:
+        too_small = (least is not None and not value >= least) or (
+            above is not None and not value > above
+        )
+        too_large = below is not None and not value < below
+    except TypeError:
+        raise NeurofitError(f"{name} must be a number; got {value!r}.") from None
+    if not (too_small or too_large):
+        return
+    if above is not None and below is not None:
+        rule = f"lie between {above:g} and {below:g}"
+    else:
+        bounds = (("at least", least), ("above", above), ("below", below))
+        rule = "be " + " and ".join(f"{word} {n:g}" for word, n in bounds if n is not None)
+    raise NeurofitError(f"{name} must {rule}; got {value}.")
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return names joined by commas as a tuple, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def one_or_several(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return a name, names joined by commas or a sequence of names as a tuple."""
+    if value is None:
+        return ()
+    return parse_names(value) if isinstance(value, str) else tuple(value)

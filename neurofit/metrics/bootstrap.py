@@ -1,0 +1,44 @@
+"""Bootstrap samples and percentile intervals."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float, Int
+
+RESAMPLED = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
+"""What can be resampled -> its description in results."""
+
+
+def describe_interval(interval: float, n_bootstraps: int, bootstrap_over: str) -> str:
+    """Describe a bootstrap interval: "95%, 1000 bootstraps over neuroids"."""
+    return f"{interval:.0%}, {n_bootstraps} bootstraps over {RESAMPLED[bootstrap_over]}"
+
+
+def draw(n: int, *, n_bootstraps: int, seed: int | tuple[int, ...]) -> Int[np.ndarray, "draw n"]:
+    """Return bootstrap samples: indices below `n`, drawn with replacement."""
+    return np.random.default_rng(seed).integers(n, size=(n_bootstraps, n))
+
+
+def percentile_interval(
+    values: Float[np.ndarray, "draw time_bin"], *, interval: float
+) -> tuple[Float[np.ndarray, " time_bin"], Float[np.ndarray, " time_bin"]]:
+    """Return the bounds of the percentile bootstrap interval per time bin.
+
+    Parameters
+    ----------
+    values
+        Statistic of each bootstrap sample; NaN is ignored.
+    interval
+        Coverage, such as 0.95.
+
+    Returns
+    -------
+    low, high
+        Bounds; NaN in a time bin without values.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        low, high = np.nanquantile(values, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+    return low, high

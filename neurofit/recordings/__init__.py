@@ -1,0 +1,1 @@
+"""Recordings: responses to stimuli, their validation, selection, trials and reliability."""

@@ -1,0 +1,135 @@
+"""Decode image files to 8-bit RGB."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from neurofit.errors import NeurofitError
+
+GRAY_LEVEL = 128
+"""8-bit mid gray behind and around images, as in Brain-Score."""
+
+
+MAX_PIXELS = 2**26
+"""Largest image that is decoded (8192 x 8192 px): a few bytes can claim any size."""
+
+
+OTHER_BYTE = {"LA;16B": "RGBA"}
+for _mode in ("RGB", "RGBA", "RGBX"):
+    OTHER_BYTE |= {f"{_mode};16L": f"{_mode};16B", f"{_mode};16B": f"{_mode};16L"}
+    OTHER_BYTE[f"{_mode};16N"] = f"{_mode};16{'B' if sys.byteorder == 'little' else 'L'}"
+"""Pillow's raw mode of 16-bit pixels -> the raw mode with which it decodes the other byte."""
+
+
+def decode_image(content: bytes, *, name: str) -> np.ndarray:
+    """Decode an image in any format that Pillow reads to RGB: uint8 (height width channel).
+
+    Gray levels are repeated. 16 bits are scaled to 8 (value / 257), except in CMYK, where the upper
+    8 are used. Transparent images are blended with mid gray (128), which also surrounds images on
+    the screen. Palettes and CMYK are converted to RGB, the EXIF orientation is applied, and only
+    the first frame of an animation is used.
+
+    Parameters
+    ----------
+    content
+        Bytes of the image file.
+    name
+        Name of the image, for error messages.
+
+    Raises
+    ------
+    NeurofitError
+        If the image is damaged or incomplete, has more than `MAX_PIXELS` pixels, or has 32 bits
+        per pixel, for which the value of white is unknown.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:  # checked before decompression
+                raise ValueError(
+                    f"it claims {image.width} x {image.height} px, at most {MAX_PIXELS} pixels "
+                    "are read"
+                )
+            pixels = _sixteen_bits(image, content)
+            if pixels is not None:
+                return _scaled(pixels, image)
+            return _rgb(ImageOps.exif_transpose(image), form=str(image.format))
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
+        # Pillow's own message for an unknown format is a memory address.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "unknown image format" if unknown else str(error)
+        raise NeurofitError(f"Stimulus image {name} cannot be read: {reason}.") from error
+
+
+def _rgb(image: Image.Image, *, form: str) -> np.ndarray:
+    # Older versions of Pillow call 16 bits "I".
+    old = image.mode == "I" and form in ("PNG", "PPM")
+    sixteen_bits = old or image.mode.startswith("I;16")
+    if image.mode in ("I", "F") and not sixteen_bits:
+        raise ValueError(
+            "its pixels have 32 bits, and the value of white is unknown; save it with 8 or 16 bits"
+        )
+    if sixteen_bits:
+        gray = np.rint(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return np.asarray(image.convert("RGB"))
+    return over_gray(np.asarray(image.convert("RGBA")))
+
+
+def _sixteen_bits(image: Image.Image, content: bytes) -> np.ndarray | None:
+    """Return 16-bit pixels, uint16 (height width channel), or None for 8 bits or opaque gray.
+
+    Pillow decodes the upper byte of each value only. With the byte order swapped, it decodes the
+    lower one.
+    """
+    modes = [_raw_mode(tile) for tile in getattr(image, "tile", ())]
+    if not modes or not all(mode in OTHER_BYTE for mode in modes):
+        return None
+    with Image.open(io.BytesIO(content)) as other:
+        other.tile = [_with_raw_mode(tile, OTHER_BYTE[_raw_mode(tile)]) for tile in other.tile]
+        lower = np.asarray(ImageOps.exif_transpose(other), dtype=np.uint16)
+    if modes[0] == "LA;16B":  # the four bytes of gray and opacity
+        return np.repeat(256 * lower[..., ::2] + lower[..., 1::2], [3, 1], axis=2)
+    return np.asarray(256 * np.asarray(ImageOps.exif_transpose(image), dtype=np.uint16) + lower)
+
+
+def _raw_mode(tile: Any) -> str:
+    """Return Pillow's raw mode of a tile's pixels in the file: its only or first argument."""
+    args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    return str(*args[:1])
+
+
+def _with_raw_mode(tile: Any, mode: str) -> Any:
+    args = (mode, *tile[3][1:]) if isinstance(tile[3], tuple) else mode
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:3], args)
+
+
+def _scaled(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Return 16-bit pixels scaled to 8 bits, blended with mid gray if transparent."""
+    clear = image.info.get("transparency")
+    eight = np.rint(pixels / 257).astype(np.uint8)
+    if pixels.shape[2] == 3 and clear is not None:
+        eight = np.dstack([eight, np.where((pixels == clear).all(axis=2), 0, 255).astype(np.uint8)])
+    return over_gray(eight) if eight.shape[2] == 4 else eight
+
+
+def over_gray(image: np.ndarray) -> np.ndarray:
+    """Blend a transparent image with mid gray.
+
+    Parameters
+    ----------
+    image
+        uint8 (height width channel), channel = 4: red, green, blue, opacity.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (height width channel), channel = 3.
+    """
+    colours, opacity = np.split(image.astype(np.float64), [3], axis=2)
+    return np.asarray(np.rint(GRAY_LEVEL + (colours - GRAY_LEVEL) * opacity / 255).astype(np.uint8))

@@ -1,0 +1,134 @@
+"""Checks for what is valid but probably unintended, and for images that models cannot take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+
+from neurofit.errors import NeurofitError, some_of
+from neurofit.recordings.rebinning import are_counts
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.stimuli import NoImages, StimulusSet
+from neurofit.recordings.time_bins import overlapping
+
+
+def image_faults(stimuli: StimulusSet) -> list[str]:
+    """Return a sentence for each image that cannot be read or is not square, in stimulus order."""
+    faults: list[str] = []
+    if isinstance(stimuli.images, NoImages):
+        return faults
+    for row, stimulus in enumerate(stimuli.ids):
+        try:
+            height, width, *_ = stimuli.images[row].shape
+        except NeurofitError as error:
+            faults.append(f"stimulus {str(stimulus)!r}: {error}")
+            continue
+        if height != width:
+            faults.append(
+                f"stimulus {str(stimulus)!r}: its image is {width} x {height} px; models take "
+                "square images. Pad or crop it."
+            )
+    return faults
+
+
+def plausibility_warnings(recording: Recording) -> list[str]:
+    """Return a sentence for everything valid but probably unintended; reads each time bin once."""
+    return [
+        *_check_trials(recording),
+        *_check_areas(recording.responses.region.values),
+        *_check_bins(recording),
+        *_check_values(recording),
+    ]
+
+
+def _check_trials(recording: Recording) -> list[str]:
+    found = []
+    numbers = recording.responses.repetition.values
+    if numbers.dtype.kind == "f" and len(broken := np.flatnonzero(numbers % 1 != 0)):
+        found.append(
+            f"Repetition numbers that are not whole: {len(broken):,}, "
+            f"the first at presentation {broken[0]}."
+        )
+    shown = zip(recording.responses.stimulus_id.values.tolist(), numbers.tolist(), strict=True)
+    if repeated := [(pair, n) for pair, n in Counter(shown).items() if n > 1]:
+        (stimulus, repetition), n = repeated[0]
+        found.append(
+            f"Repetition numbers that occur more than once: {len(repeated):,}, "
+            f"the first {repetition} of stimulus {str(stimulus)!r}, {n} times."
+        )
+    return found
+
+
+def _check_areas(regions: np.ndarray) -> list[str]:
+    found = []
+    unnamed = np.flatnonzero(np.isin(regions.astype(str), ["", "nan"]))
+    if len(unnamed):
+        found.append(
+            f"Neuroids without an area: {len(unnamed)}, at neuroid {some_of(unnamed.tolist())}."
+        )
+    names = sorted((str(name) for name in np.unique(regions)), key=_plain)
+    alike = [
+        f"{one!r} and {other!r}" for one, other in pairwise(names) if _plain(one) == _plain(other)
+    ]
+    if alike:
+        found.append(f"Areas whose names differ only in case or spaces: {', '.join(alike)}.")
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _check_bins(recording: Recording) -> list[str]:
+    bins = recording.time_bins
+    if overlapping(bins):
+        return ["Time bins overlap and share spikes. Select bins that do not overlap with --bins."]
+    gaps = [f"{end}-{start}" for (_, end), (start, _) in pairwise(bins) if start > end]
+    return [f"No time bin covers {', '.join(gaps)} ms."] if gaps else []
+
+
+def _check_values(recording: Recording) -> list[str]:
+    responses, time_bins = recording.responses, recording.time_bins
+    n_presentations, n_neuroids, _ = responses.shape
+    lowest, highest = np.full(n_neuroids, np.inf), np.full(n_neuroids, -np.inf)
+    silent, responding, negative, broken = [], [], 0, 0
+    empty = np.ones(n_presentations, dtype=bool)
+    for position, (start, end) in enumerate(time_bins):
+        block = recording.block(position)
+        present = ~np.isnan(block)
+        empty &= ~present.any(axis=1)
+        if not present.any():
+            silent.append(f"{start}-{end}")
+        elif np.nanmax(np.abs(block)) > 0:
+            responding.append(f"{start}-{end}")
+        lowest = np.minimum(lowest, np.where(present, block, np.inf).min(axis=0))
+        highest = np.maximum(highest, np.where(present, block, -np.inf).max(axis=0))
+        if are_counts(responses):
+            finite = block[np.isfinite(block)]
+            negative += int((finite < 0).sum())
+            broken += int((finite % 1 != 0).sum())
+    found = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
+    if empty.any():
+        rows = some_of(np.flatnonzero(empty).tolist())
+        found.append(f"Presentations without a response from any neuroid: {rows}.")
+    units = responses.attrs.get("units")
+    if negative:
+        found.append(
+            f"Negative responses: {negative:,}, although their units ({units}) are counts."
+        )
+    if broken:
+        found.append(
+            f"Responses that are not whole numbers: {broken:,}, "
+            f"although their units ({units}) are counts."
+        )
+    if len(responding) == 1 and len(time_bins) > 2:
+        found.append(
+            f"Responses are 0 in all time bins except {responding[0]} ms; "
+            "the spike times may be in another unit."
+        )
+    constant = responses.neuroid_id.values[lowest == highest]
+    if len(constant):
+        found.append(f"Neuroids with constant responses: {some_of(constant.tolist())}.")
+    return found

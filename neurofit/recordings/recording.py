@@ -1,0 +1,134 @@
+"""A recording: responses (presentation neuroid time_bin) and the stimuli that evoked them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurofit.errors import NeurofitError, check_option
+from neurofit.recordings.stimuli import StimulusSet
+from neurofit.recordings.time_bins import TimeBin
+
+DIMS = ("presentation", "neuroid", "time_bin")
+
+
+COORDS = {
+    "stimulus_id": "presentation",
+    "repetition": "presentation",
+    "neuroid_id": "neuroid",
+    "region": "neuroid",
+    "time_bin_start": "time_bin",
+    "time_bin_end": "time_bin",
+}
+"""Coordinates of every recording -> their dimensions."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # two arrays have no single truth value
+class Recording:
+    """Responses of recorded sites over time to repeated presentations of images, with the images.
+
+    Parameters
+    ----------
+    name
+        Citation key or name of the recording.
+    responses
+        DataArray (presentation neuroid time_bin), float32 spike counts or rates, with the
+        coordinates of `COORDS`. It may be lazy (opened from a file larger than memory). NaN marks
+        a trial that is missing for a neuroid.
+    stimuli
+        Images, with every `stimulus_id` of `responses` among their ids.
+    simulated
+        Whether the responses were simulated; every output says so.
+    sha256
+        Hash of the data and of the images, if any; stored in results.
+    citation
+        Publication of the recording.
+    truth
+        Noise-free responses of a simulation: DataArray (stimulus neuroid time_bin), in the order
+        of `stimuli`.
+    selection
+        Part of the original recording that this is, ready for JSON; stored in results.
+    """
+
+    name: str
+    responses: xr.DataArray
+    stimuli: StimulusSet
+    simulated: bool = False
+    sha256: str = ""
+    citation: str = ""
+    truth: xr.DataArray | None = None
+    selection: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the name and sizes in one line."""
+        name = f"{self.name!r}{', simulated' * self.simulated}"
+        sizes = ", ".join(f"{n} {dim}s" for dim, n in self.responses.sizes.items())
+        return f"Recording({name}: {sizes}; {len(self.stimuli)} stimuli)"
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Recorded areas, in alphabetical order."""
+        return tuple(str(r) for r in np.unique(self.responses.region.values))
+
+    @property
+    def time_bins(self) -> list[TimeBin]:
+        """Recorded bins (start, end): half-open, in ms from stimulus onset."""
+        starts, ends = self.responses.time_bin_start.values, self.responses.time_bin_end.values
+        return [(int(s), int(e)) for s, e in zip(starts, ends, strict=True)]
+
+    @property
+    def stimulus_rows(self) -> np.ndarray:
+        """Row in `stimuli` of the stimulus of each presentation: array (presentation)."""
+        row_of = {stimulus: row for row, stimulus in enumerate(self.stimuli.ids)}
+        return np.array([row_of[s] for s in self.responses.stimulus_id.values])
+
+    def block(self, time_bin: int) -> np.ndarray:
+        """Read the responses of one time bin: float32 array (presentation neuroid)."""
+        return np.asarray(self.responses.isel(time_bin=time_bin).values, dtype=np.float32)
+
+    def select(
+        self, *, region: str | None = None, window: tuple[int, int] | None = None
+    ) -> Recording:
+        """Return one area and the time bins inside a window, without reading responses.
+
+        Parameters
+        ----------
+        region
+            Area, as in the coordinate `region`. None keeps all.
+        window
+            (start, end) in ms: bins inside it are kept. None keeps all.
+
+        Raises
+        ------
+        NeurofitError
+            If there is no such area, or no bin lies inside the window.
+        """
+        neuroids: slice | np.ndarray = slice(None)
+        bins: slice | np.ndarray = slice(None)
+        if region is not None:
+            check_option(f"region of {self.name}", region, self.regions)
+            neuroids = as_slice(np.flatnonzero(self.responses.region.values == region))
+        if window is not None:
+            starts, ends = np.array(self.time_bins).T
+            inside = np.flatnonzero((starts >= window[0]) & (ends <= window[1]))
+            if len(inside) == 0:
+                raise NeurofitError(
+                    f"No time bin of {self.name} lies inside {window[0]}-{window[1]} ms; "
+                    f"it has {starts[0]}-{ends[-1]} ms."
+                )
+            bins = as_slice(inside)
+        truth = None if self.truth is None else self.truth.isel(neuroid=neuroids, time_bin=bins)
+        return replace(
+            self, responses=self.responses.isel(neuroid=neuroids, time_bin=bins), truth=truth
+        )
+
+
+def as_slice(index: np.ndarray) -> slice | np.ndarray:
+    """Return consecutive indices as a slice, which file backends read fast; others unchanged."""
+    if len(index) and index[-1] - index[0] + 1 == len(index):
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index

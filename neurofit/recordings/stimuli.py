@@ -1,0 +1,299 @@
+"""Stimuli of a recording: a table with one row per stimulus, and its images."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from neurofit.errors import NeurofitError
+from neurofit.recordings.image_decoding import decode_image
+
+MAX_BYTES = 2**28
+"""Largest image file that is decompressed from an archive."""
+
+
+CACHE_BYTES = 2**28
+"""Size of a process's cache of decoded images: 1,300 of 256 x 256 px."""
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Sequence of images, each uint8 (height width channel) with channel = 3."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+@runtime_checkable
+class HasContent(Protocol):
+    """An image source that also gives the stored bytes of each image, for hashing."""
+
+    def content(self, index: int, /) -> bytes:
+        """Return the bytes of an image as they are stored."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
+class StimulusSet:
+    """The stimuli of a recording.
+
+    Parameters
+    ----------
+    name
+        Name of the set, the same in every recording that used it.
+    table
+        One row per stimulus, in the order of `images`, with a unique `stimulus_id`; optionally
+        `object_name` and `category`, by which splits are stratified, and other columns.
+    images
+        Images: uint8 (height width channel), one per row.
+    visual_degrees
+        Width of an image in degrees of visual angle.
+    duration_ms
+        Duration of each image's presentation, in ms.
+
+    Raises
+    ------
+    NeurofitError
+        If ids are missing or repeated, or the numbers of images and rows differ.
+    """
+
+    name: str
+    table: pd.DataFrame
+    images: ImageSource
+    visual_degrees: float
+    duration_ms: float
+
+    def __post_init__(self) -> None:
+        where, table = f"Stimulus set {self.name}", self.table
+        if "stimulus_id" not in table:
+            columns = ", ".join(map(str, table)) or "none"
+            raise NeurofitError(f"{where}: the table needs a column stimulus_id; it has {columns}.")
+        unnamed = np.flatnonzero(table.stimulus_id.isna())
+        if len(unnamed):
+            raise NeurofitError(
+                f"{where}: every row needs a stimulus_id; row {unnamed[0]} has none."
+            )
+        repeated = table.stimulus_id[table.stimulus_id.duplicated()]
+        if len(repeated):
+            raise NeurofitError(
+                f"{where}: stimulus_id must be unique; {repeated.iloc[0]!r} occurs more than once."
+            )
+        if len(table) != len(self.images):
+            raise NeurofitError(f"{where}: {len(table)} rows but {len(self.images)} images.")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Stimulus ids, in the order of the images: array (stimulus)."""
+        return np.asarray(self.table.stimulus_id.to_numpy())
+
+    def need_images(self) -> None:
+        """Raise NeurofitError if there are no images."""
+        if isinstance(self.images, NoImages):
+            self.images[0]
+
+    def images_sha256(self) -> str:
+        """Return the hash of ids and images in their order, or an empty string without images.
+
+        Each image is read once and not decoded: the bytes of files, or of members of an archive,
+        are hashed. A folder and an archive of the same files therefore have the same hash, and one
+        image in two formats (PNG, JPEG) has two.
+
+        Raises
+        ------
+        NeurofitError
+            If an image cannot be read; the message names it.
+        """
+        if isinstance(self.images, NoImages):
+            return ""
+        whole = hashlib.sha256()
+        for row, stimulus in enumerate(self.ids):
+            content = _content(self.images, row)
+            whole.update(f"{stimulus} {len(content)} ".encode())
+            whole.update(content)
+        return whole.hexdigest()
+
+    def only(self, rows: Sequence[int]) -> StimulusSet:
+        """Return the stimuli in some rows."""
+        return replace(
+            self,
+            table=self.table.iloc[list(rows)],
+            images=_Reordered(self.images, np.asarray(rows)),
+        )
+
+    def shuffled(self, seed: int) -> StimulusSet:
+        """Return the set with its images randomly permuted: a control with a true score of 0."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        return replace(
+            self,
+            name=f"{self.name}, shuffled with seed {seed}",
+            images=_Reordered(self.images, order),
+        )
+
+
+@dataclass(frozen=True)
+class _Reordered:
+    images: ImageSource
+    order: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.images[int(self.order[index])]
+
+
+def _content(images: ImageSource, row: int) -> bytes:
+    """Return the stored bytes of an image or, if it has none, its shape, type and values."""
+    if isinstance(images, _Reordered):
+        return _content(images.images, int(images.order[row]))
+    if isinstance(images, HasContent):
+        return images.content(row)
+    values = np.ascontiguousarray(images[row])
+    return f"{values.shape} {values.dtype} ".encode() + values.tobytes()
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """Stand-in for the images of a recording that has none: models cannot be scored against it.
+
+    Parameters
+    ----------
+    n
+        Number of stimuli.
+    source
+        File or name of the recording, for the message.
+    why
+        Sentence that says why existing images cannot be used; empty if there are none.
+    """
+
+    n: int
+    source: str | Path
+    why: str = ""
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        raise NeurofitError(
+            f"{self.source} has no images: no model can be scored against it, and it is usable for "
+            f"ceilings only.\n{self.why}{' ' * bool(self.why)}If you have them, give --images (a "
+            "table, a .zip or a folder), or put stimuli.csv and stimuli.zip beside it."
+        )
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images as files in a folder, decoded on access.
+
+    Parameters
+    ----------
+    paths
+        Image files.
+    keep
+        Whether decoded images are cached (`decode_cached`).
+    """
+
+    paths: Sequence[Path]
+    keep: bool = True
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        decode = decode_cached if self.keep else decode_image
+        return decode(self.content(index), name=str(self.paths[index]))
+
+    def content(self, index: int) -> bytes:
+        """Return the bytes of an image file."""
+        path = self.paths[index]
+        if not path.is_file():
+            raise NeurofitError(f"Stimulus image {path} does not exist.")
+        return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class ImageZip:
+    """Images inside a zip archive, decoded on access and never unpacked to disk."""
+
+    path: Path
+    names: Sequence[str]
+    _archive: list[zipfile.ZipFile] = field(default_factory=list, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return decode_cached(self.content(index), name=f"{self.names[index]} in {self.path}")
+
+    def content(self, index: int) -> bytes:
+        """Return the bytes of an image file in the archive."""
+        name = self.names[index]
+        try:
+            if not self._archive:
+                self._archive.append(zipfile.ZipFile(self.path))
+            size = self._archive[0].getinfo(name).file_size
+            if size > MAX_BYTES:
+                raise NeurofitError(
+                    f"Stimulus image {name} in {self.path} is too large: {size / 1e6:.0f} MB, at "
+                    f"most {MAX_BYTES / 1e6:.0f} are read."
+                )
+            return self._archive[0].read(name)
+        except KeyError:
+            raise NeurofitError(f"Stimulus image {name} is not in {self.path}.") from None
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,  # the archive needs a password
+        ) as error:
+            raise NeurofitError(
+                f"Cannot read {self.path} as a zip archive of stimuli: {str(error)[:160]}."
+            ) from error
+
+
+def decode_cached(content: bytes, *, name: str) -> np.ndarray:
+    """Return a read-only image from `decode_image`, decoding equal bytes once if they fit."""
+    return _cache.decode(content, name=name)
+
+
+class _ImageCache:
+    """Decoded images by the hash of their bytes, up to `CACHE_BYTES`.
+
+    Nothing is evicted: image sets are read repeatedly in order, so that the least recently used
+    image is the one needed next.
+    """
+
+    def __init__(self) -> None:
+        self.images: dict[bytes, np.ndarray] = {}
+        self.n_bytes = 0
+        self._lock = threading.Lock()
+
+    def decode(self, content: bytes, *, name: str) -> np.ndarray:
+        key = hashlib.sha256(content).digest()
+        if key in self.images:
+            return self.images[key]
+        image = decode_image(content, name=name)
+        image.flags.writeable = False
+        with self._lock:
+            if key not in self.images and self.n_bytes + image.nbytes <= CACHE_BYTES:
+                self.images[key] = image
+                self.n_bytes += image.nbytes
+        return image
+
+
+_cache = _ImageCache()

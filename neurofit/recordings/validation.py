@@ -1,0 +1,206 @@
+"""Check that a recording is valid, reading one time bin at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import xarray as xr
+
+from neurofit.errors import NeurofitError, some_of
+from neurofit.recordings.recording import COORDS, DIMS, Recording
+
+MAX_FAULTS = 20
+"""Longest list of problems in a message: one mistake can affect every bin or neuroid."""
+
+
+def validate_recording(recording: Recording) -> None:
+    """Check a recording's structure and values, reading one time bin at a time.
+
+    Raises
+    ------
+    NeurofitError
+        If there are problems. Up to `MAX_FAULTS` are listed, each with its position and repair.
+    """
+    validate_structure(recording)
+    _raise_faults(recording.name, _value_faults(recording))
+
+
+def find_faults(recording: Recording) -> list[str]:
+    """Return a sentence for every problem of a recording, with its position and repair.
+
+    If dimensions or coordinates are missing or misplaced, only these problems are returned.
+    """
+    structure = _layout_faults(recording.responses)
+    return structure or _content_faults(recording) + _value_faults(recording)
+
+
+def validate_structure(recording: Recording) -> None:
+    """Check a recording without reading its responses; raises as `validate_recording` does."""
+    faults = _layout_faults(recording.responses) or _content_faults(recording)
+    _raise_faults(recording.name, faults)
+
+
+def _layout_faults(responses: xr.DataArray) -> list[str]:
+    """Return problems of dimensions, and of the dimensions of coordinates."""
+    dims = ", ".join(map(str, responses.dims))
+    if set(responses.dims) != set(DIMS) or len(responses.dims) != 3:
+        return [f"dims must be {', '.join(DIMS)}; got {dims}. Rename or transpose them."]
+    if responses.dims != DIMS:
+        return [f"dims are in the order {dims}. Repair: responses.transpose{DIMS}."]
+    missing = [
+        f"coordinate {name} on {dim} is missing."
+        for name, dim in COORDS.items()
+        if name not in responses.coords
+    ]
+    if missing:
+        return missing
+    displaced = [
+        f"coordinate {name} lies on {', '.join(map(str, responses[name].dims)) or 'no dim'}; "
+        f"it must lie on {dim}."
+        for name, dim in COORDS.items()
+        if responses[name].dims != (dim,)
+    ]
+    return displaced or [f"dim {dim} is empty." for dim in DIMS if responses.sizes[dim] == 0]
+
+
+def _content_faults(recording: Recording) -> list[str]:
+    """Return problems of the values of coordinates."""
+    responses = recording.responses
+    return (
+        _bin_faults(responses)
+        + _neuroid_faults(responses.neuroid_id.values)
+        + _presentation_faults(responses.stimulus_id.values, recording.stimuli.ids)
+    )
+
+
+def _bin_faults(responses: xr.DataArray) -> list[str]:
+    starts, ends = responses.time_bin_start.values, responses.time_bin_end.values
+    for name, edges in (("time_bin_start", starts), ("time_bin_end", ends)):
+        rule = "Give whole numbers: ms from stimulus onset."
+        if edges.dtype.kind not in "iuf":
+            return [f"{name} has the type {edges.dtype}. {rule}"]
+        broken = np.flatnonzero(~(np.isfinite(edges) & (edges == np.round(edges))))
+        if len(broken):
+            return [f"{name} {broken[0]} is {edges[broken[0]]}. {rule}"]
+    faults = []
+    backwards = len(starts) > 2 and (np.diff(starts) < 0).all()
+    if backwards:
+        faults.append(
+            "time bins are in descending order. Repair: responses.sortby('time_bin_start')."
+        )
+    empty = np.flatnonzero(ends <= starts)
+    if len(empty):
+        listed = some_of([f"{row} ({starts[row]} to {ends[row]} ms)" for row in empty])
+        faults.append(
+            f"time_bin {listed} has no positive width. Bins are half-open [start, end) in ms; "
+            "swap or correct their edges."
+        )
+    for position, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if end <= start or backwards:
+            continue
+        where = f"time_bin {position} ({start}-{end} ms)"
+        if position and (start, end) in zip(starts[:position], ends[:position], strict=True):
+            faults.append(f"{where} occurs twice. Keep one: responses.isel(time_bin=...).")
+        elif position and start < starts[position - 1]:
+            faults.append(
+                f"{where} comes after {starts[position - 1]}-{ends[position - 1]} ms. "
+                "Repair: responses.sortby('time_bin_start')."
+            )
+    return faults
+
+
+def _neuroid_faults(neuroid_ids: np.ndarray) -> list[str]:
+    faults = []
+    missing = np.flatnonzero(_is_missing(neuroid_ids))
+    if len(missing):
+        listed = some_of(missing.tolist())
+        faults.append(f"neuroid {listed} has no neuroid_id ({len(missing):,} in all).")
+    ids = neuroid_ids.astype(str)
+    names, counts = np.unique(np.delete(ids, missing), return_counts=True)
+    for name, count in zip(names[counts > 1], counts[counts > 1], strict=True):
+        listed = ", ".join(map(str, np.flatnonzero(ids == name)))
+        faults.append(
+            f"neuroid_id {str(name)!r} occurs {count} times, at neuroid {listed}; "
+            "ids must be unique."
+        )
+    return faults
+
+
+def _presentation_faults(shown: np.ndarray, stimulus_ids: np.ndarray) -> list[str]:
+    faults = []
+    missing = np.flatnonzero(_is_missing(shown))
+    if len(missing):
+        faults.append(
+            f"presentation {some_of(missing.tolist())} has no stimulus_id ({len(missing):,} in "
+            "all). Name it or drop it."
+        )
+    times = Counter(shown[~_is_missing(shown)].tolist())
+    known = set(stimulus_ids[~_is_missing(stimulus_ids)].tolist())
+    unknown = sorted(set(times) - known, key=str)
+    if unknown:
+        faults.append(
+            f"stimulus {unknown[0]!r} ({len(unknown)} in all) is shown at presentation "
+            f"{shown.tolist().index(unknown[0])} but not in the stimulus set. "
+            "Add it or drop its presentations."
+        )
+    unseen = sorted(known - set(times), key=str)
+    if unseen:
+        faults.append(
+            f"stimulus {unseen[0]!r} ({len(unseen)} in all) is in the stimulus set but never "
+            "shown. Drop it from the set."
+        )
+    single = sorted((stimulus for stimulus, count in times.items() if count < 2), key=str)
+    if single:
+        faults.append(
+            f"stimulus {some_of([repr(each) for each in single])} ({len(single)} of {len(times)}) "
+            "has only one repetition; noise correction needs at least 2 repetitions of every "
+            "stimulus."
+        )
+    return faults
+
+
+def _is_missing(ids: np.ndarray) -> np.ndarray:
+    return np.asarray(np.isnan(ids) if ids.dtype.kind == "f" else ids == "")
+
+
+def _value_faults(recording: Recording) -> list[str]:
+    ids = recording.responses.neuroid_id.values
+    responding = np.zeros(len(ids), dtype=bool)
+    infinite, first = 0, ""
+    responses = recording.responses
+    edges = zip(responses.time_bin_start.values, responses.time_bin_end.values, strict=True)
+    for position, (start, end) in enumerate(edges):
+        block = recording.block(position)
+        found = np.argwhere(np.isinf(block))
+        if len(found) and not infinite:
+            presentation, neuroid = found[0]
+            first = (
+                f"presentation {presentation}, neuroid {str(ids[neuroid])!r}, "
+                f"time_bin {start}-{end} ms"
+            )
+        infinite += len(found)
+        responding |= ~np.isnan(block).all(axis=0)
+    faults = [
+        f"neuroid {str(name)!r} is NaN in every trial and bin. "
+        "Drop it: responses.isel(neuroid=...)."
+        for name in ids[~responding]
+    ]
+    if infinite:
+        faults.insert(
+            0,
+            f"{infinite} infinite values, the first at {first}. "
+            "Repair: mark missing trials as NaN.",
+        )
+    return faults
+
+
+def _raise_faults(name: str, faults: list[str]) -> None:
+    if len(faults) == 1:
+        raise NeurofitError(f"Recording {name}: {faults[0]}")
+    if faults:
+        listed = faults[:MAX_FAULTS]
+        if len(faults) > MAX_FAULTS:
+            listed.append(f"and {len(faults) - MAX_FAULTS} more.")
+        lines = "\n".join(f"- {fault}" for fault in listed)
+        raise NeurofitError(f"Recording {name} has {len(faults)} problems:\n{lines}")

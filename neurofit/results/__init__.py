@@ -1,0 +1,1 @@
+"""Results: datasets whose variables have roles; checked, saved, summarised and drawn."""

@@ -1,0 +1,81 @@
+"""Provenance: the attributes from which a result can be repeated, written in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurofit.results.schema import CONTRACT
+
+if TYPE_CHECKING:
+    from neurofit.activations.activations import Activations
+    from neurofit.recordings.recording import Recording
+
+PACKAGES = ("neurofit", "numpy", "scipy", "scikit-learn", "xarray", "torch")
+"""Packages whose versions a result records."""
+
+
+def describe_provenance(
+    analysis: str,
+    config: Any,
+    recording: Recording,
+    activations: Activations | None = None,
+) -> dict[str, Any]:
+    """Return the attributes that every result has.
+
+    There is no time of day among them: a rerun is equal to the bit.
+
+    Parameters
+    ----------
+    analysis
+        Name of the analysis.
+    config
+        Its configuration, a dataclass; with a method `as_attrs`, what that returns is recorded.
+    recording, activations
+        What was analysed; an analysis of the recording alone has no activations.
+    """
+    made = {} if activations is None else dict(activations.provenance)
+    control = str(made.pop("control", ""))
+    if activations is not None:
+        shown = activations.presentation
+        made["presentation"] = None if shown is None else _plain(shown)
+    return {
+        "contract": CONTRACT,
+        "analysis": analysis,
+        "model": "" if activations is None else activations.model,
+        "recording": recording.name,
+        "recording_sha256": recording.sha256,
+        "region": ", ".join(recording.regions),
+        "simulated": int(recording.simulated),
+        "control": control,
+        "seed": int(getattr(config, "seed", 0)),
+        "config": _json(config.as_attrs() if hasattr(config, "as_attrs") else _plain(config)),
+        "selection": _json(dict(recording.selection)),
+        "activations": _json(made),
+        "versions": json.dumps({name: _version(name) for name in PACKAGES}),
+    }
+
+
+def _plain(config: Any) -> Mapping[str, Any]:
+    return {each.name: getattr(config, each.name) for each in fields(config)}
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, default=_as_plain)
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a value that JSON does not know as one that it knows."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

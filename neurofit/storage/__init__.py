@@ -1,0 +1,1 @@
+"""Files outside `--out`: the cache folder and downloads."""

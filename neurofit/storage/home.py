@@ -1,0 +1,222 @@
+"""The cache folder NEUROFIT_HOME; files and folders that are written completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from neurofit.errors import MachineError, NeurofitError, check_option
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+)
+
+
+def home() -> Path:
+    """Return NEUROFIT_HOME, by default the platform's cache folder; it may not exist yet."""
+    given = os.environ.get("NEUROFIT_HOME")
+    return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("neurofit"))
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds.
+
+    Raises
+    ------
+    NeurofitError
+        If the folder is not writable.
+    MachineError
+        If the disk is full.
+    """
+    with _translate_errors(path):
+        with _translate_errors(path, every_error=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(
+                prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+            )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; it is renamed to `path` if the block succeeds.
+
+    If another process has created `path` in the meantime, that folder is left as it is: folders
+    with the same content-addressed name are equal. The errors are those of `atomic_file`.
+    """
+    with _translate_errors(path):
+        with _translate_errors(path, every_error=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            try:
+                os.replace(temporary, path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[Path]:
+    """Let one process at a time enter the block; the others wait.
+
+    Parameters
+    ----------
+    path
+        Lock file, which is created if necessary. The operating system releases the lock of a
+        process that dies.
+
+    Yields
+    ------
+    The lock file. It may be deleted inside the block only if no later process needs the lock.
+
+    Raises
+    ------
+    NeurofitError
+        If the folder is not writable.
+    MachineError
+        If the disk is full.
+    """
+    lock = FileLock(path)
+    with _translate_errors(path, every_error=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield path
+    finally:
+        lock.release()
+
+
+def check_free_space(path: Path, n_bytes: int) -> None:
+    """Check that the disk of `path` has room for a file of `n_bytes`.
+
+    Raises
+    ------
+    MachineError
+        If it has not.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < n_bytes:
+        raise MachineError(
+            f"No space left on the disk for {path.parent}: {n_bytes / 1e6:,.1f} MB are needed, "
+            f"{free / 1e6:,.1f} MB are free."
+        )
+
+
+@contextmanager
+def _translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None]:
+    """Turn errors of a full disk or a folder that is not writable into a message of one line.
+
+    `every_error`: whatever the operating system says, the path cannot be created. Some file
+    systems answer ENOENT, for example.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise MachineError(f"No space left on the disk while writing {path}.") from error
+        if every_error or error.errno in _NOT_WRITABLE:
+            raise NeurofitError(
+                f"Cannot write {path}: {error.strerror}. Choose a writable folder."
+            ) from error
+        raise
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    return hash_of(path, "sha256")
+
+
+def hash_of(path: Path, kind: str) -> str:
+    """Return a hash of a file as hexadecimal text.
+
+    Parameters
+    ----------
+    path
+        File.
+    kind
+        "sha256", "sha1", or "git blob": the name that git gives to the content, which is the
+        SHA-1 of "blob", the size, a zero byte and the content.
+    """
+    digest = hashlib.new("sha256" if kind == "sha256" else "sha1", usedforsecurity=kind == "sha256")
+    if kind == "git blob":
+        digest.update(f"blob {path.stat().st_size}\0".encode())
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: digest).hexdigest()
+
+
+def list_cache() -> list[tuple[str, int, int]]:
+    """Return (folder/name, number of files, bytes) of everything in NEUROFIT_HOME."""
+    folders = sorted(folder for folder in home().glob("*") if folder.is_dir())
+    return [
+        (f"{folder.name}/{entry.name}", *_size(entry))
+        for folder in folders
+        for entry in sorted(folder.iterdir())
+    ]
+
+
+def clear_cache(name: str) -> tuple[int, int]:
+    """Delete a folder of NEUROFIT_HOME or one entry of it.
+
+    Parameters
+    ----------
+    name
+        Folder or folder/entry: "grams", "recordings/hvm-sim".
+
+    Returns
+    -------
+    Number of files and bytes that were deleted.
+
+    Raises
+    ------
+    NeurofitError
+        If the cache has no such entry.
+    """
+    existing = {entry for entry, _, _ in list_cache()}
+    path = home() / check_option(
+        "cache entry", name, existing | {entry.split("/")[0] for entry in existing}
+    )
+    size = _size(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return size
+
+
+def _size(path: Path) -> tuple[int, int]:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return len(files), sum(file.stat().st_size for file in files)

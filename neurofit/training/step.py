@@ -1,0 +1,172 @@
+"""One training step: the optimizer, the loss and its gradients, and what a step costs."""
+
+from __future__ import annotations
+
+import copy
+import resource
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from neurofit.activations.model import PRECISIONS, layout_of
+from neurofit.errors import NeurofitError
+from neurofit.training.batches import Batch
+from neurofit.training.config import TrainConfig
+from neurofit.training.distributed import ProcessGroup
+from neurofit.training.evaluate import n_correct
+
+
+def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.SGD:
+    """Return SGD with Nesterov momentum and one parameter group per weight decay."""
+    parameters = {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+    if hasattr(model, "weight_decays"):
+        decays = model.weight_decays()
+    else:
+        decays = {name: 1.0 for name, parameter in parameters.items() if parameter.ndim > 1}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(config.weight_decay * decays.get(name, 0.0), []).append(parameter)
+    return torch.optim.SGD(
+        [{"params": members, "weight_decay": decay} for decay, members in sorted(groups.items())],
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.momentum > 0,
+    )
+
+
+class Objective(nn.Module):
+    """Loss of a model, and number of images whose most likely class is correct."""
+
+    def __init__(self, model: Any, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both for images (batch channel height width) and labels (batch)."""
+        config = self.config
+        if hasattr(self.model, "readouts"):
+            readouts = [readout for _, readout in self.model.readouts(images, config.presentation)]
+            logits = self.model.decoder(readouts)
+        else:
+            logits = self.model(images)
+            readouts = [logits]
+        losses = [
+            nn.functional.cross_entropy(
+                each.float(), labels, label_smoothing=config.label_smoothing
+            )
+            for each in (readouts if config.loss == "all" else [logits])
+        ]
+        return torch.stack(losses).mean(), n_correct(logits.detach(), labels)[0]
+
+
+def compute_gradients(
+    objective: nn.Module,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    config: TrainConfig,
+    processes: ProcessGroup,
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of a batch; return its loss and top-1 accuracy."""
+    optimizer.zero_grad(set_to_none=True)
+    objective.train()
+    loss, correct = torch.zeros((), device=processes.device), torch.zeros(())
+    parts = list(
+        zip(batch[0].chunk(config.accumulate), batch[1].chunk(config.accumulate), strict=True)
+    )
+    dtype, layout = PRECISIONS[config.precision], layout_of(model)
+    for i, (images, labels) in enumerate(parts):
+        share = len(labels) / len(batch[1])
+        # Processes exchange their gradients only once, after the last part.
+        synchronisation = (
+            objective.no_sync()
+            if i + 1 < len(parts) and isinstance(objective, DistributedDataParallel)
+            else nullcontext()
+        )
+        device = processes.device
+        with (
+            synchronisation,
+            torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32),
+        ):
+            shown = images.to(device, memory_format=layout, non_blocking=True)
+            part_loss, n = objective(shown, labels.to(device, non_blocking=True))
+            (share * part_loss).backward()
+        loss, correct = loss + share * part_loss.detach(), correct + n
+    return processes.mean(loss), correct / len(batch[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """Cost of a training step on this machine.
+
+    Parameters
+    ----------
+    images_per_s
+        Speed of one process.
+    n_bytes
+        Memory, including weights and gradients.
+    """
+
+    images_per_s: float
+    n_bytes: int
+
+
+def measure_step(
+    model: nn.Module, config: TrainConfig, *, device: str | torch.device = "cpu"
+) -> StepCost:
+    """Measure a training step, without the optimizer, of a copy of the model on random images.
+
+    The first of two steps warms up, the second is timed.
+    """
+    device = torch.device(device)
+    network = copy.deepcopy(model).to(device, memory_format=layout_of(model))  # type: ignore[call-overload]
+    network.recompute = config.recompute
+    objective = Objective(network, config)
+    n, size = max(1, config.batch_size // config.accumulate), input_size(model)
+    batch = torch.rand(n, 3, size, size), torch.zeros(n, dtype=torch.int64)
+    processes = ProcessGroup(0, 1, device)
+    before = _peak_memory(device)
+    seconds = 0.0
+    for _ in range(2):
+        start = time.monotonic()
+        optimizer = torch.optim.SGD(network.parameters())
+        loss, _ = compute_gradients(
+            objective, network, optimizer, batch, replace(config, accumulate=1), processes
+        )
+        float(loss)  # waits for the device
+        seconds = time.monotonic() - start
+    return StepCost(images_per_s=n / seconds, n_bytes=_peak_memory(device) - before)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Return the peak memory so far, in bytes: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def input_size(model: nn.Module) -> int:
+    """Return the height and width of a model's images, in pixels.
+
+    Raises
+    ------
+    NeurofitError
+        If the model does not state it.
+    """
+    size = getattr(model, "input_size", None)
+    if not isinstance(size, int):
+        raise NeurofitError(
+            "A model to train needs the attribute `input_size`, the height and width of its "
+            f"images; {type(model).__name__} has none."
+        )
+    return size

@@ -1,0 +1,261 @@
+"""The training loop; the state after any step is a pure function of the configuration."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurofit.activations.model import PRECISIONS, layout_of
+from neurofit.data_loaders.labelled_images import ImageSet
+from neurofit.errors import NeurofitError
+from neurofit.models.weight_files import save_weights
+from neurofit.storage.home import atomic_file
+from neurofit.training.batches import TrainingBatches, evaluation_batches
+from neurofit.training.checkpoint import Metrics, TrainingState, code_version, read_checkpoint
+from neurofit.training.config import TrainConfig, learning_rate
+from neurofit.training.distributed import ProcessGroup, join_process_group
+from neurofit.training.evaluate import Accuracy, evaluate
+from neurofit.training.step import Objective, compute_gradients, input_size, make_optimizer
+
+CHECKPOINT = "checkpoint.safetensors"
+
+METRICS = "metrics.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Result of a training run.
+
+    Parameters
+    ----------
+    weights
+        Path of the weights (.safetensors); the metadata record how they were trained.
+    accuracy
+        Accuracy on the test images.
+    unreadable
+        Errors of the training images that could not be read.
+    """
+
+    weights: Path
+    accuracy: Accuracy
+    unreadable: tuple[str, ...]
+
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called with steps done, steps in total, and metrics: always "lr"; "loss", "train_top1" and
+"images_per_s" at checkpoints; "top1", "top5" and "test_loss" after an evaluation."""
+
+
+def train(
+    model: nn.Module,
+    images: ImageSet,
+    config: TrainConfig,
+    *,
+    out: str | Path,
+    device: str | torch.device = "cpu",
+    resume: bool = False,
+    tensorboard: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a model in place.
+
+    Parameters
+    ----------
+    model
+        A ConvRNN, or any module with `input_size` from images (batch channel height width) in
+        [0, 1] to logits (batch class).
+    images
+        Training and test images.
+    config
+        Configuration of the run.
+    out
+        Folder of the run. It receives `checkpoint.safetensors` (the last saved state),
+        `metrics.csv`, `config.json` and, at the end, the weights as NAME.safetensors.
+    device
+        "cpu", "cuda" or "xla". Processes started by `torchrun` share each batch.
+    resume
+        Continue from the checkpoint in `out`. The weights are bit-identical to those of an
+        uninterrupted run.
+    tensorboard
+        Also write the metrics for TensorBoard into `out`; requires the package
+        (pip install 'neurofit[tensorboard]').
+    progress
+        Called after each step.
+
+    Returns
+    -------
+    Weights, accuracy and unreadable images.
+
+    Raises
+    ------
+    NeurofitError
+        If model, images and configuration do not match, the folder contains another run, too many
+        images are unreadable, or the loss is not finite.
+    MachineError
+        If the disk is full; the last checkpoint is preserved.
+    """
+    folder = Path(out)
+    with join_process_group(device) as processes:
+        batches = _make_batches(model, images, config, processes)
+        steps_per_epoch = batches.steps_per_epoch
+        n_steps = config.epochs * steps_per_epoch
+        network: Any = model.to(processes.device, memory_format=layout_of(model))  # type: ignore[call-overload]
+        optimizer = make_optimizer(network, config)
+        average = None if config.ema is None else copy.deepcopy(network.state_dict())
+        state = TrainingState(network, optimizer, average=average)
+        record = _describe_run(network, images, config)
+        start = 0
+        if resume:
+            start = state.load(folder / CHECKPOINT, record)
+        elif processes.is_main:
+            _create_run(folder, record)
+        metrics = None
+        if processes.is_main:
+            metrics = Metrics(folder / METRICS, start, tensorboard=tensorboard)
+        if config.compile:
+            network.compile()
+        network.recompute = config.recompute  # read by ConvRNN
+        objective = processes.wrap(
+            Objective(network, config), some_unused=_has_unused_parameters(network)
+        )
+        losses: list[tuple[int, Tensor]] = []
+        accuracy: Accuracy | None = None
+        start_time, n_images = time.monotonic(), 0
+        for step, batch in batches.iterate(start, n_steps):
+            lr = learning_rate(
+                step, n_steps=n_steps, steps_per_epoch=steps_per_epoch, config=config
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            # Random numbers of the model's modules (dropout) depend on seed and step only.
+            torch.manual_seed(config.seed * 1_000_003 + step)
+            loss, top1 = compute_gradients(objective, network, optimizer, batch, config, processes)
+            processes.average_gradients(optimizer)
+            if config.clip is not None:
+                nn.utils.clip_grad_value_(network.parameters(), config.clip)
+            processes.step(optimizer)
+            state.update_average(config.ema)
+            losses.append((step, loss))
+            done, n_images = step + 1, n_images + len(batch[1]) * processes.world
+            values = {"lr": lr}
+            epoch_ends = done % steps_per_epoch == 0
+            if done % config.save_steps == 0 or epoch_ends or done == n_steps:
+                _check_finite(losses, folder)
+                values["loss"] = float(torch.stack([each for _, each in losses]).mean())
+                values["train_top1"] = float(top1)
+                values["images_per_s"] = n_images / (time.monotonic() - start_time)
+                losses.clear()
+                epoch = done // steps_per_epoch
+                if epoch_ends and (epoch % config.evaluate_epochs == 0 or done == n_steps):
+                    accuracy = state.evaluate_average(
+                        lambda: _evaluate(network, images, config, processes)
+                    )
+                    values["top1"], values["top5"] = accuracy.top1, accuracy.top5
+                    values["test_loss"] = accuracy.loss
+                if metrics:
+                    metrics.add(done, done / steps_per_epoch, values)
+                    state.save(folder / CHECKPOINT, done, record)
+            if progress and processes.is_main:
+                progress(done, n_steps, values)
+        state.load_average()
+        if accuracy is None:  # a finished run was resumed
+            accuracy = _evaluate(network, images, config, processes)
+        path = folder / f"{_name(model)}.safetensors"
+        if processes.is_main:
+            result = {"step": n_steps, "top1": accuracy.top1, "top5": accuracy.top5}
+            card = {**record, **code_version(), **result}
+            save_weights(network, path, metadata={"training": json.dumps(card)})
+        unreadable = tuple(sorted(set(batches.unreadable)))
+        return Trained(weights=path, accuracy=accuracy, unreadable=unreadable)
+
+
+def _make_batches(
+    model: nn.Module, images: ImageSet, config: TrainConfig, processes: ProcessGroup
+) -> TrainingBatches:
+    return TrainingBatches(
+        images=images.train,
+        size=input_size(model),
+        views=images.views,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        rank=processes.rank,
+        world=processes.world,
+        n_workers=config.n_workers,
+        max_unreadable=config.max_unreadable,
+    )
+
+
+def _evaluate(
+    model: nn.Module, images: ImageSet, config: TrainConfig, processes: ProcessGroup
+) -> Accuracy:
+    batches = evaluation_batches(
+        images.test,
+        size=input_size(model),
+        views=images.views,
+        batch_size=max(1, config.batch_size // config.accumulate // processes.world),
+        n_workers=config.n_workers,
+    )
+    return evaluate(
+        model,
+        batches,
+        presentation=config.presentation,
+        device=processes.device,
+        precision=PRECISIONS[config.precision],
+    )
+
+
+def _has_unused_parameters(model: nn.Module) -> bool:
+    """Return whether the decoder has parameters: one that selects a timestep does not use them."""
+    return any(True for _ in getattr(model, "decoder", nn.Module()).parameters())
+
+
+def _create_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the configuration of a new run into a folder that contains no other run."""
+    if (folder / CHECKPOINT).exists():
+        raise NeurofitError(
+            f"{folder} already contains a run: resume it (resume, --resume) or choose another "
+            "folder."
+        )
+    with atomic_file(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _describe_run(model: nn.Module, images: ImageSet, config: TrainConfig) -> dict[str, Any]:
+    """Return everything that determines the run, in types of JSON."""
+    return {
+        "model": _name(model),
+        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "input_size": input_size(model),
+        "data": images.name,
+        "n_classes": len(images.classes),
+        "n_train": len(images.train),
+        **asdict(config),
+        "milestones": list(config.milestones),
+    }
+
+
+def _name(model: nn.Module) -> str:
+    return str(getattr(model, "name", type(model).__name__))
+
+
+def _check_finite(losses: list[tuple[int, Tensor]], folder: Path) -> None:
+    for step, loss in losses:
+        if not math.isfinite(float(loss)):
+            checkpoint = folder / CHECKPOINT
+            saved = "No checkpoint was saved"
+            if checkpoint.is_file():
+                last = read_checkpoint(checkpoint)[0]
+                saved = f"The last checkpoint, {checkpoint}, is after step {last}"
+            raise NeurofitError(
+                f"The loss is {float(loss)} in step {step}. {saved}. Try a smaller lr, a longer "
+                "warm-up or clipping."
+            )

@@ -1,0 +1,153 @@
+"""One or two lines for everything that is wrong, and nothing written."""
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from neurofit.recordings.stimuli import ImageFiles
+
+MODEL = ("score", "--model", "timedecay_tiny", "--recording", "small")
+V4 = (*MODEL, "--mapping", "ridge", "--region", "V4")
+CONVERT = ("weights", "convert", "none", "--out", "w", "--model")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("score", "--model", "rgc_tinny", "--region", "V4"),
+            "Unknown model 'rgc_tinny'. Did you mean 'rgc_tiny'?",
+        ),
+        ((*MODEL, "--region", "V5"), "Unknown region"),
+        (MODEL, "Name the region to analyse: small has IT, V4."),
+        ((*V4, "--layers", "conv33"), "Did you mean 'conv3'?"),
+        ((*V4, "--preset", "nayebi22"), "Unknown preset 'nayebi22'. Did you mean 'nayebi2022'?"),
+        ((*V4[:-4], "--region", "V4", "--mapping", "rigde"), "Did you mean 'ridge'?"),
+        ((*V4, "--bootstrap-over", "stimulus"), "Did you mean 'stimuli'?"),
+        ((*V4, "--time-mode", "perbin"), "Did you mean 'per-bin'?"),
+        ((*V4, "--ridge-select", "lo"), "Did you mean 'loo'?"),
+        ((*V4, "--pls-n-components", "5"), "--pls-n-components is an option of the mapping pls"),
+        ((*V4, "--n-splits", "0"), "n_splits must be at least 1; got 0."),
+        ((*V4, "--n-splits", "many"), "Invalid value for '--n-splits'"),
+        ((*V4, "--window", "70-260"), "window takes START:END in ms"),
+        ((*V4, "--bins", "70-260"), "bins takes START:END:WIDTH in ms"),
+        (
+            (*V4, "--window", "500:600"),
+            "No time bin of small lies inside 500-600 ms; it has 70-110 ms.",
+        ),
+        ((*V4, "--presentation", "neurl"), "Did you mean 'neural'?"),
+        ((*V4, "--weights", "none.safetensors"), "none.safetensors"),
+        ((*V4, "--device", "tpu"), "Unknown device 'tpu'"),
+        (
+            ("score", "--model", "rgc_tiny", "--region", "V4", "--recording", "cowley"),
+            "Did you mean 'cowley2023'?",
+        ),
+        (("analyse", "similarty"), "Did you mean 'similarity'?"),
+        (("list", "modles"), "Did you mean 'models'?"),
+        (("describe", "hvmsim"), "Did you mean 'hvm-sim'?"),
+        (("data", "get", "cowly2023"), "Did you mean 'cowley2023'?"),
+        (("weights", "get", "rgc_shalow"), "Did you mean 'rgc_shallow'?"),
+        (("weights", "get", "rgc_tiny"), "No weights of rgc_tiny are published."),
+        (("weights", "get", "rgc_shallow", "--offline"), "downloads are off"),
+        ((*CONVERT, "rgc_shallow"), "Checkpoint none not found: none.index is missing."),
+        ((*CONVERT, "rgc_shalow"), "Did you mean 'rgc_shallow'?"),
+        (("score", "--region", "V4"), "score needs a model: name one (neurofit list models)."),
+        (("scroe",), "scroe"),
+        (("--plugin", "none.py", "list", "models"), "'none.py' does not exist"),
+    ],
+)
+def test_wrong_use_exits_with_2_in_one_or_two_lines(
+    neurofit: Any,
+    registered: Any,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NEUROFIT_OFFLINE", "")  # so that what --offline sets is taken back
+    code, out, err = neurofit(*arguments)
+    lines = [line for line in err.splitlines() if line.strip() and "━" not in line]
+    assert code == 2, err
+    assert message in err
+    assert len(lines) <= 2, err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.isel(time_bin=[0, 0, 2, 3]), "occurs twice"),
+        (lambda r: r.isel(time_bin=[1, 0, 2, 3]), "comes after"),
+        (
+            lambda r: r.assign_coords(time_bin_end=("time_bin", [60, 90, 100, 110])),
+            "no positive width",
+        ),
+        (
+            lambda r: r.assign_coords(stimulus_id=("presentation", np.full(480, "s99"))),
+            "not in the stimulus set",
+        ),
+        (lambda r: r.isel(presentation=slice(0, 60)), "has only one repetition"),
+        (lambda r: r.where(r.neuroid_id != "V4-1"), "NaN in every trial"),
+        (lambda r: r.where(r < 9, np.inf), "infinite"),
+        (lambda r: r.rename(neuroid="site"), "dims must be presentation, neuroid, time_bin"),
+    ],
+)
+def test_a_faulty_recording_is_refused_with_position_and_repair(
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path, change: Any, message: str
+) -> None:
+    recording = evoked()
+    registered(replace(recording, responses=change(recording.responses)))
+    code, _, err = neurofit(*V4, "--out", "here")
+    lines = [line for line in err.splitlines() if line.strip() and "━" not in line]
+    assert code == 2, err
+    assert message in err
+    assert len(lines) <= 3, err
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_missing_and_a_corrupt_image_are_named(
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path
+) -> None:
+    recording = evoked()
+    paths = [tmp_path.parent / f"{tmp_path.name}-{i}.png" for i in range(60)]
+    for i, path in enumerate(paths):
+        Image.fromarray(recording.stimuli.images[i]).save(path)
+    registered(replace(recording, stimuli=replace(recording.stimuli, images=ImageFiles(paths))))
+    paths[40].write_bytes(paths[40].read_bytes()[:60])
+    code, _, err = neurofit(*V4, "--out", "here")
+    assert (code, paths[40].name in err) == (2, True)
+    paths[40].unlink()
+    code, _, err = neurofit(*V4, "--out", "here")
+    assert (code, "does not exist" in err) == (2, True)
+    assert not list(tmp_path.glob("here/*"))
+
+
+def test_an_unwritable_folder_is_refused_before_the_work(
+    neurofit: Any, registered: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = neurofit(*V4, "--out", "file/here")
+    assert code == 2
+    assert "Cannot write" in err
+    assert "images through the model" not in err
+
+
+def test_a_full_disk_exits_with_1_and_leaves_nothing_half_written(
+    neurofit: Any, registered: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: xr.Dataset, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    code, _, err = neurofit(*V4, "--out", "here")
+    assert code == 1
+    assert "No space left on the disk" in err
+    assert list((tmp_path / "here").iterdir()) == []
