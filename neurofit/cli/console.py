@@ -64,7 +64,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 def describe_duration(seconds: float) -> str:
     """Return a rough time with its unit."""
     for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
+        if seconds >= 3 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 1):.0f} s"
 
