@@ -25,13 +25,17 @@ class NeurofitError(Exception):
         The rule, what was given, what exists and the nearest name.
     faults
         One sentence per fault, if the message summarises several.
+    option
+        Name of the option that is wrong, as the message writes it; the command line puts the flag
+        in its place.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, *, faults: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, faults: Sequence[str] = (), option: str = "") -> None:
         super().__init__(message)
         self.faults = tuple(faults) or (message,)
+        self.option = option
 
 
 class MachineError(NeurofitError):
@@ -78,7 +82,9 @@ def some_of(names: Sequence[object], *, most: int = MAX_LISTED) -> str:
     return ", ".join(map(str, names[:most])) + more
 
 
-def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitError:
+def unknown_name(
+    kind: str, given: str, existing: Iterable[str], *, option: str = ""
+) -> NeurofitError:
     """Return an error for an unknown name that lists the existing names and the nearest one."""
     names = sorted(existing)
     near = [name for name in names if name.lower() == given.lower()]
@@ -89,7 +95,7 @@ def unknown_name(kind: str, given: str, existing: Iterable[str]) -> NeurofitErro
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
     listed = ", ".join(shown) + more if names else "none"
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return NeurofitError(f"Unknown {kind} {given!r}.{hint}\nExisting: {listed}.")
+    return NeurofitError(f"Unknown {kind} {given!r}.{hint}\nExisting: {listed}.", option=option)
 
 
 def check_option(kind: str, given: str, existing: Iterable[str]) -> str:

@@ -234,7 +234,9 @@ def find_recording(
     name = str(config.recording)
     if name.startswith(BRAINSCORE):
         if config.time_bin is not None:
-            raise NeurofitError(f"time_bin is for a file that does not state it; {name} does.")
+            raise NeurofitError(
+                f"time_bin is for a file that does not state it; {name} does.", option="time_bin"
+            )
         candidate = import_brainscore("candidate")
         return candidate.recording_of(name.removeprefix(BRAINSCORE))  # type: ignore[no-any-return]
     load = recordings.load_recording if checked else recordings.read_recording

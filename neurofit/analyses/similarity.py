@@ -70,7 +70,7 @@ class SimilarityConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.layers is not None and not self.layers:
-            raise NeurofitError("layers must name at least one layer.")
+            raise NeurofitError("layers must name at least one layer.", option="layers")
 
     def layers_for(self, source: Any, region: str) -> tuple[str, ...]:
         """Return the layers to compare, of activations or a model (`source`)."""

@@ -14,7 +14,14 @@ import typer.core
 from rich.padding import Padding
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
-from neurofit.cli.options import App, given_options, parameters_of, with_signature
+from neurofit.cli.options import (
+    App,
+    flags_of,
+    given_options,
+    naming_flags,
+    parameters_of,
+    with_signature,
+)
 from neurofit.errors import NeurofitError
 
 if TYPE_CHECKING:
@@ -227,12 +234,13 @@ def _analysis_config(analysis: Analysis, given: dict[str, Any]) -> Any:
     for name in MAPPINGS:
         own = given_options(MAPPINGS[name], given, prefix=name)  # type: ignore[arg-type]
         if own and name not in config.mapping_names:
-            flag = f"--{name}-{next(iter(own)).replace('_', '-')}"
+            flag = flags_of(MAPPINGS[name], prefix=name)[next(iter(own))]  # type: ignore[arg-type]
             used = ", ".join(config.mapping_names)
             raise NeurofitError(f"{flag} is an option of the mapping {name}; this one is {used}.")
     for name in config.mapping_names:
         own = given_options(MAPPINGS[name], given, prefix=name)  # type: ignore[arg-type]
-        made.append(MAPPINGS[name](**own) if own else name)
+        with naming_flags(flags_of(MAPPINGS[name], prefix=name)):  # type: ignore[arg-type]
+            made.append(MAPPINGS[name](**own) if own else name)
     return replace(config, mapping=made[0] if len(made) == 1 else tuple(made))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, Field
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -21,8 +23,23 @@ SEVERAL = ("parse_names", "parse_layers")
 """Parsers of names joined by commas: such an option may also be given several times."""
 
 
+@contextmanager
+def naming_flags(flags: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, write the flag of an option in an error about it, not its Python name."""
+    try:
+        yield
+    except NeurofitError as error:
+        if flag := flags.get(error.option):
+            message = re.sub(rf"\b{error.option}\b", flag, str(error), count=1)
+            error.args, error.option = (message,), ""
+        raise
+
+
 class Command(typer.core.TyperCommand):
-    """A command that refuses an option given twice, of which only the last would be used."""
+    """A command with errors about its flags.
+
+    It refuses an option given twice, of which only the last would be used.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments."""
@@ -33,9 +50,14 @@ class Command(typer.core.TyperCommand):
                 raise NeurofitError(f"{param.opts[0]} is given {times} times; give it once.")
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with naming_flags({str(param.name): param.opts[0] for param in self.params}):
+            return super().invoke(ctx)
+
 
 class App(typer.Typer):
-    """A Typer app whose commands refuse an option given twice."""
+    """A Typer app of such commands."""
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Return a decorator that adds a command."""
@@ -63,11 +85,11 @@ def parameters_of(config: type, *, panel: str, prefix: str = "") -> list[inspect
 def _parameter(each: Field[Any], hint: Any, panel: str, prefix: str) -> inspect.Parameter:
     rule = each.metadata
     name = _name(each, prefix)
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name)
     several = getattr(rule["parse"], "__name__", "") in SEVERAL
     kind: Any = list[str] if several else str if rule["parse"] else hint
     if kind is bool and each.default is True:
-        flag = f"{flag}/--no-{name.replace('_', '-')}"
+        flag = f"{flag}/{_flag(f'no-{name}')}"
     usual = None if each.default in (MISSING, None, "", False) else each.default
     shown = rule["default_text"] or ("" if usual is None else str(usual))
     extra: dict[str, Any] = {"metavar": rule["metavar"]} if rule["metavar"] else {}
@@ -98,8 +120,17 @@ def given_options(config: type, given: dict[str, Any], *, prefix: str = "") -> d
     return values
 
 
+def flags_of(config: type, *, prefix: str = "") -> dict[str, str]:
+    """Return the flag of each option of a dataclass, by the name of its field."""
+    return {each.name: _flag(_name(each, prefix)) for each in options_of(config)}
+
+
 def _name(each: Field[Any], prefix: str) -> str:
     return f"{prefix}_{each.name}" if prefix else each.name
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def with_signature(function: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Any:

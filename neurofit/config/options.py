@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import Any
 
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, unknown_name
 
 
 def option(
@@ -78,8 +78,9 @@ def check_fields(config: Any) -> None:
         value, rule = getattr(config, each.name), each.metadata
         if value is None or (each.default is not MISSING and value is each.default):
             continue
-        if (names := list(rule["choices"])) and isinstance(value, str):
-            check_option(each.name, value, names)
+        names = list(rule["choices"])
+        if names and isinstance(value, str) and value not in names:
+            raise unknown_name(each.name, value, names, option=each.name)
         bounds = {key: rule[key] for key in ("least", "above", "below") if rule[key] is not None}
         if bounds:
             _check_bounds(each.name, value, **bounds)
@@ -99,7 +100,7 @@ def _check_bounds(
         )
         too_large = below is not None and not value < below
     except TypeError:
-        raise NeurofitError(f"{name} must be a number; got {value!r}.") from None
+        raise NeurofitError(f"{name} must be a number; got {value!r}.", option=name) from None
     if not (too_small or too_large):
         return
     if above is not None and below is not None:
@@ -107,7 +108,7 @@ def _check_bounds(
     else:
         bounds = (("at least", least), ("above", above), ("below", below))
         rule = "be " + " and ".join(f"{word} {n:g}" for word, n in bounds if n is not None)
-    raise NeurofitError(f"{name} must {rule}; got {value}.")
+    raise NeurofitError(f"{name} must {rule}; got {value}.", option=name)
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -85,18 +85,23 @@ class Selection:
         if self.window is not None and not is_a_bin(self.window):
             raise NeurofitError(
                 "window is (start, end) in whole ms, with the end after the start; "
-                f"got {self.window!r}."
+                f"got {self.window!r}.",
+                option="window",
             )
         for name in ("bins", "stimuli"):
             given = getattr(self, name)
             if given is not None and not isinstance(given, str | Path | Iterable):
-                raise NeurofitError(f"{name} must be a string or a list; got {given!r}.")
+                raise NeurofitError(
+                    f"{name} must be a string or a list; got {given!r}.", option=name
+                )
             if given is not None and not isinstance(given, str | Path):
                 rows = given.tolist() if hasattr(given, "tolist") else list(given)
                 object.__setattr__(self, name, tuple(rows))
         least = self.min_reliability
         if least is not None and not isinstance(least, int | float | np.number):
-            raise NeurofitError(f"min_reliability must be a number; got {least!r}.")
+            raise NeurofitError(
+                f"min_reliability must be a number; got {least!r}.", option="min_reliability"
+            )
 
     def apply(self, recording: Recording) -> Recording:
         """Return the selected part of a recording, with this selection noted in it.
@@ -351,7 +356,8 @@ def _ids_in(path: Path) -> list[str]:
     if not path.is_file():
         raise NeurofitError(
             "stimuli takes COLUMN=VALUE,VALUE or a file with a stimulus_id per line; "
-            f"got {str(path)!r}."
+            f"got {str(path)!r}.",
+            option="stimuli",
         )
     try:
         lines = [

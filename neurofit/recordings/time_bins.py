@@ -105,7 +105,7 @@ def parse_bins(text: str) -> list[TimeBin]:
         start, end, width = (int(part) for part in text.split(":"))
     except ValueError:
         raise NeurofitError(
-            f"bins takes START:END:WIDTH in ms, such as 70:260:10; got {text!r}."
+            f"bins takes START:END:WIDTH in ms, such as 70:260:10; got {text!r}.", option="bins"
         ) from None
     return make_time_bins(start, end, width)
 
@@ -132,7 +132,7 @@ def parse_window(text: str, *, option: str = "window") -> TimeBin:
         start, end = (int(part) for part in text.split(":"))
     except ValueError:
         raise NeurofitError(
-            f"{option} takes START:END in ms, such as 70:260; got {text!r}."
+            f"{option} takes START:END in ms, such as 70:260; got {text!r}.", option=option
         ) from None
     return start, end
 

@@ -73,12 +73,14 @@ class TrainingBatches:
         if not 1 <= self.batch_size <= len(self.images):
             raise NeurofitError(
                 f"batch_size must be from 1 to the number of training images, "
-                f"{len(self.images):,}; got batch_size={self.batch_size}."
+                f"{len(self.images):,}; got {self.batch_size}.",
+                option="batch_size",
             )
         if self.batch_size % self.world:
             raise NeurofitError(
-                "batch_size must be a multiple of the number of processes; got "
-                f"batch_size={self.batch_size} for {self.world} processes."
+                f"batch_size must be a multiple of the number of processes, {self.world}; "
+                f"got {self.batch_size}.",
+                option="batch_size",
             )
 
     @property

@@ -115,14 +115,19 @@ class TrainConfig:
             "n_workers",
         ):
             if getattr(self, name) < 1:
-                raise NeurofitError(f"{name} must be at least 1; got {getattr(self, name)}.")
+                raise NeurofitError(
+                    f"{name} must be at least 1; got {getattr(self, name)}.", option=name
+                )
         for name in ("lr", "warmup_epochs", "momentum", "weight_decay", "label_smoothing", "seed"):
             if getattr(self, name) < 0:
-                raise NeurofitError(f"{name} must not be negative; got {getattr(self, name)}.")
+                raise NeurofitError(
+                    f"{name} must not be negative; got {getattr(self, name)}.", option=name
+                )
         if self.batch_size % self.accumulate:
             raise NeurofitError(
-                "batch_size must be a multiple of accumulate; got "
-                f"batch_size={self.batch_size} and accumulate={self.accumulate}."
+                f"batch_size must be a multiple of accumulate, {self.accumulate}; "
+                f"got {self.batch_size}.",
+                option="batch_size",
             )
 
 

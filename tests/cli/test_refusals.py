@@ -33,10 +33,7 @@ CONVERT = ("weights", "convert", "none", "--out", "w", "--model")
         ((*V4, "--time-mode", "perbin"), "Did you mean 'per-bin'?"),
         ((*V4, "--ridge-select", "lo"), "Did you mean 'loo'?"),
         ((*V4, "--pls-n-components", "5"), "--pls-n-components is an option of the mapping pls"),
-        ((*V4, "--n-splits", "0"), "n_splits must be at least 1; got 0."),
         ((*V4, "--n-splits", "many"), "Invalid value for '--n-splits'"),
-        ((*V4, "--window", "70-260"), "window takes START:END in ms"),
-        ((*V4, "--bins", "70-260"), "bins takes START:END:WIDTH in ms"),
         (
             (*V4, "--window", "500:600"),
             "No time bin of small lies inside 500-600 ms; it has 70-110 ms.",
@@ -78,6 +75,48 @@ def test_wrong_use_exits_with_2_in_one_or_two_lines(
     assert len(lines) <= 2, err
     assert "Traceback" not in out + err
     assert list(tmp_path.iterdir()) == []
+
+
+PLS = (*MODEL, "--region", "V4")
+TRAIN = ("train", "--model", "rgc_tiny", "--data", "none", "--out", "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*V4, "--n-splits", "0"), "--n-splits must be at least 1; got 0."),
+        ((*V4, "--train-size", "2"), "--train-size must lie between 0 and 1; got 2.0."),
+        ((*V4, "--model-seed", "-1"), "--model-seed must be at least 0; got -1."),
+        ((*V4, "--n-jobs", "0"), "--n-jobs must be at least 1; got 0."),
+        ((*V4, "--window", "70-260"), "--window takes START:END in ms, such as 70:260; "),
+        ((*V4, "--window", "260:70"), "--window is (start, end) in whole ms, "),
+        ((*V4, "--bins", "70-260"), "--bins takes START:END:WIDTH in ms, "),
+        ((*V4, "--stimuli", "none"), "--stimuli takes COLUMN=VALUE,VALUE or a file "),
+        ((*V4, "--layers", ","), "--layers must name each layer once; got ()."),
+        ((*V4, "--false-discovery-rate", "0"), "--false-discovery-rate must lie between "),
+        ((*V4, "--no-fit-halves"), "--fit-halves must be on for noise_corrected_r, "),
+        ((*V4, "--bootstrap-over", "stimulus"), "Unknown --bootstrap-over 'stimulus'. "),
+        ((*V4, "--ridge-select", "lo"), "Unknown --ridge-select 'lo'. Did you mean 'loo'?"),
+        ((*PLS, "--pls-n-components", "0"), "--pls-n-components must be at least 1; got 0."),
+        (("ceiling", "--interval", "95"), "--interval must lie between 0 and 1; got 95.0."),
+        (("analyse", "similarity", "--n-groups", "2"), "--n-groups must be at least 3; got 2."),
+        (("check", "small", "--time-bin", "70"), "--time-bin takes START:END in ms, "),
+        (("data", "convert", "small", "x.nc", "--window", "9"), "--window takes START:END "),
+        ((*TRAIN, "--lr", "-1"), "--lr must not be negative; got -1.0."),
+        ((*TRAIN, "--batch-size", "9", "--accumulate", "2"), "--batch-size must be a multiple "),
+    ],
+)
+def test_an_option_is_named_as_it_is_typed(
+    neurofit: Any, registered: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = neurofit(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(message), err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_word_that_is_no_option_stays_as_it_is(neurofit: Any, registered: Any) -> None:
+    assert neurofit(*MODEL, "--region", "V5")[2].startswith("Unknown region of small 'V5'.")
 
 
 @pytest.mark.parametrize(

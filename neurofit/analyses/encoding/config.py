@@ -121,15 +121,20 @@ class EncodingConfig:
         check_fields(self)
         if isinstance(self.layers, str) and self.layers not in ("auto", "all"):
             raise NeurofitError(
-                f'layers must be "auto", "all" or a tuple of names; got {self.layers!r}.'
+                f'layers must be "auto", "all" or a tuple of names; got {self.layers!r}.',
+                option="layers",
             )
         if not self.layers or (
             isinstance(self.layers, tuple) and len(set(self.layers)) < len(self.layers)
         ):
-            raise NeurofitError(f"layers must name each layer once; got {self.layers!r}.")
+            raise NeurofitError(
+                f"layers must name each layer once; got {self.layers!r}.", option="layers"
+            )
         Reduction(self.reduce)  # refuses an unknown rule
         if not self.mappings:
-            raise NeurofitError(f"mapping must name a mapping: {', '.join(MAPPINGS)}.")
+            raise NeurofitError(
+                f"mapping must name a mapping: {', '.join(MAPPINGS)}.", option="mapping"
+            )
         for each in self.mappings:
             find_mapping(each)
         keys = self.mapping_names

@@ -65,12 +65,13 @@ class ScoreConfig(EncodingConfig):
         super().__post_init__()
         if not self.fit_halves and self.formula != "explained_variance":
             raise NeurofitError(
-                f"{self.formula} corrects for the noise of the maps, so they must be fitted on "
-                "halves: give fit_halves=True."
+                f"fit_halves must be on for {self.formula}, which corrects for noise of the maps.",
+                option="fit_halves",
             )
         if not 0 < self.false_discovery_rate <= 1:
             raise NeurofitError(
-                f"false_discovery_rate must lie between 0 and 1; got {self.false_discovery_rate}."
+                f"false_discovery_rate must lie between 0 and 1; got {self.false_discovery_rate}.",
+                option="false_discovery_rate",
             )
 
     @classmethod

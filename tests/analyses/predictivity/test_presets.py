@@ -79,8 +79,7 @@ def test_every_preset_says_its_own_name_and_fits_into_attributes(name: str) -> N
         ({"mapping": object()}, "A mapping is a registered name, or an object with"),
         (
             {"fit_halves": False},
-            "noise_corrected_r corrects for the noise of the maps, so they must be fitted on "
-            "halves: give fit_halves=True.",
+            "fit_halves must be on for noise_corrected_r, which corrects for noise of the maps.",
         ),
     ],
 )
