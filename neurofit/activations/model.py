@@ -113,7 +113,7 @@ def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
 def refuse_text(what: str, names: Sequence[str]) -> None:
     """Raise NeurofitError for a string, which would be taken as a list of letters."""
     if isinstance(names, str):
-        raise NeurofitError(f"{what} must be a list of names, not a string: [{names!r}].")
+        raise NeurofitError(f"{what} must be a list of names; got the string {names!r}.")
 
 
 def weights_sha256(model: torch.nn.Module) -> str:

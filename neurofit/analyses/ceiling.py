@@ -182,5 +182,5 @@ def _make_result(
             **of_neuroids,
             **time_coords(responses.time_bin_start.values, responses.time_bin_end.values),
         },
-        attrs={"method": f"{len(r)} trial halves"},
+        attrs={"method": f"{len(r)} random halving{'s' * (len(r) > 1)} of the trials"},
     )

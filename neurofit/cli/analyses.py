@@ -196,9 +196,9 @@ def print_plan(plan: Plan, config: RunConfig) -> None:
             f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.cost.n_bytes, plan.disk_bytes)
         )
         drawn = [
-            f"{getattr(config.analysis, name)} {words}"
-            for name, words in (("n_splits", "splits"), ("n_halves", "trial halves"))
-            if hasattr(config.analysis, name)
+            f"{n} {word}{'s' * (n > 1)}"
+            for name, word in (("n_splits", "split"), ("n_halves", "halving"))
+            if (n := getattr(config.analysis, name, 0))
         ]
         fits = f"{plan.cost.n_fits:,} fits, {memory} of memory, {disk} of disk"
         out.print(f"  {': '.join(filter(None, [' x '.join(drawn), fits]))}")

@@ -56,6 +56,13 @@ def test_it_is_the_correlation_of_half_means_corrected(planted: Planted) -> None
     assert float(found.reliability[7, 2]) == pytest.approx(2 * r / (1 + r), rel=1e-5)
 
 
+def test_one_halving_is_not_called_halvings(planted: Planted) -> None:
+    made = planted(n_stimuli=60, n_repetitions=2)
+    one, two = (ceiling(made, CeilingConfig(n_halves=n, n_bootstraps=5)) for n in (1, 2))
+    assert one.attrs["method"] == "1 random halving of the trials"
+    assert two.attrs["method"] == "2 random halvings of the trials"
+
+
 def test_missing_trials_cost_a_neuroid_the_stimuli_that_lack_them(planted: Planted) -> None:
     made = planted(n_stimuli=60, n_repetitions=5)
     gaps = made.responses.copy(deep=True)

@@ -68,8 +68,10 @@ def test_the_table_prints_every_bin_asked_for(
         (("--bins", "70:110:20"), ["70-90", "90-110"]),
         (("--window", "80:100"), ["80-90", "90-100"]),
     ):
-        code, out, err = neurofit(*SCORE, "V4", "--n-splits", "2", *asked, "--out", "here")
+        few = ("--n-splits", "2", "--n-halves", "1")
+        code, out, err = neurofit(*SCORE, "V4", *few, *asked, "--out", "here")
         assert code == 0, err
+        assert "  2 splits x 1 halving: " in out
         lines = [line.split() for line in out.splitlines()]
         heading = next(i for i, line in enumerate(lines) if line[:2] == ["ms", "score"])
         rows = lines[heading + 1 : heading + 1 + len(bins)]

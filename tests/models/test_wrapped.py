@@ -347,7 +347,7 @@ def test_a_layer_that_is_the_same_for_all_images_is_reported() -> None:
         (Static, ["unused"], {}, r"layer unused: the forward pass never calls it"),
         (Static, ["conv", "conv"], {}, r"layers must not repeat a name; got conv, conv"),
         (Static, [], {}, r"the number of layers must be at least 1; got 0"),
-        (Static, "conv", {}, r"layers must be a list of names, not a string: \['conv'\]"),
+        (Static, "conv", {}, "layers must be a list of names; got the string 'conv'"),
         (Static, ["conv"], {"std": (1.0, 0.0, 1.0)}, r"std positive values; got"),
         (
             Static,
