@@ -344,12 +344,13 @@ def _match_batches(
     n = max(len(each) for each in (drive.x, *state, *(() if fb is None else (fb,))))
     if n == 1:
         return drive, fb, state
+    x, cell, residual = drive
+    drive = LayerDrive(_expand_batch(x, n), _expand_all(cell, n), _expand_all(residual, n))
+    return drive, None if fb is None else _expand_batch(fb, n), _expand_all(state, n)
 
-    def expand(maps: Iterable[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(_expand_batch(each, n) for each in maps)
 
-    drive = LayerDrive(_expand_batch(drive.x, n), expand(drive.cell), expand(drive.residual))
-    return drive, None if fb is None else _expand_batch(fb, n), expand(state)
+def _expand_all(maps: Iterable[Tensor], n_images: int) -> tuple[Tensor, ...]:
+    return tuple(_expand_batch(each, n_images) for each in maps)
 
 
 def _join(feedback: list[Tensor], u: Tensor) -> Tensor | None:
