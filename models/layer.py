@@ -241,5 +241,6 @@ def _apply(ops: tuple[Op, ...], maps: Tensor) -> Tensor:
 
 
 def _shape_after(ops: tuple[Op, ...], shape: Shape) -> Shape:
-    channels, height, width = _apply(ops, torch.empty(1, *shape, device="meta")).shape[1:]
+    # No image rather than device="meta", whose elu imports torch._dynamo and takes seconds.
+    channels, height, width = _apply(ops, torch.empty(0, *shape, device="cpu")).shape[1:]
     return channels, height, width
