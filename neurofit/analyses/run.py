@@ -86,7 +86,7 @@ class RunConfig:
     weights: str | Path = option(
         "auto",
         parse=str,
-        help="auto (bundled, else downloaded, else random), random, or a FILE.",
+        help="Weights: auto (bundled, else downloaded, else random), random, or a file.",
     )
     model_seed: int = option(
         0, least=0, help="Random seed for untrained weights and for --shuffle-stimuli."

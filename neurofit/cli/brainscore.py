@@ -63,7 +63,9 @@ def score(
     ],
     benchmark: Annotated[
         str,
-        typer.Argument(help="Identifier in Brain-Score; ours are neurofit-RECORDING.REGION."),
+        typer.Argument(
+            help="Identifier in Brain-Score; benchmarks of neurofit are neurofit-RECORDING.REGION."
+        ),
     ],
 ) -> None:
     """Score a model on a benchmark as Brain-Score does, in this process."""

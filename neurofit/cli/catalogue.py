@@ -33,7 +33,9 @@ LISTED = (
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(LISTED)}.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help=f"What to list: {', '.join(LISTED)}.")
+    ],
 ) -> None:
     """List what is registered."""
     from neurofit.storage.home import home

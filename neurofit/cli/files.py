@@ -58,7 +58,8 @@ def convert(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="OUT", help="NAME.nc or NAME.npz; images go into NAME.stimuli.zip beside it."
+            metavar="OUT",
+            help="File to write: NAME.nc or NAME.npz; images go into NAME.stimuli.zip beside it.",
         ),
     ],
     selection: Selection,

@@ -144,8 +144,9 @@ def check(
 ) -> None:
     """List all problems of a recording and its images; exit status 0 if there are none.
 
-    Each problem is given with its position and repair. If the responses cannot be read at all,
-    this is listed with what was found before.
+    Each problem is given with its position and repair.
+
+    If the responses cannot be read at all, the reason is listed after the problems found before.
     """
     from neurofit.recordings.plausibility import image_faults, plausibility_warnings
     from neurofit.recordings.stimuli import NoImages

@@ -44,7 +44,7 @@ def train(
     seed: Annotated[
         int, typer.Option(help="Random seed for initial weights, shuffling and augmentation.")
     ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or xla.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume from the checkpoint in --out.")
     ] = False,
@@ -124,19 +124,22 @@ def eval_(
     model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
     data: Annotated[str, typer.Option(help=DATA)],
     weights: Annotated[
-        str, typer.Option(help="auto (bundled, else downloaded, else random), random, or a FILE.")
+        str,
+        typer.Option(
+            help="Weights: auto (bundled, else downloaded, else random), random, or a file."
+        ),
     ] = "auto",
     presentation: Annotated[
         str, typer.Option(help="Presentation of the images to the model.")
     ] = "default",
     first: Annotated[
-        int | None, typer.Option("--first", metavar="N", help="Only the first N test images.")
+        int | None, typer.Option("--first", metavar="N", help="Test only the first N images.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 64,
     input_size: Annotated[
         int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the accuracies as JSON, nothing else.")

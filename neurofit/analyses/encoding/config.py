@@ -84,7 +84,7 @@ class EncodingConfig:
         "per-bin",
         choices=("per-bin", "fixed"),
         panel="Mapping",
-        help="per-bin fits a map for each time bin, fixed one map for all.",
+        help="Time mode: per-bin fits a map for each time bin, fixed one map for all bins.",
     )
     reduce: str = option("none", panel="Mapping", help="Feature reduction: none, srp:N or pca:N.")
     gram_precision: str = option(
