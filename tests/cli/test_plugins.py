@@ -163,7 +163,7 @@ def test_a_mapping_and_a_recording_of_a_plugin_run(call: Any, tmp_path: Path) ->
     assert "nearest+ridge_nearest_neighbours=3" in folder.name
     code, _, err = call(*score, *mapping, "--nearest-neighbours", "0", *few)
     assert code == 2
-    assert "neighbours must be at least 1; got 0." in err
+    assert "\n--nearest-neighbours must be at least 1; got 0." in err
 
 
 def test_an_analysis_of_a_plugin_runs_and_gives_what_it_computes(

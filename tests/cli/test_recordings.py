@@ -44,7 +44,7 @@ def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_fil
     assert words == "95%, 1000 bootstraps over neuroids"
     code, _, err = neurofit(*CEILING, "--bootstrap-over", "sites")
     assert code == 2
-    assert "Unknown bootstrap_over 'sites'" in err
+    assert "Unknown --bootstrap-over 'sites'" in err
 
 
 def test_a_part_of_an_area_is_one_for_scores_and_ceilings(
@@ -128,7 +128,7 @@ def test_a_ceiling_of_two_stimuli_is_refused_and_an_error_is_printed_as_it_is(
     assert said in " ".join(err.split())
     code, _, err = neurofit(*CEILING, "--bins", "abc")
     assert code == 2
-    assert "bins takes START:END:WIDTH in ms" in " ".join(err.split())
+    assert "--bins takes START:END:WIDTH in ms" in " ".join(err.split())
 
 
 def test_a_ceiling_leaves_unreliable_sites_out_and_says_how_many(
