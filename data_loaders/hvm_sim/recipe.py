@@ -21,7 +21,7 @@ class Recipe:
     version
         Version, increased whenever a change of the code changes the data.
     seed
-        Random seed for images, readouts and trials (PCG64).
+        Random seed for images, readouts and trials (PCG64; Philox for the counts).
     objects_per_category, images_per_object
         Numbers of objects and images; with 8 categories they give the number of stimuli.
     calibration_images
@@ -50,7 +50,7 @@ class Recipe:
         Constants of the network that the sites read.
     """
 
-    version: int = 2
+    version: int = 3
     seed: int = 640
     objects_per_category: int = 8
     images_per_object: int = 10
@@ -87,3 +87,8 @@ def recipe_hash(recipe: Recipe | None = None) -> str:
 def generator(recipe: Recipe, *key: int) -> np.random.Generator:
     """Return the random generator of a key, independent of other keys and of the order of use."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(recipe.seed, spawn_key=key)))
+
+
+def counter_based(recipe: Recipe, *key: int) -> np.random.Philox:
+    """Return the counter-based random numbers of a key: number n does not need those before it."""
+    return np.random.Philox(np.random.SeedSequence(recipe.seed, spawn_key=key))

@@ -3,11 +3,16 @@
 Solids are ellipsoids, boxes and cones, each an affine transformation of a unit solid. A ray
 p(s) = (x, y, 0) - s z meets part A q + c where q(s) = A^-1 (p(s) - c) enters the unit solid; the
 colour at that point is albedo (ambient + diffuse max(0, n . l)) + specular max(0, n . h)^20.
+
+The image has the same bits on every machine (`exact`): what is drawn and computed outside (frames,
+centres, colours, light) is rounded, and from there on only operations that IEEE 754 fixes are used.
+Surfaces that coincide make this necessary: the last bit decides which of them is seen.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +20,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
+
+from neurofit.data_loaders.hvm_sim import exact
 
 Cut = tuple[Sequence[int | float], int | float]
 """Half-space n . q <= offset, in the unit coordinates of a part."""
@@ -102,12 +109,15 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
         crop = crop[:, ::-1]
     if rng.random() < 0.25:
         crop = crop[::-1]
-    resized = Image.fromarray(np.ascontiguousarray(crop)).resize(
-        (size, size), Image.Resampling.BILINEAR
+    resized = np.asarray(
+        Image.fromarray(np.ascontiguousarray(crop)).resize((size, size), Image.Resampling.BILINEAR)
     )
-    pixels = np.asarray(resized, dtype=np.float64) / 255
-    contrast, level = rng.uniform(0.45, 0.9), rng.uniform(0.38, 0.58)
-    return np.asarray(np.clip(level + contrast * (pixels - pixels.mean()), 0, 1))
+    contrast, level = exact.round_off(
+        np.array([rng.uniform(0.45, 0.9), rng.uniform(0.38, 0.58)]), _GRID
+    )
+    # a mean of whole numbers is exact up to its one division
+    centred = (resized - resized.mean(dtype=np.float64)) / 255
+    return np.asarray(np.clip(level + contrast * centred, 0, 1))
 
 
 def render(
@@ -136,8 +146,18 @@ def render(
     turn = pose.radius * _rotation(pose)
     shift = np.array([pose.x, pose.y, 0.0])
     for part in parts:
-        canvas.cast(replace(part, frame=turn @ part.frame, centre=turn @ part.centre + shift))
-    colour, covered = canvas.shade(np.array(pose.light))
+        constants = np.array([*part.albedo, part.taper])
+        red, green, blue, taper = exact.round_off(constants, _GRID).tolist()
+        canvas.cast(
+            replace(
+                part,
+                frame=exact.round_off(turn @ part.frame, _GRID),
+                centre=exact.round_off(turn @ part.centre + shift, _GRID),
+                albedo=(red, green, blue),
+                taper=taper,
+            )
+        )
+    colour, covered = canvas.shade(exact.round_off(np.array(pose.light), _GRID))
     shape = (size, supersample, size, supersample)
     coverage = covered.reshape(shape).mean(axis=(1, 3))
     mixed = colour.reshape(*shape, 3).mean(axis=(1, 3)) + (1 - coverage[..., None]) * background
@@ -146,8 +166,9 @@ def render(
 
 def to_gray(picture: np.ndarray) -> np.ndarray:
     """Return a uint8 image (height width channel) with the luma of ITU-R BT.601 in each channel."""
-    luma = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=2)
+    red, green, blue = np.moveaxis(picture.astype(np.int64), -1, 0)
+    luma = (299 * red + 587 * green + 114 * blue + 500) // 1000
+    return np.repeat(luma.astype(np.uint8)[..., None], 3, axis=2)
 
 
 @functools.cache
@@ -180,7 +201,7 @@ class _Canvas:
         """Intersect the rays in the bounding rectangle of a part with it."""
         rows, columns = self._window(part)
         x, y = np.meshgrid(self.middles[columns], -self.middles[rows])
-        inverse = np.linalg.inv(part.frame)
+        inverse = exact.inverse(part.frame)
         origins = inverse[:, :1] * (x.ravel() - part.centre[0]) + inverse[:, 1:2] * (
             y.ravel() - part.centre[1]
         )
@@ -190,28 +211,37 @@ class _Canvas:
         seen = np.flatnonzero(entry < self.distance[rows, columns].ravel())
         if len(seen) == 0:
             return
-        world_normal = (inverse.T @ normal(seen)).T
-        world_normal /= np.linalg.norm(world_normal, axis=1, keepdims=True)
-        points = origins[:, seen] + entry[seen] * direction[:, None]
+        unit_normal = normal(seen)
+        world_normal = np.stack([exact.weighted_sum(axis, unit_normal) for axis in inverse.T])
+        world_normal /= np.sqrt(exact.weighted_sum(world_normal, world_normal))
         amplitude, frequency = part.pattern
-        spots = 1 + amplitude * np.prod(np.sin(frequency * points + 0.7), axis=0)
+        spots = np.ones(len(seen))
+        if amplitude:
+            points = origins[:, seen] + entry[seen] * direction[:, None]
+            u, v, w = _wave((frequency * points + 0.7) / (2 * math.pi))
+            spots += amplitude * (u * v * w)
         at = (seen // x.shape[1] + rows.start, seen % x.shape[1] + columns.start)
         self.distance[at] = entry[seen]
-        self.normal[at] = world_normal
+        self.normal[at] = world_normal.T
         self.albedo[at] = np.array(part.albedo) * spots[:, None]
         self.gloss[at] = part.gloss
 
     def shade(self, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return colours (height width channel), 0 without a surface, and the mask of surfaces."""
+        """Return colours (height width channel), 0 without a surface, and the mask of surfaces.
+
+        Colours are multiples of `_GRID`, so that their sum over the rays of a pixel is exact.
+        """
         covered = np.isfinite(self.distance)
-        normal = self.normal[covered]
+        normal = self.normal[covered].T
         half = light + np.array([0.0, 0.0, 1.0])
-        half /= np.linalg.norm(half)
-        sky = 0.24 + 0.1 * normal[:, 1]
-        lit = sky + 0.85 * np.clip(normal @ light, 0, None)
-        highlight = self.gloss[covered] * np.clip(normal @ half, 0, None) ** 20
+        half /= np.sqrt(exact.weighted_sum(half, half))
+        sky = 0.24 + 0.1 * normal[1]
+        lit = sky + 0.85 * np.clip(exact.weighted_sum(light, normal), 0, None)
+        fourth = (np.clip(exact.weighted_sum(half, normal), 0, None) ** 2) ** 2
+        highlight = self.gloss[covered] * ((fourth**2) ** 2 * fourth)
+        shaded = self.albedo[covered] * lit[:, None] + highlight[:, None]
         colour = np.zeros((self.size, self.size, 3))
-        colour[covered] = np.clip(self.albedo[covered] * lit[:, None] + highlight[:, None], 0, 1)
+        colour[covered] = exact.on_grid(np.clip(shaded, 0, 1), _GRID)
         return colour, covered
 
     def _window(self, part: Part) -> tuple[slice, slice]:
@@ -265,8 +295,8 @@ def _enter(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.n
     cuts = (*_FACES[part.solid], *part.cuts)
     plane = np.full(near.shape, -1)
     for index, (normal, offset) in enumerate(cuts):
-        towards = float(np.dot(normal, direction))
-        room = offset - np.array(normal) @ origins
+        towards = float(exact.weighted_sum(np.array(normal), direction))
+        room = offset - exact.weighted_sum(np.array(normal), origins)
         if towards > 1e-12:
             far = np.minimum(far, room / towards)
         elif towards < -1e-12:
@@ -300,10 +330,10 @@ def _curved(
         weight[2] = -(slope**2)
         offset = (1 + part.taper) / 2
     shifted = slope * offset if part.solid == "tube" else 0.0
-    a = float(weight @ direction**2)
+    a = float(exact.weighted_sum(weight, direction**2))
     a = a if abs(a) > 1e-9 else 1e-9
-    b = weight @ (origins * direction[:, None]) - shifted * direction[2]
-    c = weight @ origins**2 - 2 * shifted * origins[2] - offset**2
+    b = exact.weighted_sum(weight, origins * direction[:, None]) - shifted * direction[2]
+    c = exact.weighted_sum(weight, origins**2) - 2 * shifted * origins[2] - offset**2
     discriminant = b**2 - a * c
     root = np.sqrt(np.clip(discriminant, 0, None)) / abs(a)
     low, high = -b / a - root, -b / a + root
@@ -313,6 +343,14 @@ def _curved(
     return (high, forever) if slope * direction[2] > 0 else (-forever, low)
 
 
+def _wave(turns: np.ndarray) -> np.ndarray:
+    """Return sin(2 pi turns) approximated by parabolas, which differs from it by at most 0.06."""
+    phase = turns - np.round(turns)
+    return np.asarray(16 * phase * (0.5 - np.abs(phase)))
+
+
+_GRID = 2.0**-16
+"""Spacing of coordinates, in half image widths, and of colours."""
 _FACES: dict[str, tuple[Cut, ...]] = {
     "ball": (),
     "box": (

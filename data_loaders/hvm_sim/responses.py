@@ -9,6 +9,9 @@
 `depth` is one number per area, set so that the median split-half consistency after onset,
 V / (V + N) with V = variance of the rate over stimuli and
 N = (mean rate + var(gain) mean rate^2) / repetitions, is that of the recipe.
+
+Drives are exact; rates and gains are rounded, and one random number of a counter-based generator
+gives one count, so that no count depends on another.
 """
 
 from __future__ import annotations
@@ -23,16 +26,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from neurofit.data_loaders.hvm_sim.recipe import Recipe, generator
-from neurofit.data_loaders.hvm_sim.teacher import Teacher
+from neurofit.data_loaders.hvm_sim import exact
+from neurofit.data_loaders.hvm_sim.recipe import Recipe, counter_based, generator
+from neurofit.data_loaders.hvm_sim.teacher import GRID, Teacher
 
 _READOUTS, _SITES, _ORDER, _GAINS, _COUNTS = 10, 11, 12, 13, 14
 _BATCH = 32
 _THREADS = 2
 _WINDOW = 3
 """Side of the window of positions that a V4 site reads; IT sites read the whole layer."""
-_GRID = 2.0**-12
-"""Rates are rounded to this, so that rounding errors of a machine do not change the trials."""
+_RATE_GRID = 2.0**-12
+"""Spacing of the rates: far above the error of exp and log1p, far below the noise of a count."""
+_GRID = 2.0**-16
+"""Spacing of the weights, means and standard deviations of sites, and of gains."""
+_IMAGE_GRID = GRID / 4
+"""Spacing of images in [0, 1]; the teacher divides them by 1/4, which gives its spacing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +53,7 @@ class Trials:
 
 def make_teacher(calibration: np.ndarray, recipe: Recipe) -> Teacher:
     """Build the teacher, calibrated on images, uint8 (image height width channel)."""
-    with _one_thread_per_operation():
+    with _exact_convolutions():
         return Teacher(_as_batch(calibration, recipe.teacher.input_size), config=recipe.teacher)
 
 
@@ -89,11 +97,11 @@ def simulate_truth(
             ):
                 for region, layer in layer_of.items():
                     drives[region][rows, :, timestep] = F.linear(
-                        activations[layer].flatten(1), readouts[region]
+                        activations[layer].flatten(1).double(), readouts[region]
                     )
         return min(start + _BATCH, len(pictures))
 
-    with _one_thread_per_operation(), ThreadPoolExecutor(_THREADS) as pool:
+    with _exact_convolutions(), ThreadPoolExecutor(_THREADS) as pool:
         for done in pool.map(drive, range(0, len(pictures), _BATCH)):
             if progress is not None:
                 progress(done, len(pictures))
@@ -106,8 +114,7 @@ def simulate_truth(
         )
         for index, (region, values) in enumerate(drives.items())
     ]
-    truth = np.concatenate(rates, axis=1)
-    return (np.round(truth / _GRID) * _GRID).astype(np.float32)
+    return exact.round_off(np.concatenate(rates, axis=1), _RATE_GRID).astype(np.float32)
 
 
 def draw_trials(recipe: Recipe, n_stimuli: int) -> Trials:
@@ -131,7 +138,7 @@ def draw_gains(recipe: Recipe, n_presentations: int) -> np.ndarray:
             recipe.gain_memory * slow[trial - 1]
             + np.sqrt(1 - recipe.gain_memory**2) * shocks[trial]
         )
-    return np.asarray(np.exp(recipe.gain_sd * slow - recipe.gain_sd**2 / 2))
+    return exact.round_off(np.exp(recipe.gain_sd * slow - recipe.gain_sd**2 / 2), _GRID)
 
 
 def draw_counts(
@@ -141,27 +148,75 @@ def draw_counts(
     area_of_site = np.repeat(np.arange(len(recipe.n_sites)), list(recipe.n_sites.values()))
     expected = truth[trials.stimulus, :, time_bin].astype(np.float64)
     expected *= gains[:, area_of_site]
-    counts = generator(recipe, _COUNTS, time_bin).poisson(expected)
-    return np.minimum(counts, 255).astype(np.uint8)
+    return poisson_counts(expected, uniform_numbers(recipe, time_bin, expected.shape))
+
+
+def uniform_numbers(recipe: Recipe, time_bin: int, shape: tuple[int, int]) -> np.ndarray:
+    """Return the random numbers of one time bin's counts (presentation neuroid), in (0, 1).
+
+    That of a count is number presentation * neuroids + neuroid of the time bin's Philox sequence.
+    """
+    words = counter_based(recipe, _COUNTS, time_bin).random_raw(shape[0] * shape[1])
+    return np.asarray(((words >> np.uint64(32)) + 0.5) * 2.0**-32).reshape(shape)
+
+
+def poisson_counts(expected: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return Poisson counts by inversion: the smallest k with P(count <= k) > the uniform number.
+
+    Parameters
+    ----------
+    expected
+        Expected counts.
+    uniform
+        Numbers between 0 and 1, of the same shape.
+
+    Returns
+    -------
+    np.ndarray
+        Counts, uint8, of the same shape; 255 stands for more as well.
+    """
+    counts = np.zeros(expected.size, dtype=np.uint8)
+    rate, level = expected.ravel(), uniform.ravel()
+    probability = np.exp(-rate)
+    cumulative = probability.copy()
+    above = np.flatnonzero(level >= cumulative)
+    rate, level, probability, cumulative = (
+        values[above] for values in (rate, level, probability, cumulative)
+    )
+    for count in range(1, 256):
+        counts[above] = count
+        probability *= rate / count
+        cumulative += probability
+        still = level >= cumulative
+        above, rate, level, probability, cumulative = (
+            values[still] for values in (above, rate, level, probability, cumulative)
+        )
+        if len(above) == 0:
+            break
+    return counts.reshape(expected.shape)
 
 
 @contextmanager
-def _one_thread_per_operation() -> Iterator[None]:
-    """Use one thread per torch operation, so that sums are the same on every machine."""
+def _exact_convolutions() -> Iterator[None]:
+    """Exclude NNPACK, whose Winograd convolutions are not sums of products.
+
+    One thread per operation, because batches in parallel are faster than parallel operations.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.backends.nnpack.flags(enabled=False):
+            yield
     finally:
         torch.set_num_threads(before)
 
 
 def _as_batch(pictures: np.ndarray, size: int) -> Tensor:
-    """Return images as a float tensor (batch channel height width) in [0, 1], resized."""
-    batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-    if batch.shape[-1] == size:
-        return batch
-    return F.interpolate(batch, size=(size, size), mode="bilinear", antialias=True)
+    """Return images as float32 (batch channel height width) in [0, 1], resized."""
+    batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).double() / 255
+    if batch.shape[-1] != size:
+        batch = F.interpolate(batch, size=(size, size), mode="bilinear", antialias=True)
+    return exact.round_off(batch, _IMAGE_GRID).float()
 
 
 def _draw_readouts(teacher: Teacher, region: str, recipe: Recipe) -> Tensor:
@@ -171,21 +226,26 @@ def _draw_readouts(teacher: Teacher, region: str, recipe: Recipe) -> Tensor:
     area = list(recipe.n_sites).index(region)
     rng = generator(recipe, _READOUTS, area)
     low, high = recipe.readout_units[region]
-    weights = np.zeros((recipe.n_sites[region], *shape), dtype=np.float32)
+    weights = np.zeros((recipe.n_sites[region], *shape))
     for site in weights:
         window = site
         if region == "V4":
             top, left = rng.integers(0, (height - _WINDOW + 1, width - _WINDOW + 1))
             window = site[:, top : top + _WINDOW, left : left + _WINDOW]
         units = rng.choice(window.size, size=int(rng.integers(low, high + 1)), replace=False)
-        window[np.unravel_index(units, window.shape)] = rng.exponential(size=len(units))
+        values = exact.round_off(rng.exponential(size=len(units)), _GRID)
+        window[np.unravel_index(units, window.shape)] = values
     return torch.from_numpy(weights.reshape(len(weights), channels * height * width))
 
 
 def _rates(drive: np.ndarray, *, onset: int, recipe: Recipe, area: int) -> np.ndarray:
     """Return expected counts (stimulus neuroid time_bin), modulated to reach the reliability."""
     driven = drive[:, :, onset:]
-    z = (drive - driven.mean(axis=(0, 2))[:, None]) / driven.std(axis=(0, 2))[:, None]
+    mean, sd = (
+        exact.round_off(statistic(driven, axis=(0, 2)), _GRID)[:, None]
+        for statistic in (np.mean, np.std)
+    )
+    z = (drive - mean) / sd
     rng = generator(recipe, _SITES, area)
     n_sites = z.shape[1]
     slope, peak = np.exp(rng.normal(0, (0.3, 0.35), (n_sites, 2))).T[:, :, None]
@@ -198,8 +258,8 @@ def _rates(drive: np.ndarray, *, onset: int, recipe: Recipe, area: int) -> np.nd
             recipe.mean_count * peak / np.log(2) * np.log1p(np.exp(depth * slope * z + bias))
         )
         after = rates[:, :, onset:]
-        mean = after.mean(axis=0)
-        noise = (mean + recipe.gain_sd**2 * mean**2) / repetitions
+        average = after.mean(axis=0)
+        noise = (average + recipe.gain_sd**2 * average**2) / repetitions
         reached = float(np.median(after.var(axis=0) / (after.var(axis=0) + noise)))
         low, high = (depth, high) if reached < recipe.reliability else (low, depth)
     return rates

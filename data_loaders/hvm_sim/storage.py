@@ -1,13 +1,15 @@
 """Build and open the files of `hvm-sim`.
 
 These are images.npy, calibration.npy, stimuli.csv, responses.nc, truth.nc, and manifest.json with
-their sha256.
+their sha256 and the sha256 of the values. The values are the same on every machine, which is
+checked while building; the compressed files depend on the version of HDF5.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5netcdf
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neurofit.data_loaders.hvm_sim.fingerprint import check_fingerprint, fingerprint
 from neurofit.data_loaders.hvm_sim.images import render_calibration, render_stimuli
 from neurofit.data_loaders.hvm_sim.recipe import Recipe, recipe_hash
 from neurofit.data_loaders.hvm_sim.responses import (
@@ -58,7 +61,7 @@ def load_or_build(progress: Progress | None = None, *, recipe: Recipe | None = N
     NeurofitError
         If the folder cannot be written, or a file differs from the one that was built.
     MachineError
-        If the disk is full.
+        If the disk is full, or this machine computes other values than those of the recording.
     """
     where = folder(recipe)
     if not where.exists():
@@ -78,10 +81,21 @@ def build(folder: Path, *, progress: Progress | None = None, recipe: Recipe | No
         Function called with (current step, steps done, total steps).
     recipe
         Recipe, default: that of the full recording.
+
+    Raises
+    ------
+    MachineError
+        If this machine computes other values than those of the recording.
     """
     recipe = recipe or Recipe()
+    values: dict[str, str] = {}
+
+    def check(part: str, *blocks: np.ndarray) -> None:
+        values[part] = check_fingerprint(recipe, part, fingerprint(blocks))
+
     calibration = render_calibration(recipe)
     pictures, table = render_stimuli(recipe, progress=_named(progress, "hvm-sim: images"))
+    check("images", pictures, calibration)
     np.save(folder / "images.npy", pictures)
     np.save(folder / "calibration.npy", calibration)
     table.to_csv(folder / "stimuli.csv", index=False, lineterminator="\n")
@@ -91,10 +105,12 @@ def build(folder: Path, *, progress: Progress | None = None, recipe: Recipe | No
         recipe,
         progress=_named(progress, "hvm-sim: teacher"),
     )
+    check("rates", truth)
     _write_truth(folder / "truth.nc", truth, table, recipe)
-    _write_responses(
+    responses = _write_responses(
         folder / "responses.nc", truth, table, recipe, progress=_named(progress, "hvm-sim: trials")
     )
+    values["responses"] = check_fingerprint(recipe, "responses", responses)
     files = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
         for name in _FILES
@@ -104,6 +120,7 @@ def build(folder: Path, *, progress: Progress | None = None, recipe: Recipe | No
         "simulated": True,
         "recipe": recipe.as_dict(),
         "recipe_sha256": recipe_hash(recipe),
+        "values_sha256": values,
         "files": files,
     }
     (folder / _MANIFEST).write_text(
@@ -133,7 +150,9 @@ def load(folder: Path) -> Recording:
         responses=_open(folder / "responses.nc", "responses"),
         stimuli=stimuli,
         simulated=True,
-        sha256=sha256_of(folder / _MANIFEST),
+        sha256=hashlib.sha256(
+            json.dumps([manifest["recipe_sha256"], manifest["values_sha256"]]).encode()
+        ).hexdigest(),
         citation="SIMULATED by neurofit (neurofit.data_loaders.hvm_sim): no brain was recorded.",
         truth=_open(folder / "truth.nc", "truth"),
     )
@@ -174,8 +193,14 @@ def _write_responses(
     recipe: Recipe,
     *,
     progress: Callable[[int, int], None] | None,
-) -> None:
-    """Write coordinates with xarray, then the counts one time bin at a time to save memory."""
+) -> str:
+    """Write coordinates with xarray, then the counts one time bin at a time to save memory.
+
+    Returns
+    -------
+    str
+        sha256 of the presented stimuli, their repetitions, and the counts of all time bins.
+    """
     trials = draw_trials(recipe, len(table))
     gains = draw_gains(recipe, len(trials.stimulus))
     coords = xr.Dataset(
@@ -199,10 +224,18 @@ def _write_responses(
         counts.attrs["coordinates"] = " ".join([*COORDS, "object_name", "category", "subject"])
         for key, value in _ATTRS.items():
             counts.attrs[key] = value
-        for time_bin in range(shape[2]):
-            counts[:, :, time_bin] = draw_counts(truth, time_bin, trials, gains, recipe)
-            if progress is not None:
-                progress(time_bin + 1, shape[2])
+
+        def written() -> Iterator[np.ndarray]:
+            yield trials.stimulus
+            yield trials.repetition
+            for time_bin in range(shape[2]):
+                block = draw_counts(truth, time_bin, trials, gains, recipe)
+                counts[:, :, time_bin] = block
+                yield block
+                if progress is not None:
+                    progress(time_bin + 1, shape[2])
+
+        return fingerprint(written())
 
 
 def _presentation_coords(trials: Trials, table: pd.DataFrame) -> dict[str, tuple[str, np.ndarray]]:

@@ -13,6 +13,10 @@ Gabor bank,
 with mixed = sqrt(1 - own^2). No cell of the zoo has these dynamics. m_l and s_l are the mean and
 standard deviation of each channel over a fixed set of images; without them every image would soon
 drive the same units.
+
+The network has the same bits on every machine (`exact`). Images, weights, p, x and what the filters
+see of b are multiples of `GRID`, so that convolutions add multiples of GRID^2; as long as these sum
+to less than 2^24 GRID^2 = 256 in absolute value, float32 is exact in any order.
 """
 
 from __future__ import annotations
@@ -28,6 +32,10 @@ from torch import Tensor, nn
 
 from neurofit.activations.model import find_layers, find_presentation
 from neurofit.activations.presentation import Presentation
+from neurofit.data_loaders.hvm_sim import exact
+
+GRID = 2.0**-8
+"""Spacing of activations and weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +121,7 @@ class Teacher(nn.Module):
             "constant": Presentation(n_timesteps=26, blank=0.0),
         }
         rng = np.random.Generator(np.random.PCG64(config.seed))
-        self.register_buffer("gabors", torch.from_numpy(_gabor_bank()))
+        self.register_buffer("gabors", _weights(_gabor_bank(), _GABOR_GRID))
         self.first_scale: Tensor
         self.register_buffer("first_scale", torch.ones(config.channels[0], 1, 1))
         for index in range(depth):
@@ -122,17 +130,18 @@ class Teacher(nn.Module):
             mixing = _balanced(rng, config.channels[index], config.channels[index - 1], 1)
             noise = _balanced(rng, config.channels[index], config.channels[index - 1], 3)
             self.register_buffer(
-                f"forward_{index}", config.smooth * mixing * _BUMP + (1 - config.smooth) * noise
+                f"forward_{index}",
+                _weights(config.smooth * mixing * _BUMP + (1 - config.smooth) * noise),
             )
             mixed = _balanced(rng, config.channels[index], config.channels[index], 1)
-            own = torch.eye(config.channels[index])[:, :, None, None]
+            own = np.eye(config.channels[index])[:, :, None, None]
             self.register_buffer(
                 f"memory_{index}",
-                config.memory * (config.own * own + math.sqrt(1 - config.own**2) * mixed),
+                _weights(config.memory * (config.own * own + math.sqrt(1 - config.own**2) * mixed)),
             )
         for source, target in config.feedback_edges:
             weights = _balanced(rng, config.channels[target - 1], config.channels[source - 1], 1)
-            self.register_buffer(f"feedback_{source}_{target}", weights)
+            self.register_buffer(f"feedback_{source}_{target}", _weights(weights))
         with torch.no_grad():
             self._calibrate(calibration)
             self._rest = self._settle()
@@ -178,15 +187,14 @@ class Teacher(nn.Module):
 
     def _first(self, images: Tensor) -> Tensor:
         """Return the input of layer 1 from normalised images: rectified, pooled Gabor responses."""
-        filtered = F.conv2d(
-            F.pad(images, (7, 7, 7, 7), mode="replicate"), self.get_buffer("gabors"), stride=2
-        )
+        padded = F.pad(exact.on_grid(images, GRID), (7, 7, 7, 7), mode="replicate")
+        filtered = F.conv2d(padded, self.get_buffer("gabors"), stride=2)
         pooled = F.avg_pool2d(torch.relu(filtered), self.config.stride[0] // 2)
         return pooled * self.first_scale + self.get_buffer("bias_0")[:, None, None]
 
     def _forward_input(self, index: int, below: Tensor) -> Tensor:
         stride = self.config.stride[index]
-        pooled = F.avg_pool2d(below, stride) if stride > 1 else below
+        pooled = exact.on_grid(F.avg_pool2d(below, stride), GRID) if stride > 1 else below
         return F.conv2d(
             pooled, self.get_buffer(f"forward_{index}"), self.get_buffer(f"bias_{index}"), padding=1
         )
@@ -207,39 +215,43 @@ class Teacher(nn.Module):
         config, old = self.config, state[index]
         drive = below - config.fatigue * old.a
         if index:
-            drive += F.conv2d(old.b, self.get_buffer(f"memory_{index}"))
+            drive += F.conv2d(exact.on_grid(old.b, GRID), self.get_buffer(f"memory_{index}"))
         for source, target in config.feedback_edges:
             if target - 1 == index:
                 back = F.conv2d(state[source - 1].x, self.get_buffer(f"feedback_{source}_{target}"))
                 drive += config.feedback * F.interpolate(
                     back, size=drive.shape[-2:], mode="nearest"
                 )
-        v = torch.lerp(old.v, drive, config.leak[index])
+        v = _towards(old.v, drive, config.leak[index])
         x = self._normalised(v)
         return _State(
             v=v,
             x=x,
-            a=torch.lerp(old.a, x, 1 / config.fast),
-            b=torch.lerp(old.b, x, 1 / config.slow),
+            a=_towards(old.a, x, 1 / config.fast),
+            b=_towards(old.b, x, 1 / config.slow),
         )
 
     def _normalised(self, v: Tensor) -> Tensor:
-        rate = torch.relu(v + self.config.offset)
-        pool = F.avg_pool2d(
-            rate.mean(dim=1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False
+        rate = exact.on_grid(v + self.config.offset, GRID).relu_()
+        total = rate.sum(dim=1, keepdim=True)
+        pool, count = (
+            F.avg_pool2d(values, 3, stride=1, padding=1, divisor_override=1)
+            for values in (total, torch.ones_like(total[:1]))
         )
-        return rate / (self.config.semi + pool)
+        return exact.on_grid(rate.div_(self.config.semi + pool / (count * rate.shape[1])), GRID)
 
     def _calibrate(self, images: Tensor) -> None:
         """Standardise the input of each channel over the images, in weights and biases."""
         mean, std = (images.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         below = self._first((images - mean) / std)
         for index in range(len(self.layers)):
-            centre = below.mean(dim=(0, 2, 3))
-            scale = 1 / (below.std(dim=(0, 2, 3)) + 1e-6)
-            self.get_buffer(f"bias_{index}").copy_(-centre * scale)
+            values = below.double()
+            centre = exact.on_grid(values.mean(dim=(0, 2, 3)), GRID**2).float()
+            scale = exact.round_off(1 / (values.std(dim=(0, 2, 3)) + 1e-6), GRID).float()
+            self.get_buffer(f"bias_{index}").copy_(exact.on_grid(-centre * scale, GRID))
             if index:
-                self.get_buffer(f"forward_{index}").mul_(scale[:, None, None, None])
+                weights = self.get_buffer(f"forward_{index}")
+                weights.copy_(exact.on_grid(weights * scale[:, None, None, None], GRID))
             else:
                 self.first_scale.copy_(scale[:, None, None])
             if index + 1 < len(self.layers):
@@ -277,12 +289,24 @@ class _State:
         return _State(v=v, x=x, a=a, b=b)
 
 
-def _balanced(rng: np.random.Generator, out_channels: int, in_channels: int, size: int) -> Tensor:
+def _towards(old: Tensor, new: Tensor, share: float) -> Tensor:
+    """Return old + share (new - old); torch.lerp fuses operations on some machines."""
+    return new if share == 1 else (new - old).mul_(share).add_(old)
+
+
+def _weights(values: np.ndarray, grid: float = GRID) -> Tensor:
+    """Return weights, computed in float64 and rounded, as float32."""
+    return torch.from_numpy(exact.round_off(values, grid).astype(np.float32))
+
+
+def _balanced(
+    rng: np.random.Generator, out_channels: int, in_channels: int, size: int
+) -> np.ndarray:
     """Draw weights (out in height width) with zero mean and unit norm over the inputs."""
     weights = rng.standard_normal((out_channels, in_channels, size, size))
     weights -= weights.mean(axis=(1, 2, 3), keepdims=True)
     weights /= np.sqrt((weights**2).sum(axis=(1, 2, 3), keepdims=True))
-    return torch.from_numpy(weights.astype(np.float32))
+    return weights
 
 
 def _gabor_bank() -> np.ndarray:
@@ -310,9 +334,11 @@ def _gabor_bank() -> np.ndarray:
             carrier = carrier - (window * carrier).sum() / window.sum()
         wave = window * carrier
         bank.append(np.array(colours[colour])[:, None, None] * wave / np.abs(wave).sum())
-    return np.stack(bank).astype(np.float32)
+    return np.stack(bank)
 
 
+_GABOR_GRID = 2.0**-13
+"""Spacing of the Gabor filters, whose 225 weights are small."""
 _SETTLING_STEPS = 150
-_BUMP = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 6
+_BUMP = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 6
 """Gaussian of unit norm."""

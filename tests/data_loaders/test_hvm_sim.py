@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("hvm-sim")
     build(where, recipe=SMALL)
     return where
+
+
+def values_sha256(folder: Path) -> dict[str, str]:
+    values: dict[str, str] = json.loads((folder / "manifest.json").read_text())["values_sha256"]
+    return values
 
 
 @pytest.fixture
@@ -90,6 +96,11 @@ def test_another_recipe_has_another_folder(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path))
     assert folder() == tmp_path / "recordings" / "hvm-sim" / recipe_hash()[:12]
     assert folder(SMALL) != folder()
+
+
+def test_a_version_that_is_already_on_the_disk_is_not_opened_as_another() -> None:
+    assert folder(replace(SMALL, version=2)) != folder(SMALL)
+    assert folder(Recipe(version=2)) != folder()
 
 
 def test_before_its_latency_an_area_answers_to_all_stimuli_alike(recording: Recording) -> None:
