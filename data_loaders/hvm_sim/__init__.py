@@ -1,5 +1,8 @@
 """SIMULATED recording `hvm-sim`: V4 and IT sites with known truth, built in under a minute.
 
+Version 3 has the same bits on every machine (`exact`, `fingerprint`); the counts of version 2, and
+some of its images, depended on the kernel of BLAS.
+
 folder()          NEUROFIT_HOME/recordings/hvm-sim/<hash of the recipe>
 load_or_build()   builds the recording if it is absent, then opens it lazily
 """

@@ -153,7 +153,8 @@ def load(folder: Path) -> Recording:
         sha256=hashlib.sha256(
             json.dumps([manifest["recipe_sha256"], manifest["values_sha256"]]).encode()
         ).hexdigest(),
-        citation="SIMULATED by neurofit (neurofit.data_loaders.hvm_sim): no brain was recorded.",
+        citation=f"SIMULATED by neurofit (neurofit.data_loaders.hvm_sim, version "
+        f"{manifest['recipe']['version']}): no brain was recorded.",
         truth=_open(folder / "truth.nc", "truth"),
     )
 
