@@ -178,7 +178,9 @@ def through_neurofit(trials: Any, features: Any) -> dict[str, np.ndarray]:
     activations = from_features(
         features, model="planted", region="V4", stimulus_ids=recording.stimuli.ids
     )
-    config = neurofit.make_config("brainscore", layers=("V4",), time_mode="fixed")
+    config = neurofit.make_config(
+        "brainscore", layers=("V4",), time_mode="fixed", intercept="shared"
+    )
     result = neurofit.score(activations, recording, config, compute=neurofit.Compute(n_jobs=1))
     return {
         "score": result.curve.values[0],

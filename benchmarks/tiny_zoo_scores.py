@@ -3,7 +3,7 @@
     python benchmarks/tiny_zoo_scores.py [--models 'rgc*_tiny'] [--recordings hvm-sim,cowley2023]
 
 Trained and untrained, in both time modes. A cell is the mean over the scored bins, or for a
-recording of one bin the score with its 95 % interval over neuroids; ridge, preset nayebi2022 with
+recording of one bin the score with its 95 % interval over neuroids and stimuli; preset pooled with
 5 splits x 5 halves.
 """
 
@@ -66,7 +66,6 @@ def score_model(name: str, recording: Recording, time_mode: str, *, trained: boo
         layers=layers,
         n_splits=5,
         n_halves=5,
-        bootstrap_over="neuroids",
     )
     activations = neurofit.extract(
         model, recording.stimuli, layers=layers, time_bins=recording.time_bins

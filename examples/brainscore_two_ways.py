@@ -28,7 +28,7 @@ theirs = explained_variance(metric(features, average_repetition(trials)), ceilin
 # neurofit: a recording, activations and a preset.
 recording = neurofit.brainscore.from_assembly(trials)
 activations = neurofit.brainscore.activations_of(model, recording, region="V4")
-config = neurofit.make_config("brainscore", layers=("V4",), time_mode="fixed")
+config = neurofit.make_config("brainscore", layers=("V4",), time_mode="fixed", intercept="shared")
 ours = neurofit.score(activations, recording, config)
 
 for (start, end), one, other in zip(

@@ -82,6 +82,11 @@ def some_of(names: Sequence[object], *, most: int = MAX_LISTED) -> str:
     return ", ".join(map(str, names[:most])) + more
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with a noun, in the plural unless it is one."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def unknown_name(
     kind: str, given: str, existing: Iterable[str], *, option: str = ""
 ) -> NeurofitError:

@@ -26,7 +26,12 @@ import xarray as xr
 
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_images, raster, spikes
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
-from neurofit.data_loaders.formats.names import METADATA_KEYS, is_simulated, positive_metadata
+from neurofit.data_loaders.formats.names import (
+    ATTRIBUTES,
+    METADATA_KEYS,
+    is_simulated,
+    positive_metadata,
+)
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
@@ -200,7 +205,7 @@ def open_recording(
         raise NeurofitError(f"Cannot read {path} as {found.name}: {short(error)}.") from error
     sidecar = read_sidecar(path)
     inside = partial(found.images, path, sidecar) if found.images is not None else None
-    keys = [key for key in METADATA_KEYS if key != "units" and key in responses.attrs]
+    keys = [key for key in METADATA_KEYS if key not in ATTRIBUTES and key in responses.attrs]
     metadata = {key: responses.attrs.pop(key) for key in keys}
     degrees, duration = (
         getattr(sidecar, key) or positive_metadata(metadata, key, path)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.errors import fault
+from neurofit.recordings.lazy import PROCESSING
 
 ALIASES: Mapping[str, str] = {
     "image_id": "stimulus_id",
@@ -53,7 +54,17 @@ RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
-METADATA_KEYS = ("units", "visual_degrees", "duration_ms", "simulated", "citation", "identifier")
+ATTRIBUTES = ("units", PROCESSING)
+"""Scalar metadata that stay attributes of the responses."""
+
+METADATA_KEYS = (
+    *ATTRIBUTES,
+    "visual_degrees",
+    "duration_ms",
+    "simulated",
+    "citation",
+    "identifier",
+)
 """Scalar metadata that a file may contain, kept as string attributes of the responses."""
 
 

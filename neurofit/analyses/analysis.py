@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +19,10 @@ import xarray as xr
 
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.registry import Registry
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.recordings.lazy import PROCESSING
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.trial_checks import check_trials
 from neurofit.results.provenance import describe_provenance
 from neurofit.results.schema import validate_result
 
@@ -101,8 +106,9 @@ def register_analysis(
     Returns
     -------
     Decorator
-        The decorated function adds the attributes of `describe_provenance` to the Dataset that it
-        returns, and checks it with `validate_result`.
+        The decorated function adds the attributes of `describe_provenance` and notes on the trials
+        to the Dataset that it returns, and checks it with `validate_result`. It warns of artefacts
+        and of drift that raises scores before the work begins.
     """
 
     def decorate(function: F) -> F:
@@ -119,8 +125,10 @@ def register_analysis(
                 )
             activations = data[0] if models else None
             attrs = describe_provenance(function.__name__, given, data[-1], activations)
+            notes = _notes_on_trials(data[-1])
             result = function(*inputs, **keywords)
-            result.attrs = {**attrs, **result.attrs}
+            notes += json.loads(result.attrs.get("notes", "[]"))
+            result.attrs = {**attrs, **result.attrs, "notes": json.dumps(notes)}
             validate_result(result)
             return result
 
@@ -137,6 +145,15 @@ def register_analysis(
         return analysis  # type: ignore[return-value]
 
     return decorate
+
+
+def _notes_on_trials(recording: Recording) -> list[str]:
+    """Return what was done to the trials and what biases a result; warn of the latter."""
+    biasing = check_trials(recording).biasing
+    for note in biasing:
+        warnings.warn(note, NeurofitWarning, stacklevel=3)
+    done = str(recording.responses.attrs.get(PROCESSING, ""))
+    return [*filter(None, [done]), *biasing]
 
 
 def analysis_of(config: Any) -> Analysis:

@@ -54,7 +54,7 @@ def folder_words(config: RunConfig, recording: Recording, *, untrained: bool = F
     if untrained and config.weights == "auto":
         words.append("untrained")
     for key, value in recording.selection.items():
-        if key != "dropped_neuroids":
+        if key not in ("dropped_neuroids", "excluded_trials"):
             words.append(_word(key, value))
     return words
 

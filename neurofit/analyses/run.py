@@ -207,6 +207,8 @@ def run(
     else:
         from neurofit.recordings.validation import validate_recording
 
+        if hasattr(config.analysis, "check_columns"):
+            config.analysis.check_columns(map(str, recording.stimuli.table))
         validate_recording(recording)
         activations = _activations(config, recording, on_plan=on_plan, progress=progress)
     return analysis.run(

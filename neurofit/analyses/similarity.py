@@ -18,7 +18,7 @@ from neurofit.errors import NeurofitError
 from neurofit.mapping.gram_building import gram_of
 from neurofit.metrics.similarity import cka, rsa
 from neurofit.recordings.reliability import check_stimuli
-from neurofit.recordings.trials import TrialSets, recording_sessions, split_halves
+from neurofit.recordings.trials import TrialSets, deal_trials
 from neurofit.recordings.validation import validate_structure
 from neurofit.results.schema import time_coords
 
@@ -125,8 +125,7 @@ def similarity(
     layers = config.layers_for(activations, recording.regions[0])
     measure, bins = MEASURES[config.measure], recording.time_bins
     rows = recording.stimulus_rows
-    session = recording_sessions(recording)
-    trials = TrialSets(rows, split_halves(rows, n_halves=1, seed=config.seed, session=session))
+    trials = TrialSets(rows, deal_trials(rows, n_halves=1, seed=config.seed))
     shuffled = np.random.default_rng(config.seed).permutation(len(recording.stimuli))
     groups = np.array_split(shuffled, min(config.n_groups, len(shuffled)))
     factor = student_t.ppf((1 + config.interval) / 2, len(groups) - 1)

@@ -10,7 +10,7 @@ from brainscore_core.metrics import Metric, Score
 
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.presets import make_config
-from neurofit.analyses.predictivity.result import REASONS
+from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
 from neurofit.brainscore.conversion import from_assembly
 from neurofit.brainscore.features import from_features

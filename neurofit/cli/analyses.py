@@ -228,7 +228,7 @@ def _analysis_config(analysis: Analysis, given: dict[str, Any]) -> Any:
     config = analysis.make_config(**given_options(analysis.config, given))
     if not hasattr(config, "mapping_names"):
         return config
-    from neurofit.mapping import MAPPINGS
+    from neurofit.mapping import MAPPINGS, find_mapping
 
     made: list[Any] = []
     for name in MAPPINGS:
@@ -237,10 +237,10 @@ def _analysis_config(analysis: Analysis, given: dict[str, Any]) -> Any:
             flag = flags_of(MAPPINGS[name], prefix=name)[next(iter(own))]  # type: ignore[arg-type]
             used = ", ".join(config.mapping_names)
             raise NeurofitError(f"{flag} is an option of the mapping {name}; this one is {used}.")
-    for name in config.mapping_names:
+    for name, mapping in zip(config.mapping_names, config.mappings, strict=True):
         own = given_options(MAPPINGS[name], given, prefix=name)  # type: ignore[arg-type]
         with naming_flags(flags_of(MAPPINGS[name], prefix=name)):  # type: ignore[arg-type]
-            made.append(MAPPINGS[name](**own) if own else name)
+            made.append(replace(find_mapping(mapping), **own) if own else mapping)  # type: ignore[type-var]
     return replace(config, mapping=made[0] if len(made) == 1 else tuple(made))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from neurofit.config.registry import Registry
 from neurofit.errors import NeurofitError
-from neurofit.mapping.fits import MappingPlan
+from neurofit.mapping.fits import MappingPlan, Smoother
 from neurofit.mapping.gram import Gram, GramPlan
 
 T = TypeVar("T", bound=type)
@@ -57,6 +57,20 @@ class GramMapping(Protocol):
             Training rows of each split (split row).
         times
             Number of time bins stacked along the rows, bin after bin.
+        """
+        ...
+
+
+@runtime_checkable
+class SmoothingMapping(GramMapping, Protocol):
+    """A mapping that states its smoothers, from which intervals over training stimuli follow."""
+
+    def cross_smooth(
+        self, gram: Gram, targets: np.ndarray, train: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, Smoother]]:
+        """Yield predictions of the test rows (set test neuroid) and the smoother of each split.
+
+        Parameters are those of `cross_predict`; each stimulus is one row.
         """
         ...
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from neurofit.mapping.centring import add_means, remove_means
 from neurofit.mapping.contract import FeatureMapping, GramMapping, mapping_key
 from neurofit.mapping.fits import MappingPlan
 from neurofit.mapping.gram import Gram, GramPlan
@@ -51,17 +52,27 @@ class FittedFromFeatures:
         *,
         times: int = 1,
     ) -> list[Float[np.ndarray, "set test neuroid"]]:
-        """Fit a copy per split and target set, and predict the test rows."""
+        """Fit a copy per split and target set, and predict the test rows.
+
+        Where groups of rows have intercepts of their own, features and responses are centred in
+        each group on the training rows.
+        """
         features = gram.features
         n_neuroids = targets.shape[2]
         predictions = []
         for rows in train:
-            inside, outside = features[rows], features[~rows]
+            inside, outside, fit_to = features[rows], features[~rows], targets[:, rows]
+            if gram.groups > 1:
+                outside = add_means(outside, -remove_means(inside, gram.groups))
+                means = [remove_means(target, gram.groups) for target in fit_to]
             fitted = [copy.deepcopy(self.mapping) for _ in targets]
-            for each, target in zip(fitted, targets, strict=True):
-                each.fit(inside, target[rows])
+            for each, target in zip(fitted, fit_to, strict=True):
+                each.fit(inside, target)
             found = [np.asarray(each.predict(outside), dtype=np.float64) for each in fitted]
-            predictions.append(np.stack([each.reshape(-1, n_neuroids) for each in found]))
+            found = [each.reshape(-1, n_neuroids) for each in found]
+            if gram.groups > 1:
+                found = [add_means(*each) for each in zip(found, means, strict=True)]
+            predictions.append(np.stack(found))
         return predictions
 
 

@@ -1,9 +1,13 @@
-"""Plans of fits (algorithm and cost), and fitted PLS maps as scores and loadings."""
+"""Plans of fits (algorithm and cost), fitted PLS maps, and linear smoothers.
+
+A smoother is what the influence of training stimuli on a score needs of a fitted map.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -43,23 +47,59 @@ class Fit:
     loadings
         Target loadings C (set component neuroid).
     means
-        Means of the training targets (set neuroid).
+        Means of the training targets in each group of rows (set group neuroid).
     used
-        Number of components that the rank of the training features allows (set).
+        Number of components that training features and targets allow (set).
+    rank
+        Numerical rank of the training features, up to the number of components requested.
     """
 
     scores: Float[np.ndarray, "set component test"]
     loadings: Float[np.ndarray, "set component neuroid"]
-    means: Float[np.ndarray, "set neuroid"]
+    means: Float[np.ndarray, "set group neuroid"]
     used: Int[np.ndarray, " set"]
+    rank: int = 0
 
     def predict(self, n_components: int | None = None) -> Float[np.ndarray, "set test neuroid"]:
-        """Predict the test rows with the first `n_components` (default all): yhat = mean + T'C."""
+        """Predict the test rows with the first `n_components` (default all): yhat = means + T'C."""
         scores, loadings = self.scores[:, :n_components], self.loadings[:, :n_components]
-        return np.asarray(self.means[:, None] + scores.swapaxes(1, 2) @ loadings)
+        predicted = scores.swapaxes(1, 2) @ loadings
+        in_groups = predicted.reshape(*self.means.shape[:2], -1, self.means.shape[2])
+        in_groups += self.means[:, :, None]
+        return np.asarray(predicted)
 
 
 def join(fits: Sequence[Fit]) -> Fit:
     """Concatenate fits of one split along the target sets."""
-    parts = zip(*((fit.scores, fit.loadings, fit.means, fit.used) for fit in fits), strict=True)
-    return fits[0] if len(fits) == 1 else Fit(*(np.concatenate(part) for part in parts))
+    if len(fits) == 1:
+        return fits[0]
+    names = ("scores", "loadings", "means", "used")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(fit, name) for fit in fits]) for name in names
+    }
+    return replace(fits[0], **joined)
+
+
+@dataclass(frozen=True)
+class Smoother:
+    """A map of one split that is linear in its targets: predictions of the test rows are Q y.
+
+    Parameters
+    ----------
+    residuals
+        Leave-one-out residuals of the training rows, e / (1 - h) (set train neuroid).
+    matrices
+        Neuroids, by position, and their Q (test train), without the part of the intercept.
+    """
+
+    residuals: Float[np.ndarray, "set train neuroid"]
+    matrices: tuple[tuple[Int[np.ndarray, " _"], Float[np.ndarray, "test train"]], ...]
+
+    def adjoint(
+        self, slopes: Float[np.ndarray, "set test neuroid"]
+    ) -> Float[np.ndarray, "set train neuroid"]:
+        """Return Q' c for slopes c of a statistic with respect to the predictions."""
+        out = np.empty((*slopes.shape[:1], self.residuals.shape[1], slopes.shape[2]), slopes.dtype)
+        for neuroids, matrix in self.matrices:
+            out[..., neuroids] = matrix.T @ slopes[..., neuroids]
+        return out

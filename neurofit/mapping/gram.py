@@ -19,9 +19,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from neurofit.errors import check_option
+from neurofit.mapping.centring import Centring, in_groups, remove_means
 from neurofit.mapping.linalg import CPU, Backend
 
 CHUNK_UNITS = 4096
@@ -136,6 +137,13 @@ class Gram:
         Mean over all rows, which `chunks` removes. With `blocks` only.
     cache
         Principal scores by training rows; see `with_cache`.
+    stimulus_groups
+        Group of each row's stimulus; see `with_stimulus_groups`.
+    groups
+        Number of groups of rows, such as time bins, each with training means of its own; see
+        `neurofit.mapping.centring`.
+    exhausted
+        Ranks of training features at which a mapping stopped, which it adds here.
     """
 
     dense: Float[np.ndarray, "row row"] | None = None
@@ -151,6 +159,9 @@ class Gram:
     cache: dict[tuple[str, bytes], tuple[Any, Any, Any]] | None = field(
         default=None, repr=False, compare=False
     )
+    stimulus_groups: Int[np.ndarray, " row"] | None = field(default=None, repr=False)
+    groups: int = 1
+    exhausted: set[int] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -190,15 +201,54 @@ class Gram:
         """
         if rows.all():
             return self
+        rest: dict[str, Any] = {
+            "cache": None,
+            "stimulus_groups": (
+                None if self.stimulus_groups is None else self.stimulus_groups[rows]
+            ),
+        }
         if self.factor is not None:
-            return replace(self, factor=self.factor[rows], cache=None)
+            return replace(self, factor=self.factor[rows], **rest)
         if self.dense is not None:
-            return replace(self, dense=self.dense[np.ix_(rows, rows)], cache=None)
+            return replace(self, dense=self.dense[np.ix_(rows, rows)], **rest)
         assert self.blocks is not None
         before = self.block_rows or tuple(np.arange(len(block)) for block in self.blocks)
         inside = np.split(rows, np.cumsum([len(each) for each in before])[:-1])
         after = tuple(each[chosen] for each, chosen in zip(before, inside, strict=True))
-        return replace(self, block_rows=after, cache=None)
+        return replace(self, block_rows=after, **rest)
+
+    def with_stimulus_groups(self, groups: Int[np.ndarray, " row"] | None) -> Gram:
+        """Return a Gram whose mappings hold out groups of rows when they choose their options."""
+        return self if groups is None else replace(self, stimulus_groups=groups)
+
+    def with_blank(self) -> Gram:
+        """Return the Gram with a further row at the end of each group: the mean over all rows.
+
+        These rows have the same features in all groups. Where they are test rows, predictions less
+        those of the blank row of their group are free of the group's intercept.
+        """
+        if self.stimulus_groups is not None:
+            own = np.pad(in_groups(self.stimulus_groups, self.groups), ((0, 0), (0, 1)))
+            return (
+                replace(self, stimulus_groups=None).with_blank().with_stimulus_groups(own.ravel())
+            )
+        if self.blocks is not None:
+            assert self.mean is not None
+            assert len(self.blocks) == self.groups
+            blank, blocks, rows = self.mean[None], self.blocks, self.block_rows
+            return replace(
+                self,
+                blocks=tuple(each for block in blocks for each in (block, blank)),
+                block_rows=rows and tuple(each for own in rows for each in (own, np.arange(1))),
+            )
+        n_rows, groups, size = self.n_rows, self.groups, self.n_rows // self.groups
+        one, none = (0, 1), (0, 0)
+        if self.factor is not None:
+            factor = np.pad(in_groups(self.factor, groups), (none, one, none))
+            return replace(self, factor=factor.reshape(n_rows + groups, -1))
+        assert self.dense is not None
+        dense = np.pad(self.dense.reshape(groups, size, groups, size), (none, one, none, one))
+        return replace(self, dense=dense.reshape(n_rows + groups, -1))
 
     def with_cache(self) -> Gram:
         """Return a Gram that decomposes itself only once for each set of training rows."""
@@ -214,23 +264,24 @@ class Gram:
 
     def train_cross_product(
         self, train: Bool[np.ndarray, " row"]
-    ) -> tuple[Float[np.ndarray, "unit unit"], Float[np.ndarray, " unit"]]:
-        """Return X'X of the training rows, centred on them, and their mean.
+    ) -> tuple[Float[np.ndarray, "unit unit"], Float[np.ndarray, "group unit"]]:
+        """Return X'X of the training rows, centred on them, and the mean of each group.
 
         Large ones are down-dated: the products of the (fewer) test rows are subtracted from X'X.
         """
         if self.factor is not None and len(train) * self.n_units**2 < MIN_FLOPS_FOR_FLOAT32:
             trained = self.factor[train]
-            mean = trained.mean(axis=0)
-            trained -= mean
+            mean = remove_means(trained, self.groups)
             return trained.T @ trained, mean
-        cross, total = self.cross_product.copy(), np.zeros(self.n_units)
+        centring = Centring(train[None], self.groups)
+        cross, total = self.cross_product.copy(), np.zeros((self.groups, self.n_units))
         for rows, chunk in self.chunks():
             test = chunk[~train[rows]]
             cross -= test.T @ test
-            total += chunk[train[rows]].sum(axis=0)
-        mean = total / train.sum()
-        cross -= np.outer(mean, total)
+            for group, own in centring.parts(rows):
+                total[group] += chunk[own][train[rows][own]].sum(axis=0)
+        mean = total / (train.sum() / self.groups)
+        cross -= mean.T @ total
         return cross, mean
 
     def principal_scores(
@@ -266,15 +317,20 @@ class Gram:
             cross, center = (backend.array(x) for x in self.train_cross_product(train))
             eigenvalues, axes = _above_rounding(xp, xp.linalg.eigh(cross), tolerance)
             projected = [backend.array(chunk) @ axes for _, chunk in self.chunks()]
-            scores = xp.concatenate(projected) - center @ axes
+            scores = xp.concatenate(projected)
+            split = in_groups(scores, self.groups)
+            split -= (center @ axes)[:, None]
             return scores[inside], scores[outside], eigenvalues
         kernel = backend.array(self.dense)
         trained, tested = kernel[inside][:, inside], kernel[outside][:, inside]
-        mean = trained.mean(0)
-        trained -= mean + (mean - mean.mean())[:, None]
+        split = trained.reshape(self.groups, len(trained) // self.groups, self.groups, -1)
+        mean = split.mean(1)  # (group group row_of_group)
+        # The mean of each column; and, because K is symmetric, of each row that is left.
+        split -= mean[:, None] + xp.moveaxis(mean - mean.mean(-1)[..., None], 0, 2)[..., None]
         eigenvalues, vectors = _above_rounding(xp, xp.linalg.eigh(trained), tolerance)
         roots = xp.sqrt(eigenvalues)
-        tested -= mean
+        split = in_groups(tested, self.groups)
+        split -= mean.reshape(self.groups, 1, -1)
         return vectors * roots, tested @ (vectors / roots), eigenvalues
 
 

@@ -1,5 +1,9 @@
 """Joint PLS regression of all neuroids, as scikit-learn's `PLSRegression(scale=False)`.
 
+It stops at the numerical rank of the training features (`neurofit.mapping.rank`), after which
+scikit-learn goes on with rounding errors, and its directions have converged unless told to stop
+where scikit-learn's do.
+
 Many target sets and splits share one Gram matrix. Where K (n x n) fits into memory, `pls_dual`
 works on it; where there are fewer units than rows, or too many of both, `pls_primal` works on
 cross-products or on the features. The equations are in these modules.
@@ -17,6 +21,7 @@ from jaxtyping import Bool, Float
 
 from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitWarning
+from neurofit.mapping.centring import in_groups, remove_means
 from neurofit.mapping.contract import register_mapping
 from neurofit.mapping.direction import RULES
 from neurofit.mapping.fits import Fit, MappingPlan, join
@@ -24,13 +29,13 @@ from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.linalg import array_backend
 from neurofit.mapping.pls_dual import fit_dual, plan_dual
 from neurofit.mapping.pls_primal import fit_primal, plan_primal
+from neurofit.mapping.rank import training_ranks
 from neurofit.mapping.splits import inner_split
 
 COMPONENT_TOLERANCE = {"float64": 1e-11, "float32": 1e-6}
 """Relative norm of a component's scores below which it is a rounding error of the Gram.
 
-The rank of the features is exhausted by then. Both tolerances recover ranks of 15, 20 and 24 with
-25 components requested; the float64 one on a float32 Gram would keep all 25.
+The features explain nothing more of the targets by then, although their rank may be larger.
 """
 
 SCORES_BYTES = 2**30
@@ -54,13 +59,14 @@ class PLSMapping:
         Number of components; fewer are used, with a warning, if the training features have a
         smaller rank.
     convergence
-        "sklearn": each component stops where scikit-learn's power iteration does, at an angle of
-        1e-3. "exact": its direction is the eigenvector; predictions then differ from
-        scikit-learn's default by up to 2 to 7 % of their standard deviation (simulated data).
+        "exact": the direction of each component is the dominant singular vector. "sklearn": it
+        stops where scikit-learn's power iteration does, at an angle of 1e-3, which depends on the
+        order of the neuroids; predictions then differ from the exact ones by up to 2 to 7 % of
+        their standard deviation (simulated data).
     choose_components
         Whether each split uses the number of components, up to `n_components`, that predicts
         held-out training stimuli best (mean correlation over neuroids, first target set). A fifth
-        of the training stimuli is held out.
+        of the training stimuli (or groups of them) is held out.
     precision
         Precision of the Gram's products.
     device
@@ -71,7 +77,9 @@ class PLSMapping:
 
     n_components: int = option(25, least=1, help="Number of PLS components.")
     convergence: str = option(
-        "sklearn", choices=RULES, help="When PLS components have converged: sklearn or exact."
+        "exact",
+        choices=RULES,
+        help="Convergence of PLS directions: exact, or as early as in sklearn.",
     )
     choose_components: bool = option(
         False, help="Choose the number of components on held-out training stimuli."
@@ -84,8 +92,8 @@ class PLSMapping:
 
     @property
     def name(self) -> str:
-        """Name with non-default options, such as "pls (exact, components chosen among 25)"."""
-        options = [self.convergence] * (self.convergence != "sklearn")
+        """Name with non-default options, such as "pls (sklearn, components chosen among 25)"."""
+        options = [self.convergence] * (self.convergence != "exact")
         options += [f"components chosen among {self.n_components}"] * self.choose_components
         return f"pls ({', '.join(options)})" if options else "pls"
 
@@ -136,6 +144,7 @@ class PLSMapping:
             else [self.n_components] * len(train)
         )
         fits = self.fit_splits(gram, targets, train)
+        gram.exhausted.update(fit.rank for fit in fits if fit.rank < self.n_components)
         least = min(int(fit.used.min()) for fit in fits)
         if least < self.n_components:
             limit = "the rank of the training features"
@@ -159,14 +168,16 @@ class PLSMapping:
     ) -> list[int]:
         """Return each split's number of components that predicts held-out training stimuli best."""
         stimuli = train[:, : train.shape[1] // times]
-        inner = np.tile(np.stack([inner_split(rows) for rows in stimuli]), times)
+        groups = gram.stimulus_groups
+        groups = None if groups is None else groups[: stimuli.shape[1]]
+        inner = np.tile(np.stack([inner_split(rows, groups=groups) for rows in stimuli]), times)
         chosen = []
         fits = self.fit_splits(gram, targets[:1], inner)
         for fit, outer, rows in zip(fits, train, inner, strict=True):
             held_out = outer[~rows]  # test rows of the inner split that train in the outer one
             truth = targets[0, outer & ~rows]
             r = [
-                _mean_correlation(fit.predict(n)[0, held_out], truth)
+                _mean_correlation(fit.predict(n)[0, held_out], truth, gram.groups)
                 for n in range(1, self.n_components + 1)
             ]
             chosen.append(1 + int(np.argmax(r)))
@@ -180,19 +191,26 @@ class PLSMapping:
     ) -> list[Fit]:
         """Return the fit of each split, from which any number of components predicts."""
         step = len(targets) if gram.dense is None else SETS_TOGETHER
+        backend = array_backend(self.device)
+        ranks = training_ranks(gram, train, backend, most=self.n_components)
         groups = [
-            list(self._fit_sets(gram, targets[begin : begin + step], train))
+            list(self._fit_sets(gram, targets[begin : begin + step], train, ranks))
             for begin in range(0, len(targets), step)
         ]
         return [join(fits) for fits in zip(*groups, strict=True)]
 
-    def _fit_sets(self, gram: Gram, targets: np.ndarray, train: np.ndarray) -> Iterator[Fit]:
+    def _fit_sets(
+        self, gram: Gram, targets: np.ndarray, train: np.ndarray, ranks: np.ndarray
+    ) -> Iterator[Fit]:
         backend = array_backend(self.device)
         _, n_rows, n_neuroids = targets.shape
         offset = targets.mean(axis=1)
         # Products with another memory layout would copy it each time.
         demeaned = np.ascontiguousarray(targets - offset[:, None])
-        start = _first_varying(targets, train)
+        if self.convergence == "sklearn":
+            start = _first_varying(targets, train, gram.groups)
+        else:
+            start = np.ones((len(targets), len(train), n_neuroids))
         rotation = None
         if n_neuroids > n_rows:
             # Y = L Q' with orthonormal Q: PLS of Y is that of L, rotated, whose M is n x n.
@@ -204,22 +222,23 @@ class PLSMapping:
             backend.array(demeaned),
             train,
             backend.array(start),
+            ranks,
             n_components=self.n_components,
             rule=RULES[self.convergence],
             tolerance=COMPONENT_TOLERANCE[gram.precision],
             batch_bytes=SCORES_BYTES if gram.blocks is None else PASS_BYTES,
             backend=backend,
         )
-        for fit in fits:
+        for fit, rank in zip(fits, ranks, strict=True):
             means, loadings = fit.means, fit.loadings
             if rotation is not None:
                 back = rotation.swapaxes(1, 2)
-                means, loadings = (means[:, None] @ back)[:, 0], loadings @ back
-            yield replace(fit, means=means + offset, loadings=loadings)
+                means, loadings = means @ back, loadings @ back
+            yield replace(fit, means=means + offset[:, None], loadings=loadings, rank=int(rank))
 
 
 def _first_varying(
-    targets: np.ndarray, train: np.ndarray
+    targets: np.ndarray, train: np.ndarray, groups: int
 ) -> Float[np.ndarray, "set split neuroid"]:
     """Return unit vectors of the first neuroid that varies over the training rows.
 
@@ -231,7 +250,8 @@ def _first_varying(
         for target, vector in zip(targets, start[:, split], strict=True):
             for neuroid in range(n_neuroids):
                 values = target[rows, neuroid]
-                if np.abs(values - values.mean()).max() > 10 * np.finfo(float).eps:
+                remove_means(values, groups)
+                if np.abs(values).max() > 10 * np.finfo(float).eps:
                     break
             else:
                 neuroid = 0
@@ -239,9 +259,10 @@ def _first_varying(
     return start
 
 
-def _mean_correlation(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean over neuroids of r, which is 0 for one that does not vary."""
-    a, b = predicted - predicted.mean(axis=0), truth - truth.mean(axis=0)
-    size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-    r = np.divide((a * b).sum(axis=0), size, out=np.zeros_like(size), where=size > 0)
+def _mean_correlation(predicted: np.ndarray, truth: np.ndarray, groups: int) -> float:
+    """Return the mean over groups of rows and neuroids of r, 0 for one that does not vary."""
+    a, b = in_groups(predicted, groups), in_groups(truth, groups)
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    r = np.divide((a * b).sum(axis=1), size, out=np.zeros_like(size), where=size > 0)
     return float(np.mean(r))

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from neurofit.mapping.centring import Centring
 from neurofit.mapping.direction import Direction, next_direction
 from neurofit.mapping.fits import POWER_ITERATIONS, TEST_SHARE, Fit, MappingPlan
 from neurofit.mapping.gram import Gram
@@ -57,6 +58,7 @@ def fit_dual(
     targets: Any,
     train: np.ndarray,
     start: Any,
+    ranks: np.ndarray,
     *,
     n_components: int,
     rule: Direction,
@@ -75,12 +77,14 @@ def fit_dual(
     train
         Training masks (split row).
     start
-        Start of scikit-learn's iteration (set split neuroid).
+        Starts of the directions' iteration (set split neuroid).
+    ranks
+        Rank of the training features in each split: later components are dropped.
     n_components, rule
         Number of components, and rule for their directions.
     tolerance
-        Score norm, relative to the largest, at which the rank of the features counts as exhausted:
-        this component and all later ones are dropped.
+        Score norm, relative to the largest, at which the features explain nothing more of the
+        targets: this component and all later ones are dropped.
     batch_bytes
         Memory for a batch of splits.
     backend
@@ -102,7 +106,9 @@ def fit_dual(
             products,
             train[batch],
             start[:, batch],
+            ranks[batch],
             n_components=n_components,
+            groups=gram.groups,
             rule=rule,
             tolerance=tolerance,
             backend=backend,
@@ -115,8 +121,10 @@ def _fit_batch(
     products: Any,
     train: np.ndarray,
     start: Any,
+    ranks: np.ndarray,
     *,
     n_components: int,
+    groups: int,
     rule: Direction,
     tolerance: float,
     backend: Backend,
@@ -124,10 +132,10 @@ def _fit_batch(
     xp = backend.xp
     n_sets, n_rows, n_neuroids = targets.shape
     n_splits = len(train)
-    mask = backend.array(train)
-    n_train = mask.sum(-1)  # (split)
-    means = mask @ targets / n_train[:, None]  # (set split neuroid)
-    inner = _first_inner(kernel, targets, products, train, mask, means, backend)
+    centring = Centring.of(train, groups, backend)
+    mask = centring.mask
+    means = centring.sums(targets) / centring.n_train[:, None, None]  # (set split group neuroid)
+    inner = _first_inner(kernel, targets, products, train, centring, means, backend)
     scores = backend.zeros(n_sets, n_splits, n_components, n_rows)
     loadings = backend.zeros(n_sets, n_splits, n_components, n_neuroids)
     largest = backend.zeros(n_sets, n_splits)
@@ -138,24 +146,24 @@ def _fit_batch(
     for a in range(n_components):
         q = next_direction(inner, update, start, backend, rule=rule)
         u = q @ targets.swapaxes(1, 2)  # Y q: (set split row)
-        u -= xp.einsum("fks,fks->fk", means, q)[..., None]
+        centring.subtract(u, xp.einsum("fkgs,fks->fkg", means, q))
         if a:
             u -= ((loadings[:, :, :a] @ q[..., None]).swapaxes(2, 3) @ scores[:, :, :a])[:, :, 0]
         u *= mask
-        v = _centred_product(kernel, u, mask, n_train, xp)
+        v = _centred_product(kernel, u, centring, backend)
         _orthogonalise(v, scores[:, :, :a], mask)
         v_train = v * mask
         norm, scale = _lengths(xp, v_train), _lengths(xp, u)
         strength = xp.where(scale > 0, norm / xp.where(scale > 0, scale, 1.0), 0.0)
         largest = xp.maximum(largest, strength)
-        alive &= strength > tolerance * largest
+        alive &= (strength > tolerance * largest) & backend.array(a < ranks, "bool")
         if not alive.any():
             break
         used += alive
         shrink = xp.where(alive, 1.0 / xp.where(alive, norm, 1.0), 0.0)[..., None]
         v *= shrink
         v_train *= shrink
-        s = _centred_product(kernel, v_train, mask, n_train, xp) * mask
+        s = _centred_product(kernel, v_train, centring, backend) * mask
         both = xp.concatenate([v_train, s], 1) @ targets  # Y' [t s]: (set 2split neuroid)
         c, h = both[:, :n_splits], both[:, n_splits:]
         if a:
@@ -174,10 +182,10 @@ def _fit_batch(
         )
 
 
-def _centred_product(kernel: Any, vectors: Any, mask: Any, n_train: Any, xp: Any) -> Any:
+def _centred_product(kernel: Any, vectors: Any, centring: Centring, backend: Backend) -> Any:
     """Return K v for v (set split row), centred on the training rows."""
     out = (vectors.reshape(-1, len(kernel)) @ kernel).reshape(vectors.shape)
-    out -= (xp.einsum("fkr,kr->fk", out, mask) / n_train)[..., None]
+    centring.centre(out, backend)
     return out
 
 
@@ -195,7 +203,7 @@ def _first_inner(
     targets: Any,
     products: Any,
     train: np.ndarray,
-    mask: Any,
+    centring: Centring,
     means: Any,
     backend: Backend,
 ) -> Any:
@@ -203,19 +211,23 @@ def _first_inner(
 
     The (fewer) test rows are removed from Y' K Y. With test rows Y_e and their block K_ee,
 
-        B = Y_e' (K Y)_e - Y_e' K_ee Y_e / 2,    d = Y' (m * K m) - (m' K m) ybar / 2,
-        M_1 = Y' K Y - B - B' - ybar d' - d ybar'    for the training mask m and mean ybar.
+        B = Y_e' (K Y)_e - Y_e' K_ee Y_e / 2,    D = Y' (m * K G) - Ybar' (G' K G) / 2,
+        M_1 = Y' K Y - B - B' - Ybar' D' - D Ybar
+
+    for the training mask m, its groups G (row group) and their means Ybar (group neuroid).
     """
     n_sets, _, n_neuroids = targets.shape
     whole = targets.swapaxes(1, 2) @ products
-    row_sums = (mask @ kernel) * mask  # K m on training rows: (split row)
-    shift = row_sums @ targets - row_sums.sum(-1)[:, None] * means / 2  # (set split neuroid)
+    row_sums = centring.sums(kernel) * centring.mask[:, None]  # K G on training rows
+    n_splits, groups, n_rows = row_sums.shape
+    shift = (row_sums.reshape(-1, n_rows) @ targets).reshape(means.shape)
+    shift = shift - row_sums.reshape(n_splits, groups, groups, -1).sum(-1) @ means / 2
     inner = backend.zeros(n_sets, len(train), n_neuroids, n_neuroids)
     for split, rows in enumerate(train):
         test = backend.array(np.flatnonzero(~rows), "int64")
         tested = targets[:, test]
         removed = tested.swapaxes(1, 2) @ (products[:, test] - (kernel[test][:, test] @ tested) / 2)
-        removed += means[:, split, :, None] * shift[:, split, None]
+        removed += means[:, split].swapaxes(1, 2) @ shift[:, split]
         inner[:, split] = whole - removed - removed.swapaxes(1, 2)
     return inner
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from neurofit.mapping.centring import Centring
 from neurofit.mapping.direction import Direction, next_direction
 from neurofit.mapping.fits import POWER_ITERATIONS, TEST_SHARE, Fit, MappingPlan
 from neurofit.mapping.gram import Gram
@@ -72,6 +73,7 @@ def fit_primal(
     targets: Any,
     train: np.ndarray,
     start: Any,
+    ranks: np.ndarray,
     *,
     n_components: int,
     rule: Direction,
@@ -90,12 +92,14 @@ def fit_primal(
     train
         Training masks (split row).
     start
-        Start of scikit-learn's iteration (set split neuroid).
+        Starts of the directions' iteration (set split neuroid).
+    ranks
+        Rank of the training features in each split: later components are dropped.
     n_components, rule
         Number of components, and rule for their directions.
     tolerance
-        Norm of w, relative to the largest, at which the rank of the features counts as exhausted:
-        this component and all later ones are dropped.
+        Norm of w, relative to the largest, at which the features explain nothing more of the
+        targets: this component and all later ones are dropped.
     batch_bytes
         Memory for a batch of splits.
     backend
@@ -126,7 +130,11 @@ def fit_primal(
     for begin in range(0, n_splits, step):
         batch = slice(begin, begin + step)
         yield from _Batch(gram, chunks, targets, products, train[batch], crossed, backend).fit(
-            start[:, batch], n_components=n_components, rule=rule, tolerance=tolerance
+            start[:, batch],
+            ranks[batch],
+            n_components=n_components,
+            rule=rule,
+            tolerance=tolerance,
         )
 
 
@@ -152,19 +160,20 @@ class _Batch:
         backend: Backend,
     ) -> None:
         self.chunks, self.train, self.backend = chunks, train, backend
-        self.mask = backend.array(train)
-        n_train = self.mask.sum(-1)
-        self.means = self.mask @ targets / n_train[:, None]  # (set split neuroid)
+        self.centring = Centring.of(train, gram.groups, backend)
+        self.mask, n_train = self.centring.mask, self.centring.n_train[:, None, None]
+        self.means = self.centring.sums(targets) / n_train  # (set split group neuroid)
         n_sets, n_units, n_neuroids = products.shape
-        total = backend.zeros(len(train), n_units)
+        total = backend.zeros(len(train), gram.groups, n_units)
         self.z = backend.zeros(n_sets, len(train), n_units, n_neuroids) + products[:, None]
         for rows, chunk in chunks():
-            total += self.mask[:, rows] @ chunk
+            for group, own in self.centring.parts(rows):
+                total[:, group] += self.mask[:, rows][:, own] @ chunk[own]
             for split, inside in enumerate(train[:, rows]):
                 test = backend.array(np.flatnonzero(~inside), "int64")
                 self.z[:, split] -= times_sets(chunk[test].T, targets[:, rows][:, test])
-        self.z -= total[:, :, None] * self.means[:, :, None]
-        self.center = total / n_train[:, None]  # (split unit)
+        self.z -= total.swapaxes(1, 2) @ self.means
+        self.center = total / n_train  # (split group unit)
         self.cross = (
             backend.array(np.stack([gram.train_cross_product(rows)[0] for rows in train]))
             if crossed
@@ -172,7 +181,13 @@ class _Batch:
         )
 
     def fit(
-        self, start: Any, *, n_components: int, rule: Direction, tolerance: float
+        self,
+        start: Any,
+        ranks: np.ndarray,
+        *,
+        n_components: int,
+        rule: Direction,
+        tolerance: float,
     ) -> Iterator[Fit]:
         backend, z = self.backend, self.z
         xp = backend.xp
@@ -190,7 +205,7 @@ class _Batch:
                 w -= _deflation(loadings[:, :, :a], q, p_all[:, :, :a])
             strength = xp.sqrt(xp.einsum("fku,fku->fk", w, w))
             largest = xp.maximum(largest, strength)
-            alive &= strength > tolerance * largest
+            alive &= (strength > tolerance * largest) & backend.array(a < ranks, "bool")
             if not alive.any():
                 break
             used += alive
@@ -223,9 +238,12 @@ class _Batch:
             return p, xp.einsum("fku,fku->fk", r, p)
         flat = r.reshape(-1, r.shape[-1])  # all fits in one product
         p, energy = self.backend.zeros(*flat.shape), self.backend.zeros(*r.shape[:2])
-        shift = xp.einsum("fku,ku->fk", r, self.center)[..., None]
+        shift = xp.einsum("fku,kgu->fkg", r, self.center)
         for rows, chunk in self.chunks():
-            t = ((flat @ chunk.T).reshape(*shift.shape[:2], -1) - shift) * self.mask[:, rows]
+            t = (flat @ chunk.T).reshape(*shift.shape[:2], -1)
+            for group, own in self.centring.parts(rows):
+                t[..., own] -= shift[..., group, None]
+            t *= self.mask[:, rows]
             energy += xp.einsum("fkr,fkr->fk", t, t)
             p += t.reshape(len(flat), -1) @ chunk
         return p.reshape(r.shape), energy
@@ -236,9 +254,11 @@ class _Batch:
         flat = [directions[:, split].reshape(-1, n_units) for split in range(n_splits)]
         scores: list[list[Any]] = [[] for _ in flat]
         for rows, chunk in self.chunks():
-            for split, inside in enumerate(self.train[:, rows]):
-                test = self.backend.array(np.flatnonzero(~inside), "int64")
-                scores[split].append(flat[split] @ (chunk[test] - self.center[split]).T)
+            for group, own in self.centring.parts(rows):
+                for split, inside in enumerate(self.train[:, rows][:, own]):
+                    test = self.backend.array(np.flatnonzero(~inside), "int64")
+                    tested = chunk[own][test] - self.center[split, group]
+                    scores[split].append(flat[split] @ tested.T)
         return [
             self.backend.xp.concatenate(parts, -1).reshape(n_sets, n_components, -1)
             for parts in scores

@@ -7,7 +7,8 @@ principal components are fitted in each split, on training stimuli only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,8 +17,8 @@ from scipy import sparse
 from sklearn.random_projection import SparseRandomProjection
 
 from neurofit.errors import NeurofitError
-from neurofit.mapping.contract import GramMapping
-from neurofit.mapping.fits import MappingPlan
+from neurofit.mapping.contract import GramMapping, SmoothingMapping
+from neurofit.mapping.fits import MappingPlan, Smoother
 from neurofit.mapping.gram import Gram, GramPlan
 
 
@@ -119,11 +120,30 @@ class PrincipalComponentsMapping:
         """Predict the test rows split by split; see `GramMapping.cross_predict`."""
         predictions = []
         for rows in train:
-            scores = gram.principal_scores(rows)[0][:, : self.n_components]
             predictions += self.mapping.cross_predict(
-                Gram(factor=scores, name=gram.name), targets, rows[None], times=times
+                self._components(gram, rows), targets, rows[None], times=times
             )
         return predictions
+
+    def cross_smooth(
+        self,
+        gram: Gram,
+        targets: Float[np.ndarray, "set row neuroid"],
+        train: Bool[np.ndarray, "split row"],
+    ) -> Iterator[tuple[Float[np.ndarray, "set test neuroid"], Smoother]]:
+        """Yield predictions and smoother of each split; see `SmoothingMapping`."""
+        assert isinstance(self.mapping, SmoothingMapping)
+        for rows in train:
+            yield from self.mapping.cross_smooth(self._components(gram, rows), targets, rows[None])
+
+    def _components(self, gram: Gram, train: np.ndarray) -> Gram:
+        scores = gram.principal_scores(train)[0][:, : self.n_components]
+        return replace(
+            Gram(factor=scores, name=gram.name),
+            groups=gram.groups,
+            stimulus_groups=gram.stimulus_groups,
+            exhausted=gram.exhausted,
+        )
 
 
 @lru_cache(maxsize=4)

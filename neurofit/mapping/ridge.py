@@ -6,16 +6,19 @@ With principal scores Z (train-centred, Z'Z = diag(L)) and train-centred targets
     leave-one-out residual_i = (y_i - yhat_i) / (1 - h_ii),
     generalised residual_i = (y_i - yhat_i) / (1 - mean(h)).
 
-Where every stimulus is one row, this is scikit-learn's `RidgeCV(alpha_per_target=True)`. One
-eigendecomposition per split serves all target sets and penalties. Penalties are chosen on the mean
-over all trials and reused for the half means, which should differ in their data only. Generalised
-cross-validation: Golub, Heath & Wahba (1979), Technometrics 21:215.
+Where every stimulus is one row, this is scikit-learn's `RidgeCV(alpha_per_target=True)`. Rows g of
+one stimulus (its time bins), or of one group of stimuli, are left out together:
+residual_g = (1 - H_gg)^-1 (y - yhat)_g. One eigendecomposition per split serves all target sets and
+penalties. Penalties are chosen on the mean over all trials and reused for the half means, which
+should differ in their data only. Generalised cross-validation: Golub, Heath & Wahba (1979),
+Technometrics 21:215.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,11 +26,13 @@ from jaxtyping import Bool, Float
 
 from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.mapping.centring import add_means, remove_means
 from neurofit.mapping.contract import register_mapping
-from neurofit.mapping.fits import TEST_SHARE, MappingPlan
+from neurofit.mapping.fits import TEST_SHARE, MappingPlan, Smoother
 from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.linalg import Backend, array_backend
+from neurofit.mapping.penalties import choose_penalties
 
 RELATIVE_ALPHAS = tuple(float(a) for a in np.logspace(-4, 6, 21))
 """Default penalties in units of the mean eigenvalue of the training Gram.
@@ -37,11 +42,11 @@ The choice does therefore not depend on the scale of the features.
 
 SELECTIONS = ("loo", "gcv")
 
+MIN_REMAINDER = 1e-9
+"""Least 1 - h of a training row, below which leave-one-out residuals are rounding errors."""
+
 MIN_FLOAT32_ALPHA = 1e-4
 """Penalty, as a share of the largest eigenvalue, below which float32 rounding may exceed it."""
-
-BATCH_VALUES = 2**22
-"""Number of values (rows x penalties x neuroids, or rows x rank) processed together."""
 
 
 def parse_alphas(text: str) -> tuple[float, ...]:
@@ -72,8 +77,8 @@ class RidgeMapping:
         eigenvalue.
     select
         "loo": smallest leave-one-out error, as in scikit-learn. "gcv": smallest error of
-        generalised cross-validation, which needs no residual of a single stimulus and chooses the
-        same penalty for nine neuroids in ten.
+        generalised cross-validation, which needs no residual of a single stimulus, knows no groups,
+        and chooses the same penalty for nine neuroids in ten.
     precision
         Precision of the Gram's products: float32 rounding exceeds small penalties.
     device
@@ -129,7 +134,7 @@ class RidgeMapping:
         """Predict the test rows of each split; see `GramMapping.cross_predict`.
 
         The first target set chooses the penalties for all, by leaving out one stimulus at a time
-        with all its `times` rows.
+        with all its `times` rows, or one of the Gram's `stimulus_groups`.
 
         Warns
         -----
@@ -137,10 +142,38 @@ class RidgeMapping:
             If features are too large to be copied, because ridge needs memory for them
             nevertheless; if a penalty is smaller than the rounding of a float32 Gram.
         """
+        return [
+            _predict(
+                trained, tested, eigenvalues, targets, rows, alphas, backend, groups=gram.groups
+            )
+            for rows, trained, tested, eigenvalues, alphas, backend in self._splits(
+                gram, targets, train, times=times
+            )
+        ]
+
+    def cross_smooth(
+        self,
+        gram: Gram,
+        targets: Float[np.ndarray, "set row neuroid"],
+        train: Bool[np.ndarray, "split row"],
+    ) -> Iterator[tuple[Float[np.ndarray, "set test neuroid"], Smoother]]:
+        """Yield the predictions of each split and their smoother, with penalties as if fixed."""
+        for rows, trained, tested, eigenvalues, alphas, backend in self._splits(
+            gram, targets, train, times=1
+        ):
+            yield (
+                _predict(trained, tested, eigenvalues, targets, rows, alphas, backend, groups=1),
+                _smoother(trained, tested, eigenvalues, targets, rows, alphas, backend),
+            )
+
+    def _splits(
+        self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int
+    ) -> Iterator[tuple[np.ndarray, Any, Any, Any, np.ndarray, Backend]]:
+        """Yield (train, scores of training and test rows, eigenvalues, penalties, backend)."""
         if gram.blocks is not None:
             gram = self._load_blocks(gram, targets, n_splits=len(train))
         backend = array_backend(self.device)
-        predictions, unsafe = [], False
+        unsafe = False
         for rows in train:
             trained, tested, eigenvalues = gram.split_scores(rows, backend)
             alphas = np.asarray(self.alphas or RELATIVE_ALPHAS, dtype=np.float64)
@@ -152,18 +185,21 @@ class RidgeMapping:
                 and alphas.min() < MIN_FLOAT32_ALPHA * float(eigenvalues[0])
             )
             first = backend.array(targets[0, rows])
+            remove_means(first, gram.groups)
             choice = choose_penalties(
                 trained,
                 eigenvalues,
-                first - first.mean(0),
+                first,
                 alphas,
                 times=times,
+                groups=gram.groups,
                 select=self.select,
                 backend=backend,
+                stimulus_groups=(
+                    None if gram.stimulus_groups is None else gram.stimulus_groups[rows]
+                ),
             )
-            predictions.append(
-                _predict(trained, tested, eigenvalues, targets, rows, alphas[choice], backend)
-            )
+            yield rows, trained, tested, eigenvalues, alphas[choice], backend
         if unsafe:
             warnings.warn(
                 f"{gram.name}: some penalties are below {MIN_FLOAT32_ALPHA:g} of the largest "
@@ -171,7 +207,6 @@ class RidgeMapping:
                 NeurofitWarning,
                 stacklevel=2,
             )
-        return predictions
 
     def _load_blocks(self, gram: Gram, targets: np.ndarray, *, n_splits: int) -> Gram:
         """Warn of the memory that ridge takes, and build K if it is smaller than the features."""
@@ -190,7 +225,8 @@ class RidgeMapping:
         blocks = list(gram.blocks)
         if gram.block_rows is not None:
             blocks = [block[rows] for block, rows in zip(blocks, gram.block_rows, strict=True)]
-        return gram_of(blocks, name=gram.name, precision=self.precision, memory=n_bytes)
+        built = gram_of(blocks, name=gram.name, precision=self.precision, memory=n_bytes)
+        return replace(built, groups=gram.groups, stimulus_groups=gram.stimulus_groups)
 
 
 def _predict(
@@ -201,6 +237,8 @@ def _predict(
     train: np.ndarray,
     alphas: np.ndarray,
     backend: Backend,
+    *,
+    groups: int,
 ) -> np.ndarray:
     """Predict the test rows set by set: Z_test (Z'Y / (L + alpha)).
 
@@ -208,103 +246,49 @@ def _predict(
     """
     n_sets, _, n_neuroids = targets.shape
     weights = 1 / (eigenvalues[:, None] + backend.array(alphas))  # (rank neuroid)
-    groups = [np.flatnonzero(alphas == alpha) for alpha in np.unique(alphas)]
+    alike = [np.flatnonzero(alphas == alpha) for alpha in np.unique(alphas)]
     matrices = None
-    if len(groups) * len(tested) < n_sets * n_neuroids:
+    if len(alike) * len(tested) < n_sets * n_neuroids:
         matrices = [
-            (tested * weights[:, int(group[0])]) @ trained.swapaxes(0, 1) for group in groups
+            (tested * weights[:, int(columns[0])]) @ trained.swapaxes(0, 1) for columns in alike
         ]
     out = np.empty((n_sets, len(tested), n_neuroids))
     for target, predicted in zip(targets, out, strict=True):
         centred = backend.array(target[train])
-        mean = centred.mean(0)
-        centred = centred - mean
+        means = remove_means(centred, groups)
         if matrices is None:
             coefficients = weights * (trained.swapaxes(0, 1) @ centred)
-            predicted[:] = backend.numpy(mean + tested @ coefficients)
+            predicted[:] = backend.numpy(add_means(tested @ coefficients, means))
             continue
-        for group, matrix in zip(groups, matrices, strict=True):
-            predicted[:, group] = backend.numpy(mean[group] + matrix @ centred[:, group])
+        for columns, matrix in zip(alike, matrices, strict=True):
+            part = add_means(matrix @ centred[:, columns], means[:, columns])
+            predicted[:, columns] = backend.numpy(part)
     return out
 
 
-def choose_penalties(
-    scores: Any,
+def _smoother(
+    trained: Any,
+    tested: Any,
     eigenvalues: Any,
-    targets: Any,
+    targets: np.ndarray,
+    train: np.ndarray,
     alphas: np.ndarray,
-    *,
-    times: int,
-    select: str,
     backend: Backend,
-) -> np.ndarray:
-    """Return the position of each neuroid's penalty with the smallest cross-validation error.
+) -> Smoother:
+    """Return leave-one-out residuals and smoothers as float32: they enter variances only.
 
-    With several `times`, a stimulus is left out with all its rows g, because its other time bins,
-    which look alike, would leak the target: residual_g = (1 - H_gg)^-1 (y - yhat)_g. Generalised
-    cross-validation uses the mean of H_gg over stimuli.
-
-    Parameters
-    ----------
-    scores, eigenvalues
-        Principal scores of the training rows (row rank) and their eigenvalues (rank).
-    targets
-        Train-centred targets (row neuroid).
-    alphas
-        Penalties (alpha).
-    times
-        Number of time bins of the same stimuli that are stacked along the rows, bin after bin.
-    select
-        "loo" or "gcv".
-    backend
-        Backend of the arrays.
+    Where a small penalty lets the map interpolate, 1 - h is a rounding error; it is not taken to be
+    smaller than `MIN_REMAINDER`.
     """
-    xp = backend.xp
-    n_rows, n_neuroids = targets.shape
-    if not len(eigenvalues):
-        return np.zeros(n_neuroids, dtype=int)
-    shrinkage = 1 / (eigenvalues[:, None] + backend.array(alphas))  # (rank alpha)
-    correlations = scores.swapaxes(0, 1) @ targets
-    if select == "gcv" and times == 1:
-        explained = correlations**2 / eigenvalues[:, None]
-        outside = (targets**2).sum(0) - explained.sum(0)  # unexplained at any penalty
-        share = 1 - eigenvalues[:, None] * shrinkage  # alpha / (L + alpha)
-        squares = (share**2).swapaxes(0, 1) @ explained + outside
-        errors = squares / (n_rows - 1 - (eigenvalues[:, None] * shrinkage).sum(0))[:, None] ** 2
-        return np.asarray(backend.numpy(errors).argmin(axis=0))
-    errors = backend.zeros(len(alphas), n_neuroids)
-    if times == 1:
-        remainder = 1 - 1 / n_rows - scores**2 @ shrinkage  # 1 - h_ii: (row alpha)
-        step = max(1, BATCH_VALUES // (n_rows * n_neuroids))
-        for batch in (slice(begin, begin + step) for begin in range(0, len(alphas), step)):
-            shrunk = shrinkage[:, batch, None] * correlations[:, None]  # (rank alpha neuroid)
-            residual = (scores @ shrunk.reshape(len(shrunk), -1)).reshape(n_rows, -1, n_neuroids)
-            residual -= targets[:, None]
-            residual /= remainder[:, batch, None]
-            errors[batch] = xp.einsum("ras,ras->as", residual, residual)
-        return np.asarray(backend.numpy(errors).argmin(axis=0))
-    n_stimuli, rank = n_rows // times, len(eigenvalues)
-    scores = scores.reshape(times, n_stimuli, rank).swapaxes(0, 1)  # (stimulus time rank)
-    targets = targets.reshape(times, n_stimuli, n_neuroids).swapaxes(0, 1)
-    identity = backend.array(np.eye(times))
-    step = max(1, BATCH_VALUES // (times * max(rank, n_neuroids)))
-    batches = [slice(begin, begin + step) for begin in range(0, n_stimuli, step)]
-    for a in range(len(alphas)):
-        shrink = shrinkage[:, a]
-        shrunk = shrink[:, None] * correlations
-        mean_hat = None
-        if select == "gcv":
-            sums = (_hat_blocks(scores[batch], shrink, n_rows).sum(0) for batch in batches)
-            mean_hat = (sum(sums) / n_stimuli)[None]
-        for batch in batches:
-            some = scores[batch]
-            predicted = (some.reshape(-1, rank) @ shrunk).reshape(*some.shape[:2], n_neuroids)
-            hat = _hat_blocks(some, shrink, n_rows) if mean_hat is None else mean_hat
-            left_out = xp.linalg.solve(identity - hat, targets[batch] - predicted)
-            errors[a] += xp.einsum("gts,gts->s", left_out, left_out)
-    return np.asarray(backend.numpy(errors).argmin(axis=0))
-
-
-def _hat_blocks(scores: Any, shrink: Any, n_rows: int) -> Any:
-    """Return H_gg = 1/n + Z_g diag(1/(L + alpha)) Z_g' of stimuli g: (stimulus time time)."""
-    return 1 / n_rows + (scores * shrink) @ scores.swapaxes(1, 2)
+    trained, tested, eigenvalues = (backend.numpy(x) for x in (trained, tested, eigenvalues))
+    weights = 1 / (eigenvalues[:, None] + alphas)  # (rank neuroid)
+    targets = targets[:, train]
+    centred = targets - targets.mean(axis=1, keepdims=True)
+    remainder = np.maximum(1 - 1 / len(trained) - trained**2 @ weights, MIN_REMAINDER)  # 1 - h
+    residuals = (centred - trained @ (weights * (trained.T @ centred))) / remainder
+    trained, tested = trained.astype(np.float32), tested.astype(np.float32)
+    groups = [np.flatnonzero(alphas == alpha) for alpha in np.unique(alphas)]
+    matrices = tuple(
+        (group, (tested * weights[:, group[0]].astype(np.float32)) @ trained.T) for group in groups
+    )
+    return Smoother(residuals.astype(np.float32), matrices)

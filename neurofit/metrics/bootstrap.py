@@ -7,13 +7,16 @@ import warnings
 import numpy as np
 from jaxtyping import Float, Int
 
-RESAMPLED = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
-"""What can be resampled -> its description in results."""
+from neurofit.metrics.two_way import describe_samples
 
 
-def describe_interval(interval: float, n_bootstraps: int, bootstrap_over: str) -> str:
+def describe_bootstrap(
+    interval: float, n_bootstraps: int, interval_over: str, groups: str | None = None
+) -> str:
     """Describe a bootstrap interval: "95%, 1000 bootstraps over neuroids"."""
-    return f"{interval:.0%}, {n_bootstraps} bootstraps over {RESAMPLED[bootstrap_over]}"
+    return (
+        f"{interval:.0%}, {n_bootstraps} bootstraps over {describe_samples(interval_over, groups)}"
+    )
 
 
 def draw(n: int, *, n_bootstraps: int, seed: int | tuple[int, ...]) -> Int[np.ndarray, "draw n"]:

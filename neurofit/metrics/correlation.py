@@ -61,6 +61,20 @@ def pearson_influence(
     )
 
 
+def pearson_slope(
+    a: Float[np.ndarray, "*sets stimulus neuroid"], b: Float[np.ndarray, "*sets stimulus neuroid"]
+) -> Float[np.ndarray, "*sets stimulus neuroid"]:
+    """Return the derivative of r with respect to each value of `a`; 0 where r is undefined.
+
+    For a and b of zero mean and unit norm, it is (b - r a) / |a|.
+    """
+    (a, a_norm), (b, b_norm) = _centre(a), _centre(b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a, b = a / a_norm[..., None, :], b / b_norm[..., None, :]
+        r = (a * b).sum(axis=-2, keepdims=True)
+        return np.asarray(np.nan_to_num((b - r * a) / a_norm[..., None, :]))
+
+
 def _centre(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the values minus their mean over stimuli, and their norm: NaN if they are constant."""
     centred = values - values.mean(axis=-2, keepdims=True)

@@ -1,13 +1,15 @@
 """Predictivity, corrected for the noise of the recording and of the map fitted to it.
 
+    pooled_r                   = sum_j X_j / sum_j sqrt(P_j Y_j)    neurofit.metrics.pooled
     noise_corrected_r          = r_xy / sqrt(r_xx r_yy)             per neuroid and time bin
-    noise_corrected_r2         = r_xy^2 / (r_xx r_yy)               its square
-    percent_explained_variance = 100 (r_xy / sqrt(r_xx r_yy))^2     in per cent
+    noise_corrected_r2         = r_xy |r_xy| / (r_xx r_yy)          its square, with its sign
+    percent_explained_variance = 100 r_xy |r_xy| / (r_xx r_yy)      in per cent
     explained_variance         = median(r_xy)^2 / median(r_yy)      Brain-Score's, per time bin
 
-r_xy is the correlation of the prediction of the map fitted on all trials with the mean response,
-over test stimuli. r_xx and r_yy are the Spearman-Brown corrected correlations of the predictions of
-the maps fitted on two halves of the trials, and of the two half means.
+Squares carry the sign of r_xy, so that they are 0 on average if a map predicts nothing; that of
+Brain-Score does not. r_xy is the correlation of the prediction of the map fitted on all trials with
+the mean response, over test stimuli. r_xx and r_yy are the correlations of the predictions of the
+maps fitted on two halves of the trials, and of the two half means, corrected to all trials.
 Nayebi et al. (2018, 2022); Kar et al. (2019); Schrimpf et al. (2018).
 """
 
@@ -47,13 +49,21 @@ class Formula:
 
 
 FORMULAS = {
+    "pooled_r": Formula(
+        "sum_j X_j / sum_j sqrt(P_j Y_j), where X_j, P_j and Y_j are r_xy, r_xx and r_yy pooled "
+        "over the neuroids of stratum j",
+        "pooled noise-corrected r",
+        "",
+    ),
     "noise_corrected_r": Formula("r_xy / sqrt(r_xx * r_yy)", "noise-corrected r"),
-    "noise_corrected_r2": Formula("r_xy^2 / (r_xx * r_yy)", "noise-corrected r^2"),
+    "noise_corrected_r2": Formula("r_xy |r_xy| / (r_xx * r_yy)", "noise-corrected r^2"),
     "percent_explained_variance": Formula(
-        "100 (r_xy / sqrt(r_xx * r_yy))^2", "explained variance", units="%", best=100.0
+        "100 r_xy |r_xy| / (r_xx * r_yy)", "explained variance", units="%", best=100.0
     ),
     "explained_variance": Formula(
-        "median(r_xy)^2 / median(r_yy)", "explained variance (Brain-Score)", " over neuroids"
+        "median(r_xy)^2 / median(r_yy)",
+        "explained variance (Brain-Score, not negative)",
+        " over neuroids",
     ),
 }
 """Scores -> their formulas."""
@@ -69,7 +79,8 @@ AVERAGES = {
 def describe_formula(name: str, average: str) -> str:
     """Return a formula with its name, the summary over neuroids and the order of averaging."""
     formula = FORMULAS[name]
-    order = "" if name == "explained_variance" else f", {AVERAGES[average]}"
+    own = name in ("explained_variance", "pooled_r")
+    order = "" if own else f", {AVERAGES[average]}"
     return f"{name} = {formula.text}{formula.aggregate}{order}"
 
 
@@ -85,6 +96,11 @@ def noise_corrected_r(
     product = np.asarray(r_xx * r_yy)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(r_xy / np.sqrt(np.where(product > 0, product, np.nan)))
+
+
+def signed_square(r: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """Return r |r|, the square with its sign."""
+    return np.asarray(r * np.abs(r))
 
 
 def explained_variance(

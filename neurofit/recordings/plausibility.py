@@ -8,10 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from neurofit.errors import NeurofitError, some_of
+from neurofit.recordings.duplicates import compare_images
 from neurofit.recordings.rebinning import are_counts
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import NoImages, StimulusSet
 from neurofit.recordings.time_bins import overlapping
+from neurofit.recordings.trial_checks import check_trials
 
 
 def image_faults(stimuli: StimulusSet) -> list[str]:
@@ -34,12 +36,19 @@ def image_faults(stimuli: StimulusSet) -> list[str]:
 
 
 def plausibility_warnings(recording: Recording) -> list[str]:
-    """Return a sentence for everything valid but probably unintended; reads each time bin once."""
+    """Return a sentence for everything valid but probably unintended.
+
+    Time bins are read twice, and each image once unless one of them cannot be (`image_faults`).
+    """
+    checks = check_trials(recording)
     return [
         *_check_trials(recording),
         *_check_areas(recording.responses.region.values),
         *_check_bins(recording),
         *_check_values(recording),
+        *checks.biasing,
+        *checks.noise,
+        *_check_images(recording.stimuli),
     ]
 
 
@@ -112,7 +121,10 @@ def _check_values(recording: Recording) -> list[str]:
     found = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
     if empty.any():
         rows = some_of(np.flatnonzero(empty).tolist())
-        found.append(f"Presentations without a response from any neuroid: {rows}.")
+        n_empty = int(empty.sum())
+        found.append(
+            f"Presentations without a response from any neuroid: {n_empty} (number {rows})."
+        )
     units = responses.attrs.get("units")
     if negative:
         found.append(
@@ -132,3 +144,15 @@ def _check_values(recording: Recording) -> list[str]:
     if len(constant):
         found.append(f"Neuroids with constant responses: {some_of(constant.tolist())}.")
     return found
+
+
+def _check_images(stimuli: StimulusSet) -> list[str]:
+    try:
+        images = compare_images(stimuli)
+    except NeurofitError:
+        return []
+    if images is None:
+        return []
+    if images.all_identical:
+        return ["All images are identical."]
+    return [each for each in (images.describe_identical(), images.describe_near()) if each]

@@ -1,7 +1,8 @@
 """Split-half reliability of a recording, computed block by block.
 
-r_sb = 2 r / (1 + r), with r the correlation over stimuli of the means of two trial halves
-(Spearman 1910; Brown 1910).
+r is the correlation over stimuli of the means of two trial halves, which
+`neurofit.metrics.consistency.reliability_of_halves` corrects to all trials: 2 r / (1 + r) for equal
+halves (Spearman 1910; Brown 1910).
 """
 
 from __future__ import annotations
@@ -9,23 +10,53 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from neurofit.config.compute import Progress
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.metrics.averages import nanmean
-from neurofit.metrics.consistency import spearman_brown
+from neurofit.metrics.consistency import reliability_of_halves
 from neurofit.metrics.correlation import pearson
 from neurofit.metrics.resampled_halves import PooledHalves
 from neurofit.recordings.rebinning import over_all_bins, rebin
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.trials import MIN_TEST, TrialSets, find_trial_sessions, split_halves
+from neurofit.recordings.trials import MIN_TEST, TrialSets, count_trials, deal_trials
 
 BLOCK_BYTES = 2**28
 """Size of the responses in memory at a time."""
+
+
+@dataclass(frozen=True)
+class HalfCorrelations:
+    """Agreement of trial halves.
+
+    Parameters
+    ----------
+    r
+        Correlations over the stimuli with at least 2 valid trials. NaN where a neuroid lacks
+        stimuli and fewer than `MIN_TEST` remain.
+    shares
+        Noise shares of first halves, of second halves and of all trials, means over halves; see
+        `TrialSets.noise_shares`.
+    left_out
+        Number of stimuli with fewer than 2 valid trials.
+    samples
+        Mean of r over halves in each bootstrap sample of the stimuli.
+    """
+
+    r: Float[np.ndarray, "half neuroid time_bin"]
+    shares: Float[np.ndarray, "3 neuroid time_bin"]
+    left_out: Int[np.ndarray, "neuroid time_bin"]
+    samples: Float[np.ndarray, "time_bin draw neuroid"]
+
+    @property
+    def reliability(self) -> Float[np.ndarray, "neuroid time_bin"]:
+        """Reliability of all trials, from the mean of r over halves."""
+        return reliability_of_halves(nanmean(self.r, axis=0), *self.shares)
 
 
 def half_correlations(
@@ -35,14 +66,13 @@ def half_correlations(
     n_draws: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[Float[np.ndarray, "half neuroid time_bin"], Float[np.ndarray, "time_bin draw neuroid"]]:
+) -> HalfCorrelations:
     """Return correlations of trial halves over stimuli, and their means in bootstrap samples.
 
     Parameters
     ----------
     recording
-        Recording that may be larger than memory: each block is read once, or twice if trials are
-        missing.
+        Recording that may be larger than memory: each block is read once.
     n_halves
         Number of random splits of each stimulus' trials in two.
     n_draws
@@ -52,37 +82,36 @@ def half_correlations(
     progress
         Called with ("blocks of the recording", blocks done, blocks in total).
 
-    Returns
-    -------
-    correlations
-        Array (half neuroid time_bin).
-    samples
-        Mean correlation over halves in each bootstrap sample: array (time_bin draw neuroid).
+    Raises
+    ------
+    NeurofitError
+        If a stimulus has fewer than 2 presentations.
     """
     responses = recording.responses
     rows = recording.stimulus_rows
-    r = np.full((n_halves, *responses.shape[1:]), np.nan)
+    n_neuroids, n_bins = responses.shape[1:]
     times = _draw_stimuli(int(rows.max()) + 1, n_draws, seed=seed)
-    samples = _allocate_samples((responses.shape[2], len(times), responses.shape[1]))
-    present = np.ones(responses.shape[:2], dtype=bool)
-    blocks = list(_blocks(recording, len(times)))
-    session = None
-    while True:
-        sets = TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=seed, session=session))
-        for number, (neuroids, bins) in enumerate(blocks):
-            part = responses.isel(neuroid=neuroids, time_bin=bins)
-            trials = np.asarray(part.values, dtype=np.float32)
-            shape = trials.shape[1:]
-            found, sampled = _correlate_halves(sets, trials.reshape(len(trials), -1), times)
-            r[:, neuroids, bins] = found.reshape(n_halves, *shape)
-            samples[bins, :, neuroids] = sampled.reshape(len(times), *shape).transpose(2, 0, 1)
-            if bins.start == 0:
-                present[:, neuroids] = ~np.isnan(trials[..., 0])
-            if progress:
-                progress("blocks of the recording", number + 1, len(blocks))
-        # The first pass finds missing trials; the second then splits them evenly per neuroid.
-        if session is not None or (session := find_trial_sessions(present)) is None:
-            return r, samples
+    found = HalfCorrelations(
+        r=np.full((n_halves, n_neuroids, n_bins), np.nan),
+        shares=np.full((3, n_neuroids, n_bins), np.nan),
+        left_out=np.zeros((n_neuroids, n_bins), dtype=np.int64),
+        samples=_allocate_samples((n_bins, len(times), n_neuroids)),
+    )
+    sets = TrialSets(rows, deal_trials(rows, n_halves=n_halves, seed=seed))
+    blocks = list(contiguous_blocks(recording, len(times)))
+    for number, (neuroids, bins) in enumerate(blocks):
+        part = responses.isel(neuroid=neuroids, time_bin=bins)
+        trials = np.asarray(part.values, dtype=np.float32)
+        shape = trials.shape[1:]
+        block = _correlate_halves(sets, trials.reshape(len(trials), -1), times)
+        found.r[:, neuroids, bins] = block.r.reshape(n_halves, *shape)
+        found.shares[:, neuroids, bins] = block.shares.reshape(3, *shape)
+        found.left_out[neuroids, bins] = block.left_out.reshape(shape)
+        sampled = block.samples.reshape(len(times), *shape).transpose(2, 0, 1)
+        found.samples[bins, :, neuroids] = sampled
+        if progress:
+            progress("blocks of the recording", number + 1, len(blocks))
+    return found
 
 
 def check_stimuli(recording: Recording) -> None:
@@ -117,12 +146,11 @@ def reliabilities(
     bins = recording.time_bins
     adjacent = all(end == start for (_, end), (start, _) in pairwise(bins))
     whole = rebin(recording, [(bins[0][0], bins[-1][1])]) if adjacent else over_all_bins(recording)
-    r, _ = half_correlations(whole, n_halves=n_halves, seed=seed)
-    return np.asarray(spearman_brown(nanmean(r, axis=0))[:, 0])
+    return half_correlations(whole, n_halves=n_halves, seed=seed).reliability[:, 0]
 
 
-def _blocks(recording: Recording, n_draws: int) -> Iterator[tuple[slice, slice]]:
-    """Yield (neuroids, time bins) that are contiguous in the file."""
+def contiguous_blocks(recording: Recording, n_draws: int = 0) -> Iterator[tuple[slice, slice]]:
+    """Yield (neuroids, time bins) that are contiguous in the file and fit into `BLOCK_BYTES`."""
     n_presentations, n_neuroids, n_bins = recording.responses.shape
     one = 4 * n_presentations + 8 * n_draws
     if recording.responses.encoding.get("together") == "neuroid":
@@ -133,6 +161,16 @@ def _blocks(recording: Recording, n_draws: int) -> Iterator[tuple[slice, slice]]
         step = max(1, BLOCK_BYTES // (one * n_neuroids))
         for begin in range(0, n_bins, step):
             yield slice(0, n_neuroids), slice(begin, min(begin + step, n_bins))
+
+
+def finite_blocks(
+    recording: Recording,
+) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "presentation neuroid time_bin"]]]:
+    """Yield neuroids, time bins and trials of each block; NaN is missing or infinite."""
+    for neuroids, bins in contiguous_blocks(recording):
+        trials = recording.responses.isel(neuroid=neuroids, time_bin=bins).values
+        trials = np.asarray(trials, dtype=np.float32)
+        yield neuroids, bins, np.where(np.isfinite(trials), trials, np.float32(np.nan))
 
 
 def _draw_stimuli(n_stimuli: int, n_draws: int, *, seed: int) -> Int[np.ndarray, "draw stimulus"]:
@@ -163,28 +201,29 @@ def _correlate_halves(
     sets: TrialSets,
     trials: Float[np.ndarray, "presentation neuroid"],
     times: Int[np.ndarray, "draw stimulus"],
-) -> tuple[Float[np.ndarray, "half neuroid"], Float[np.ndarray, "draw neuroid"]]:
-    """Return correlations of halves over stimuli, and their means in bootstrap samples.
-
-    For each neuroid, stimuli without trials in one of its halves are left out.
-    """
-    n_stimuli = int(sets.stimulus_rows.max()) + 1
-    r = np.full((sets.n_halves, trials.shape[1]), np.nan)
-    sampled = np.full((len(times), trials.shape[1]), np.nan)
-    once = np.ones((1, n_stimuli), dtype=times.dtype)
-    at_once = max(1, BLOCK_BYTES // (8 * ((2 * sets.n_halves + 1) * n_stimuli + len(times))))
-    for begin in range(0, trials.shape[1], at_once):
+) -> HalfCorrelations:
+    """Correlate halves of several bins side by side, which are one bin of the result."""
+    n_columns = trials.shape[1]
+    r = np.full((sets.n_halves, n_columns), np.nan)
+    shares = np.full((3, n_columns), np.nan)
+    left_out = np.zeros(n_columns, dtype=np.int64)
+    sampled = np.full((len(times), n_columns), np.nan)
+    once = np.ones((1, sets.n_stimuli), dtype=times.dtype)
+    at_once = max(1, BLOCK_BYTES // (8 * ((2 * sets.n_halves + 1) * sets.n_stimuli + len(times))))
+    for begin in range(0, n_columns, at_once):
         columns = slice(begin, begin + at_once)
+        counts = count_trials(sets.stimulus_rows, trials[:, columns])
+        usable = counts > 1
+        left_out[columns] = (~usable).sum(axis=0)
+        shares[:, columns] = sets.noise_shares(counts).mean(axis=1)
         first, second = np.split(sets.means(trials[:, columns])[1:], 2)
         with np.errstate(invalid="ignore"):
             r[:, columns] = pearson(first, second)  # NaN where a stimulus lacks a half
-        gaps = np.isnan(first + second)
-        for half, column in zip(*np.nonzero(gaps.any(axis=1)), strict=True):
-            present = ~gaps[half, :, column]
-            if present.sum() >= MIN_TEST:
-                r[half, begin + column] = pearson(
-                    first[half, present, column, None], second[half, present, column, None]
-                )[0]
+        for column in np.flatnonzero(left_out[columns]):
+            inside = usable[:, column]
+            if inside.sum() >= MIN_TEST:
+                halves = first[:, inside, column, None], second[:, inside, column, None]
+                r[:, begin + column] = pearson(*halves)[:, 0]
         if len(times):
             pooled = PooledHalves.from_halves(first, second)
             sampled[:, columns] = (
@@ -192,4 +231,4 @@ def _correlate_halves(
                 + pooled.correlation(times)
                 - pooled.correlation(once)
             )
-    return r, sampled
+    return HalfCorrelations(r[..., None], shares[..., None], left_out[:, None], sampled[None])

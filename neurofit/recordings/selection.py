@@ -45,6 +45,12 @@ class Selection:
         ones by exact overlap; see `neurofit.recordings.rebinning.rebin`.
     min_reliability
         Minimum split-half reliability of a neuroid's mean response over the selected bins.
+    exclude_trials
+        "z>N": trials of a neuroid with a z above N in some selected bin are missing in all of them;
+        see `neurofit.recordings.artefacts`.
+    detrend
+        Whether to subtract slow drift over the order of presentation, after excluding trials; see
+        `neurofit.recordings.drift`.
 
     Raises
     ------
@@ -79,6 +85,15 @@ class Selection:
     min_reliability: float | None = option(
         None, help="Minimum split-half reliability of a neuroid (mean response over all bins)."
     )
+    exclude_trials: str | None = option(
+        None,
+        parse=str,
+        metavar="z>N",
+        help="Take trials as missing that are more than N robust SD from others of their stimulus.",
+    )
+    detrend: bool = option(
+        False, help="Subtract slow drift over the order of presentation from each neuroid and bin."
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -102,11 +117,17 @@ class Selection:
             raise NeurofitError(
                 f"min_reliability must be a number; got {least!r}.", option="min_reliability"
             )
+        if self.exclude_trials:
+            from neurofit.recordings.artefacts import parse_limit
+
+            limit = parse_limit(self.exclude_trials)
+            object.__setattr__(self, "exclude_trials", f"z>{limit:g}")
 
     def apply(self, recording: Recording) -> Recording:
         """Return the selected part of a recording, with this selection noted in it.
 
-        Responses are read when they are used, except that `min_reliability` reads them once.
+        Responses are read when they are used, except that `min_reliability` and `exclude_trials`
+        read them once each.
 
         Raises
         ------
@@ -120,6 +141,8 @@ class Selection:
             About bins that overlap or are finer than the recorded ones, and about the number of
             neuroids dropped as unreliable.
         """
+        from neurofit.recordings.artefacts import exclude_trials, parse_limit
+        from neurofit.recordings.drift import detrend
         from neurofit.recordings.rebinning import rebin
 
         chosen = recording
@@ -146,6 +169,13 @@ class Selection:
                 "Select bins that do not overlap with --bins."
             )
         noted = self.noted(recording)
+        if self.exclude_trials:
+            chosen, note, n = exclude_trials(chosen, parse_limit(self.exclude_trials))
+            noted["excluded_trials"] = n
+            _warn(note)
+        if self.detrend:
+            chosen, note = detrend(chosen)
+            _warn(note)
         if self.min_reliability is not None:
             chosen, dropped = keep_reliable(chosen, self.min_reliability)
             noted["dropped_neuroids"] = dropped
@@ -160,7 +190,7 @@ class Selection:
         noted: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
-            if value is None or value == "" or each.name == "region":
+            if value is None or value is False or value == "" or each.name == "region":
                 continue
             if each.name == "window":
                 value = f"{value[0]}:{value[1]}"
@@ -170,7 +200,7 @@ class Selection:
                 value = ",".join(one_or_several(value))
             elif each.name == "min_reliability":
                 value = float(value)
-            elif not isinstance(value, str):
+            elif not isinstance(value, str | bool):
                 value = str(value) if isinstance(value, Path) else list(map(str, value))
             noted[each.name] = value
         parts = [name for name in one_or_several(self.region) if name not in recording.regions]

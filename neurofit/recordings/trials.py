@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,6 @@ from scipy import sparse
 from sklearn.model_selection import ShuffleSplit
 
 from neurofit.errors import NeurofitError
-from neurofit.recordings.recording import Recording
 
 COLUMNS = 64
 """Neuroids whose trials are converted to float64 at a time."""
@@ -24,148 +24,172 @@ With fewer, the r of two unrelated halves has a standard deviation above 1/3.
 """
 
 
-def split_halves(
+def deal_trials(
     stimulus_rows: Int[np.ndarray, " presentation"],
     *,
     n_halves: int,
     seed: int,
     by: str = "stimulus",
     repetition: np.ndarray | None = None,
-    session: Int[np.ndarray, " presentation"] | None = None,
-) -> Bool[np.ndarray, "half presentation"]:
-    """Split the trials randomly into two halves, `n_halves` times.
+) -> Int[np.ndarray, "half presentation"]:
+    """Order the trials of each stimulus at random to deal them to two halves, `n_halves` times.
 
     Parameters
     ----------
     stimulus_rows
         Row of each presentation's stimulus.
     n_halves
-        Number of random splits.
+        Number of random orders.
     seed
-        Random seed for the splits.
+        Random seed.
     by
-        "stimulus": the repetitions of each stimulus are split independently; an odd one falls in
-        either half. "repetition": the values of `repetition` are split, equally for all stimuli,
-        as in Brain-Score's `internal_consistency`.
+        "stimulus": the trials of each stimulus have an order of their own. "repetition": the values
+        of `repetition` are split as in Brain-Score's `internal_consistency`, and dealt in an order
+        that all stimuli share.
     repetition
         Repetition number of each presentation; needed for "repetition".
-    session
-        Session number of each presentation, equal for presentations that were recorded from the
-        same neuroids. With "stimulus", trials of a stimulus are split evenly within each session
-        too, so that the trials of a neuroid do not all fall in one half.
 
     Returns
     -------
     numpy.ndarray
-        Boolean array (half presentation), True for trials of the first half.
+        Place of each trial in the order of its stimulus (half presentation). Places count up from 0
+        or 1, at random, and trials at even places are in the first half: an odd trial falls in
+        either half. By repetition, the second half has one more of an odd number of repetitions.
 
     Raises
     ------
     NeurofitError
-        If a half has no trial of some stimulus.
+        If a stimulus has fewer than 2 trials.
     """
+    counts = np.bincount(stimulus_rows)
+    if (counts < 2).any():
+        raise NeurofitError(
+            "A trial half has no trial of some stimulus: "
+            "every stimulus needs at least 2 repetitions."
+        )
+    rng = np.random.default_rng(seed)
     if by == "repetition":
         assert repetition is not None
-        values, position = np.unique(repetition, return_inverse=True)
-        first = np.zeros((n_halves, len(values)), dtype=bool)
-        for half, (rows, _) in enumerate(
-            ShuffleSplit(n_halves, train_size=0.5, random_state=seed).split(values)
-        ):
-            first[half, rows] = True
-        halves = first[:, position]
+        orders = _shared_orders(stimulus_rows, repetition, n_halves=n_halves, seed=seed, rng=rng)
     else:
-        halves = _halves_per_stimulus(
-            stimulus_rows, session, n_halves=n_halves, rng=np.random.default_rng(seed)
-        )
-    n_stimuli = int(stimulus_rows.max()) + 1
-    for half in (*halves, *~halves):
-        if (np.bincount(stimulus_rows[half], minlength=n_stimuli) == 0).any():
-            raise NeurofitError(
-                "A trial half has no trial of some stimulus: "
-                "every stimulus needs at least 2 repetitions."
-            )
-    return halves
+        orders = _own_orders(stimulus_rows, n_halves=n_halves, rng=rng)
+    places = np.empty((n_halves, len(stimulus_rows)), dtype=np.int32)
+    for place, (order, starts) in zip(places, orders, strict=True):
+        place[order] = _count_up(counts) + np.repeat(starts, counts)
+    return places
 
 
-def find_trial_sessions(
-    present: Bool[np.ndarray, "presentation neuroid"],
-) -> Int[np.ndarray, " presentation"] | None:
-    """Return a session number per presentation, or None if no trial is missing.
-
-    Presentations of the same neuroids have the same number.
-
-    Parameters
-    ----------
-    present
-        Whether a presentation was recorded from a neuroid.
-    """
-    if present.all():
-        return None
-    return np.unique(np.packbits(present, axis=1), axis=0, return_inverse=True)[1].ravel()
-
-
-def _halves_per_stimulus(
-    rows: np.ndarray, session: np.ndarray | None, *, n_halves: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return boolean halves (half presentation).
-
-    Presentations are shuffled and grouped by stimulus and session; every second one of a stimulus
-    is in the first half, starting at random.
-    """
-    halves = np.zeros((n_halves, len(rows)), dtype=bool)
-    counts = np.bincount(rows)
-    begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    for half in halves:
+def _own_orders(
+    rows: np.ndarray, *, n_halves: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield presentations by stimulus in random order, and each stimulus' first place."""
+    for _ in range(n_halves):
         shuffled = rng.permutation(len(rows))
-        if session is None:
-            grouped = shuffled[np.argsort(rows[shuffled], kind="stable")]
-        else:
-            turn = rng.permutation(session.max() + 1)[session]
-            grouped = shuffled[np.lexsort((turn[shuffled], rows[shuffled]))]
-        rank = np.arange(len(rows)) - np.repeat(begins, counts)
-        half[grouped] = (rank + np.repeat(rng.integers(2, size=len(counts)), counts)) % 2 == 0
-    return halves
+        order = shuffled[np.argsort(rows[shuffled], kind="stable")]
+        yield order, rng.integers(2, size=rows.max() + 1)
+
+
+def _shared_orders(
+    rows: np.ndarray, repetition: np.ndarray, *, n_halves: int, seed: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield presentations by stimulus in an order of the repetitions, and each first place.
+
+    Repetitions of the two halves take turns, beginning with the first half at place 0.
+    """
+    values, position = np.unique(repetition, return_inverse=True)
+    if len(values) < 2:
+        raise NeurofitError(
+            f"Halves by repetition need at least 2 repetition numbers; all are {values[0]}."
+        )
+    fixed = (np.bincount(rows) == len(values)) & (len(values) % 2 == 1)
+    for first, second in ShuffleSplit(n_halves, train_size=0.5, random_state=seed).split(values):
+        turns, in_second = np.empty((2, len(values)), dtype=np.int64)
+        turns[first], turns[second] = np.arange(len(first)), np.arange(len(second))
+        in_second[first], in_second[second] = 0, 1
+        starts = np.where(fixed, 1, rng.integers(2, size=len(fixed)))
+        turn = 2 * turns[position] + (in_second[position] != starts[rows])
+        yield np.lexsort((turn, rows)), starts
+
+
+def _count_up(counts: np.ndarray) -> np.ndarray:
+    """Return 0, 1, ... for each stimulus' trials, one stimulus after the other."""
+    return np.asarray(np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts))
 
 
 @dataclass(frozen=True)
 class TrialSets:
     """Sets of trials to average: all trials, then every first half, then every second half.
 
+    Where trials of a neuroid are missing, its valid trials of a stimulus are dealt alternately to
+    the two halves, in the order in which all trials would be.
+
     Parameters
     ----------
     stimulus_rows
         Row of each presentation's stimulus.
-    halves
-        True for trials of the first half.
+    places
+        Place of each trial in the order of its stimulus; see `deal_trials`.
+    equal_halves
+        Whether halves count as equal whatever their sizes, as in the formula of Spearman and Brown
+        and in Brain-Score.
     """
 
     stimulus_rows: Int[np.ndarray, " presentation"]
-    halves: Bool[np.ndarray, "half presentation"]
+    places: Int[np.ndarray, "half presentation"]
+    equal_halves: bool = False
 
     @property
     def n_halves(self) -> int:
         """Number of trial splits."""
-        return len(self.halves)
+        return len(self.places)
 
     @cached_property
-    def mirrored(self) -> Bool[np.ndarray, " half"]:
-        """Whether both halves of a split have equally many trials of every stimulus.
+    def n_stimuli(self) -> int:
+        """Number of stimuli."""
+        return int(self.stimulus_rows.max()) + 1
 
-        If so, the mean over all trials is the mean of the two halves' means.
+    @cached_property
+    def halves(self) -> Bool[np.ndarray, "half presentation"]:
+        """The trials of each first half where none is missing."""
+        return np.asarray(self.places % 2 == 0)
+
+    def noise_shares(
+        self, counts: Int[np.ndarray, "stimulus neuroid"], halves: range | None = None
+    ) -> Float[np.ndarray, "3 half neuroid"]:
+        """Return the noise shares of first halves, of second halves and of all trials.
+
+        The noise share of a set of trials is the variance of its mean in units of the noise
+        variance of a trial: the mean over stimuli of 1 / number of trials. Stimuli with fewer than
+        2 trials are left out; NaN where none remains.
+
+        Parameters
+        ----------
+        counts
+            Number of valid trials of each stimulus.
+        halves
+            Splits; None means all.
         """
-        counts = np.bincount(self.stimulus_rows)
-        firsts = (
-            np.bincount(self.stimulus_rows[half], minlength=len(counts)) for half in self.halves
-        )
-        return np.array([(2 * first == counts).all() for first in firsts])
+        used = counts > 1
+        n_used = used.sum(axis=0)
+        starts = self._starts[_slice(halves)]
+        if self.equal_halves:
+            equal = np.array([2.0, 2.0, 1.0])[:, None, None]
+            return np.asarray(np.where(n_used > 0, equal, np.nan) + np.zeros((1, len(starts), 1)))
+        shares = np.empty((3, len(starts), counts.shape[1]))
+        for half, start in enumerate(starts):
+            first = (counts + 1 - start[:, None]) // 2
+            for share, n in zip(shares[:, half], (first, counts - first, counts), strict=True):
+                with np.errstate(invalid="ignore"):
+                    share[:] = np.where(used, 1 / np.maximum(n, 1), 0.0).sum(axis=0) / n_used
+        return shares
 
     def means(
         self, trials: Float[np.ndarray, "presentation neuroid"], halves: range | None = None
     ) -> Float[np.ndarray, "set stimulus neuroid"]:
-        """Return the float64 mean of each set over trials that are not NaN, or NaN if all are.
+        """Return the float64 mean of each set over valid trials, NaN where a set has none.
 
-        Sums over all trials and over first halves come from one sparse product; sums over second
-        halves are the differences.
+        Neuroids with the same trials are averaged in one sparse product, over all trials and over
+        first halves; sums over second halves are the differences.
 
         Parameters
         ----------
@@ -179,47 +203,97 @@ class TrialSets:
         NeurofitError
             If a response is infinite.
         """
-        if halves is None or len(halves) == self.n_halves:
-            selection = self._selection
-        else:
-            selection = self._select(self.halves[halves.start : halves.stop])
-        n_stimuli, n_neuroids = int(self.stimulus_rows.max()) + 1, trials.shape[1]
-        n_chosen = selection.shape[0] // n_stimuli
         if np.isinf(trials).any():
             raise NeurofitError(
                 "Responses are finite, or NaN where a trial is missing; some are infinite."
             )
-        means = np.empty((2 * n_chosen - 1, n_stimuli, n_neuroids))
-        for begin in range(0, n_neuroids, COLUMNS):  # bounds memory; columns are independent
-            columns = slice(begin, begin + COLUMNS)
-            part = trials[:, columns].astype(np.float64)
-            present = ~np.isnan(part)
-            if present.all():
-                counts = np.asarray(selection.sum(axis=1))[:, None]
+        n_sets = 1 + len(self.places[_slice(halves)])
+        means = np.empty((2 * n_sets - 1, self.n_stimuli, trials.shape[1]))
+        for columns, valid in _patterns(trials):
+            if valid.all():
+                selection = self._complete if halves is None else self._select(halves)
             else:
-                counts = selection @ present.astype(np.float64)
-                part[~present] = 0.0
-            sums = (selection @ part).reshape(n_chosen, n_stimuli, -1)
-            counts = counts.reshape(n_chosen, n_stimuli, -1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                means[:n_chosen, :, columns] = sums / counts
-                means[n_chosen:, :, columns] = (sums[:1] - sums[1:]) / (counts[:1] - counts[1:])
+                selection = self._select(halves, valid)
+            counts = np.asarray(selection.sum(axis=1)).reshape(n_sets, -1, 1)
+            for begin in range(0, len(columns), COLUMNS):  # bounds memory
+                some = columns[begin : begin + COLUMNS]
+                part = trials[:, some].astype(np.float64)
+                part[~valid] = 0.0
+                sums = (selection @ part).reshape(n_sets, self.n_stimuli, -1)
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    means[:n_sets, :, some] = sums / counts
+                    means[n_sets:, :, some] = (sums[:1] - sums[1:]) / (counts[:1] - counts[1:])
         return means
 
     @cached_property
-    def _selection(self) -> sparse.csr_array:
-        return self._select(self.halves)
+    def _grouped(self) -> Int[np.ndarray, " presentation"]:
+        """Presentations by stimulus."""
+        return np.argsort(self.stimulus_rows, kind="stable")
 
-    def _select(self, first: Bool[np.ndarray, "half presentation"]) -> sparse.csr_array:
-        """Return the matrix (set * stimulus, presentation) that sums the trials of sets."""
-        n_stimuli = int(self.stimulus_rows.max()) + 1
-        chosen = np.concatenate([np.ones((1, first.shape[1]), dtype=bool), first])
-        sets, presentations = np.nonzero(chosen)
-        rows = sets * n_stimuli + self.stimulus_rows[presentations]
-        shape = (len(chosen) * n_stimuli, first.shape[1])
-        return sparse.csr_array((np.ones(len(sets)), (rows, presentations)), shape=shape)
+    @cached_property
+    def _orders(self) -> Int[np.ndarray, "half presentation"]:
+        """Presentations by stimulus and place."""
+        return np.stack([np.lexsort((place, self.stimulus_rows)) for place in self.places])
+
+    @cached_property
+    def _starts(self) -> Int[np.ndarray, "half stimulus"]:
+        """The first place of each stimulus, 0 or 1."""
+        starts = np.ones((self.n_halves, self.n_stimuli), dtype=np.int64)
+        for start, place in zip(starts, self.places, strict=True):
+            start[self.stimulus_rows[place == 0]] = 0
+        return starts
+
+    @cached_property
+    def _complete(self) -> sparse.csr_array:
+        return self._select(None)
+
+    def _select(
+        self, halves: range | None, valid: Bool[np.ndarray, " presentation"] | None = None
+    ) -> sparse.csr_array:
+        """Return the matrix (set * stimulus, presentation) that sums the valid trials of sets."""
+        chosen, grouped = _slice(halves), self._grouped
+        if valid is None:
+            sets = [grouped, *(grouped[half[grouped]] for half in self.halves[chosen])]
+        else:
+            sets = [grouped[valid[grouped]], *self._deal(chosen, valid)]
+        presentations = np.concatenate(sets)
+        counts = [np.bincount(self.stimulus_rows[each], minlength=self.n_stimuli) for each in sets]
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        shape = (len(ends) - 1, len(self.stimulus_rows))
+        return sparse.csr_array((np.ones(len(presentations)), presentations, ends), shape=shape)
+
+    def _deal(
+        self, halves: slice, valid: Bool[np.ndarray, " presentation"]
+    ) -> Iterator[Int[np.ndarray, " first"]]:
+        """Yield the valid trials of each first half, by stimulus."""
+        counts = np.bincount(self.stimulus_rows[valid], minlength=self.n_stimuli)
+        ranks = _count_up(counts)
+        for order, start in zip(self._orders[halves], self._starts[halves], strict=True):
+            dealt = order[valid[order]]
+            yield dealt[(ranks + np.repeat(start, counts)) % 2 == 0]
 
 
-def recording_sessions(recording: Recording) -> Int[np.ndarray, " presentation"] | None:
-    """Return `find_trial_sessions` of a recording's first time bin."""
-    return find_trial_sessions(~np.isnan(recording.block(0)))
+def count_trials(
+    stimulus_rows: Int[np.ndarray, " presentation"],
+    trials: Float[np.ndarray, "presentation neuroid"],
+) -> Int[np.ndarray, "stimulus neuroid"]:
+    """Return the number of valid trials of each stimulus: those that are not NaN."""
+    counts = np.empty((int(stimulus_rows.max()) + 1, trials.shape[1]), dtype=np.int64)
+    for columns, valid in _patterns(trials):
+        counts[:, columns] = np.bincount(stimulus_rows[valid], minlength=len(counts))[:, None]
+    return counts
+
+
+def _slice(halves: range | None) -> slice:
+    return slice(None) if halves is None else slice(halves.start, halves.stop)
+
+
+def _patterns(
+    trials: Float[np.ndarray, "presentation neuroid"],
+) -> list[tuple[Int[np.ndarray, " column"], Bool[np.ndarray, " presentation"]]]:
+    """Return the columns that have the same valid trials, and these trials."""
+    missing = np.isnan(trials)
+    patterns: dict[bytes, list[int]] = {}
+    for column, packed in enumerate(np.packbits(missing, axis=0).T):
+        patterns.setdefault(packed.tobytes(), []).append(column)
+    return [(np.array(columns), ~missing[:, columns[0]]) for columns in patterns.values()]

@@ -50,7 +50,7 @@ def plot_result(result: xr.Dataset, path: str | Path) -> None:
     every = list(series(result, name))
     counted = len(dims) == 1 and "count" in result[name].attrs
     wide = len(dims) < 2 and len(every) > len(FEW)
-    figure = Figure(figsize=(8.6 if wide else 7, 4.8), layout="constrained")
+    figure = Figure(figsize=(8.6 if wide else 7, 5.2), layout="constrained")
     if len(dims) == 2:
         _draw_matrices(figure, result, name, every)
     elif len(dims) < 2:
@@ -85,7 +85,14 @@ def _draw_curves(axis: Any, result: xr.Dataset, name: str, every: list[Any]) -> 
             if point:
                 ends = [np.maximum(values - low, 0), np.maximum(high - values, 0)]
                 axis.errorbar(middle, values, ends, color=colour, capsize=4)
-            axis.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
+            axis.fill_between(middle, low, high, color=colour, alpha=0.25, linewidth=0)
+            if "band_low" in attrs and not point:
+                for end in ("band_low", "band_high"):
+                    axis.plot(middle, like(result, attrs[end], names), color=colour, linewidth=0.7)
+    if "interval" in attrs and len(every) <= len(FEW):
+        axis.fill_between([], [], [], color=GREY, alpha=0.5, label=attrs["interval"])
+        if "band" in attrs and not point:
+            axis.plot([], [], color=GREY, linewidth=0.7, label=attrs["band"])
     bound = attrs.get("bound")
     if bound and result[bound].attrs["units"] == attrs["units"]:
         for i, (_, values) in enumerate(series(result, bound)):
@@ -166,15 +173,11 @@ def _add_limits(axis: Any, attrs: dict[str, Any]) -> None:
 
 
 def _add_legend(figure: Any, axis: Any, *, few: bool) -> None:
+    """Add the legend beside the panels, where it covers no data."""
     handles, labels = axis.get_legend_handles_labels()
-    if not labels:
-        return
-    if few:
-        axis.legend(
-            handles, labels, framealpha=1, edgecolor="none", fontsize="small", loc="upper left"
-        )
-    else:
-        figure.legend(handles, labels, frameon=False, fontsize="small", loc="outside right upper")
+    if labels:
+        place = "outside lower left" if few else "outside right upper"
+        figure.legend(handles, labels, frameon=False, fontsize="small", loc=place)
 
 
 def _add_titles(figure: Any, result: xr.Dataset) -> None:

@@ -45,11 +45,15 @@ REQUIRED = ("role", "long_name", "units")
 
 RESERVED = (
     *("analysis", "model", "recording", "region", "simulated", "control", "selection", "config"),
-    *("headline", "formulas", "series", "time_bins", "dims", "intervals", "flags", "versions"),
+    *("headline", "formulas", "series", "time_bins", "dims", "intervals", "bands", "flags"),
+    *("notes", "versions"),
 )
 """Keys of a summary, which no variable may have as its name."""
 
-POINTERS = ("low", "high", "bound", "count", "reason", "samples", "influence_on")
+POINTERS = (
+    *("low", "high", "band_low", "band_high"),
+    *("bound", "count", "reason", "samples", "influence_on"),
+)
 """Attributes of a variable that name another one."""
 
 
@@ -134,22 +138,22 @@ def _variable_faults(result: xr.Dataset, name: str) -> list[str]:
         if key in attrs and attrs[key] not in result:
             faults.append(f"{key!r} of {name!r} names {attrs[key]!r}, which is not in the result")
     own = set(map(str, result[name].dims))
-    for key in ("low", "high", "bound", "count"):
+    ends = ("low", "high", "band_low", "band_high")
+    for key in (*ends, "bound", "count"):
         if role == "score" and key in attrs and attrs[key] in result:
             others = set(map(str, result[attrs[key]].dims))
-            if (
-                own - others - set(SERIES)
-                or others - own
-                or (key in ("low", "high") and own - others)
-            ):
+            if own - others - set(SERIES) or others - own or (key in ends and own - others):
                 faults.append(
                     f"{key!r} of {name!r} names {attrs[key]!r}, which must have the dimensions "
                     f"{', '.join(sorted(own)) or '()'}; it has {', '.join(sorted(others)) or '()'}"
                 )
     if "reason" in attrs and "flag_values" not in result.get(attrs["reason"], result[name]).attrs:
         faults.append(f"'reason' of {name!r} must name a variable with 'flag_values'")
-    if ("low" in attrs) != ("high" in attrs):
-        faults.append(f"variable {name!r} has only one end of its interval: give 'low' and 'high'")
+    for low, high, of in (("low", "high", "interval"), ("band_low", "band_high", "band")):
+        if (low in attrs) != (high in attrs):
+            faults.append(
+                f"variable {name!r} has only one end of its {of}: give {low!r} and {high!r}"
+            )
     if ("flag_values" in attrs) != ("flag_meanings" in attrs):
         faults.append(f"variable {name!r} needs both 'flag_values' and 'flag_meanings'")
     elif "flag_values" in attrs and len(np.atleast_1d(attrs["flag_values"])) != len(
@@ -252,5 +256,5 @@ def describe_selection(result: xr.Dataset) -> str:
     words = []
     for name, value in chosen.items():
         shown = some_of(value, most=3) if isinstance(value, list) else value
-        words.append(f"{name.replace('_', ' ')} {shown}")
+        words.append(name.replace("_", " ") + f" {shown}" * (value is not True))
     return ", ".join(words)

@@ -40,11 +40,13 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
         },
         "dims": {name: list(map(str, values.dims)) for name, values in squeezed.items()},
         **{name: plain(values.values) for name, values in squeezed.items()},
-        "intervals": {
-            name: result[name].attrs["interval"]
-            for name in shown
-            if "interval" in result[name].attrs
+        **{
+            f"{kind}s": {
+                name: result[name].attrs[kind] for name in shown if kind in result[name].attrs
+            }
+            for kind in ("interval", "band")
         },
+        "notes": json.loads(attrs.get("notes", "[]")),
         "flags": count_flags(result),
         "versions": json.loads(attrs["versions"]),
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,6 +22,11 @@ from neurofit.results.schema import (
 )
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
+
+ENDS = ("low", "high")
+
+SMALL = 0.1
+"""Size below which a value may have more than two decimals."""
 
 MAX_TABLES = 3
 """Up to so many series have a table of their own over time; more are rows of one table."""
@@ -49,16 +56,20 @@ def describe_result(result: xr.Dataset, *names: str) -> str:
 
 def footnotes(result: xr.Dataset) -> list[str]:
     """Return what the columns mean, what was selected and what to know, a sentence each."""
-    score = result[headline(result)].attrs
+    name = headline(result)
+    score = result[name].attrs
     lines = [f"Selection: {selected}." for selected in [describe_selection(result)] if selected]
     lines += json.loads(result.attrs.get("notes", "[]"))
     meanings = [score["formula"]]
+    if "interval" in score:
+        meanings.append(f"interval: {score['interval']}")
+    curves = any(result.sizes[dim] > 1 for dim in axes(result, name))
+    if "band" in score and curves and len(list(series(result, name))) <= MAX_TABLES:
+        meanings.append(f"thin lines in the plot: {score['band']}")
     for name in columns(result):
         attrs = result[name].attrs
         if attrs["column"] not in (attrs["long_name"], score.get("column")):
             meanings.append(f"{attrs['column']}: {attrs['long_name']}")
-    if "interval" in score:
-        meanings.append(f"interval: {score['interval']}")
     return [*lines, ". ".join(meanings) + "."]
 
 
@@ -86,13 +97,16 @@ def _table(result: xr.Dataset, names: dict[str, str]) -> Table:
             table.add_column("interval", justify="right")
     reasons = _reasons(result, names, dim)
     for row, label in enumerate(_labels(result, dim)):
-        cells = [label]
+        cells, decimals = [label], 2
         for name in shown:
             values, attrs = like(result, name, names), result[name].attrs
             at = values.isel({dim: row}) if dim in values.dims else values
-            cells.append(_number(at.item()))
-            if "low" in attrs:
-                ends = [like(result, attrs[end], names).isel({dim: row}) for end in ("low", "high")]
+            ends = [
+                like(result, attrs[e], names).isel({dim: row}).item() for e in ENDS if e in attrs
+            ]
+            decimals = _decimals(at.item(), *ends) if ends else decimals
+            cells.append(_number(at.item(), decimals if attrs["role"] == "score" else 2))
+            if ends:
                 cells.append(_interval(at.item(), *ends) or reasons[row] * (name == score))
         table.add_row(*cells)
     return table
@@ -109,7 +123,7 @@ def _series_table(result: xr.Dataset, every: list[tuple[dict[str, str], xr.DataA
             table.add_column(heading, justify="right")
     for name in shown:
         heading = result[name].attrs["column"]
-        table.add_column(f"mean {heading}" if dims else heading, justify="right")
+        table.add_column(f"mean\n{heading}" if dims else heading, justify="right")
         if not dims and "low" in result[name].attrs:
             table.add_column("interval", justify="right")
     for names, values in every:
@@ -121,10 +135,13 @@ def _series_table(result: xr.Dataset, every: list[tuple[dict[str, str], xr.DataA
             cells += [_number(float(values.values[best])), *where, str(int(defined.sum()))]
         for name in shown:
             own = like(result, name, names)
-            cells.append(_number(_mean(own.transpose(*dims).values[defined])))
+            mean = _mean(own.transpose(*dims).values[defined])
             if not dims and "low" in result[name].attrs:
-                ends = [like(result, result[name].attrs[end], names) for end in ("low", "high")]
-                cells.append(_interval(own.item(), *ends))
+                ends = [like(result, result[name].attrs[end], names).item() for end in ENDS]
+                cells += [_number(mean, _decimals(mean, *ends)), _interval(mean, *ends)]
+            else:
+                counted = result[name].attrs["role"] == "count" and mean == mean
+                cells.append(_number(round(mean) if counted else mean))
         table.add_row(*cells)
     return table
 
@@ -136,7 +153,8 @@ def _mean(values: np.ndarray) -> float:
 def _empty(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, justify="right" if heading == "ms" else "left")
+        justify: Any = "right" if heading == "ms" else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
     return table
 
 
@@ -170,11 +188,22 @@ def _reasons(result: xr.Dataset, names: dict[str, str], dim: str) -> list[str]:
     return [meanings[int(v[c.argmax()])].replace("_", " ") for v, c in usual]
 
 
-def _interval(value: float, low: xr.DataArray, high: xr.DataArray) -> str:
-    return "" if value != value else f"{_number(low.item())} to {_number(high.item())}"
+def _interval(value: float, low: float, high: float) -> str:
+    decimals = _decimals(value, low, high)
+    return "" if value != value else f"{low:z.{decimals}f} to {high:z.{decimals}f}"
 
 
-def _number(value: int | float) -> str:
+def _decimals(value: float, low: float, high: float) -> int:
+    """Return 2, or for a value below 0.1 so many that half its interval has two digits, up to 4."""
+    half = (high - low) / 2
+    small = abs(value) < SMALL and half > 0
+    return min(max(2, 1 - math.floor(math.log10(half))), 4) if small else 2
+
+
+def _number(value: int | float, decimals: int = 2) -> str:
+    """Return a number as text, with the decimals if it is small."""
     if value != value:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:.2f}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:z.{decimals if abs(value) < SMALL else 2}f}"

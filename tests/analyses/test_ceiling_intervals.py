@@ -14,7 +14,7 @@ from scipy import stats
 from neurofit.analyses.ceiling import CeilingConfig, ceiling
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.trials import split_halves
+from neurofit.recordings.trials import deal_trials
 
 Planted = Callable[..., Recording]
 
@@ -59,7 +59,7 @@ def holds(found: xr.Dataset, truth: float) -> bool:
 
 
 BOTH = CeilingConfig(n_bootstraps=300)
-ALONE = CeilingConfig(n_bootstraps=300, bootstrap_over="neuroids")
+ALONE = CeilingConfig(n_bootstraps=300, interval_over="neuroids")
 N_SIMULATED = 60
 LEAST = stats.binom.ppf(0.001, N_SIMULATED, 0.95)
 """Intervals of 95 % that hold the truth, at least, in all but one series in a thousand."""
@@ -110,7 +110,7 @@ def test_the_interval_is_that_of_a_plain_loop(planted: Planted) -> None:
     made = planted(n_stimuli=25, n_repetitions=5, reliability=(0.5, 0.8))
     found = ceiling(made, CeilingConfig(n_halves=4, n_bootstraps=60, seed=3))
     rows, r = made.stimulus_rows, found.r_halves.values.mean(axis=0)
-    halves = split_halves(rows, n_halves=4, seed=3)
+    halves = deal_trials(rows, n_halves=4, seed=3) % 2 == 0
     sides = [
         np.stack(
             [
@@ -125,6 +125,15 @@ def test_the_interval_is_that_of_a_plain_loop(planted: Planted) -> None:
     ]
     rng, rng_stimuli = np.random.default_rng(3), np.random.default_rng((3, 1))
     drawn = [(rng.integers(40, size=40), rng_stimuli.integers(25, size=25)) for _ in range(60)]
+
+    one, two = (  # noise shares of halves of 2 and 3 trials
+        np.mean([1 / np.bincount(rows[h]) for h in s]) for s in (halves, ~halves)
+    )
+
+    def correct(each: float) -> float:
+        root = np.sqrt(each**2 * (one - two) ** 2 + 4 * one * two)
+        signal = each * (each * (one + two) + root) / (2 * (1 - each**2))
+        return float(signal / (signal + 1 / 5))
 
     def pooled(stimuli: np.ndarray, neuroid: int, position: int) -> float:
         a, b = (
@@ -165,10 +174,13 @@ def test_the_interval_is_that_of_a_plain_loop(planted: Planted) -> None:
                 min(1.0, r[neuroid, position] + share * (median - np.mean(medians)))
                 for neuroid in neuroids
             ]
-            curves.append(np.median([2 * each / (1 + each) for each in values]))
+            curves.append(np.median([correct(each) for each in values]))
         bounds = [float(found[name][position]) for name in ("curve_low", "curve_high")]
         np.testing.assert_allclose(bounds, np.quantile(curves, [0.025, 0.975]), rtol=0, atol=1e-10)
-        low, high = (2 * each / (1 + each) for each in np.quantile(samples, [0.025, 0.975], axis=0))
+        low, high = (
+            [correct(each) for each in side]
+            for side in np.quantile(samples, [0.025, 0.975], axis=0)
+        )
         np.testing.assert_allclose(
             found.reliability_low.values[:, position], low, rtol=0, atol=1e-10
         )
@@ -195,11 +207,11 @@ def test_what_the_interval_runs_over_is_kept(planted: Planted) -> None:
     made = planted(n_stimuli=40, n_repetitions=4, reliability=(0.5,))
     said = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
     for over, words in said.items():
-        found = ceiling(made, CeilingConfig(n_bootstraps=50, bootstrap_over=over))
+        found = ceiling(made, CeilingConfig(n_bootstraps=50, interval_over=over))
         assert found.curve.attrs["interval"] == f"95%, 50 bootstraps over {words}"
         assert ("reliability_low" in found) == (over != "neuroids")
         assert float(found.curve_low[0]) < float(found.curve[0]) < float(found.curve_high[0])
     with pytest.raises(
-        NeurofitError, match=r"Unknown bootstrap_over 'neuroid'\. Did you mean 'neuroids'"
+        NeurofitError, match=r"Unknown interval_over 'neuroid'\. Did you mean 'neuroids'"
     ):
-        CeilingConfig(bootstrap_over="neuroid")
+        CeilingConfig(interval_over="neuroid")

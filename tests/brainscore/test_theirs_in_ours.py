@@ -61,7 +61,8 @@ def pictures(recording: Recording) -> list[np.ndarray]:
 
 def same(summary: dict[str, Any], result: xr.Dataset) -> None:
     """Compare a printed summary with a result."""
-    for name in ("curve", "curve_low", "curve_high", "ceiling"):
+    ends = ("curve_low", "curve_high", "curve_band_low", "curve_band_high")
+    for name in ("curve", *ends, "curve_one_sided", "ceiling"):
         values = result[name].values if name == "ceiling" else result[name].values[0]
         np.testing.assert_allclose(
             np.array(summary[name], dtype=float), values, rtol=1e-9, equal_nan=True
@@ -79,9 +80,7 @@ def test_a_temporal_benchmark_is_a_recording(lend_majajhong: Callable[..., Any])
     assert recording.regions == ("IT",)
     model = create_model("rgc_tiny")
     features = extract(model, recording.stimuli, layers=["conv5"], time_bins=recording.time_bins)
-    expected = score(
-        features, recording, make_config("nayebi2022", mapping="ridge", layers=("conv5",))
-    )
+    expected = score(features, recording, make_config("pooled", layers=("conv5",)))
     assert np.isfinite(expected.curve.values).any()
     same(found, expected)
 
@@ -254,7 +253,7 @@ def test_a_temporal_model_of_brainscore_is_a_candidate(
     np.testing.assert_allclose(answered, in_time(recording.stimuli.ids)[..., timesteps], rtol=1e-6)
     same(
         found,
-        score(features, recording, make_config("nayebi2022", mapping="ridge", layers=("IT",))),
+        score(features, recording, make_config("pooled", layers=("IT",))),
     )
     assert found["model"] == "in-time"
 
@@ -316,7 +315,7 @@ def test_a_static_model_of_brainscore_is_a_candidate_and_flat(lend_majajhong: An
     features = activations_of("pixels", recording, region="IT")
     same(
         found,
-        score(features, recording, make_config("nayebi2022", mapping="ridge", layers=("IT",))),
+        score(features, recording, make_config("pooled", layers=("IT",))),
     )
 
 
@@ -357,7 +356,7 @@ def test_a_torch_module_scores_the_same_through_brainscores_wrapper(
     )
     same(
         found,
-        score(features, recording, make_config("nayebi2022", mapping="ridge", layers=("IT",))),
+        score(features, recording, make_config("pooled", layers=("IT",))),
     )
 
 

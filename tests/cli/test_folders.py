@@ -22,10 +22,11 @@ from neurofit.recordings.selection import Selection
 from neurofit.results.folder import result_folder
 
 OTHER: dict[str, Any] = {
-    "mapping": "ridge",
+    "mapping": "pls",
     "layers": ("conv2",),
     "reduce": "pca:5",
     "strata": "kind",
+    "groups": "kind",
     "preset": "mouse",
     "formula": "explained_variance",
     "alphas": (1.0, 2.0),
@@ -41,6 +42,7 @@ OTHER: dict[str, Any] = {
     "window": (70, 90),
     "bins": "70:110:20",
     "min_reliability": 0.01,
+    "exclude_trials": "z>5",
 }
 """Values for options whose type and choices do not give another one."""
 

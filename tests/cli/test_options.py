@@ -23,8 +23,16 @@ V4 = (*SCORE, "--model", "timedecay_tiny", "--region", "V4")
 PANELS = {
     "Model": ("--model", "--weights", "--presentation"),
     "Recording": ("--recording", "--region", "--bins", "--shuffle-stimuli"),
-    "Mapping": ("--mapping", "--layers", "--time-mode", "--ridge-select", "--pls-n-components"),
-    "Statistics": ("--preset", "--n-splits", "--n-halves", "--bootstrap-over", "--seed"),
+    "Mapping": (
+        "--mapping",
+        "--layers",
+        "--time-mode",
+        "--intercept",
+        "--ridge-select",
+        "--pls-n-components",
+    ),
+    "Splits and halves": ("--splits", "--n-splits", "--groups", "--n-halves"),
+    "Statistics": ("--preset", "--formula", "--min-z", "--interval-over", "--seed"),
     "Output": ("--out", "--json"),
     "Machine": ("--device", "--n-jobs", "--keep-grams", "--offline"),
 }
@@ -146,7 +154,7 @@ def test_the_help_has_a_panel_for_each_part_of_the_work(neurofit: Any) -> None:
     shown = panels(neurofit("ceiling", "--help")[1])
     assert set(shown) - {"Options"} == {"Recording", "Statistics", "Output", "Machine"}
     shown = panels(neurofit("analyse", "similarity", "--help")[1])
-    assert set(shown) - {"Options"} == set(PANELS) - {"Mapping"}
+    assert set(shown) - {"Options"} == set(PANELS) - {"Mapping", "Splits and halves"}
 
 
 def test_every_field_that_is_an_option_has_its_flag_and_its_help() -> None:

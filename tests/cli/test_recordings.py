@@ -39,12 +39,12 @@ def test_a_ceiling_says_its_curve_what_the_interval_is_over_and_writes_three_fil
     assert max(len(line) for line in out.splitlines()) <= 80
     files = sorted(path.name for path in (tmp_path / "here").iterdir())
     assert files == ["plot.png", "result.nc", "summary.json"]
-    code, out, _ = neurofit(*CEILING, "--bootstrap-over", "neuroids", "--json")
+    code, out, _ = neurofit(*CEILING, "--interval-over", "neuroids", "--json")
     words = json.loads(out)["intervals"]["curve"]
     assert words == "95%, 1000 bootstraps over neuroids"
-    code, _, err = neurofit(*CEILING, "--bootstrap-over", "sites")
+    code, _, err = neurofit(*CEILING, "--interval-over", "sites")
     assert code == 2
-    assert "Unknown --bootstrap-over 'sites'" in err
+    assert "Unknown --interval-over 'sites'" in err
 
 
 def test_a_part_of_an_area_is_one_for_scores_and_ceilings(

@@ -29,10 +29,11 @@ CONVERT = ("weights", "convert", "none", "--out", "w", "--model")
         ((*V4, "--layers", "conv33"), "Did you mean 'conv3'?"),
         ((*V4, "--preset", "nayebi22"), "Unknown preset 'nayebi22'. Did you mean 'nayebi2022'?"),
         ((*V4[:-4], "--region", "V4", "--mapping", "rigde"), "Did you mean 'ridge'?"),
-        ((*V4, "--bootstrap-over", "stimulus"), "Did you mean 'stimuli'?"),
+        ((*V4, "--interval-over", "stimulus"), "Did you mean 'stimuli'?"),
         ((*V4, "--time-mode", "perbin"), "Did you mean 'per-bin'?"),
         ((*V4, "--ridge-select", "lo"), "Did you mean 'loo'?"),
         ((*V4, "--pls-n-components", "5"), "--pls-n-components is an option of the mapping pls"),
+        ((*V4, "--groups", "stimulus"), "Did you mean 'stimulus_id'?"),
         ((*V4, "--n-splits", "many"), "Invalid value for '--n-splits'"),
         (
             (*V4, "--window", "500:600"),
@@ -77,7 +78,7 @@ def test_wrong_use_exits_with_2_in_one_or_two_lines(
     assert list(tmp_path.iterdir()) == []
 
 
-PLS = (*MODEL, "--region", "V4")
+PLS = (*MODEL, "--region", "V4", "--mapping", "pls")
 TRAIN = ("train", "--model", "rgc_tiny", "--data", "none", "--out", "run")
 
 
@@ -94,8 +95,10 @@ TRAIN = ("train", "--model", "rgc_tiny", "--data", "none", "--out", "run")
         ((*V4, "--stimuli", "none"), "--stimuli takes COLUMN=VALUE,VALUE or a file "),
         ((*V4, "--layers", ","), "--layers must name each layer once; got ()."),
         ((*V4, "--false-discovery-rate", "0"), "--false-discovery-rate must lie between "),
-        ((*V4, "--no-fit-halves"), "--fit-halves must be on for noise_corrected_r, "),
-        ((*V4, "--bootstrap-over", "stimulus"), "Unknown --bootstrap-over 'stimulus'. "),
+        ((*V4, "--no-fit-halves"), "--fit-halves must be on for pooled_r, "),
+        ((*V4, "--splits", "folds-together"), "pooled_r needs correlations of each fold: give --s"),
+        ((*V4, "--interval-over", "stimulus"), "Unknown --interval-over 'stimulus'. "),
+        ((*V4, "--exclude-trials", "20"), '--exclude-trials takes "z>N", such as '),
         ((*V4, "--ridge-select", "lo"), "Unknown --ridge-select 'lo'. Did you mean 'loo'?"),
         ((*PLS, "--pls-n-components", "0"), "--pls-n-components must be at least 1; got 0."),
         (("ceiling", "--interval", "95"), "--interval must lie between 0 and 1; got 95.0."),

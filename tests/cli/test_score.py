@@ -29,7 +29,7 @@ def test_score_says_what_it_does_and_writes_three_files(
     assert code == 0, err
     assert "timedecay_tiny (trained weights) against IT of small (SIMULATED)" in out
     assert "60 images, 480 presentations, 6 neuroids, 4 time bins in 70-110 ms" in out
-    assert "noise_corrected_r = r_xy / sqrt(r_xx * r_yy)" in out
+    assert "pooled_r = sum_j X_j / sum_j sqrt(P_j Y_j), where X_j" in out
     assert "Written: here/result.nc, plot.png, summary.json" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     files = sorted(path.name for path in (tmp_path / "here").iterdir())
@@ -38,20 +38,20 @@ def test_score_says_what_it_does_and_writes_three_files(
     summary = json.loads((tmp_path / "here" / "summary.json").read_text())
     wanted = (
         "analysis model region recording simulated control selection config headline formulas "
-        "series time_bins dims curve curve_low curve_high ceiling n_neuroids intervals flags "
-        "versions"
+        "series time_bins dims curve curve_low curve_high curve_band_low curve_band_high "
+        "curve_one_sided ceiling n_neuroids intervals bands notes flags versions"
     )
     assert set(wanted.split()) <= set(summary)
     assert (summary["analysis"], summary["region"], summary["control"]) == ("score", "IT", "")
     assert summary["simulated"] is True
-    assert summary["config"]["preset"] == "nayebi2022"
+    assert summary["config"]["preset"] == "pooled"
     assert summary["config"]["time_mode"] == "per-bin"
     assert summary["config"]["seed"] == 0
     assert summary["series"] == {"layer": ["conv5"]}
     assert summary["time_bins"] == {"time_bin": [[70, 80], [80, 90], [90, 100], [100, 110]]}
-    assert summary["formulas"]["curve"].startswith("noise_corrected_r = ")
+    assert summary["formulas"]["curve"].startswith("pooled_r = ")
     result = read(tmp_path / "here")
-    for name in ("curve", "curve_low", "curve_high"):
+    for name in ("curve", "curve_low", "curve_high", "curve_band_low", "curve_band_high"):
         values = np.array(summary[name], float)
         np.testing.assert_allclose(values, result[name].values[0])
     np.testing.assert_allclose(np.array(summary["ceiling"], float), result.ceiling.values)
@@ -126,11 +126,15 @@ def test_few_stimuli_are_said_to_be_why_nothing_is_reliable(
     noise = np.random.default_rng(2).normal(0, 1, recording.responses.shape).astype(np.float32)
     registered(replace(recording, responses=recording.responses + noise))
     asked = "stimulus_id=" + ",".join(f"s{i}" for i in range(21))
-    code, out, _ = neurofit(*SCORE, "V4", "--stimuli", asked, "--out", "here")
+    paper = (*SCORE, "V4", "--preset", "nayebi2022")
+    code, out, _ = neurofit(*paper, "--stimuli", asked, "--out", "here")
     assert code == 0
     said = " ".join(out.split())
-    assert "None reliable: with 6 test stimuli a ceiling above 0.5 can arise by chance." in said
-    assert "None reliable" not in neurofit(*SCORE, "V4", "--out", "there")[1]
+    assert (
+        "Recording not reliable: with 6 test stimuli a ceiling above 0.5 can arise by chance."
+        in said
+    )
+    assert "Recording not reliable" not in neurofit(*paper, "--out", "there")[1]
 
 
 def test_all_layers_and_both_mappings_come_from_one_call(
@@ -178,11 +182,15 @@ def test_missing_trials_and_what_the_interval_is_over_are_said(
     code, out, err = neurofit(*SCORE, "V4", "--out", "here")
     assert code == 0, err
     said = " ".join(out.split())
-    assert "2 neuroids are not scored in some time bin, 0 lack some trial halves" in said
-    assert "1000 bootstraps over neuroids and stimuli" in said
+    assert "fewer than 2 valid trials are left out: 1 of 60 for 2 of 6 neuroids" in said
+    assert "95% interval over neuroids and stimuli, for each time bin on its own." in said
+    assert "95% band, for all time bins at once." in said
     assert max(len(line) for line in out.splitlines()) <= 80
-    said = " ".join(neurofit(*SCORE, "V4", "--bootstrap-over", "neuroids")[1].split())
-    assert "1000 bootstraps over neuroids." in said
+    said = " ".join(neurofit(*SCORE, "V4", "--interval-over", "neuroids")[1].split())
+    assert "95% interval over neuroids, for each" in said
+    bootstrap = ("--interval-over", "neuroids", "--preset", "nayebi2022")
+    said = " ".join(neurofit(*SCORE, "V4", *bootstrap)[1].split())
+    assert "95%, 1000 bootstraps over neuroids." in said
 
 
 def test_shuffled_stimuli_are_a_control_and_said_to_be(

@@ -16,7 +16,7 @@ from neurofit.errors import NeurofitError
 from neurofit.metrics.consistency import spearman_brown
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.stimuli import StimulusSet
-from neurofit.recordings.trials import TrialSets, split_halves
+from neurofit.recordings.trials import TrialSets, deal_trials
 from neurofit.recordings.validation import validate_recording
 from neurofit.storage.home import hash_of
 
@@ -166,7 +166,7 @@ def test_the_published_recording_is_valid_and_as_reliable_as_measured(
     assert not recording.simulated
     assert recording.stimuli.images[639].shape == (112, 112, 3)
     rows = recording.stimulus_rows
-    means = TrialSets(rows, split_halves(rows, n_halves=20, seed=0)).means(recording.block(0))
+    means = TrialSets(rows, deal_trials(rows, n_halves=20, seed=0)).means(recording.block(0))
     reliability = spearman_brown(pearson(means[1:21], means[21:])).mean(axis=0)
     assert np.median(reliability) == pytest.approx(0.75, abs=0.02)
 
@@ -181,5 +181,5 @@ def test_the_tidy_copy_holds_the_same_counts(
     monkeypatch.setenv("NEUROFIT_MIRROR", str(mirror("cowley2023").parent))
     recording = load_recording("cowley2023")
     rows = recording.stimulus_rows
-    means = TrialSets(rows, split_halves(rows, n_halves=1, seed=0)).means(recording.block(0))[0]
+    means = TrialSets(rows, deal_trials(rows, n_halves=1, seed=0)).means(recording.block(0))[0]
     np.testing.assert_allclose(means.T, np.nanmean(tidy, axis=2), atol=1e-6)

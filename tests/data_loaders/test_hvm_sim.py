@@ -26,6 +26,7 @@ from neurofit.data_loaders.hvm_sim.responses import draw_gains, draw_trials
 from neurofit.data_loaders.hvm_sim.shapes import CATEGORIES, make_object
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
+from neurofit.recordings.trial_checks import check_trials
 from neurofit.recordings.validation import validate_recording
 
 SMALL = Recipe(
@@ -60,6 +61,7 @@ def recording(built: Path) -> Recording:
 
 def test_the_recording_meets_the_contract(recording: Recording) -> None:
     validate_recording(recording)
+    assert check_trials(recording).biasing == (), "its drift of gain is noise"
     assert recording.simulated
     assert recording.regions == ("IT", "V4")
     assert recording.time_bins[0] == (0, 10)

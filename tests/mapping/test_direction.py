@@ -82,3 +82,15 @@ def test_a_direction_that_is_orthogonal_to_the_sum_of_all_is_found(seed: int) ->
     values = np.linalg.eigvalsh(inner)
     found = RULES["exact"](inner[None], np.eye(len(inner))[:1], CPU)[0]
     assert found @ inner @ found >= values[-1] * (1 - 1e-10)
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
+def test_of_tied_directions_the_one_nearest_to_the_start_is_taken(device: str) -> None:
+    rng, size = np.random.default_rng(0), 20
+    rotation, _ = np.linalg.qr(rng.standard_normal((size, size)))
+    m = (rotation * np.concatenate([[1.0, 1.0, 1.0], np.linspace(0.9, 0, size - 3)])) @ rotation.T
+    start = np.ones(size)
+    expected = rotation[:, :3] @ (rotation[:, :3].T @ start)
+    backend = array_backend(device)
+    (q,) = backend.numpy(eigenvector(backend.array(m[None]), backend.array(start[None]), backend))
+    np.testing.assert_allclose(q, expected / np.linalg.norm(expected), atol=1e-9)

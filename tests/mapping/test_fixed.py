@@ -48,7 +48,11 @@ def span_time_regression(
 @pytest.mark.parametrize(
     ("mapping", "model"),
     [
-        pytest.param(PLSMapping(n_components=8), PLSRegression(8, scale=False), id="pls"),
+        pytest.param(
+            PLSMapping(n_components=8, convergence="sklearn"),
+            PLSRegression(8, scale=False),
+            id="pls",
+        ),
         pytest.param(RidgeMapping(alphas=(30.0,)), Ridge(30.0), id="ridge"),
     ],
 )

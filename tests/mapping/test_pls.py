@@ -32,7 +32,9 @@ def test_predictions_equal_scikit_learn(
 ) -> None:
     features, targets = make_data(n, p, s)
     train = train_splits(n, n_splits=3, train_size=0.75, seed=0)
-    predictions = PLSMapping(n_components=10).cross_predict(gram_of([features]), targets, train)
+    predictions = PLSMapping(n_components=10, convergence="sklearn").cross_predict(
+        gram_of([features]), targets, train
+    )
     for rows, predicted in zip(train, predictions, strict=True):
         for target, prediction in zip(targets, predicted, strict=True):
             expected = sklearn_prediction(features, target, rows, 10)
@@ -44,7 +46,9 @@ def test_25_components_on_many_units_equal_scikit_learn_to_1e_6_of_a_sd(
 ) -> None:
     features, targets = make_data(300, 2000, 40, n_sets=2, rank=200)
     train = train_splits(300, n_splits=2, train_size=0.75, seed=1)
-    predictions = PLSMapping().cross_predict(gram_of([features]), targets, train)
+    predictions = PLSMapping(convergence="sklearn").cross_predict(
+        gram_of([features]), targets, train
+    )
     for rows, predicted in zip(train, predictions, strict=True):
         expected = sklearn_prediction(features, targets[1], rows, 25)
         assert np.abs(predicted[1] - expected).max() < 1e-6 * targets[1].std()
@@ -75,7 +79,9 @@ def test_awkward_data_equal_scikit_learn(
     if change == "huge offset":
         features = (features + 1000.0).astype(np.float32)
     train = train_splits(100, n_splits=2, train_size=0.75, seed=0)
-    predictions = PLSMapping(n_components=8).cross_predict(gram_of([features]), targets, train)
+    predictions = PLSMapping(n_components=8, convergence="sklearn").cross_predict(
+        gram_of([features]), targets, train
+    )
     for rows, predicted in zip(train, predictions, strict=True):
         np.testing.assert_allclose(
             predicted[0], sklearn_prediction(features, targets[0], rows, 8), atol=1e-7
@@ -189,7 +195,7 @@ def test_a_float32_gram_gives_the_scores_of_scikit_learn_to_1e_6(
 ) -> None:
     features, targets = make_data(300, 3000, 20, n_sets=1, rank=200)
     train = train_splits(300, n_splits=1, train_size=0.75, seed=0)
-    (prediction,) = PLSMapping().cross_predict(
+    (prediction,) = PLSMapping(convergence="sklearn").cross_predict(
         gram_of([features], precision="float32"), targets, train
     )
     truth = targets[0, ~train[0]]
@@ -236,8 +242,8 @@ def test_the_number_of_components_is_chosen_on_held_out_training_stimuli(
 def test_the_name_says_what_is_not_the_default() -> None:
     assert PLSMapping().name == "pls"
     assert (
-        PLSMapping(convergence="exact", choose_components=True).name
-        == "pls (exact, components chosen among 25)"
+        PLSMapping(convergence="sklearn", choose_components=True).name
+        == "pls (sklearn, components chosen among 25)"
     )
     with pytest.raises(
         NeurofitError, match=r"Unknown convergence 'nipals'\.\nExisting: exact, sklearn\."

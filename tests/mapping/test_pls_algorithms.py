@@ -59,7 +59,7 @@ def test_every_way_equals_scikit_learn(
 ) -> None:
     features, targets = make_data(n, p, s, n_sets=2)
     train = train_splits(n, n_splits=2, train_size=0.75, seed=0)
-    predictions = PLSMapping(n_components=8).cross_predict(
+    predictions = PLSMapping(n_components=8, convergence="sklearn").cross_predict(
         as_gram(features, way, monkeypatch), targets, train
     )
     for rows, predicted in zip(train, predictions, strict=True):
@@ -75,7 +75,7 @@ def test_25088_units_equal_scikit_learn(
 ) -> None:
     features, targets = make_data(30, 25088, 4, n_sets=1)
     train = train_splits(30, n_splits=1, train_size=0.75, seed=0)
-    (prediction,) = PLSMapping(n_components=8).cross_predict(
+    (prediction,) = PLSMapping(n_components=8, convergence="sklearn").cross_predict(
         as_gram(features, way, monkeypatch), targets, train
     )
     np.testing.assert_allclose(
@@ -91,7 +91,9 @@ def test_25_components_equal_scikit_learn_every_way(
 ) -> None:
     features, targets = make_data(300, 250, 30, n_sets=1, rank=100)
     train = train_splits(300, n_splits=1, train_size=0.75, seed=1)
-    (prediction,) = PLSMapping().cross_predict(as_gram(features, way, monkeypatch), targets, train)
+    (prediction,) = PLSMapping(convergence="sklearn").cross_predict(
+        as_gram(features, way, monkeypatch), targets, train
+    )
     assert (
         np.abs(prediction[0] - sklearn_prediction(features, targets[0], train[0], 25)).max()
         < 1e-6 * targets.std()
@@ -186,3 +188,57 @@ def test_torch_predicts_the_same(
     )
     for a, b in zip(ours, torchs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("n_units", [60, 400])
+@pytest.mark.filterwarnings("ignore:features. the rank of:neurofit.errors.NeurofitWarning")
+def test_no_component_is_fitted_after_the_rank(
+    sklearn_prediction: Predict, n_units: int, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    latent = rng.standard_normal((200, 20)) * np.geomspace(1, 0.1, 20)
+    features = (latent @ rng.standard_normal((20, n_units)) + 2).astype(np.float32)
+    targets = latent @ rng.standard_normal((20, 30)) + rng.standard_normal((200, 30))
+    train = train_splits(200, n_splits=2, train_size=0.75, seed=0)
+    gram = as_gram(features, way, monkeypatch)
+    predictions = PLSMapping().cross_predict(gram, targets[None], train)
+    assert gram.exhausted == {20}
+    for rows, (predicted,) in zip(train, predictions, strict=True):
+        np.testing.assert_allclose(
+            predicted, sklearn_prediction(features, targets, rows, 20), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("n_neuroids", [20, 60, 120])
+def test_the_order_of_neuroids_changes_nothing(
+    make_data: MakeData, way: str, n_neuroids: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, targets = make_data(100, 80, n_neuroids, n_sets=2, rank=60)
+    targets[..., 1], targets[..., 3] = -targets[..., 0], targets[..., 2]  # mirrored, and twice
+    train = train_splits(100, n_splits=2, train_size=0.75, seed=0)
+    gram = as_gram(features, way, monkeypatch)
+    order = np.random.default_rng(0).permutation(n_neuroids)
+    plain, permuted = (
+        PLSMapping().cross_predict(gram, each, train) for each in (targets, targets[..., order])
+    )
+    for a, b in zip(plain, permuted, strict=True):
+        np.testing.assert_allclose(b, a[..., order], atol=1e-6 * targets.std())
+
+
+def test_the_order_of_neuroids_changes_nothing_where_directions_tie() -> None:
+    rng = np.random.default_rng(0)
+    features = np.linalg.qr(rng.standard_normal((40, 12)))[0]
+    features -= features.mean(axis=0)
+    features = np.linalg.qr(features)[0] * 3.0
+    # Y'K Y is 9 times the identity over the four neuroids, to rounding
+    targets = (features[:, :4] / 3)[None]
+    features = np.concatenate([features, rng.standard_normal((8, 12))])
+    targets = np.concatenate([targets, rng.standard_normal((1, 8, 4))], axis=1)
+    train = np.arange(48)[None] < 40
+    order = np.array([2, 0, 3, 1])
+    mapping, gram = PLSMapping(n_components=1), gram_of([features])
+    (plain,) = mapping.cross_predict(gram, targets, train)
+    (permuted,) = mapping.cross_predict(gram, targets[..., order], train)
+    np.testing.assert_allclose(permuted, plain[..., order], atol=1e-6)

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from neurofit.errors import NeurofitError, NeurofitWarning
-from neurofit.mapping import ridge
+from neurofit.mapping import penalties
 from neurofit.mapping.gram import Gram
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.linalg import CPU
-from neurofit.mapping.ridge import RidgeMapping, choose_penalties
+from neurofit.mapping.penalties import choose_penalties
+from neurofit.mapping.ridge import RidgeMapping
 from neurofit.mapping.splits import train_splits
 
 ALPHAS = tuple(float(a) for a in np.logspace(-2, 5, 15))
@@ -193,6 +195,37 @@ def test_gcv_takes_the_penalties_of_its_definition(p: int, times: int) -> None:
         RidgeMapping(select="aic")
 
 
+@pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
+@pytest.mark.parametrize("p", [3, 60])
+def test_a_group_is_left_out_with_all_its_rows(p: int, device: str) -> None:
+    features, targets = make_data(90, p)
+    targets[:, :, :4] = np.random.default_rng(1).standard_normal((18, 4)).repeat(5, axis=0)
+    stimuli = np.random.default_rng(2).permutation(np.repeat(np.arange(9), np.arange(1, 10)))
+    groups = np.tile(stimuli, 2)  # two time bins of 45 stimuli, in groups of 1 to 9
+    train = np.tile(~np.isin(stimuli, [3, 6]), 2)
+    (predicted,) = RidgeMapping(alphas=ALPHAS, device=device).cross_predict(
+        gram_of([features]).with_stimulus_groups(groups), targets, train[None], times=2
+    )
+    inside, truth = features[train].astype(float), targets[0, train]
+    errors = [
+        (
+            cross_val_predict(
+                Ridge(alpha), inside, truth, groups=groups[train], cv=LeaveOneGroupOut()
+            )
+            - truth
+        )
+        ** 2
+        for alpha in ALPHAS
+    ]
+    chosen = np.array(ALPHAS)[np.sum(errors, axis=1).argmin(axis=0)]
+    expected = Ridge(chosen).fit(inside, truth).predict(features[~train].astype(float))
+    np.testing.assert_allclose(predicted[0], expected, rtol=1e-6, atol=1e-8)
+    (alone,) = RidgeMapping(alphas=ALPHAS).cross_predict(
+        gram_of([features]), targets, train[None], times=2
+    )
+    assert np.abs(alone[0] - predicted[0]).max() > 1e-3, "groups must matter in these data"
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_stimulus_is_left_out_with_all_its_bins_whatever_the_size_of_the_parts(
     times: int, monkeypatch: pytest.MonkeyPatch
@@ -201,7 +234,7 @@ def test_a_stimulus_is_left_out_with_all_its_bins_whatever_the_size_of_the_parts
     train = np.tile(train_splits(80 // times, n_splits=1, train_size=0.75, seed=0), times)
     gram = gram_of([features])
     at_once = RidgeMapping(alphas=ALPHAS).cross_predict(gram, targets, train, times=times)[0]
-    monkeypatch.setattr(ridge, "BATCH_VALUES", 100)
+    monkeypatch.setattr(penalties, "BATCH_VALUES", 100)
     np.testing.assert_allclose(
         RidgeMapping(alphas=ALPHAS).cross_predict(gram, targets, train, times=times)[0],
         at_once,
@@ -302,3 +335,16 @@ def test_the_dense_and_the_factored_gram_agree() -> None:
         strict=True,
     ):
         np.testing.assert_allclose(a, b, atol=1e-8)
+
+
+def test_features_read_in_blocks_leave_out_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets = make_data(60, 90)
+    train = np.arange(60) % 4 != 0
+    groups = np.arange(60) // 6
+    dense = gram_of([features], precision="float64").with_stimulus_groups(groups)
+    blocks = gram_of([features], memory=1).with_stimulus_groups(groups)
+    assert blocks.blocks is not None
+    with pytest.warns(NeurofitWarning, match="takes"):
+        (found,) = RidgeMapping().cross_predict(blocks, targets, train[None])
+    (expected,) = RidgeMapping().cross_predict(dense, targets, train[None])
+    np.testing.assert_allclose(found, expected, atol=1e-6)

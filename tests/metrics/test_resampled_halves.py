@@ -11,7 +11,7 @@ from scipy import stats
 
 from neurofit.metrics.correlation import pearson
 from neurofit.metrics.resampled_halves import PooledHalves, median_shifts
-from neurofit.recordings.trials import TrialSets, split_halves
+from neurofit.recordings.trials import TrialSets, deal_trials
 
 N_STIMULI, N_HALVES, N_NEUROIDS, N_DRAWS = 17, 3, 4, 6
 
@@ -33,7 +33,7 @@ def half_means(
         + 1.5 * rng.standard_normal((len(rows), n_neuroids))
     )
     first, second = np.split(
-        TrialSets(rows, split_halves(rows, n_halves=n_halves, seed=seed)).means(trials)[1:], 2
+        TrialSets(rows, deal_trials(rows, n_halves=n_halves, seed=seed)).means(trials)[1:], 2
     )
     return first.copy(), second.copy()
 

@@ -157,6 +157,19 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda r: r.curve.attrs.pop("high"),
         "variable 'curve' has only one end of its interval: give 'low' and 'high'",
     ),
+    "half a band": (
+        lambda r: r.curve.attrs.update(band_low="curve_low"),
+        "variable 'curve' has only one end of its band: give 'band_low' and 'band_high'",
+    ),
+    "a band of nothing": (
+        lambda r: r.curve.attrs.update(band_low="curve_low", band_high="curve_hihg"),
+        "'band_high' of 'curve' names 'curve_hihg', which is not in the result",
+    ),
+    "a band of other dimensions": (
+        lambda r: r.curve.attrs.update(band_low="curve_low", band_high="ceiling"),
+        "'band_high' of 'curve' names 'ceiling', which must have the dimensions layer, time_bin; "
+        "it has time_bin",
+    ),
     "flags without meanings": (
         lambda r: r.reason.attrs.pop("flag_meanings"),
         "variable 'reason' needs both 'flag_values' and 'flag_meanings'",

@@ -8,7 +8,7 @@ from typing import Any
 
 from neurofit.activations.activations import find_names, region_layers
 from neurofit.config.options import check_fields, option, parse_names
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, check_option
 from neurofit.mapping import MAPPINGS, find_mapping
 from neurofit.mapping.contract import describe_mapping, mapping_key
 from neurofit.mapping.reduce import Reduction
@@ -26,7 +26,7 @@ class EncodingConfig:
     Parameters
     ----------
     mapping
-        Registered name ("pls", "ridge"), a mapping object (`neurofit.mapping.RidgeMapping(...)`, or
+        Registered name ("ridge", "pls"), a mapping object (`neurofit.mapping.RidgeMapping(...)`, or
         anything with `fit` and `predict`), or several of these: a dimension of the result.
     reduce, gram_precision
         Reduction of the features ("none", "srp:N" or "pca:N", see `neurofit.mapping.reduce`), and
@@ -34,31 +34,46 @@ class EncodingConfig:
     time_mode
         "per-bin": one map for each time bin. "fixed": one map shared by all bins, so that dynamics
         must come from the model.
+    intercept
+        Intercept of a map that all bins share. "per-bin": features and responses are centred in
+        each bin on the training stimuli, so that mean time courses have no part in the fit.
+        "shared": one for all bins, as in the literature's span-time maps; the map then also fits
+        the mean time courses of the responses from those of the features.
     layers
         Layers to score, each on its own; "all"; or "auto", which chooses among the layers of the
         region in each split, on held-out training stimuli.
     splits
-        "random": correlations over the test stimuli of each of `n_splits` splits. "folds": each
-        stimulus is in one of `n_splits` folds, and correlations are over all stimuli, each
-        predicted by the map that did not train on its fold.
+        "random": correlations over the test stimuli of each of `n_splits` splits. "folds": over
+        each of `n_splits` folds, which test each stimulus once. "folds-together": over all stimuli,
+        each predicted by the map that did not train on its fold. Maps of different folds have
+        different means, which lie below where a fold lies above: predictions from noise then
+        correlate with responses at up to -0.3.
     n_splits, train_size, stratified
         Number of splits of the stimuli, the share that trains (not for folds), and whether splits
         are stratified by `strata` where the stimulus set has this column.
     strata
         Column of the stimulus table to stratify by; the result's attribute `stratified_by` says
-        which one was used.
+        which one was used. A category with a single stimulus is pooled with others.
+    groups
+        Column of the stimulus table whose values keep stimuli together: all poses of an object, for
+        example, are on one side of each split, also of the split that chooses layers, and ridge
+        leaves them out together. Groups count alike, whatever their size (`neurofit.mapping.splits`
+        says how they are stratified). The result's attribute `grouped_by` names the column.
+        Stimuli with identical images are kept together in any case.
     n_halves, halves_by
         Number of random halvings of the trials, drawn per "stimulus" or by the number of the
-        "repetition".
+        "repetition". The latter count as equal halves, as in Brain-Score; for the former, unequal
+        halves (of an odd number of trials) are corrected as such.
     fit_halves
         Whether maps are fitted to the halves too. Without, there is no r_xx, and only formulas
         without it are defined; this takes about a quarter of the time.
     ceiling_stimuli
         Whether r_yy is over the "test" stimuli of each split or over "all".
     min_neuroids
-        A bin with fewer scored neuroids (or fewer than all, where there are fewer) has no score.
+        A bin with fewer scored neuroids (or fewer than all, where there are fewer) has no score, if
+        scores are medians over neuroids.
     seed
-        Random seed for splits, halves and bootstraps.
+        Random seed for splits, halves and intervals.
 
     Raises
     ------
@@ -67,11 +82,11 @@ class EncodingConfig:
     """
 
     mapping: Any = option(
-        "pls",
+        "ridge",
         parse=parse_names,
         metavar="NAME,...",
         panel="Mapping",
-        help="Mapping or mappings: pls, ridge, or one registered by a plugin.",
+        help="Mapping or mappings: ridge, pls, or one registered by a plugin.",
     )
     layers: str | tuple[str, ...] = option(
         "auto",
@@ -86,6 +101,12 @@ class EncodingConfig:
         panel="Mapping",
         help="Time mode: per-bin fits a map for each time bin, fixed one map for all bins.",
     )
+    intercept: str = option(
+        "per-bin",
+        choices=("per-bin", "shared"),
+        panel="Mapping",
+        help="Intercept of a fixed map: per-bin (bins are centred) or shared by all bins.",
+    )
     reduce: str = option("none", panel="Mapping", help="Feature reduction: none, srp:N or pca:N.")
     gram_precision: str = option(
         "auto",
@@ -95,27 +116,56 @@ class EncodingConfig:
     )
     splits: str = option(
         "random",
-        choices=("random", "folds"),
-        help="Cross-validation: random splits, or folds scored together.",
+        choices=("random", "folds", "folds-together"),
+        panel="Splits and halves",
+        help="Cross-validation: random splits, folds, or folds correlated together (biased down).",
     )
-    n_splits: int = option(10, least=1, help="Number of splits or folds.")
+    n_splits: int = option(
+        10, least=1, panel="Splits and halves", help="Number of splits or folds."
+    )
     train_size: float = option(
-        0.75, above=0, below=1, help="Share of the stimuli that trains (random splits)."
+        0.75,
+        above=0,
+        below=1,
+        panel="Splits and halves",
+        help="Share of the stimuli that trains (random splits).",
     )
-    stratified: bool = option(True, help="Stratify splits by category where there is one.")
-    strata: str = option("category", help="Column of the stimuli to stratify by.")
-    n_halves: int = option(10, least=1, help="Number of random halvings of the trials.")
+    stratified: bool = option(
+        True, panel="Splits and halves", help="Stratify splits by category where there is one."
+    )
+    strata: str = option(
+        "category", panel="Splits and halves", help="Column of the stimuli to stratify by."
+    )
+    groups: str | None = option(
+        None,
+        metavar="COLUMN",
+        panel="Splits and halves",
+        help="Column of the stimuli whose values are kept on one side of each split.",
+    )
+    n_halves: int = option(
+        10, least=1, panel="Splits and halves", help="Number of random halvings of the trials."
+    )
     halves_by: str = option(
         "stimulus",
         choices=("stimulus", "repetition"),
+        panel="Splits and halves",
         help="Draw trial halves per stimulus or per repetition.",
     )
-    fit_halves: bool = option(True, help="Fit maps to trial halves too, for two-sided correction.")
-    ceiling_stimuli: str = option(
-        "test", choices=("test", "all"), help="Stimuli of the split-half reliability: test or all."
+    fit_halves: bool = option(
+        True,
+        panel="Splits and halves",
+        help="Fit maps to trial halves too, for two-sided correction.",
     )
-    min_neuroids: int = option(3, least=1, help="Minimum number of scored neuroids in a bin.")
-    seed: int = option(0, least=0, help="Random seed for splits, halves and bootstraps.")
+    ceiling_stimuli: str = option(
+        "test",
+        choices=("test", "all"),
+        panel="Splits and halves",
+        help="Stimuli of the split-half reliability: test or all.",
+    )
+    min_neuroids: int = option(
+        3, least=1, help="Minimum number of scored neuroids in a bin (not pooled_r)."
+    )
+    seed: int = option(0, least=0, help="Random seed for splits, halves and intervals.")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -172,7 +222,7 @@ class EncodingConfig:
         if self.layers != "auto":
             return find_names(source, self.layers)
         candidates = region_layers(source, region)
-        if self.splits == "folds" and len(candidates) > 1:
+        if self.splits == "folds-together" and len(candidates) > 1:
             raise NeurofitError(
                 "The predictions of all folds are scored together, so one layer must make them: "
                 f'name it ({", ".join(candidates)}) or use "all".'
@@ -188,6 +238,11 @@ class EncodingConfig:
         existing = set(columns)
         return next((name for name in names if self.stratified and name in existing), "")
 
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Raise NeurofitError if a table has no column `groups`."""
+        if self.groups is not None:
+            check_option("column of the stimuli to group by", self.groups, columns)
+
     @property
     def n_sets(self) -> int:
         """Number of trial means that maps are fitted to."""
@@ -196,7 +251,7 @@ class EncodingConfig:
     @property
     def test_share(self) -> float:
         """Share of the stimuli that a map does not see."""
-        return 1 / self.n_splits if self.splits == "folds" else 1 - self.train_size
+        return 1 - self.train_size if self.splits == "random" else 1 / self.n_splits
 
     def as_attrs(self) -> dict[str, Any]:
         """Return the options as values that JSON takes."""

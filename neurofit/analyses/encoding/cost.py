@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from neurofit.analyses.analysis import Cost
 from neurofit.analyses.encoding.averages import MAX_STORED_HALVES
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.analyses.encoding.mappings import find_mappings
+from neurofit.analyses.encoding.splits import PARTS
 from neurofit.analyses.encoding.targets import chunk_halves
 from neurofit.config.compute import Compute
 from neurofit.mapping.contract import GramMapping
 from neurofit.recordings.recording import Recording
+from neurofit.recordings.trials import count_trials
 
 
 def estimate_cost(
     recording: Recording, config: EncodingConfig, layer_units: Mapping[str, int], compute: Compute
 ) -> Cost:
     """Return the number of maps to fit and about how much memory they take.
+
+    Where trials are missing, neuroids with other stimuli have maps of their own; they are counted
+    in the middle time bin.
 
     Parameters
     ----------
@@ -36,17 +43,35 @@ def estimate_cost(
     gram = 8 * max(rows * min(rows, units) for units in layer_units.values())
     per_half = bytes_per_half(recording, config, find_mappings(config))
     at_once = len(chunk_halves(config.n_halves, bytes_per_half=per_half)[0])
+    n_parts = n_trainings(config) - 1
     decomposed = at_once < config.n_halves and "ridge" in config.mapping_names
     trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
-    fitting = (1 + at_once) * per_half + (2 + decomposed * config.n_splits) * gram + 3 * trials
+    fitting = (
+        (1 + at_once) * per_half
+        + (2 + decomposed * config.n_splits * (1 + n_parts)) * gram
+        + 3 * trials
+    )
     values = n_layers * n_mappings * n_neuroids * n_bins
-    stored = 2 * 8 * values * config.n_splits * min(config.n_halves, MAX_STORED_HALVES)
+    stored = 8 * values * config.n_splits * min(config.n_halves, MAX_STORED_HALVES)
     influences = 2 * 4 * values * n_stimuli
     drawn = 6 * 8 * getattr(config, "n_bootstraps", 0) * n_neuroids * n_bins
     return Cost(
-        n_fits=n_layers * n_mappings * groups * config.n_splits * config.n_sets,
-        n_bytes=min(compute.jobs, groups) * fitting + stored + influences + drawn,
+        n_fits=_n_sessions(recording)
+        * (n_layers * n_mappings * groups * config.n_splits * config.n_sets * (1 + n_parts)),
+        n_bytes=min(compute.jobs, groups) * fitting + (2 + n_parts) * stored + influences + drawn,
     )
+
+
+def n_trainings(config: EncodingConfig) -> int:
+    """Return the number of training sets of a split: one, and the parts of a learning curve."""
+    return 1 + len(PARTS) * bool(getattr(config, "learning_curve", False))
+
+
+def _n_sessions(recording: Recording) -> int:
+    """Return the number of groups of neuroids with the same stimuli in the middle time bin."""
+    trials = recording.block(len(recording.time_bins) // 2)
+    usable = count_trials(recording.stimulus_rows, trials) > 1
+    return len(np.unique(np.packbits(usable, axis=0), axis=1).T)
 
 
 def bytes_per_half(
@@ -56,7 +81,8 @@ def bytes_per_half(
     n_neuroids = recording.responses.sizes["neuroid"]
     n_bins = 1 if config.time_mode == "per-bin" else len(recording.time_bins)
     rows = len(recording.stimuli) * n_bins
-    predictions = config.n_splits * round(rows * config.test_share) * n_neuroids
+    fitted = (1 - config.test_share) * (PARTS[0] if n_trainings(config) > 1 else 1)
+    predictions = config.n_splits * round(rows * (1 - fitted)) * n_neuroids
     inner_mappings = [getattr(mapping, "mapping", mapping) for mapping in mappings]
     numbers = [getattr(mapping, "n_components", None) for mapping in inner_mappings]
     n_components = max(n if isinstance(n, int) else 25 for n in numbers)

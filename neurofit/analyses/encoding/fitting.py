@@ -1,76 +1,48 @@
 """Fit every layer, mapping, session and trial half, one group of time bins at a time.
 
 The loop belongs to no analysis: each brings accumulators, which see the trial means of a group of
-bins and the predictions of each map.
+bins and the predictions of each map (`neurofit.analyses.encoding.accumulators`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from neurofit.activations.activations import Activations, check_inputs
 from neurofit.activations.grams import GramStore
+from neurofit.analyses.encoding.accumulators import Accumulator, GroupAccumulator
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.analyses.encoding.cost import bytes_per_half
+from neurofit.analyses.encoding.findings import Findings, without_blank
+from neurofit.analyses.encoding.left_out import LeftOut
 from neurofit.analyses.encoding.mappings import find_mappings, gram_precision, mapping_device
-from neurofit.analyses.encoding.splits import draw_halves, draw_train_splits
-from neurofit.analyses.encoding.targets import Targets, TrialMeans, chunk_halves
+from neurofit.analyses.encoding.predictions import (
+    in_parallel,
+    predict_halves,
+    predict_sets,
+    spread,
+)
+from neurofit.analyses.encoding.splits import draw_splits, draw_trials
+from neurofit.analyses.encoding.targets import Session, Targets, TrialMeans, chunk_halves
 from neurofit.config.compute import Compute, Progress
 from neurofit.errors import NeurofitError
-from neurofit.mapping.contract import GramMapping
+from neurofit.mapping.contract import GramMapping, SmoothingMapping
 from neurofit.mapping.feature_mapping import needs_features
+from neurofit.mapping.fits import Smoother
 from neurofit.mapping.gram import Gram
 from neurofit.mapping.reduce import Reduction
-from neurofit.mapping.splits import inner_split
 from neurofit.metrics.averages import nanmean, nanmedian
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.trials import TrialSets
 
-
-@runtime_checkable
-class Accumulator(Protocol):
-    """What an analysis makes of trial means and predictions; it writes to the given bins only."""
-
-    def add_trials(self, bins: np.ndarray, means: TrialMeans) -> None:
-        """Add the trial means of a group of bins, before any fit."""
-        ...
-
-    def add(
-        self,
-        mapping: int,
-        row: int,
-        test: int,
-        bins: np.ndarray,
-        targets: Targets,
-        predicted: np.ndarray,
-        tested: np.ndarray,
-    ) -> None:
-        """Add the predictions of one test.
-
-        Parameters
-        ----------
-        mapping, row, test
-            Positions of the mapping, of the layer (0 where each split chooses its own) and of the
-            test set.
-        bins
-            Positions of the time bins.
-        targets
-            What was fitted, with the neuroids and the stimuli.
-        predicted
-            Predictions (set time_bin test_stimulus neuroid).
-        tested
-            Which of the targets' stimuli are test stimuli: boolean (stimulus).
-        """
-        ...
+MAX_TRAINING_HALVES = 10
+"""Number of halves that the reliability on training stimuli, which only ranks, is averaged over."""
 
 
 @dataclass
@@ -87,13 +59,20 @@ class Fitting:
         Mappings, layers, splits and halves.
     compute
         Device, cores and cache.
+    smoothers
+        Whether accumulators want the smoothers of mappings that state them.
+    learning_curve
+        Whether maps are also fitted to parts of the training stimuli.
 
     Attributes
     ----------
     mappings, layers
         Fitted, each with each.
-    train
-        Training stimuli of each split: boolean (split stimulus).
+    splits, train
+        Splits with their groups and notes, and the training stimuli of each: boolean (split
+        stimulus).
+    parts
+        Parts of the training stimuli, the smallest first; none without a learning curve.
     tests
         Test stimuli that correlations are over: boolean (test stimulus). One test for each split,
         or one for all folds together.
@@ -103,20 +82,27 @@ class Fitting:
         Whether the image-driven timesteps of a layer cover a bin: boolean (layer time_bin).
     layer_per_split
         Whether each split uses the layer that its held-out training stimuli choose.
+    left_out
+        Stimuli that are left out for lack of trials.
     held_out
         Correlations on held-out training stimuli that choose the layer:
         (mapping layer split neuroid time_bin).
+    findings
+        What the maps report besides their predictions.
 
     Raises
     ------
     NeurofitError
-        If stimuli do not match, a layer is unknown, or no time bin can be predicted.
+        If stimuli do not match, a layer is unknown, or no time bin can be predicted; from `run`, if
+        no neuroid has trials enough.
     """
 
     activations: Activations
     recording: Recording
     config: EncodingConfig
     compute: Compute = field(default_factory=Compute)
+    smoothers: bool = False
+    learning_curve: bool = False
 
     def __post_init__(self) -> None:
         config, recording, activations = self.config, self.recording, self.activations
@@ -124,8 +110,11 @@ class Fitting:
         device = mapping_device(self.compute.device)
         self.mappings = find_mappings(config, device=device)
         self.layers = config.layers_for(activations, recording.regions[0])
-        self.train = draw_train_splits(recording, config)
-        self.trials = TrialSets(recording.stimulus_rows, draw_halves(recording, config))
+        self.splits = draw_splits(recording, config)
+        self.train = self.splits.train
+        none = self.train[None][:0]
+        self.parts = self.splits.parts(config.seed) if self.learning_curve else none
+        self.trials = draw_trials(recording, config)
         self.grams = GramStore(
             activations,
             recording.time_bins,
@@ -143,13 +132,22 @@ class Fitting:
                 f"{activations.ms_per_timestep} ms."
             )
         self.layer_per_split = config.layers == "auto" and len(self.layers) > 1
-        self.tests = np.ones_like(self.train[:1]) if config.splits == "folds" else ~self.train
+        together = config.splits == "folds-together"
+        self.tests = np.ones_like(self.train[:1]) if together else ~self.train
         self.chunks = chunk_halves(
             config.n_halves, bytes_per_half=bytes_per_half(recording, config, self.mappings)
         )
+        self.left_out = LeftOut.empty(self.shape, n_stimuli=len(recording.stimuli))
         chosen = config.layers in ("auto", "all") and len(self.layers) > 1
         n_held = (len(self.layers), len(self.train)) if chosen else (0, 0)
         self.held_out = np.full((len(self.mappings), *n_held, *self.shape), np.nan)
+        self.findings = Findings.empty(
+            len(self.mappings),
+            len(self.layers),
+            n_rows=self.n_rows,
+            n_splits=len(self.train),
+            shape=self.shape,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -183,6 +181,7 @@ class Fitting:
             for done, _ in enumerate(in_parallel(step, groups, n_jobs=self.compute.jobs), start=1):
                 if done <= n_fitted:
                     report(label, i * n_fitted + done, total)
+        self.left_out.check(self.recording.name)
 
     def describe(self, mapping: GramMapping) -> str:
         """Return how each layer was fitted and at what estimated cost, as JSON."""
@@ -221,14 +220,16 @@ class Fitting:
     def fit(self, bins: np.ndarray, accumulators: Sequence[Accumulator]) -> None:
         """Fit a group of bins: one bin, or all of them with a shared map."""
         means = self._means(bins, self.chunks)
-        for each in accumulators:
-            each.add_trials(bins, means)
+        self.left_out.add(bins, means)
+        started = [each.start(bins, means) for each in accumulators]
         for layer in range(len(self.layers)):
             if any(len(splits[layer]) for splits in self.splits_of_layers):
                 sources, at = self._sources(layer, bins)
-                self._fit_layer(layer, bins, at, sources, means, accumulators)
+                self._fit_layer(layer, bins, at, sources, means, started)
                 if self.config.layers == "all" and len(self.layers) > 1:
                     self._hold_out(layer, bins, at, sources, means)
+        for group in started:
+            group.finish()
 
     @cached_property
     def splits_of_layers(self) -> list[list[np.ndarray]]:
@@ -250,7 +251,6 @@ class Fitting:
             tests=self.tests,
             ceiling_stimuli=self.config.ceiling_stimuli,
             chunks=chunks,
-            min_neuroids=self.config.min_neuroids,
             fit_halves=self.config.fit_halves,
         )
 
@@ -264,6 +264,8 @@ class Fitting:
         made = {
             kind: self.grams.gram(self.layers[layer], time_bins, features=kind) for kind in kinds
         }
+        if len(at) > 1 and self.config.intercept == "per-bin":
+            made = {kind: replace(gram, groups=len(at)) for kind, gram in made.items()}
         return [made[needs_features(mapping)] for mapping in self.mappings], at
 
     def _fit_layer(
@@ -273,45 +275,101 @@ class Fitting:
         at: np.ndarray,
         sources: list[Gram],
         means: TrialMeans,
-        accumulators: Sequence[Accumulator],
+        started: Sequence[GroupAccumulator],
     ) -> None:
         row = 0 if self.layer_per_split else layer
         if not sources:
             return
         for session in means.sessions:
-            inside = self._inside(sources, np.tile(session.stimuli, len(at)))
+            inside = self._inside(sources, np.tile(session.stimuli, len(at)), blank=True)
             for targets in means.targets(session, at):
                 for position, (mapping, gram) in enumerate(zip(self.mappings, inside, strict=True)):
                     splits = self.splits_of_layers[position][layer]
                     train = self.train[np.ix_(splits, session.stimuli)]
                     if not len(train):
                         continue
-                    predictions = zip(
-                        splits, train, _predict_halves(mapping, gram, targets, train), strict=True
-                    )
-                    for test, predicted, tested in self._tests(predictions, targets):
-                        for each in accumulators:
-                            each.add(position, row, test, bins[at], targets, predicted, tested)
+                    smooth = self.smoothers and self.smooths(mapping)
+                    predicted = predict_halves(mapping, gram, targets, train, smooth=smooth)
+                    predictions = zip(splits, train, predicted, strict=True)
+                    fits = self.findings.take_psth(position, row, gram, targets, predictions)
+                    whole = ((split, own, own, found) for split, own, found in fits)
+                    for test, shown, tested, smoother in self._tests(whole, targets):
+                        for each in started:
+                            each.add(position, row, test, at, targets, shown, tested, smoother)
+                    self.findings.take_ranks(position, layer, bins[at], gram)
+                    for part, every in enumerate(self.parts):
+                        some = every[np.ix_(splits, session.stimuli)]
+                        predicted = predict_halves(mapping, gram, targets, some, smooth=False)
+                        made = without_blank(gram, targets, predicted)
+                        partial = zip(splits, train, some, made, strict=True)
+                        for test, shown, tested, _ in self._tests(partial, targets):
+                            for each in started:
+                                each.add_part(part, position, row, test, at, targets, shown, tested)
+                    gram.exhausted.clear()  # ranks of parts are no findings
+
+    def smooths(self, mapping: GramMapping) -> bool:
+        """Return whether smoothers of a mapping can be had: each stimulus is one row and tested."""
+        config, inner = self.config, getattr(mapping, "mapping", mapping)  # of components
+        separate = config.splits != "folds-together" and config.time_mode == "per-bin"
+        return separate and isinstance(inner, SmoothingMapping)
 
     def _tests(
         self, predictions: Iterator[tuple[Any, ...]], targets: Targets
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield (test, predictions, tested stimuli) of each split, or of all folds together."""
-        if self.config.splits != "folds":
-            for split, fitted, predicted in predictions:
-                yield int(split), predicted, ~fitted
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, Smoother | None]]:
+        """Yield (test, predictions, tested stimuli, smoother) of splits or all folds together.
+
+        Predictions come as (split, training stimuli, those that the map is fitted to, (predictions
+        of all others, smoother)).
+        """
+        if self.config.splits != "folds-together":
+            for split, train, fitted, (predicted, smoother) in predictions:
+                yield int(split), predicted[:, :, ~train[~fitted]], ~train, smoother
             return
         whole = np.empty_like(targets.sets)
-        for _, fitted, predicted in predictions:
-            whole[:, :, ~fitted] = predicted
-        yield 0, whole, np.ones(whole.shape[2], dtype=bool)
+        for _, train, fitted, (predicted, _) in predictions:
+            whole[:, :, ~train] = predicted[:, :, ~train[~fitted]]
+        yield 0, whole, np.ones(whole.shape[2], dtype=bool), None
 
-    def _inside(self, sources: list[Gram], rows: np.ndarray) -> list[Gram]:
-        """Return the sources' rows of a session; equal ones are one object."""
+    def training_reliability(self) -> np.ndarray:
+        """Return the half correlation of each neuroid on the training stimuli of each split.
+
+        It is averaged over halves (at most `MAX_TRAINING_HALVES`) and over all time bins; test
+        stimuli have no part in it. Array (split neuroid); NaN for a neuroid that is not fitted.
+        """
+        halves = [range(min(self.config.n_halves, MAX_TRAINING_HALVES))]
+        sums = np.zeros((2, self.shape[1], len(self.train), self.shape[0]))
+
+        def add(bins: np.ndarray) -> None:
+            means = self._means(bins, halves)
+            chunk = next(iter(means))
+            first, second = np.split(chunk.sets[1:], 2)
+            for session in means.sessions:
+                for split, train in enumerate(self.train):
+                    trained = Session(session.neuroids, session.stimuli & train)
+                    r = pearson(trained.select(first), trained.select(second))
+                    found = np.isfinite(r)
+                    place = bins[0], split, session.neuroids
+                    sums[0][place] = np.where(found, r, 0.0).sum(axis=(0, 1))
+                    sums[1][place] = found.sum(axis=(0, 1))
+
+        bins = np.arange(self.shape[1])
+        for _ in in_parallel(add, list(bins[:, None]), n_jobs=self.compute.jobs):
+            pass
+        total, count = sums.sum(axis=1)
+        return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+    def _inside(self, sources: list[Gram], rows: np.ndarray, *, blank: bool = False) -> list[Gram]:
+        """Return the sources' rows of a session, with their groups; equal ones are one object.
+
+        With `blank`, a blank row ends each bin that has an intercept of its own.
+        """
         made: dict[int, Gram] = {}
-        for gram in sources:
+        for mapping, gram in zip(self.mappings, sources, strict=True):
             if id(gram) not in made:
-                part = gram.subset(rows)
+                part = gram.subset(rows).with_stimulus_groups(self.splits.groups_of(rows))
+                part = replace(part, exhausted=set())
+                if blank and gram.groups > 1 and not needs_features(mapping):
+                    part = part.with_blank()
                 # each chunk of halves is fitted on the same splits
                 made[id(gram)] = part.with_cache() if len(self.chunks) > 1 else part
         return [made[id(gram)] for gram in sources]
@@ -326,10 +384,7 @@ class Fitting:
     ) -> None:
         if not sources:
             return
-        seed = self.config.seed
-        inner = np.stack(
-            [inner_split(train, seed=seed + split) for split, train in enumerate(self.train)]
-        )
+        inner = self.splits.inner(self.config.seed)
         sets = next(iter(means)).sets
         for session in means.sessions:
             targets = sets[:1][:, at][:, :, session.stimuli][..., session.neuroids]
@@ -337,54 +392,9 @@ class Fitting:
             held_out = (self.train & ~inner)[:, session.stimuli]
             inside = self._inside(sources, np.tile(session.stimuli, len(at)))
             for position, (mapping, gram) in enumerate(zip(self.mappings, inside, strict=True)):
-                for split, predicted in enumerate(_predict(mapping, gram, targets, fitted)):
+                for split, predicted in enumerate(predict_sets(mapping, gram, targets, fitted)):
                     held = held_out[split]
                     shown = predicted[0][:, held[~fitted[split]]]
                     r = pearson(shown, targets[0][:, held])  # (bin neuroid)
                     place = np.ix_(session.neuroids, bins[at])
                     self.held_out[position, layer, split][place] = r.T
-
-
-def _predict_halves(
-    mapping: GramMapping, gram: Gram, targets: Targets, train: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Yield each split's predictions of all sets.
-
-    Those of second halves follow from the first where the halves mirror each other.
-    """
-    if not (mapping.linear and targets.mirrored):
-        yield from _predict(mapping, gram, targets.sets, train)
-        return
-    for predicted in _predict(mapping, gram, targets.sets[: 1 + len(targets.halves)], train):
-        yield np.concatenate([predicted, 2 * predicted[:1] - predicted[1:]])
-
-
-def _predict(
-    mapping: GramMapping, gram: Gram, targets: np.ndarray, train: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Yield each split's predictions (set time_bin test_stimulus neuroid)."""
-    n_sets, times, _, n_neuroids = targets.shape
-    rows = targets.reshape(n_sets, -1, n_neuroids)
-    for predicted in mapping.cross_predict(gram, rows, np.tile(train, times), times=times):
-        yield predicted.reshape(n_sets, times, -1, n_neuroids)
-
-
-def spread(groups: list[np.ndarray], covered: np.ndarray, *, n_first: int) -> list[np.ndarray]:
-    """Return groups of bins in the order in which they are fitted.
-
-    Those that some layer predicts come first, and of these `n_first` that are spread over all.
-    """
-    fitted = [i for i, group in enumerate(groups) if covered[:, group].any()]
-    places = np.linspace(0, len(fitted) - 1, n_first + 2).round()[1:-1].astype(int)
-    first = [fitted[place] for place in dict.fromkeys(places.tolist())]
-    order = dict.fromkeys([*first, *fitted, *range(len(groups))])
-    return [groups[i] for i in order]
-
-
-def in_parallel(work: Any, groups: list[np.ndarray], *, n_jobs: int) -> Iterator[None]:
-    """Work on groups side by side with one BLAS thread each.
-
-    Two spinning BLAS threads took 15 times as long on a busy machine.
-    """
-    with threadpool_limits(1), ThreadPoolExecutor(n_jobs) as pool:
-        yield from pool.map(work, groups)

@@ -1,10 +1,10 @@
-"""Regression targets: trial means of neuroids that saw the same stimuli, in chunks of halves.
+"""Regression targets: trial means of neuroids that have the same stimuli, in chunks of halves.
 
     set 0: all trials,    sets 1 to H: first halves,    sets H + 1 to 2 H: second halves
 
-A map is fitted jointly to those neuroids of a session (neuroids with a mean response to exactly the
-same stimuli) whose set has no missing value. No value is ever imputed, no row is left out of a fit,
-and where no trial is missing all neuroids are fitted together.
+A stimulus of which a neuroid has fewer than 2 valid trials, in any bin that is fitted with this
+one, is left out for this neuroid alone. Maps are fitted for each session, the neuroids with exactly
+the same stimuli; where no trial is missing, all neuroids are one. No value is ever imputed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from neurofit.errors import NeurofitError, some_of
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.trials import MIN_TEST, TrialSets
+from neurofit.recordings.trials import MIN_TEST, TrialSets, count_trials
 
 CHUNK_BYTES = 2**30
 """Memory for the fits of one group of bins; more trial halves than fit are processed in chunks."""
@@ -26,7 +25,7 @@ CHUNK_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Session:
-    """Neuroids that saw the same stimuli, and these stimuli."""
+    """Neuroids with the same stimuli, and these stimuli."""
 
     neuroids: Bool[np.ndarray, " neuroid"]
     stimuli: Bool[np.ndarray, " stimulus"]
@@ -45,16 +44,20 @@ class HalfMeans:
     halves
         Positions of the halves among all halves.
     sets
-        Means over trials, all trials first. If a half lacks the trials of some stimulus of a
-        neuroid's session, on either side and in any bin of the group, all its values are NaN for
-        this neuroid (only those of this bin, if halves are not fitted).
+        Means over trials, all trials first. They are complete for the neuroids and the stimuli of a
+        session.
     r_yy
         Correlation of the two half means over the stimuli of each test set.
+    shares
+        Noise shares of the first halves, of the second halves and of all trials over the stimuli of
+        the neuroid's session, with which `neurofit.metrics.consistency.reliability_of_halves`
+        corrects r_yy.
     """
 
     halves: range
     sets: Float[np.ndarray, "set time_bin stimulus neuroid"]
     r_yy: Float[np.ndarray, "test half neuroid time_bin"]
+    shares: Float[np.ndarray, "3 half neuroid time_bin"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Targets:
         Means over all trials, over first halves and over second halves.
     r_yy
         Split-half correlations of these halves.
+    shares
+        Noise shares of these halves; see `HalfMeans`.
     ceiling_tests
         Stimuli that r_yy is computed over.
     mirrored
@@ -84,6 +89,7 @@ class Targets:
     first: bool
     sets: Float[np.ndarray, "set time_bin stimulus neuroid"]
     r_yy: Float[np.ndarray, "test half neuroid time_bin"]
+    shares: Float[np.ndarray, "3 half neuroid time_bin"]
     ceiling_tests: Bool[np.ndarray, "test stimulus"]
     mirrored: bool
 
@@ -105,23 +111,18 @@ class TrialMeans:
         Whether halves are correlated over the "test" stimuli or over "all".
     chunks
         Chunks of halves; see `chunk_halves`.
-    min_neuroids
-        Minimum size of a session; see `find_sessions`.
     fit_halves
-        Whether maps are fitted to halves. A half that lacks a trial is then dropped in all bins of
-        the group, else in this bin.
+        Whether maps are fitted to halves.
 
     Attributes
     ----------
+    usable
+        Whether a neuroid has at least 2 valid trials of a stimulus in every bin of the group:
+        boolean (stimulus neuroid).
     sessions
-        Neuroids with mean responses to the same stimuli in every bin of the group.
+        Neuroids with the same usable stimuli; see `find_sessions`.
     ceiling_tests
         Stimuli that halves are correlated over: boolean (test stimulus).
-
-    Raises
-    ------
-    NeurofitError
-        If a session has too few test stimuli.
     """
 
     def __init__(
@@ -133,33 +134,32 @@ class TrialMeans:
         tests: Bool[np.ndarray, "test stimulus"],
         ceiling_stimuli: str,
         chunks: Sequence[range],
-        min_neuroids: int,
         fit_halves: bool,
     ) -> None:
         self._recording, self._trials, self._bins, self._chunks = recording, trials, bins, chunks
         self._fit_halves = fit_halves
         self.ceiling_tests = np.ones_like(tests) if ceiling_stimuli == "all" else tests
-        self._mirrored, self._incomplete = trials.mirrored, False
-        sets = self._average(chunks[0])
-        recorded = np.isfinite(sets[0]).all(axis=0)
-        self.sessions = find_sessions(recorded, min_neuroids=min(min_neuroids, recorded.shape[1]))
-        for session in self.sessions:
-            check_session(session, tests, recording.responses.neuroid_id.values)
+        sets, self._counts = self._average(chunks[0])
+        self.usable = np.all(self._counts > 1, axis=0)
+        self.sessions = find_sessions(self.usable, tests)
         self._last = self._correlate(chunks[0], sets)
+
+    @property
+    def n_halves(self) -> int:
+        """Number of all halves."""
+        return self._trials.n_halves
 
     def __iter__(self) -> Iterator[HalfMeans]:
         """Iterate over the chunks of halves."""
         for halves in self._chunks:
             if halves != self._last.halves:
-                self._last = self._correlate(halves, self._average(halves))
+                self._last = self._correlate(halves, self._average(halves)[0])
             yield self._last
 
     def targets(self, session: Session, at: Int[np.ndarray, " time_bin"]) -> Iterator[Targets]:
-        """Iterate over the target sets that are fitted together.
+        """Iterate over the target sets that are fitted together: a session's, chunk by chunk.
 
-        The first batch of a chunk has all neuroids of the session, with the halves that are
-        complete for all of them; each further batch has other halves, with the neuroids for which
-        they are complete. If halves are not fitted, there is one batch, with all trials only.
+        If halves are not fitted, there is only the mean of all trials.
 
         Parameters
         ----------
@@ -168,111 +168,62 @@ class TrialMeans:
         at
             Positions of time bins in the group.
         """
-        neuroids = np.flatnonzero(session.neuroids)
+        neuroids, stimuli = np.flatnonzero(session.neuroids), np.flatnonzero(session.stimuli)
+        mirrored = bool((self._counts[np.ix_(at, stimuli, neuroids)] % 2 == 0).all())
         for chunk in self if self._fit_halves else [next(iter(self))]:
-            n_halves = len(chunk.halves)
-            # An incomplete half is NaN for all stimuli, so one stimulus tells.
-            stimulus = session.stimuli.argmax()
-            complete = ~np.isnan(chunk.sets[1 : 1 + n_halves, 0, stimulus][:, neuroids])
-            complete = complete if self._fit_halves else complete[:0]
-            for_all = complete.all(axis=1)
-            batches = [(np.ones(len(neuroids), dtype=bool), np.flatnonzero(for_all))]
-            patterns, which = np.unique(complete[~for_all], axis=0, return_inverse=True)
-            batches += [
-                (inside, np.flatnonzero(~for_all)[which.ravel() == i])
-                for i, inside in enumerate(patterns)
-                if inside.any()
-            ]
-            for i, (inside, halves) in enumerate(batches):
-                first = chunk.halves.start == 0 and i == 0
-                if not (first or len(halves)):
-                    continue
-                sets = np.concatenate([[0], 1 + halves, 1 + n_halves + halves])
-                mirrored = bool(self._mirrored[chunk.halves.start + halves].all())
-                tests = np.arange(len(chunk.r_yy))
-                yield Targets(
-                    neuroids=neuroids[inside],
-                    stimuli=np.flatnonzero(session.stimuli),
-                    halves=chunk.halves.start + halves,
-                    first=first,
-                    sets=chunk.sets[np.ix_(sets, at, session.stimuli, neuroids[inside])],
-                    r_yy=chunk.r_yy[np.ix_(tests, halves, neuroids[inside], at)],
-                    ceiling_tests=self.ceiling_tests[:, session.stimuli],
-                    mirrored=mirrored and not self._incomplete,
-                )
+            fitted = np.arange(len(chunk.halves) if self._fit_halves else 0)
+            sets = np.concatenate([[0], 1 + fitted, 1 + len(chunk.halves) + fitted])
+            yield Targets(
+                neuroids=neuroids,
+                stimuli=stimuli,
+                halves=chunk.halves.start + fitted,
+                first=chunk.halves.start == 0,
+                sets=chunk.sets[np.ix_(sets, at, stimuli, neuroids)],
+                r_yy=chunk.r_yy[:, fitted][:, :, neuroids][..., at],
+                shares=chunk.shares[:, fitted][:, :, neuroids][..., at],
+                ceiling_tests=self.ceiling_tests[:, stimuli],
+                mirrored=mirrored,
+            )
 
-    def _average(self, halves: range) -> np.ndarray:
-        """Return the means over trials: (set time_bin stimulus neuroid)."""
-        means = []
+    def _average(self, halves: range) -> tuple[np.ndarray, np.ndarray]:
+        """Return means (set time_bin stimulus neuroid) and counts (time_bin stimulus neuroid)."""
+        means, counts = [], []
         for b in self._bins:
             trials = self._recording.block(int(b))
-            self._incomplete |= bool(np.isnan(trials).any())
             means.append(self._trials.means(trials, halves))
-        return np.stack(means, axis=1)
+            counts.append(count_trials(self._recording.stimulus_rows, trials))
+        return np.stack(means, axis=1), np.stack(counts)
 
     def _correlate(self, halves: range, sets: np.ndarray) -> HalfMeans:
-        """Blank incomplete halves in place and correlate the others."""
         first, second = np.split(sets[1:], 2)
         n_halves, n_bins, _, n_neuroids = first.shape
         r_yy = np.full((len(self.ceiling_tests), n_halves, n_neuroids, n_bins), np.nan)
         for session in self.sessions:
-            incomplete = np.zeros((n_halves, n_bins, n_neuroids), dtype=bool)
-            both = session.select(first) + session.select(second)
-            incomplete[..., session.neuroids] = np.isnan(both).any(axis=2)
-            if self._fit_halves:
-                incomplete |= incomplete.any(axis=1, keepdims=True)
-            for side in (first, second):
-                side.swapaxes(2, 3)[incomplete] = np.nan
             for test, stimuli in enumerate(self.ceiling_tests):
                 tested = Session(session.neuroids, session.stimuli & stimuli)
                 r = pearson(tested.select(first), tested.select(second))
                 r_yy[test][:, session.neuroids] = r.swapaxes(1, 2)
-        return HalfMeans(halves, sets, r_yy)
+        counts = self._counts * self.usable
+        shares = np.stack([self._trials.noise_shares(each, halves) for each in counts], axis=-1)
+        return HalfMeans(halves, sets, r_yy, shares)
 
 
 def find_sessions(
-    recorded: Bool[np.ndarray, "stimulus neuroid"], *, min_neuroids: int
+    usable: Bool[np.ndarray, "stimulus neuroid"], tests: Bool[np.ndarray, "test stimulus"]
 ) -> list[Session]:
-    """Group neuroids by the stimuli that they have a mean response to.
+    """Group neuroids by their usable stimuli.
 
-    Neuroids with all stimuli are a session. Those with fewer are one if at least `min_neuroids`
-    share exactly these stimuli; the remaining neuroids are in no session and are not fitted.
+    Neuroids that lack stimuli, and of whose stimuli fewer than `MIN_TEST` are test stimuli in some
+    split, are in no session. Splits are drawn once, over all stimuli of the recording.
     """
     patterns: dict[bytes, list[int]] = {}
-    for neuroid, stimuli in enumerate(recorded.T):
+    for neuroid, stimuli in enumerate(usable.T):
         patterns.setdefault(stimuli.tobytes(), []).append(neuroid)
     sessions = [
-        Session(np.isin(np.arange(recorded.shape[1]), members), recorded[:, members[0]])
+        Session(np.isin(np.arange(usable.shape[1]), members), usable[:, members[0]])
         for members in patterns.values()
     ]
-    return [
-        s
-        for s in sessions
-        if s.stimuli.all() or (s.stimuli.any() and s.neuroids.sum() >= min_neuroids)
-    ]
-
-
-def check_session(
-    session: Session, tests: Bool[np.ndarray, "test stimulus"], neuroid_ids: np.ndarray
-) -> None:
-    """Refuse a session with fewer than `MIN_TEST` test stimuli in some split.
-
-    Splits are drawn once, over all stimuli of the recording.
-
-    Raises
-    ------
-    NeurofitError
-        Naming the neuroids and the numbers of stimuli.
-    """
-    fewest = int(tests[:, session.stimuli].sum(axis=1).min())
-    if not session.stimuli.all() and fewest < MIN_TEST:
-        names = neuroid_ids[session.neuroids].tolist()
-        raise NeurofitError(
-            f"Each split needs at least {MIN_TEST} test stimuli; {len(names)} neuroids "
-            f"({some_of(names, most=3)}) have responses to {session.stimuli.sum()} of "
-            f"{len(session.stimuli)} stimuli, of which a split leaves {fewest}.\n"
-            "Drop these neuroids: responses.isel(neuroid=...)."
-        )
+    return [s for s in sessions if s.stimuli.all() or tests[:, s.stimuli].sum(1).min() >= MIN_TEST]
 
 
 def chunk_halves(n_halves: int, *, bytes_per_half: int) -> list[range]:

@@ -8,8 +8,8 @@ from typing import Any
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.config.options import option
 from neurofit.errors import NeurofitError
-from neurofit.metrics.bootstrap import RESAMPLED
 from neurofit.metrics.predictivity import AVERAGES, FORMULAS
+from neurofit.metrics.two_way import RESAMPLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,43 +22,66 @@ class ScoreConfig(EncodingConfig):
         Name of the preset that the values come from; see `make_config`.
     formula
         Formula of the curve (`neurofit.metrics.predictivity.FORMULAS`); all are always computed.
+        "pooled_r" averages correlations over neuroids before it divides
+        (`neurofit.metrics.pooled`); the others divide for each neuroid and take the median.
+    min_z
+        With "pooled_r", a bin has a score if both the pooled reliability of the recording and the
+        pooled consistency of the maps lie at least so many standard errors (over stimuli) above 0;
+        None scores every bin whose denominator is positive.
     average
-        Where the mean over splits and halves is taken. "terms": r_xy and the Spearman-Brown
-        corrected r_xx and r_yy are averaged, then divided. "correlations": averaged before the
-        correction. "ratios": averaged after the division.
+        With the other formulas, where the mean over splits and halves is taken. "correlations":
+        before the Spearman-Brown correction. "terms": r_xy and the corrected r_xx and r_yy are
+        averaged, then divided, which is too high where reliabilities are low. "ratios": after the
+        division.
     reliability_floor, false_discovery_rate
-        A bin is scored if at least `min_neuroids` are significantly reliable at this false
-        discovery rate; in it, a neuroid is scored if its r_yy, and the r_xx of its map, exceed the
-        floor. A floor of None scores every neuroid of such a bin, a rate of 1 every bin.
-    n_bootstraps, interval, bootstrap_over
-        Number of bootstrap samples, coverage of the interval, and what is resampled: "neuroids"
-        (other neuroids of the area), test "stimuli" with their trials (other images), or "both".
-        Maps are not fitted again.
+        With the other formulas, a bin is scored if at least `min_neuroids` are significantly
+        reliable at this false discovery rate; in it, a neuroid is scored if its r_yy exceeds the
+        floor. An r_xx below the floor counts as the floor, so that no neuroid is left out for the
+        model's sake. A floor of None scores every neuroid of such a bin, a rate of 1 every bin.
+    learning_curve
+        Whether the curve is also computed with 1/4, 1/2 and 3/4 of the training stimuli (nested
+        random subsets of them, or of their groups), so that it shows what more stimuli would add.
+        Test stimuli, halves, layers, strata and the neuroids that count are the same; maps take
+        nearly four times as long.
+    interval, interval_over
+        Coverage of the confidence interval, and what it is over: other "neuroids" of the area,
+        other "stimuli" with their trials, or "both".
+    n_bootstraps
+        Number of bootstrap samples for the intervals of formulas other than "pooled_r", which has
+        intervals from influences (`neurofit.metrics.two_way`).
     """
 
     preset: str = option(
-        "nayebi2022", help="How to split, correct and average (neurofit list presets)."
+        "pooled", help="How to split, correct and average (neurofit list presets)."
     )
     formula: str = option(
-        "noise_corrected_r", choices=FORMULAS, help="Formula of the curve (docs/results.md)."
+        "pooled_r", choices=FORMULAS, help="Formula of the curve (docs/results.md)."
+    )
+    min_z: float | None = option(
+        4.0,
+        least=0,
+        help="Standard errors by which pooled denominators must exceed 0 (pooled_r).",
     )
     average: str = option(
-        "terms",
+        "correlations",
         choices=AVERAGES,
-        help="Where splits and halves are averaged: terms, correlations or ratios.",
+        help="Where splits and halves are averaged: correlations, terms or ratios.",
     )
     reliability_floor: float | None = option(
-        0.1, below=1, help="Minimum r_yy and r_xx of a scored neuroid."
+        0.1, below=1, help="Minimum r_yy of a scored neuroid, and least r_xx (not pooled_r)."
     )
     false_discovery_rate: float = option(
-        0.01, help="False discovery rate at which neuroids count as reliable."
+        0.01, help="False discovery rate at which neuroids count as reliable (not pooled_r)."
     )
-    n_bootstraps: int = option(1000, least=1, help="Number of bootstrap samples.")
+    learning_curve: bool = option(
+        False, help="Compute the curve also with 1/4, 1/2 and 3/4 of the training stimuli."
+    )
+    n_bootstraps: int = option(1000, least=1, help="Number of bootstrap samples (not pooled_r).")
     interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
-    bootstrap_over: str = option(
+    interval_over: str = option(
         "both",
         choices=RESAMPLED,
-        help="What to resample for the confidence interval: neuroids, stimuli or both.",
+        help="What the confidence interval is over: neuroids, stimuli or both.",
     )
 
     def __post_init__(self) -> None:
@@ -73,9 +96,19 @@ class ScoreConfig(EncodingConfig):
                 f"false_discovery_rate must lie between 0 and 1; got {self.false_discovery_rate}.",
                 option="false_discovery_rate",
             )
+        if self.formula == "pooled_r" and self.splits == "folds-together":
+            raise NeurofitError(
+                'pooled_r needs correlations of each fold: give splits="folds" or another formula.',
+                option="splits",
+            )
+
+    @property
+    def pools(self) -> bool:
+        """Whether pooled scores can be computed: from halves, in separate splits."""
+        return self.fit_halves and self.splits != "folds-together"
 
     @classmethod
-    def from_options(cls, *, preset: str = "nayebi2022", **changes: Any) -> ScoreConfig:
+    def from_options(cls, *, preset: str = "pooled", **changes: Any) -> ScoreConfig:
         """Return a preset's configuration with changes, for the command line."""
         from neurofit.analyses.predictivity.presets import make_config
 

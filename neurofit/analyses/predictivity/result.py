@@ -12,25 +12,22 @@ import xarray as xr
 from neurofit.analyses.analysis import score_variable, variable
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.predictivity.config import ScoreConfig
-from neurofit.analyses.predictivity.curves import Terms, layer_curves, resample
-from neurofit.analyses.predictivity.statistics import Predictivity, Reliability, Statistics
+from neurofit.analyses.predictivity.curves import layer_terms, median_variables
+from neurofit.analyses.predictivity.learning import learning_coords, learning_variables
+from neurofit.analyses.predictivity.notes import score_notes
+from neurofit.analyses.predictivity.pooled_curves import pooled_variables, stored_coords
+from neurofit.analyses.predictivity.presets import describe_preset
+from neurofit.analyses.predictivity.reasons import REASONS, find_reasons, recorded_reliably
+from neurofit.analyses.predictivity.statistics import Statistics
+from neurofit.analyses.predictivity.terms import Predictivity, Reliability, corrected_r
 from neurofit.metrics.averages import nanmedian
-from neurofit.metrics.bootstrap import describe_interval
-from neurofit.metrics.consistency import null_reliability_sd, reliable, spearman_brown
-from neurofit.metrics.predictivity import FORMULAS, describe_formula, noise_corrected_r
+from neurofit.metrics.consistency import reliability_of_halves
+from neurofit.metrics.pooled import pool_reliability
+from neurofit.metrics.predictivity import FORMULAS, describe_formula
 from neurofit.results.schema import time_coords
 
-REASONS = (
-    "scored",
-    "no_prediction",
-    "missing_trials",
-    "unreliable_recording",
-    "unreliable_prediction",
-)
-"""Why a neuroid is scored in a time bin or not; positions are the values of `reason`."""
-
 MAX_INFLUENCE_BYTES = 256e6
-"""Largest size of the influences of stimuli that a result stores."""
+"""Largest size of the influences of stimuli on every neuroid that a result stores."""
 
 
 def make_result(fitting: Fitting, statistics: Statistics, config: ScoreConfig) -> xr.Dataset:
@@ -43,8 +40,8 @@ def make_result(fitting: Fitting, statistics: Statistics, config: ScoreConfig) -
     called "auto", or by its name if all splits agree; `layer_choice` names it for each split.
     """
     parts = [
-        _one_mapping(fitting, statistics.reliability, predictivity, position, config)
-        for position, predictivity in enumerate(statistics.predictivities)
+        _one_mapping(fitting, statistics, position, config)
+        for position in range(len(statistics.predictivities))
     ]
     result = parts[0] if len(parts) == 1 else _along_mappings(parts, config.mapping_names)
     table = fitting.recording.stimuli.table
@@ -55,101 +52,86 @@ def make_result(fitting: Fitting, statistics: Statistics, config: ScoreConfig) -
         for key, mapping in zip(config.mapping_names, fitting.mappings, strict=True)
     }
     result.attrs |= {
-        "method": f"{names}{reduced}, {config.time_mode}, {config.preset}",
+        "method": f"{names}{reduced}, {config.time_mode}, {describe_preset(config)}",
         "stratified_by": config.stratify_by(map(str, table)) or "none",
+        "grouped_by": config.groups or "none",
         "mapping_device": fitting.grams.device,
         "splits_sha256": _sha256(fitting.train),
         "halves_sha256": _sha256(fitting.trials.halves),
         "plan": json.dumps(plans),
-        "notes": json.dumps(_notes(result, fitting)),
+        "notes": json.dumps(score_notes(result, fitting, config)),
     }
     return result
 
 
 def _one_mapping(
-    fitting: Fitting,
-    reliability: Reliability,
-    predictivity: Predictivity,
-    position: int,
-    config: ScoreConfig,
+    fitting: Fitting, statistics: Statistics, position: int, config: ScoreConfig
 ) -> xr.Dataset:
-    covered, names = fitting.covered, fitting.layers
-    over = "fold" if config.splits == "folds" else "split"
+    """Return the result of one mapping."""
+    reliability, predictivity = statistics.reliability, statistics.predictivities[position]
+    pooled = statistics.pooled[position] if statistics.pooled else None
+    names, best = fitting.layers, None
+    over = "fold" if config.splits == "folds-together" else "split"
     choice: dict[str, Any] = {}
     if fitting.held_out.size:
-        best = fitting.best_layers(position)
-        chosen = np.array(names, dtype=str)[best]
+        layers = fitting.best_layers(position)
+        chosen = np.array(names, dtype=str)[layers]
         choice["layer_choice"] = variable(
             (over,), chosen, "detail", "layer that held-out training stimuli choose"
         )
         if fitting.layer_per_split:
-            covered = covered[best].any(axis=0)[None]
+            best = layers
             names = (chosen[0],) if len(set(chosen)) == 1 else ("auto",)
-    mean_xx, mean_yy = predictivity.corrected.value, reliability.corrected.value
-    raw_xx, raw_yy = spearman_brown(predictivity.raw.value), spearman_brown(reliability.raw.value)
-    mean_of = {
-        "correlations": noise_corrected_r(predictivity.mean_xy.value, raw_xx, raw_yy),
-        "terms": noise_corrected_r(predictivity.mean_xy.value, mean_xx, mean_yy),
-        "ratios": predictivity.ratios.value,
-    }
-    corrected = mean_of[config.average]
-    reason = _reasons(reliability, predictivity, covered, config=config)
+    headline = pooled if config.formula == "pooled_r" else None
+    reason = find_reasons(fitting, reliability, predictivity, headline, best, config=config)
     scored = reason == REASONS.index("scored")
-
-    xx_sb, yy_sb = spearman_brown(predictivity.r_xx), spearman_brown(reliability.r_yy)
-    halves_yy = yy_sb.reshape(-1, *mean_yy.shape)
-    per_layer = []
-    for i in range(len(names)):
-        terms = Terms(corrected[i], predictivity.r_xy[i], halves_yy).mask(scored[i])
-        draws = resample(terms, scored[i], reliability, predictivity, i, config=config)
-        per_layer.append(layer_curves(terms, draws, scored[i], config=config))
-    curves = {name: np.stack([curve[name] for curve in per_layer]) for name in per_layer[0]}
+    corrected = corrected_r(reliability, predictivity)
+    every = layer_terms(reliability, predictivity, config.average)
+    medians = median_variables(
+        every, scored, reliability, predictivity, config, fitting.splits.groups
+    )
+    made = medians
+    if config.formula == "explained_variance":  # divides by a ceiling that need not be positive
+        undefined = scored.any(axis=1) & np.isnan(medians["curve"][1])
+        reason = np.where(
+            scored & undefined[:, None], REASONS.index("recording_not_reliable"), reason
+        )
+    if headline is not None:
+        made = {**pooled_variables(headline, statistics.parts, reason, config), **medians}
+    elif pooled is not None:
+        made["curve_pooled_r"] = score_variable(
+            ("layer", "time_bin"),
+            np.where(scored.any(axis=1), pooled.score[:, 0], np.nan),
+            long_name=FORMULAS["pooled_r"].long_name,
+            formula=describe_formula("pooled_r", config.average),
+        )
+    count = made.pop("n_neuroids")
+    learning: dict[str, Any] = {}
+    if len(fitting.parts):
+        learning = learning_variables(
+            fitting, statistics, position, made["curve"][1], scored, config
+        )
     neuroid = ("neuroid", "time_bin")
-    half, corrects = ("split", "half", *neuroid), "Spearman-Brown corrected"
-    details: dict[str, tuple[tuple[str, ...], np.ndarray, str]] = {
-        "noise_corrected_r": (("layer", *neuroid), corrected, "noise-corrected r of each neuroid"),
-        **{
-            f"noise_corrected_r_of_{what}": (
-                ("layer", *neuroid),
-                r,
-                f"noise-corrected r, {what} averaged",
-            )
-            for what, r in mean_of.items()
-        },
-        "r_xy": (("layer", "split", *neuroid), predictivity.r_xy, "prediction, r_xy"),
-        "r_xx": (("layer", *half), predictivity.r_xx, "consistency of maps, r_xx"),
-        "r_xx_sb": (("layer", *half), xx_sb, f"consistency of maps, {corrects}"),
-        "r_yy": (half, reliability.r_yy, "split-half correlation, r_yy"),
-        "r_yy_sb": (half, yy_sb, f"split-half reliability, {corrects}"),
-        "missing_halves": (
-            neuroid,
-            reliability.missing_halves,
-            "halves that lack a trial of some stimulus",
-        ),
-        "train": (
-            (over, "stimulus"),
-            fitting.train.astype(np.int8),
-            f"training stimuli of each {over}",
-        ),
-    }
+    strata: dict[str, Any] = {}
+    if pooled is not None:
+        strata = {
+            "training_r_yy": variable(
+                ("split", "neuroid"), statistics.z, "detail", "half correlation, training stimuli"
+            ),
+            "stratum_of_neuroid": variable(
+                ("split", "neuroid"), statistics.parts[0].strata, "detail", "stratum of a neuroid"
+            ),
+        }
     responses = fitting.recording.responses
+    subject: dict[str, Any] = {}
+    if "subject" in responses.coords:
+        subject["subject_of_neuroid"] = ("neuroid", responses.subject.values.astype(str))
     return xr.Dataset(
         {
-            **_scores(curves, config),
-            "ceiling": variable(
-                ("time_bin",),
-                nanmedian(mean_yy, axis=0),
-                "bound",
-                "split-half reliability, Spearman-Brown corrected, median over neuroids",
-                column="ceiling",
-            ),
-            "n_neuroids": variable(
-                ("layer", "time_bin"),
-                curves["n_neuroids"],
-                "count",
-                "number of scored neuroids",
-                column="neuroids",
-            ),
+            **made,
+            **learning,
+            "ceiling": _ceiling(fitting, statistics, config),
+            "n_neuroids": count,
             "reason": variable(
                 ("layer", *neuroid),
                 reason.astype(np.int8),
@@ -158,57 +140,99 @@ def _one_mapping(
                 flag_values=np.arange(len(REASONS), dtype=np.int8),
                 flag_meanings=" ".join(REASONS),
             ),
-            **{
-                name: variable(dims, values, "detail", long_name)
-                for name, (dims, values, long_name) in details.items()
-            },
+            **_details(fitting, reliability, predictivity, corrected, config),
+            "train": variable(
+                (over, "stimulus"),
+                fitting.train.astype(np.int8),
+                "detail",
+                f"training stimuli of each {over}",
+            ),
+            **strata,
+            **_time_courses(fitting, position),
             **_influences(reliability, predictivity),
             **choice,
         },
         coords={
             "layer": list(names),
             "neuroid_id": ("neuroid", responses.neuroid_id.values.astype(str)),
+            **subject,
             "stimulus_id": ("stimulus", fitting.recording.stimuli.ids.astype(str)),
+            **learning_coords(fitting),
+            **(stored_coords(statistics.parts) if headline is not None else {}),
             **time_coords(responses.time_bin_start.values, responses.time_bin_end.values),
         },
     )
 
 
-def _scores(curves: dict[str, np.ndarray], config: ScoreConfig) -> dict[str, Any]:
-    """Return the curve with its interval, and the curves of the other formulas."""
-    dims = ("layer", "time_bin")
-    words = describe_interval(config.interval, config.n_bootstraps, config.bootstrap_over)
-
-    def curve_of(name: str, values: np.ndarray, **attrs: Any) -> Any:
-        formula = FORMULAS[name]
-        return score_variable(
-            dims,
-            values,
-            long_name=formula.long_name,
-            formula=describe_formula(name, config.average),
-            units=formula.units,
-            best=formula.best,
-            **attrs,
+def _ceiling(fitting: Fitting, statistics: Statistics, config: ScoreConfig) -> Any:
+    """Return the reliability of the neuroids that make a score, or of all where none does."""
+    reliability = statistics.reliability
+    if config.formula == "pooled_r":
+        values = pool_reliability(
+            reliability.per_test.value, reliability.shares.value, statistics.parts[0].strata
         )
+        words = "split-half reliability, pooled over neuroids"
+    else:
+        counts = recorded_reliably(fitting, reliability, config=config)
+        counts |= ~counts.any(axis=0)
+        values = nanmedian(np.where(counts, reliability.value(config.average), np.nan), axis=0)
+        words = "split-half reliability, median over neuroids"
+    return variable(("time_bin",), values, "bound", words, column="ceiling")
 
-    pointers = {"bound": "ceiling", "count": "n_neuroids", "reason": "reason"}
-    ends = {"low": "curve_low", "high": "curve_high", "interval": words}
-    made = {"curve": curve_of(config.formula, curves["curve"], column="score", **pointers, **ends)}
-    for end in ("low", "high"):
-        made[f"curve_{end}"] = variable(
-            dims, curves[f"curve_{end}"], "interval", f"{end} end of the interval: {words}"
-        )
-    made["curve_r_xy"] = score_variable(
-        dims,
-        curves["curve_r_xy"],
-        long_name="raw r",
-        formula="r_xy, mean over splits, median over neuroids",
-        column="r",
-    )
-    for name in FORMULAS:
-        heading = {"column": "expl. var."} if name == "explained_variance" else {}
-        made[f"curve_{name}"] = curve_of(name, curves[f"curve_{name}"], **heading)
-    return made
+
+def _time_courses(fitting: Fitting, position: int) -> dict[str, Any]:
+    """Return how well a map shared by all bins predicts mean time courses."""
+    if fitting.config.time_mode != "fixed":
+        return {}
+    long_name = "r of predicted and recorded mean time courses over bins, mean over splits"
+    psth_r = fitting.findings.mean_psth_r(position)
+    return {"psth_r": variable(("layer", "neuroid"), psth_r, "detail", long_name)}
+
+
+def _per_half(reliability: Reliability) -> np.ndarray:
+    """Return the noise shares as they apply to correlations (test half neuroid time_bin)."""
+    return reliability.shares.value[:, None, None]
+
+
+def _details(
+    fitting: Fitting,
+    reliability: Reliability,
+    predictivity: Predictivity,
+    corrected: dict[str, np.ndarray],
+    config: ScoreConfig,
+) -> dict[str, Any]:
+    """Return the correlations of every neuroid."""
+    neuroid = ("neuroid", "time_bin")
+    half, all_trials = ("split", "half", *neuroid), "corrected to all trials"
+    shares = _per_half(reliability)
+    xx_sb = reliability_of_halves(predictivity.r_xx, *shares)
+    yy_sb = reliability_of_halves(reliability.r_yy, *shares)
+    layered: tuple[str, ...] = ("layer", *neuroid)
+    details: dict[str, tuple[tuple[str, ...], np.ndarray, str]] = {
+        "noise_corrected_r": (
+            layered,
+            corrected[config.average],
+            "noise-corrected r of each neuroid",
+        ),
+        **{
+            f"noise_corrected_r_of_{what}": (layered, r, f"noise-corrected r, {what} averaged")
+            for what, r in corrected.items()
+        },
+        "r_xy": (("layer", "split", *neuroid), predictivity.r_xy, "prediction, r_xy"),
+        "r_xx": (("layer", *half), predictivity.r_xx, "consistency of maps, r_xx"),
+        "r_xx_sb": (("layer", *half), xx_sb, f"consistency of maps, {all_trials}"),
+        "r_yy": (half, reliability.r_yy, "split-half correlation, r_yy"),
+        "r_yy_sb": (half, yy_sb, f"split-half reliability, {all_trials}"),
+        "stimuli_left_out": (
+            neuroid,
+            fitting.left_out.stimuli,
+            "stimuli with fewer than 2 valid trials, which are left out",
+        ),
+    }
+    return {
+        name: variable(dims, values, "detail", long_name)
+        for name, (dims, values, long_name) in details.items()
+    }
 
 
 def _along_mappings(parts: list[xr.Dataset], names: tuple[str, ...]) -> xr.Dataset:
@@ -225,33 +249,6 @@ def _along_mappings(parts: list[xr.Dataset], names: tuple[str, ...]) -> xr.Datas
     for name in order:
         merged[name].attrs = parts[0][name].attrs
     return merged[order]
-
-
-def _notes(result: xr.Dataset, fitting: Fitting) -> list[str]:
-    """Return sentences on missing trials, chosen layers and unreliable time bins."""
-    notes = []
-    axes = [dim for dim in ("mapping", "layer") if dim in result.reason.dims]
-    dropped = (result.reason == REASONS.index("missing_trials")).any(axes).values
-    partly = int(((result.missing_halves.values > 0) & ~dropped).any(axis=1).sum())
-    if dropped.any() or partly:
-        notes.append(
-            f"Trials are missing: {int(dropped.any(axis=1).sum())} neuroids are not scored in some "
-            f"time bin, {partly} lack some trial halves."
-        )
-    if "layer_choice" in result:
-        names, counts = np.unique(result.layer_choice.values, return_counts=True)
-        listed = ", ".join(f"{name} ({n})" for name, n in zip(names, counts, strict=True))
-        notes.append(f"Layers that held-out training stimuli choose (splits): {listed}.")
-    unreliable = (result.reason == REASONS.index("unreliable_recording")).any("neuroid")
-    none = (result.n_neuroids == 0) & unreliable
-    unused = none.all(axes).values & (result.ceiling.values > 0.5)
-    if unused.any():
-        n_test = int((~fitting.train).sum(axis=1).min())
-        notes.append(
-            f"None reliable: with {n_test} test stimuli a ceiling above 0.5 can arise by chance. "
-            "Use more stimuli."
-        )
-    return notes
 
 
 def _sha256(mask: np.ndarray) -> str:
@@ -279,41 +276,3 @@ def _influences(reliability: Reliability, predictivity: Predictivity) -> dict[st
         for name, (own, mean) in means.items()
         if mean.influence is not None
     }
-
-
-def _reasons(
-    reliability: Reliability,
-    predictivity: Predictivity,
-    covered: np.ndarray,
-    *,
-    config: ScoreConfig,
-) -> np.ndarray:
-    """Return the first reason that applies: position in `REASONS` (layer neuroid time_bin)."""
-    no_halves = config.fit_halves & (reliability.missing_halves == config.n_halves)
-    floor = -np.inf if config.reliability_floor is None else config.reliability_floor
-    all_stimuli = config.ceiling_stimuli == "all" or config.splits == "folds"
-    null_sd = null_reliability_sd(
-        n_test=1,
-        n_splits=len(reliability.r_yy),
-        n_halves=config.n_halves,
-        test_share=1.0 if all_stimuli else config.test_share,
-    )
-    good = reliable(
-        reliability.corrected.value,
-        floor=floor,
-        false_discovery_rate=config.false_discovery_rate,
-        null_sd=null_sd / np.sqrt(reliability.n_test),
-        min_neuroids=config.min_neuroids,
-    )
-    has_floor = config.reliability_floor is not None
-    selects = has_floor or config.false_discovery_rate != 1 or config.fit_halves
-    unreliable_maps = ~(predictivity.corrected.value > floor)
-    rules = [
-        ("no_prediction", ~covered[:, None]),
-        ("missing_trials", reliability.missing | no_halves),
-        ("no_prediction", np.isnan(predictivity.r_xy).all(axis=1)),
-        ("unreliable_recording", selects & ~good),
-        ("unreliable_prediction", has_floor & config.fit_halves & unreliable_maps),
-    ]
-    positions = [REASONS.index(name) for name, _ in rules]
-    return np.select([applies for _, applies in rules], positions, REASONS.index("scored"))

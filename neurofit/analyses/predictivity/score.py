@@ -2,7 +2,7 @@
 
 trials -> means of all trials and of trial halves -> r_yy
 features -> Gram -> maps fitted to those means -> predictions of test stimuli -> r_xy, r_xx
-r_xy / sqrt(r_xx r_yy) per neuroid and time bin -> median over reliable neuroids -> curve
+r_xy, r_xx, r_yy per split, neuroid and time bin -> pooled over neuroids, divided -> curve
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ def score(
     activations
         Activations of the recording's stimuli, in their order.
     recording
-        Repeated trials of one area; NaN marks a missing trial. A half without trials for some
-        stimulus is dropped for that neuroid. Neuroids without any trial of some stimuli are fitted
-        with those that lack the same stimuli, in the splits that are drawn over all stimuli; a PLS
-        is joint over these neuroids.
+        Repeated trials of one area; NaN marks a missing trial. A stimulus with fewer than 2 valid
+        trials is left out for that neuroid alone. Neuroids are fitted with those that have the same
+        stimuli, in the splits that are drawn over all stimuli; a PLS is joint over these neuroids.
     config
         Mappings, time mode, splits and noise correction.
     compute
@@ -65,16 +64,21 @@ def score(
         stimuli or repetitions; no bin that can be predicted.
     """
     validate_structure(recording)
-    fitting = Fitting(activations, recording, config, compute)
-    n_stimuli = len(recording.stimuli)
-    n_bytes = influence_bytes(fitting, config)
-    stored = config.bootstrap_over != "neuroids" or n_bytes <= MAX_INFLUENCE_BYTES
-    statistics = Statistics.empty(
-        fitting, n_stimuli=n_stimuli if stored else 0, average=config.average
+    pools = config.formula == "pooled_r"
+    fitting = Fitting(
+        activations,
+        recording,
+        config,
+        compute,
+        smoothers=pools,
+        learning_curve=config.learning_curve,
     )
+    n_bytes = influence_bytes(fitting, config)
+    stored = config.interval_over != "neuroids" or n_bytes <= MAX_INFLUENCE_BYTES
+    statistics = Statistics.empty(fitting, config, influences=stored and not pools)
     fitting.run(statistics, progress=progress)
     result = make_result(fitting, statistics, config)
-    if n_bytes > MAX_INFLUENCE_BYTES:
+    if n_bytes > MAX_INFLUENCE_BYTES and not pools:
         result = result.drop_vars(
             [n for n, v in result.data_vars.items() if "influence_on" in v.attrs]
         )

@@ -1,7 +1,4 @@
-"""Correlations before any averaging, and their means over splits and trial halves.
-
-The memory of the means does not depend on the number of halves.
-"""
+"""Everything that a score gathers while maps are fitted."""
 
 from __future__ import annotations
 
@@ -9,223 +6,168 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
-from neurofit.analyses.encoding.averages import MAX_STORED_HALVES, RunningMean
 from neurofit.analyses.encoding.fitting import Fitting
-from neurofit.analyses.encoding.targets import HalfMeans, Session, Targets, TrialMeans
-from neurofit.metrics.consistency import spearman_brown, spearman_brown_slope
-from neurofit.metrics.correlation import pearson
-from neurofit.metrics.predictivity import noise_corrected_r
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Agreement of the recording with itself, shared by all layers and mappings.
-
-    Parameters
-    ----------
-    r_yy
-        Correlations of half means, without Spearman-Brown correction (test half neuroid time_bin);
-        at most `MAX_STORED_HALVES` halves.
-    raw, corrected
-        Means over tests and all halves of r_yy and of its Spearman-Brown correction
-        (neuroid time_bin).
-    missing
-        Whether a neuroid is not fitted because trials are missing (neuroid time_bin).
-    missing_halves
-        Number of halves that lack the trials of some stimulus (neuroid time_bin).
-    n_test
-        Number of test stimuli of a split (neuroid time_bin).
-    """
-
-    r_yy: np.ndarray
-    raw: RunningMean
-    corrected: RunningMean
-    missing: np.ndarray
-    missing_halves: np.ndarray
-    n_test: np.ndarray
-
-    @classmethod
-    def empty(cls, fitting: Fitting, *, n_stimuli: int, average: str) -> Reliability:
-        """Return statistics without samples, with the influences of `n_stimuli` stimuli."""
-        shape = fitting.shape
-        raw = average == "correlations"
-        n_stored = min(fitting.config.n_halves, MAX_STORED_HALVES)
-        return cls(
-            r_yy=np.full((len(fitting.tests), n_stored, *shape), np.nan),
-            raw=RunningMean.empty(shape, n_stimuli=n_stimuli if raw else 0),
-            corrected=RunningMean.empty(shape, n_stimuli=0 if raw else n_stimuli),
-            missing=np.ones(shape, dtype=bool),
-            missing_halves=np.zeros(shape, dtype=np.int64),
-            n_test=np.full(shape, np.nan),
-        )
-
-    def add(self, bins: Int[np.ndarray, " time_bin"], means: TrialMeans) -> None:
-        """Add the sessions of a group of bins, and all halves chunk by chunk."""
-        for session in means.sessions:
-            index = np.ix_(session.neuroids, bins)
-            self.missing[index] = False
-            self.n_test[index] = means.ceiling_tests[:, session.stimuli].sum(axis=1).mean()
-        for chunk in means:
-            self._add_chunk(bins, chunk)
-            if self.raw.influence is not None or self.corrected.influence is not None:
-                for session in means.sessions:
-                    self._add_influence(bins, chunk, session, means.ceiling_tests)
-
-    def _add_chunk(self, bins: np.ndarray, chunk: HalfMeans) -> None:
-        samples = chunk.r_yy.reshape(-1, *chunk.r_yy.shape[2:])
-        self.raw.add((slice(None), bins), samples)
-        self.corrected.add((slice(None), bins), spearman_brown(samples))
-        incomplete = np.isnan(chunk.sets[1 : 1 + len(chunk.halves)]).all(axis=2)
-        self.missing_halves[:, bins] += incomplete.sum(axis=0).T
-        stored = slice(chunk.halves.start, min(chunk.halves.stop, MAX_STORED_HALVES))
-        self.r_yy[:, stored, :, bins] = chunk.r_yy[:, : max(0, stored.stop - stored.start)]
-
-    def _add_influence(
-        self, bins: np.ndarray, chunk: HalfMeans, session: Session, tests: np.ndarray
-    ) -> None:
-        neuroids = np.flatnonzero(session.neuroids)
-        at = neuroids[:, None], bins
-        for test, stimuli in enumerate(tests):
-            rows = np.flatnonzero(session.stimuli & stimuli)
-            r = chunk.r_yy[test][:, neuroids]
-            first, second = np.split(chunk.sets[1:][:, :, rows][..., neuroids], 2)
-            self.raw.add_influence(at, rows, first, second, np.ones_like(r))
-            self.corrected.add_influence(at, rows, first, second, spearman_brown_slope(r))
-
-
-@dataclass(frozen=True)
-class Predictivity:
-    """Agreement of predictions with responses, for one mapping.
-
-    A row is a layer, or the single row of chosen layers if each split chooses its own. Values are
-    NaN where a layer cannot predict, and where predictions or responses do not vary.
-
-    Parameters
-    ----------
-    r_xy
-        Correlations of predictions and responses (row test neuroid time_bin).
-    r_xx
-        Correlations of predictions by maps fitted to two halves, without Spearman-Brown correction
-        (row test half neuroid time_bin); at most `MAX_STORED_HALVES` halves.
-    mean_xy
-        Mean of r_xy over tests (row neuroid time_bin).
-    raw, corrected
-        Means over tests and all halves of r_xx and of its Spearman-Brown correction
-        (row neuroid time_bin).
-    ratios
-        Mean of r_xy / sqrt(r_xx r_yy), with both corrected (row neuroid time_bin).
-    """
-
-    r_xy: np.ndarray
-    r_xx: np.ndarray
-    mean_xy: RunningMean
-    raw: RunningMean
-    corrected: RunningMean
-    ratios: RunningMean
-
-    @classmethod
-    def empty(cls, fitting: Fitting, *, n_stimuli: int, average: str) -> Predictivity:
-        """Return statistics without samples, with the influences of `n_stimuli` stimuli."""
-        config, n_tests = fitting.config, len(fitting.tests)
-        n_stored = min(config.n_halves, MAX_STORED_HALVES)
-        rows = (fitting.n_rows, *fitting.shape)
-        resampled = {average: n_stimuli if config.fit_halves else 0}
-        return cls(
-            r_xy=np.full((fitting.n_rows, n_tests, *fitting.shape), np.nan),
-            r_xx=np.full((fitting.n_rows, n_tests, n_stored, *fitting.shape), np.nan),
-            mean_xy=RunningMean.empty(rows, n_stimuli=n_stimuli),
-            raw=RunningMean.empty(rows, n_stimuli=resampled.get("correlations", 0)),
-            corrected=RunningMean.empty(rows, n_stimuli=resampled.get("terms", 0)),
-            ratios=RunningMean.empty(rows, n_stimuli=resampled.get("ratios", 0)),
-        )
-
-    def add(
-        self,
-        row: int,
-        test: int,
-        bins: Int[np.ndarray, " time_bin"],
-        targets: Targets,
-        predicted: Float[np.ndarray, "set time_bin test_stimulus neuroid"],
-        tested: Bool[np.ndarray, " stimulus"],
-    ) -> None:
-        """Add the predictions of one test.
-
-        Parameters
-        ----------
-        row, test
-            Positions of the row and of the test.
-        bins
-            Positions of the time bins.
-        targets
-            Target sets that the maps were fitted to.
-        predicted
-            Predictions for the tested stimuli.
-        tested
-            Which of the targets' stimuli are tested.
-        """
-        at = (row, targets.neuroids[:, None], bins)
-        stimuli, response = targets.stimuli[tested], targets.sets[:1, :, tested]
-        if targets.first:
-            r_xy = pearson(predicted[:1], response).swapaxes(1, 2)
-            self.r_xy[row, test, *at[1:]] = r_xy[0]
-            self.mean_xy.add(at, r_xy)
-            self.mean_xy.add_influence(at, stimuli, predicted[:1], response, np.ones_like(r_xy))
-        first, second = np.split(predicted[1:], 2)
-        r_xx = pearson(first, second).swapaxes(1, 2)  # (half neuroid time_bin)
-        r_yy = targets.r_yy[test]
-        corrected_xx, corrected_yy = spearman_brown(r_xx), spearman_brown(r_yy)
-        inverse = noise_corrected_r(np.ones(()), corrected_xx, corrected_yy)
-        ratios = self.r_xy[row, test, *at[1:]] * inverse
-        self.raw.add(at, r_xx)
-        self.corrected.add(at, corrected_xx)
-        self.ratios.add(at, ratios)
-        stored = targets.halves < MAX_STORED_HALVES
-        self.r_xx[row, test, targets.halves[stored][:, None, None], *at[1:]] = r_xx[stored]
-
-        slope = spearman_brown_slope(r_xx)
-        self.raw.add_influence(at, stimuli, first, second, np.ones_like(r_xx))
-        self.corrected.add_influence(at, stimuli, first, second, slope)
-        if self.ratios.influence is not None:
-            ceiling = targets.ceiling_tests[test]
-            one, two = np.split(targets.sets[1:][:, :, ceiling], 2)
-            # Partial derivatives of the ratio with respect to r_xy, r_xx and r_yy.
-            by_xy = np.nan_to_num(inverse).sum(axis=0, keepdims=True)
-            by_xx = -ratios / corrected_xx / 2 * slope
-            by_yy = -ratios / corrected_yy / 2 * spearman_brown_slope(r_yy)
-            self.ratios.add_influence(at, stimuli, predicted[:1], response, by_xy)
-            self.ratios.add_influence(at, stimuli, first, second, by_xx)
-            self.ratios.add_influence(at, targets.stimuli[ceiling], one, two, by_yy)
+from neurofit.analyses.encoding.targets import Targets, TrialMeans
+from neurofit.analyses.predictivity.config import ScoreConfig
+from neurofit.analyses.predictivity.influences import MapInfluences, reliability_influences
+from neurofit.analyses.predictivity.pooling import Part, PooledScores, deal_parts
+from neurofit.analyses.predictivity.terms import Predictivity, Reliability, split_correlations
+from neurofit.mapping.fits import Smoother
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Accumulator of a score: reliability, and predictivity of each mapping."""
+    """Accumulator of a score: reliability, predictivity and pooled scores of each mapping.
+
+    Parameters
+    ----------
+    reliability, predictivities
+        Statistics per neuroid, of the recording and of each mapping.
+    partial
+        Statistics of maps that are fitted to a part of the training stimuli, of each mapping and
+        part; without influences.
+    pooled
+        Pooled scores of each mapping; empty where they cannot be computed.
+    parts
+        Neuroids that are pooled.
+    z
+        Half correlation of each neuroid on the training stimuli of each split.
+    places
+        Place of each stimulus among those that are sampled: its own, or that of the first stimulus
+        of its group.
+    """
 
     reliability: Reliability
     predictivities: list[Predictivity]
+    partial: list[list[Predictivity]]
+    pooled: list[PooledScores]
+    parts: list[Part]
+    z: np.ndarray
+    places: np.ndarray
 
     @classmethod
-    def empty(cls, fitting: Fitting, *, n_stimuli: int, average: str) -> Statistics:
-        """Return statistics without samples, with the influences of `n_stimuli` stimuli."""
-        sizes: dict[str, Any] = {"n_stimuli": n_stimuli, "average": average}
-        predictivities = [Predictivity.empty(fitting, **sizes) for _ in fitting.mappings]
-        return cls(Reliability.empty(fitting, **sizes), predictivities)
+    def empty(cls, fitting: Fitting, config: ScoreConfig, *, influences: bool) -> Statistics:
+        """Return statistics without samples; `influences` are those of terms of each neuroid."""
+        n_stimuli, (n_neuroids, n_bins) = len(fitting.recording.stimuli), fitting.shape
+        sizes: dict[str, Any] = {
+            "n_stimuli": n_stimuli if influences else 0,
+            "average": config.average,
+        }
+        z = fitting.training_reliability() if config.pools else np.zeros((0, n_neuroids))
+        coords = fitting.recording.responses.coords
+        parts = deal_parts(z, coords["subject"].values if "subject" in coords else None)
+        pooled = [
+            PooledScores.empty(
+                n_rows=fitting.n_rows,
+                parts=parts,
+                n_stimuli=n_stimuli,
+                n_neuroids=n_neuroids,
+                n_bins=n_bins,
+            )
+            for _ in (fitting.mappings if config.pools else [])
+        ]
+        floor = config.reliability_floor or 0.0
+        predictivities = [
+            Predictivity.empty(fitting, floor=floor, **sizes) for _ in fitting.mappings
+        ]
+        without = {**sizes, "n_stimuli": 0}
+        partial = [
+            [Predictivity.empty(fitting, floor=floor, **without) for _ in fitting.parts]
+            for _ in fitting.mappings
+        ]
+        reliability = Reliability.empty(fitting, **sizes)
+        return cls(reliability, predictivities, partial, pooled, parts, z, fitting.splits.places)
 
-    def add_trials(self, bins: np.ndarray, means: TrialMeans) -> None:
+    def start(self, bins: np.ndarray, means: TrialMeans) -> Group:
         """Add the trial means of a group of bins."""
         self.reliability.add(bins, means)
+        return Group(self, bins, means)
+
+
+class Group:
+    """Statistics of a group of time bins, until all of its maps are fitted."""
+
+    def __init__(self, statistics: Statistics, bins: np.ndarray, means: TrialMeans) -> None:
+        self._statistics, self._bins = statistics, bins
+        self._maps: dict[tuple[int, int], MapInfluences] = {}
+        reliability = statistics.reliability
+        n_tests, _, n_neuroids, _ = reliability.r_yy.shape
+        self._n_halves = means.n_halves
+        if statistics.pooled:
+            n_stimuli = statistics.pooled[0].stimuli.shape[2]
+            self._shape = (n_tests, n_stimuli, n_neuroids, len(bins))
+            self._responses = np.zeros(self._shape, dtype=np.float32)
+            for chunk in means:
+                for session in means.sessions:
+                    reliability_influences(
+                        chunk.sets[1:],
+                        session,
+                        means.ceiling_tests,
+                        self._responses,
+                        n_halves=self._n_halves,
+                    )
 
     def add(
         self,
         mapping: int,
         row: int,
         test: int,
-        bins: np.ndarray,
+        at: np.ndarray,
+        targets: Targets,
+        predicted: np.ndarray,
+        tested: np.ndarray,
+        smoother: Smoother | None,
+    ) -> None:
+        """Add the predictions of one test; see `GroupAccumulator`."""
+        statistics = self._statistics
+        predictivity = statistics.predictivities[mapping]
+        predictivity.add(row, test, self._bins[at], targets, predicted, tested)
+        if not statistics.pooled:
+            return
+        strata = statistics.parts[0].strata
+        if (mapping, row) not in self._maps:
+            n_strata = int(strata.max()) + 1
+            self._maps[mapping, row] = MapInfluences.empty(self._shape, n_strata=n_strata)
+        self._maps[mapping, row].add(
+            test,
+            at,
+            targets,
+            predicted,
+            tested,
+            smoother,
+            n_halves=self._n_halves,
+            strata=strata[test],
+            places=statistics.places,
+        )
+
+    def add_part(
+        self,
+        part: int,
+        mapping: int,
+        row: int,
+        test: int,
+        at: np.ndarray,
         targets: Targets,
         predicted: np.ndarray,
         tested: np.ndarray,
     ) -> None:
-        """Add the predictions of one test; see `neurofit.analyses.encoding.fitting.Accumulator`."""
-        self.predictivities[mapping].add(row, test, bins, targets, predicted, tested)
+        """Add the predictions of a map that is fitted to fewer stimuli; see `GroupAccumulator`."""
+        predictivity = self._statistics.partial[mapping][part]
+        predictivity.add(row, test, self._bins[at], targets, predicted, tested)
+
+    def finish(self) -> None:
+        """Pool the correlations of all splits."""
+        statistics, bins = self._statistics, self._bins
+        reliability = statistics.reliability
+        for (mapping, row), influences in self._maps.items():
+            statistics.pooled[mapping].fill(
+                row,
+                bins,
+                split_correlations(reliability, statistics.predictivities[mapping], row, bins),
+                reliability.shares.value[..., bins],
+                influences,
+                self._responses,
+                statistics.parts,
+                statistics.places,
+            )

@@ -21,7 +21,7 @@ Blocks = dict[tuple[str, int], np.ndarray]
 
 @pytest.fixture
 def plant() -> Callable[..., tuple[Blocks, Recording]]:
-    """Plant rates in 40 neuroids and two bins; 640 stimuli, 12 latents and 30 trials by default."""
+    """Plant rates: by default 640 stimuli, 30 trials, 40 neuroids, two bins and 12 latents."""
     return _plant
 
 
@@ -52,6 +52,8 @@ def _plant(
     n_stimuli: int = N_STIMULI,
     n_latents: int = N_LATENTS,
     n_trials: int = N_TRIALS,
+    n_neuroids: int = N_NEUROIDS,
+    n_bins: int = N_BINS,
 ) -> tuple[dict[tuple[str, int], np.ndarray], Recording]:
     """Return latents (bin -> stimulus latent) and rates; of them `share` of the variance.
 
@@ -59,8 +61,8 @@ def _plant(
     standard deviations above zero.
     """
     rng = np.random.default_rng(seed)
-    latents = rng.standard_normal((N_BINS, n_stimuli, n_latents))
-    signal = latents @ rng.standard_normal((n_latents, N_NEUROIDS))
+    latents = rng.standard_normal((n_bins, n_stimuli, n_latents))
+    signal = latents @ rng.standard_normal((n_latents, n_neuroids))
     signal /= signal.std(axis=(0, 1))
     rest = rng.standard_normal(signal.shape)
     rates = np.sqrt(share) * signal + np.sqrt(1 - share) * rest  # (bin stimulus neuroid)
@@ -70,7 +72,7 @@ def _plant(
         trials = rng.poisson(np.maximum(size * (3.5 + trials), 0.0)).astype(float)
     else:
         trials = trials + noise * rng.standard_normal(trials.shape)
-    blocks = {("latent", step): latents[step].astype(np.float32) for step in range(N_BINS)}
+    blocks = {("latent", step): latents[step].astype(np.float32) for step in range(n_bins)}
     return blocks, _as_recording(trials)
 
 
@@ -118,7 +120,10 @@ def _as_activations(
 
 
 def _run(
-    blocks: dict[tuple[str, int], np.ndarray], recording: Recording, **changes: Any
+    blocks: dict[tuple[str, int], np.ndarray],
+    recording: Recording,
+    preset: str = "nayebi2022",
+    **changes: Any,
 ) -> xr.Dataset:
     options = {
         "mapping": "ridge",
@@ -130,5 +135,5 @@ def _run(
     return score(
         _as_activations(blocks, recording),
         recording,
-        make_config("nayebi2022", **options),
+        make_config(preset, **options),
     )

@@ -11,10 +11,10 @@ from neurofit.activations.activations import Activations
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.targets import Targets
 from neurofit.analyses.predictivity import score as score_module
-from neurofit.analyses.predictivity import statistics
+from neurofit.analyses.predictivity import terms
 from neurofit.analyses.predictivity.presets import PRESETS, make_config
 from neurofit.analyses.predictivity.score import score
-from neurofit.analyses.predictivity.statistics import Predictivity
+from neurofit.analyses.predictivity.terms import Predictivity
 from neurofit.metrics.consistency import spearman_brown
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.recording import Recording
@@ -104,7 +104,7 @@ SHARES = np.random.default_rng(1).uniform(0.3, 0.9, 30)
 def test_the_interval_over_stimuli_covers_the_score_of_these_neuroids_on_other_stimuli() -> None:
     truth = float(np.median(np.sqrt(SHARES)))
     covered = [
-        covers(run(data=data, share=SHARES, common=0.7, bootstrap_over="stimuli"), truth)
+        covers(run(data=data, share=SHARES, common=0.7, interval_over="stimuli"), truth)
         for data in range(100)
     ]
     assert 0.83 <= np.mean(covered) <= 0.97  # 0.90 with a standard error of 0.03
@@ -117,9 +117,9 @@ def test_the_interval_over_both_covers_where_that_over_neuroids_alone_is_too_nar
             0.45, 0.75, 30
         )  # neuroids that differ little and miss the same thing
         truth = float(np.sqrt(0.6))
-        both.append(covers(run(data=data, share=share, common=0.9, bootstrap_over="both"), truth))
+        both.append(covers(run(data=data, share=share, common=0.9, interval_over="both"), truth))
         alone.append(
-            covers(run(data=data, share=share, common=0.9, bootstrap_over="neuroids"), truth)
+            covers(run(data=data, share=share, common=0.9, interval_over="neuroids"), truth)
         )
     assert 0.83 <= np.mean(both) <= 0.98
     assert np.mean(alone) < 0.75
@@ -129,7 +129,7 @@ def test_the_interval_over_both_covers_where_that_over_neuroids_alone_is_too_nar
 def test_every_presets_interval_holds_its_curve_and_is_widest_over_both(preset: str) -> None:
     width = {}
     for over in ("neuroids", "stimuli", "both"):
-        result = run(data=0, share=SHARES, n_stimuli=120, preset=preset, bootstrap_over=over)
+        result = run(data=0, share=SHARES, n_stimuli=120, preset=preset, interval_over=over)
         low, curve, high = (
             float(result[name][0, 0]) for name in ("curve_low", "curve", "curve_high")
         )
@@ -138,13 +138,13 @@ def test_every_presets_interval_holds_its_curve_and_is_widest_over_both(preset: 
     assert width["both"] > max(width["neuroids"], width["stimuli"])
 
 
-INFLUENCES = {"influence_on_r_xy", "influence_on_r_xx_sb", "influence_on_r_yy_sb"}
+INFLUENCES = {"influence_on_r_xy", "influence_on_r_xx", "influence_on_r_yy"}
 
 
 def test_what_is_resampled_is_stated_and_influences_are_stored() -> None:
     default = run(data=0, share=SHARES, n_stimuli=60)
-    neuroids = run(data=0, share=SHARES, n_stimuli=60, bootstrap_over="neuroids")
-    stimuli = run(data=0, share=SHARES, n_stimuli=60, bootstrap_over="stimuli")
+    neuroids = run(data=0, share=SHARES, n_stimuli=60, interval_over="neuroids")
+    stimuli = run(data=0, share=SHARES, n_stimuli=60, interval_over="stimuli")
     said = {"neuroids and stimuli": default, "neuroids": neuroids, "stimuli": stimuli}
     for words, result in said.items():
         assert result.curve.attrs["interval"] == f"90%, 200 bootstraps over {words}"
@@ -159,10 +159,10 @@ def test_influences_above_the_limit_are_not_stored_and_the_numbers_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for over in ("neuroids", "both"):
-        stored = run(data=0, share=SHARES, n_stimuli=60, n_splits=2, bootstrap_over=over)
+        stored = run(data=0, share=SHARES, n_stimuli=60, n_splits=2, interval_over=over)
         with monkeypatch.context() as patch:
             patch.setattr(score_module, "MAX_INFLUENCE_BYTES", 4 * 3 * 60 * len(SHARES) - 1)
-            left_out = run(data=0, share=SHARES, n_stimuli=60, n_splits=2, bootstrap_over=over)
+            left_out = run(data=0, share=SHARES, n_stimuli=60, n_splits=2, interval_over=over)
         assert set(stored.data_vars) - set(left_out.data_vars) == INFLUENCES
         assert left_out.attrs["influences"] == "not stored: they would take 0 MB"
         xr.testing.assert_equal(stored.drop_vars(INFLUENCES), left_out)
@@ -197,6 +197,9 @@ def test_an_influence_is_the_derivative_of_the_mean_to_the_weight_of_a_stimulus(
             first=True,
             sets=shown,
             r_yy=pearson(*np.split(shown[1:], 2)).swapaxes(1, 2)[None],
+            shares=np.broadcast_to(
+                np.array([1 / 2, 1 / 2, 1 / 4])[:, None, None, None], (3, n_halves, n_neuroids, 1)
+            ),
             ceiling_tests=all_rows[None],
             mirrored=False,
         )
@@ -221,14 +224,14 @@ def test_more_halves_than_are_kept_count_in_the_means(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     every = run(data=0, share=SHARES, n_stimuli=60, n_halves=8)
-    monkeypatch.setattr(statistics, "MAX_STORED_HALVES", 3)
+    monkeypatch.setattr(terms, "MAX_STORED_HALVES", 3)
     some = run(data=0, share=SHARES, n_stimuli=60, n_halves=8)
     assert (every.sizes["half"], some.sizes["half"]) == (8, 3)
     np.testing.assert_array_equal(some.r_xx.values, every.r_xx.values[:, :, :3])
     np.testing.assert_array_equal(some.curve.values, every.curve.values)
     means = (
-        spearman_brown(every.r_xx.values).mean(axis=(1, 2)),
-        spearman_brown(every.r_yy.values).mean(axis=(0, 1)),
+        spearman_brown(every.r_xx.values.mean(axis=(1, 2))),
+        spearman_brown(every.r_yy.values.mean(axis=(0, 1))),
     )
     np.testing.assert_allclose(
         some.noise_corrected_r.values,

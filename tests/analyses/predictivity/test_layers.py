@@ -1,8 +1,10 @@
 """The choice of a layer sees held-out training stimuli only."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from neurofit.activations.activations import Activations
@@ -73,3 +75,27 @@ def test_layers_are_compared_over_the_bins_that_all_of_them_predict(
     config = make_config("nayebi2022", mapping="ridge", n_splits=3, n_halves=1)
     choice = score(late, recording, config).layer_choice.values.tolist()
     assert choice == ["whole"] * 3, "better in the second bin, the only one that both predict"
+
+
+def test_a_split_whose_layer_sees_the_image_later_takes_no_part_in_earlier_bins(
+    plant: Plant, as_activations: AsActivations
+) -> None:
+    """Bins before the onset of a layer are those of the splits that chose an earlier one."""
+    blocks, recording = plant(noise=1.0, n_stimuli=160, n_trials=10)
+    rng = np.random.default_rng(5)
+    noisy = {
+        (layer, step): block + 0.3 * rng.standard_normal(block.shape).astype(np.float32)
+        for layer in ("early", "late")
+        for (_, step), block in blocks.items()
+    }
+    activations = as_activations(noisy, recording)
+    activations = replace(activations, first_timestep={"early": 0, "late": 1})
+    chosen, alone = (
+        score(activations, recording, make_config(layers=layers, n_splits=8, n_halves=3))
+        for layers in ("auto", ("early",))
+    )
+    splits = chosen.layer_choice.values == "early"
+    assert 0 < splits.sum() < 8, "both layers are chosen"
+    assert chosen.curve.values[0, 0] == pytest.approx(alone.curve.values[0, 0], abs=0.02)
+    r_xy = chosen.r_xy.values[0, splits, :, 0]
+    np.testing.assert_array_equal(r_xy, alone.r_xy.values[0, splits, :, 0])

@@ -1,5 +1,6 @@
 """Missing trials: what can be fitted is fitted exactly, what cannot is left out and counted."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from sklearn.cross_decomposition import PLSRegression
 from sklearn.linear_model import Ridge
 
 from neurofit.activations.activations import Activations
 from neurofit.analyses.encoding import fitting, targets
+from neurofit.analyses.encoding.splits import Splits
 from neurofit.analyses.encoding.targets import chunk_halves, find_sessions
-from neurofit.analyses.predictivity.presets import make_config
-from neurofit.analyses.predictivity.result import REASONS
+from neurofit.analyses.predictivity.presets import PRESETS, make_config
+from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
 from neurofit.errors import NeurofitError
 from neurofit.mapping.contract import GramMapping, mapping_key
@@ -23,11 +24,11 @@ from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.ridge import RidgeMapping
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import StimulusSet
-from neurofit.recordings.trials import recording_sessions, split_halves
+from neurofit.recordings.trials import TrialSets, deal_trials
 
 N_STIMULI, N_UNITS, N_NEUROIDS, N_BINS, N_COMPONENTS, N_HALVES = 80, 100, 8, 2, 3, 8
 
-PLS = PLSMapping(n_components=N_COMPONENTS)
+PLS = PLSMapping(n_components=N_COMPONENTS, convergence="sklearn")
 
 FEATURES = np.random.default_rng(0).standard_normal((N_BINS, N_STIMULI, N_UNITS)).astype(np.float32)
 
@@ -74,7 +75,12 @@ def without(
     return replace(recording, responses=responses)
 
 
-def run(recording: Recording, features: np.ndarray = FEATURES, **changes: Any) -> xr.Dataset:
+def run(
+    recording: Recording,
+    features: np.ndarray = FEATURES,
+    preset: str = "nayebi2022",
+    **changes: Any,
+) -> xr.Dataset:
     activations = Activations(
         model="m",
         stimulus_ids=recording.stimuli.ids,
@@ -85,164 +91,169 @@ def run(recording: Recording, features: np.ndarray = FEATURES, **changes: Any) -
         region_layers={"IT": ("layer",)},
     )
     options = {"n_splits": 2, "n_halves": N_HALVES, "n_bootstraps": 10, "mapping": PLS, **changes}
-    return score(activations, recording, make_config("nayebi2022", **options))
+    return score(activations, recording, make_config(preset, **options))
 
 
-def few_trials() -> tuple[Recording, np.ndarray]:
-    """Leave neuroid 3 two trials of a stimulus, recorded with different neuroids.
-
-    Also return which halves have both on one side.
-    """
-    recording = record()
-    trials = np.flatnonzero(recording.stimulus_rows == 9)
+def with_gaps(share: float, recording: Recording, seed: int = 3) -> Recording:
+    """Lose a share of the trials at random, of each neuroid in each bin on its own."""
     responses = recording.responses.copy(deep=True)
-    responses.values[trials[2:], 3] = np.nan
-    responses.values[trials[[0, 2]], 6] = np.nan
-    holes = replace(recording, responses=responses)
-    halves = split_halves(
-        holes.stimulus_rows, n_halves=N_HALVES, seed=0, session=recording_sessions(holes)
-    )
-    lacking = halves[:, trials[0]] == halves[:, trials[1]]
-    assert 0 < lacking.sum() < N_HALVES
-    return holes, lacking
+    responses.values[np.random.default_rng(seed).random(responses.shape) < share] = np.nan
+    return replace(recording, responses=responses)
 
 
-@pytest.mark.parametrize("time_mode", ["per-bin", "fixed"])
-@pytest.mark.parametrize("mapping", [RidgeMapping(), PLS], ids=mapping_key)
-def test_a_half_that_a_neuroid_lacks_is_left_out_for_it_alone(
-    mapping: GramMapping, time_mode: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    holes, lacking = few_trials()
-    result = run(holes, mapping=mapping, time_mode=time_mode)
-    left_out = np.isnan(result.r_xx.values[0])  # (split half neuroid bin)
-    assert left_out[:, lacking, 3].all()
-    assert left_out.sum() == left_out[:, lacking, 3].size
-    assert (np.isnan(result.r_yy.values) == left_out).all()
-    assert (
-        result.missing_halves.values == lacking.sum() * np.eye(N_NEUROIDS, dtype=int)[3][:, None]
-    ).all()
-    assert (result.reason.values == REASONS.index("scored")).all()
-    if isinstance(mapping, RidgeMapping):  # its neuroids are on their own
-        others = np.arange(N_NEUROIDS) != 3
-        same_halves = split_halves(
-            holes.stimulus_rows, n_halves=N_HALVES, seed=0, session=recording_sessions(holes)
-        )
-        monkeypatch.setattr(fitting, "draw_halves", lambda *_: same_halves)
-        alone = run(
-            replace(holes, responses=holes.responses.isel(neuroid=others)),
-            mapping=mapping,
-            time_mode=time_mode,
-        )
-        np.testing.assert_allclose(
-            result.r_xx.values[..., others, :], alone.r_xx.values, atol=1e-12
-        )
+def deal_valid(places: np.ndarray, rows: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the valid trials of a first half: they take turns, in the order of their places."""
+    first = np.zeros(len(rows), dtype=bool)
+    for stimulus in range(rows.max() + 1):
+        shown = np.flatnonzero(rows == stimulus)
+        start = places[shown].min()
+        own = [i for i in shown[np.argsort(places[shown])] if valid[i]]
+        first[own[start::2]] = True
+    return first
 
 
-def test_joint_pls_of_a_half_is_fitted_to_the_neuroids_that_have_it() -> None:
-    holes, lacking = few_trials()
-    result = run(holes)
-    trials, rows = holes.responses.values[..., 0], holes.stimulus_rows
-    h = int(np.flatnonzero(lacking)[0])
-    half = split_halves(rows, n_halves=N_HALVES, seed=0, session=recording_sessions(holes))[h]
-    train = result.train.values[0].astype(bool)
-    have = [n for n in range(N_NEUROIDS) if n != 3]
+def test_ridge_with_missing_trials_equals_plain_loops() -> None:
+    holes = with_gaps(0.3, record(n_trials=6))
+    result = run(holes, mapping=RidgeMapping(alphas=(10.0,)), n_halves=2)
+    rows, values = holes.stimulus_rows, holes.responses.values.astype(float)
+    places = deal_trials(rows, n_halves=2, seed=0)
+    left_out = np.zeros((N_NEUROIDS, N_BINS), dtype=int)
+    for b in range(N_BINS):
+        x = FEATURES[b].astype(float)
+        for n in range(N_NEUROIDS):
+            trials = values[:, n, b]
+            there = ~np.isnan(trials)
+            used = np.bincount(rows[there], minlength=N_STIMULI) > 1
+            left_out[n, b] = N_STIMULI - used.sum()
 
-    def predict(chosen: np.ndarray, neuroids: list[int]) -> np.ndarray:
-        means = np.stack(
-            [
-                np.nanmean(trials[chosen & (rows == i)][:, neuroids], axis=0)
-                for i in range(N_STIMULI)
-            ]
-        )
-        return np.asarray(
-            PLSRegression(N_COMPONENTS, scale=False)
-            .fit(FEATURES[0][train], means[train])
-            .predict(FEATURES[0][~train])
-        )
+            def mean(chosen: np.ndarray, trials: np.ndarray = trials) -> np.ndarray:
+                sums = np.bincount(rows[chosen], trials[chosen], minlength=N_STIMULI)
+                with np.errstate(invalid="ignore"):
+                    return sums / np.bincount(rows[chosen], minlength=N_STIMULI)
 
-    one, two = predict(half, have), predict(~half, have)
-    r_xx = [np.corrcoef(one[:, i], two[:, i])[0, 1] for i in range(len(have))]
-    np.testing.assert_allclose(result.r_xx.values[0, 0, h, have, 0], r_xx, atol=1e-6)
-    everything = np.ones(len(rows), dtype=bool)
-    means = np.stack([np.nanmean(trials[rows == i], axis=0) for i in range(N_STIMULI)])
-    r_xy = [
-        np.corrcoef(x, y)[0, 1]
-        for x, y in zip(
-            predict(everything, list(range(N_NEUROIDS))).T, means[~train].T, strict=True
-        )
-    ]
-    np.testing.assert_allclose(result.r_xy.values[0, 0, :, 0], r_xy, atol=1e-6)
+            for k, train in enumerate(result.train.values.astype(bool)):
+                fitted, tested = train & used, ~train & used
 
+                def predict(y: np.ndarray, fit: np.ndarray = fitted, test: np.ndarray = tested):  # type: ignore[no-untyped-def]
+                    return Ridge(10.0).fit(x[fit], y[fit]).predict(x[test])  # noqa: B023
 
-def test_ridge_of_halves_with_missing_trials_equals_plain_loops() -> None:
-    recording = record(n_trials=10)
-    responses = recording.responses.copy(deep=True)
-    responses.values[np.random.default_rng(3).random(responses.shape[:2]) < 0.2] = np.nan
-    holes = replace(recording, responses=responses)
-    result = run(holes, mapping=RidgeMapping(alphas=(10.0,)), n_halves=3)
-    sessions, rows = recording_sessions(holes), holes.stimulus_rows
-    halves = split_halves(rows, n_halves=3, seed=0, session=sessions)
-    n_compared = 0
-    for k, train in enumerate(result.train.values.astype(bool)):
-        for b in range(N_BINS):
-            x = FEATURES[b].astype(float)
-            for n in range(N_NEUROIDS):
-                trials = responses.values[:, n, b].astype(float)
-                there = ~np.isnan(trials)
-                for h, half in enumerate(halves):
-                    sides = (there & half, there & ~half)
-                    chosen = [side & (rows == i) for side in sides for i in range(N_STIMULI)]
-                    if not all(each.any() for each in chosen):
-                        assert np.isnan(result.r_xx.values[0, k, h, n, b])
-                        continue
-                    means = np.split(np.array([trials[each].mean() for each in chosen]), 2)
-                    maps = (Ridge(10.0).fit(x[train], y[train]) for y in means)
-                    one, two = (each.predict(x[~train]) for each in maps)
-                    r_xx = np.corrcoef(one, two)[0, 1]
+                y = mean(there)
+                r_xy = np.corrcoef(predict(y), y[tested])[0, 1]
+                assert float(result.r_xy[0, k, n, b]) == pytest.approx(r_xy, abs=1e-6)
+                for h, place in enumerate(places):
+                    first = deal_valid(place, rows, there)
+                    one, two = mean(first), mean(there & ~first)
+                    r_yy = np.corrcoef(one[tested], two[tested])[0, 1]
+                    assert float(result.r_yy[k, h, n, b]) == pytest.approx(r_yy, abs=1e-6)
+                    r_xx = np.corrcoef(predict(one), predict(two))[0, 1]
                     assert float(result.r_xx[0, k, h, n, b]) == pytest.approx(r_xx, abs=1e-6)
-                    n_compared += 1
-    assert n_compared > 60
+    np.testing.assert_array_equal(result.stimuli_left_out.values, left_out)
+    assert (left_out > 0).any(axis=1).sum() > 5
+
+
+def test_a_third_of_the_trials_missing_at_random_keeps_all_neuroids() -> None:
+    result = run(with_gaps(0.3, record(n_trials=8)), mapping="ridge")
+    assert (result.reason.values == REASONS.index("scored")).all()
+    assert not np.isnan(result.r_xx.values).any()
+    assert not np.isnan(result.r_yy.values).any()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_stimulus_with_fewer_than_two_trials_costs_its_neuroids_only_this_stimulus(
+    left: int,
+) -> None:
+    recording = record()
+    holes = recording
+    for n in range(5):  # each another one
+        holes = without(holes, lambda rows, n=n: (rows == n) & (np.cumsum(rows == n) > left), [n])  # type: ignore[misc]
+    whole, result = run(recording, mapping="ridge"), run(holes, mapping="ridge")
+    assert (result.n_neuroids.values == N_NEUROIDS).all()
+    assert result.stimuli_left_out.values[:, 0].tolist() == [1] * 5 + [0] * 3
+    for name in ("r_xy", "r_xx", "r_yy"):  # ridge fits each neuroid on its own
+        np.testing.assert_allclose(
+            result[name].values[..., 5:, :], whole[name].values[..., 5:, :], atol=1e-12
+        )
+        assert np.isfinite(result[name].values).all()
+    few = "Stimuli with fewer than 2 valid trials are left out"
+    (note,) = (each for each in json.loads(result.attrs["notes"]) if each.startswith(few))
+    assert note.startswith(f"{few}: 1 of 80 for 5 of 8 neuroids.")
+    assert "in up to 6 groups" in note
+
+
+def test_a_stimulus_that_nobody_has_two_trials_of_is_left_out_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recording = record()
+    everybody = list(range(N_NEUROIDS))
+    result = run(
+        without(recording, lambda rows: (rows == 7) & (np.cumsum(rows == 7) > 1), everybody)
+    )
+    assert (result.n_neuroids.values == N_NEUROIDS).all()
+    rows = recording.stimulus_rows
+    others, inside = np.arange(N_STIMULI) != 7, np.flatnonzero(rows != 7)
+    apart = replace(
+        recording,
+        responses=recording.responses.isel(presentation=inside),
+        stimuli=stimulus_set(recording.stimuli.ids[others]),
+    )
+    train = result.train.values.astype(bool)
+    places = deal_trials(rows, n_halves=N_HALVES, seed=0)[:, inside]
+    monkeypatch.setattr(fitting, "draw_splits", lambda *_: Splits(train[:, others], None, ()))
+    monkeypatch.setattr(fitting, "draw_trials", lambda *_: TrialSets(apart.stimulus_rows, places))
+    alone = run(apart, FEATURES[:, others])
+    for name in ("r_xy", "r_xx", "r_yy"):
+        np.testing.assert_allclose(result[name].values, alone[name].values, atol=1e-9)
 
 
 @pytest.mark.parametrize("mapping", [RidgeMapping(), PLS], ids=mapping_key)
-def test_one_map_for_all_bins_leaves_out_a_half_that_one_bin_lacks(mapping: GramMapping) -> None:
+def test_one_map_for_all_bins_leaves_out_a_stimulus_that_one_bin_lacks(
+    mapping: GramMapping,
+) -> None:
     recording = record()
     responses = recording.responses.copy(deep=True)
     trials = np.flatnonzero(recording.stimulus_rows == 9)
-    responses.values[trials[2:], 3, 1] = np.nan  # neuroid 3 keeps two trials in the second bin
-    halves = split_halves(recording.stimulus_rows, n_halves=N_HALVES, seed=0)
-    lacking = halves[:, trials[0]] == halves[:, trials[1]]
-    assert 0 < lacking.sum() < N_HALVES
+    responses.values[trials[1:], 3, 1] = np.nan  # neuroid 3 keeps one trial in the second bin
     holes = replace(recording, responses=responses)
     for time_mode, bins in (("fixed", [0, 1]), ("per-bin", [1])):
         result = run(holes, mapping=mapping, time_mode=time_mode)
-        expected = np.zeros((N_HALVES, N_NEUROIDS, N_BINS), dtype=bool)
-        for b in bins:
-            expected[lacking, 3, b] = True
-        for name in ("r_xx", "r_yy"):
-            for found in np.isnan(result[name].values.reshape(-1, *expected.shape)):
-                np.testing.assert_array_equal(found, expected, err_msg=name)
-        np.testing.assert_array_equal(result.missing_halves.values, expected.sum(axis=0))
+        expected = np.zeros((N_NEUROIDS, N_BINS), dtype=int)
+        expected[3, bins] = 1
+        np.testing.assert_array_equal(result.stimuli_left_out.values, expected)
+        assert np.isfinite(result.r_xx.values).all()
 
 
-def test_two_sessions_on_the_same_stimuli_with_few_trials_each_lose_no_half() -> None:
-    recording = record(n_trials=6)
-    responses = recording.responses.copy(deep=True)
-    for neuroid in range(N_NEUROIDS):
-        responses.values[recording.responses.repetition.values % 2 == neuroid % 2, neuroid] = np.nan
-    result = run(replace(recording, responses=responses), mapping="ridge")
-    assert (result.missing_halves.values == 0).all()
-    assert not np.isnan(result.r_xx.values).any()
-
-
-def test_a_neuroid_without_any_whole_half_is_missing() -> None:
+def test_halves_are_even_in_each_bin_whatever_the_first_bin_lacks() -> None:
     recording = record()
-    # One trial is left: a half has it, the other does not.
-    one_left = without(recording, lambda rows: (rows == 5) & (np.cumsum(rows == 5) > 1), [3])
-    result = run(one_left, mapping="ridge")
-    assert (result.missing_halves.values[3] == N_HALVES).all()
-    assert (result.reason.values[0, 3] == REASONS.index("missing_trials")).all()
-    assert not np.isnan(result.r_xy.values[0, :, 3]).any()
+    lost = np.zeros(recording.responses.shape[:2], dtype=bool)
+    for neuroid in range(N_NEUROIDS):  # two sessions of three trials
+        lost[recording.responses.repetition.values % 2 == neuroid % 2, neuroid] = True
+    found = []
+    for first_bin in ("as the second", "complete", "empty"):
+        values = recording.responses.values.copy()
+        values[lost, 1] = np.nan
+        if first_bin != "complete":
+            values[lost | (first_bin == "empty"), 0] = np.nan
+        holes = replace(recording, responses=recording.responses.copy(data=values))
+        result = run(holes, mapping="ridge")
+        assert (result.reason.values[0, :, 1] != REASONS.index("too_few_stimuli")).all()
+        assert (result.reason.values[0, :, 0] == REASONS.index("too_few_stimuli")).all() == (
+            first_bin == "empty"
+        )
+        found.append(result.r_yy.values[..., 1])
+        assert not np.isnan(result.r_xx.values[..., 1]).any()
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_any_numbers_of_repetitions_from_two_are_scored(preset: str) -> None:
+    recording = record(n_trials=30)
+    kept = np.random.default_rng(3).integers(2, 31, N_STIMULI)
+    shown = recording.responses.repetition.values < kept[recording.stimulus_rows]
+    uneven = replace(recording, responses=recording.responses.isel(presentation=shown))
+    result = run(uneven, preset=preset)
+    assert np.isfinite(result.r_yy.values).all()
+    assert (result.stimuli_left_out.values == 0).all()
 
 
 @pytest.mark.parametrize("time_mode", ["per-bin", "fixed"])
@@ -258,9 +269,7 @@ def test_two_sessions_in_one_recording_score_as_each_apart_on_the_same_splits(
         both = without(both, lambda rows, s=session: ~shown[s][rows], members[session])  # type: ignore[misc]
     together = run(both, mapping=mapping, time_mode=time_mode)
     train = together.train.values.astype(bool)
-    halves = split_halves(
-        both.stimulus_rows, n_halves=N_HALVES, seed=0, session=recording_sessions(both)
-    )
+    places = deal_trials(both.stimulus_rows, n_halves=N_HALVES, seed=0)
     for session in (0, 1):
         inside = shown[session][both.stimulus_rows]
         apart = replace(
@@ -272,10 +281,11 @@ def test_two_sessions_in_one_recording_score_as_each_apart_on_the_same_splits(
         )
         monkeypatch.setattr(
             fitting,
-            "draw_train_splits",
-            lambda *_, s=session: train[:, shown[s]],
+            "draw_splits",
+            lambda *_, s=session: Splits(train[:, shown[s]], None, ()),
         )
-        monkeypatch.setattr(fitting, "draw_halves", lambda *_, i=inside: halves[:, i])
+        sets = TrialSets(apart.stimulus_rows, places[:, inside])
+        monkeypatch.setattr(fitting, "draw_trials", lambda *_, sets=sets: sets)
         alone = run(apart, FEATURES[:, shown[session]], mapping=mapping, time_mode=time_mode)
         for name in ("r_xy", "r_xx", "r_yy", "noise_corrected_r"):
             np.testing.assert_allclose(
@@ -283,23 +293,33 @@ def test_two_sessions_in_one_recording_score_as_each_apart_on_the_same_splits(
             )
 
 
-def test_a_session_with_too_few_stimuli_is_refused_by_name_and_number() -> None:
+def test_neuroids_with_too_few_stimuli_are_not_scored_and_said() -> None:
     small = without(record(), lambda rows: rows >= 20, [1, 3, 5, 6])
+    result = run(small)
+    missing = result.reason.values[0] == REASONS.index("too_few_stimuli")
+    assert np.flatnonzero(missing.all(axis=1)).tolist() == [1, 3, 5, 6]
+    assert missing.sum() == 4 * N_BINS
+    assert (
+        "Trials are missing for 4 of 8 neuroids, which are not scored in some time bin: each split "
+        "needs at least 10 test stimuli with 2 valid trials."
+    ) in json.loads(result.attrs["notes"])
     with pytest.raises(
-        NeurofitError,
-        match=r"4 neuroids \(n1, n3, n5 and 1 more\) have responses to 20 of 80 stimuli",
+        NeurofitError, match="which no neuroid of r has: at most 20 of 80 stimuli have them"
     ) as caught:
-        run(small)
+        run(without(record(), lambda rows: rows >= 20, list(range(N_NEUROIDS))))
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_sessions_are_found_by_their_stimuli_and_strays_are_left_out() -> None:
-    there = np.ones((6, 8), dtype=bool)
+def test_sessions_are_found_by_their_stimuli_and_may_be_single_neuroids() -> None:
+    there = np.ones((60, 9), dtype=bool)
     there[:2, [1, 4, 5]] = False
     there[3, 7] = False
-    sessions = find_sessions(there, min_neuroids=3)
-    assert [np.flatnonzero(s.neuroids).tolist() for s in sessions] == [[0, 2, 3, 6], [1, 4, 5]]
-    assert [s.stimuli.sum() for s in sessions] == [6, 4]
+    there[11:, 8] = False
+    tests = np.arange(60) % 2 < np.array([[2], [1]])  # all, and every second
+    sessions = find_sessions(there, tests)
+    found = [np.flatnonzero(s.neuroids).tolist() for s in sessions]
+    assert found == [[0, 2, 3, 6], [1, 4, 5], [7]]
+    assert [s.stimuli.sum() for s in sessions] == [60, 58, 59]
 
 
 def test_parts_hold_every_half_once() -> None:
@@ -313,7 +333,7 @@ def test_parts_hold_every_half_once() -> None:
 def test_halves_in_parts_give_the_numbers_of_all_at_once(
     mapping: GramMapping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    holes, _ = few_trials()
+    holes = with_gaps(0.2, record())
     at_once = run(holes, mapping=mapping)
     monkeypatch.setattr(targets, "CHUNK_BYTES", 1)
     in_parts = run(holes, mapping=mapping)

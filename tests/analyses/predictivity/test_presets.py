@@ -13,13 +13,33 @@ from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.ridge import RidgeMapping
 
 
-def test_the_default_is_nayebi2022() -> None:
+def test_the_default_is_pooled_with_ridge() -> None:
     config = ScoreConfig()
-    assert config == make_config("nayebi2022")
+    assert config == make_config() == make_config("pooled")
     assert (config.n_splits, config.train_size, config.n_halves) == (10, 0.75, 10)
-    assert find_mapping(config.mapping) == PLSMapping(n_components=25)
-    assert config.bootstrap_over == "both"
-    assert (config.formula, config.average) == ("noise_corrected_r", "terms")
+    assert find_mapping(config.mapping) == RidgeMapping()
+    assert config.interval_over == "both"
+    assert (config.formula, config.average, config.min_z) == ("pooled_r", "correlations", 4.0)
+
+
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"pooled"}))
+def test_every_dialect_keeps_its_pls(name: str) -> None:
+    mapping = find_mapping(make_config(name).mapping)
+    assert isinstance(mapping, PLSMapping)
+    assert mapping.n_components == 25
+
+
+@pytest.mark.parametrize("name", ["nayebi2022", "streams2018", "kar2019"])
+def test_a_dialect_averages_correlations_before_it_corrects_them(name: str) -> None:
+    assert make_config(name).average == "correlations"
+
+
+def test_kar2019_correlates_within_folds_unless_told_otherwise() -> None:
+    assert make_config("kar2019").splits == "folds"
+    paper = make_config("kar2019", splits="folds-together")
+    assert (paper.splits, paper.pools) == ("folds-together", False)
+    with pytest.raises(NeurofitError, match='needs correlations of each fold: give splits="folds"'):
+        make_config("pooled", splits="folds-together")
 
 
 def test_brainscore_is_ten_stratified_splits_of_nine_tenths_with_seed_1() -> None:
@@ -72,7 +92,7 @@ def test_every_preset_says_its_own_name_and_fits_into_attributes(name: str) -> N
         ({"reduce": "srp:²"}, "A reduction is"),
         ({"interval": 1.0}, "interval must lie between 0 and 1"),
         ({"n_halves": 0}, "n_halves must be at least 1"),
-        ({"bootstrap_over": "neuroid"}, "Did you mean 'neuroids'"),
+        ({"interval_over": "neuroid"}, "Did you mean 'neuroids'"),
         ({"mapping": ()}, "mapping must name a mapping: "),
         ({"mapping": ("pls", "pls")}, "Give each mapping once; got pls, pls."),
         ({"mapping": ("ridge", RidgeMapping())}, "Give each mapping once; got ridge, ridge."),
@@ -87,3 +107,12 @@ def test_wrong_values_are_refused(changes: dict[str, Any], message: str) -> None
     with pytest.raises(NeurofitError) as caught:
         make_config("nayebi2022", **changes)
     assert message in str(caught.value)
+
+
+def test_brainscore_keeps_the_rule_of_scikit_learn_for_its_pls() -> None:
+    theirs = PLSMapping(convergence="sklearn")
+    assert make_config("brainscore").mapping == theirs
+    assert make_config("brainscore", mapping="pls").mapping == theirs
+    assert make_config("brainscore", mapping=("pls", "ridge")).mapping == (theirs, "ridge")
+    assert make_config("brainscore", mapping=PLSMapping()).mapping == PLSMapping()
+    assert make_config("nayebi2022", mapping="pls").mapping == "pls"

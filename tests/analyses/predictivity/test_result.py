@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 from neurofit.activations.activations import Activations
-from neurofit.analyses.predictivity.presets import make_config
-from neurofit.analyses.predictivity.result import REASONS
+from neurofit.analyses.predictivity.presets import PRESETS, make_config
+from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
 from neurofit.recordings.recording import Recording
 from neurofit.results.io import load_result, save_result
@@ -33,7 +33,9 @@ def result(make_recording: Make) -> Callable[..., xr.Dataset]:
         for step in range(12)
     }
 
-    def make(*, window: tuple[int, int] | None = None, **changes: Any) -> xr.Dataset:
+    def make(
+        preset: str = "nayebi2022", *, window: tuple[int, int] | None = None, **changes: Any
+    ) -> xr.Dataset:
         activations = Activations(
             model="m",
             stimulus_ids=recording.stimuli.ids,
@@ -53,15 +55,16 @@ def result(make_recording: Make) -> Callable[..., xr.Dataset]:
             **changes,
         }
         part = recording.select(region="IT", window=window)
-        return score(activations, part, make_config("nayebi2022", **options))
+        return score(activations, part, make_config(preset, **options))
 
     return make
 
 
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_saved_result_is_the_same_when_opened(
-    result: Callable[..., xr.Dataset], tmp_path: Path
+    result: Callable[..., xr.Dataset], tmp_path: Path, preset: str
 ) -> None:
-    made = result()
+    made = result(preset)
     save_result(made, tmp_path / "result.nc")
     xr.testing.assert_identical(made, xr.load_dataset(tmp_path / "result.nc", engine="h5netcdf"))
     xr.testing.assert_identical(made, load_result(tmp_path))
@@ -100,8 +103,9 @@ def test_each_hash_is_of_the_splits_or_of_the_halves_alone(
 
 
 def test_the_stored_correlations_give_the_scores_again(result: Callable[..., xr.Dataset]) -> None:
-    made = result(reliability_floor=-1.0, false_discovery_rate=1.0)
-    product = made.r_xx_sb.mean(["split", "half"]) * made.r_yy_sb.mean(["split", "half"])
+    made = result(reliability_floor=None, false_discovery_rate=1.0)
+    mean_xx, mean_yy = (r.mean(["split", "half"]) for r in (made.r_xx, made.r_yy))
+    product = (2 * mean_xx / (1 + mean_xx)).clip(min=0) * (2 * mean_yy / (1 + mean_yy))
     terms = made.r_xy.mean("split") / np.sqrt(product.where(product > 0))
     np.testing.assert_allclose(
         made.noise_corrected_r.values,
@@ -113,10 +117,11 @@ def test_the_stored_correlations_give_the_scores_again(result: Callable[..., xr.
     )
 
 
+@pytest.mark.parametrize("preset", ["pooled", "nayebi2022"])
 def test_the_summary_is_json_with_one_row_per_layer_and_null_for_undefined(
-    result: Callable[..., xr.Dataset],
+    result: Callable[..., xr.Dataset], preset: str
 ) -> None:
-    made = result()
+    made = result(preset)
     summary = json.loads(json.dumps(summarise(made)))
     assert summary["series"] == {"layer": ["a", "b"]}
     assert summary["headline"] == "curve"
@@ -130,15 +135,16 @@ def test_the_summary_is_json_with_one_row_per_layer_and_null_for_undefined(
         name: int((made.reason == REASONS.index(name)).sum()) for name in REASONS
     }
     assert summary["config"]["layers"] == ["a", "b"]
-    one = json.loads(json.dumps(summarise(result(layers=("a",)))))
+    one = json.loads(json.dumps(summarise(result(preset, layers=("a",)))))
     assert (one["series"], one["dims"]["curve"]) == ({"layer": ["a"]}, ["time_bin"])
     assert len(one["curve"]) == 5
 
 
+@pytest.mark.parametrize("preset", ["pooled", "nayebi2022"])
 def test_tables_have_a_row_for_each_bin_with_the_usual_reason_for_no_score(
-    result: Callable[..., xr.Dataset],
+    result: Callable[..., xr.Dataset], preset: str
 ) -> None:
-    made = result()
+    made = result(preset)
     tables = list(result_tables(made))
     assert [title.split(" against ")[0] for title, _ in tables] == ["m a", "m b"]
     for layer, (_, table) in zip(("a", "b"), tables, strict=True):
@@ -151,12 +157,13 @@ def test_tables_have_a_row_for_each_bin_with_the_usual_reason_for_no_score(
             usual = REASONS[int(np.bincount(reasons).argmax())].replace("_", " ")
             assert cells["interval"][row] == usual
         assert cells["neuroids"] == [str(n) for n in made.n_neuroids.sel(layer=layer).values]
-    assert next(iter(tables[1][1].columns[2].cells)) == "no prediction"
+    assert next(iter(tables[1][1].columns[2].cells)) == "before model responds"
 
 
+@pytest.mark.parametrize("preset", ["pooled", "nayebi2022"])
 def test_the_plot_is_a_png_also_of_several_layers_and_of_one_bin(
-    result: Callable[..., xr.Dataset], tmp_path: Path
+    result: Callable[..., xr.Dataset], tmp_path: Path, preset: str
 ) -> None:
-    for made in (result(), result(window=(80, 90))):
+    for made in (result(preset), result(preset, window=(80, 90))):
         plot_result(made, tmp_path / "curve.png")
         assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")

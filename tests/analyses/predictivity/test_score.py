@@ -1,5 +1,6 @@
 """Planted truth: rates that are linear in known features come out of `score` as they went in."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import xarray as xr
 
 from neurofit.activations.activations import Activations
 from neurofit.analyses.predictivity.presets import make_config
-from neurofit.analyses.predictivity.result import REASONS
+from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
 from neurofit.config.compute import Compute
 from neurofit.errors import NeurofitError
@@ -72,7 +73,7 @@ def test_shuffled_stimuli_score_0(plant: Plant, run: Run) -> None:
     blocks, recording = plant(noise=2.0)
     order = np.random.default_rng(5).permutation(N_STIMULI)
     result = run({key: block[order] for key, block in blocks.items()}, recording, n_splits=10)
-    assert (result.reason.values != REASONS.index("unreliable_recording")).all()
+    assert (result.reason.values != REASONS.index("recording_not_reliable")).all()
     assert np.nanmean(result.noise_corrected_r.values) == pytest.approx(0.0, abs=0.02)
 
 
@@ -81,7 +82,7 @@ def test_pure_noise_has_no_reliable_neuroid_and_no_number(plant: Plant, run: Run
     result = run(blocks, recording)
     assert (result.n_neuroids.values == 0).all()
     assert np.isnan(result.curve.values).all()
-    assert (result.reason.values == REASONS.index("unreliable_recording")).all()
+    assert (result.reason.values == REASONS.index("recording_not_reliable")).all()
 
 
 def test_a_rotation_of_the_features_changes_nothing(plant: Plant, run: Run) -> None:
@@ -119,7 +120,7 @@ def test_missing_trials_change_nothing_they_should_not(plant: Plant, run: Run) -
     assert scored(result).mean() == pytest.approx(1.0, abs=0.02)
 
 
-def test_a_neuroid_without_any_trial_of_a_stimulus_is_dropped_and_said(
+def test_a_neuroid_without_any_trial_of_a_stimulus_is_scored_on_the_others_and_it_is_said(
     plant: Plant, run: Run
 ) -> None:
     blocks, recording = plant(noise=3.0, n_stimuli=200)
@@ -129,7 +130,9 @@ def test_a_neuroid_without_any_trial_of_a_stimulus_is_dropped_and_said(
         run(blocks, recording),
         run(blocks, Recording(name="holes", responses=holes, stimuli=recording.stimuli)),
     )
-    assert (result.reason.values[0, 4] == REASONS.index("missing_trials")).all()
+    assert (result.reason.values[0, 4] == REASONS.index("scored")).all()
+    assert result.stimuli_left_out.values[4].tolist() == [1] * result.sizes["time_bin"]
+    np.testing.assert_allclose(result.r_xy.values[:, :, 4], whole.r_xy.values[:, :, 4], atol=0.2)
     others = np.arange(N_NEUROIDS) != 4
     np.testing.assert_allclose(  # ridge fits each neuroid on its own
         result.r_xy.values[:, :, others], whole.r_xy.values[:, :, others], atol=1e-12
@@ -168,6 +171,32 @@ def test_fixed_mode_cannot_make_dynamics_that_the_features_do_not_have(
     assert (fixed.curve.values < 0.85).all(), "one map for all bins shows it"
 
 
+@pytest.mark.parametrize("time_mode", ["per-bin", "fixed"])
+@pytest.mark.filterwarnings("ignore:.*the rank of the training features:Warning")
+def test_components_that_the_rank_of_the_features_cuts_are_noted(
+    plant: Plant, run: Run, time_mode: str
+) -> None:
+    blocks, recording = plant(noise=2.0, n_stimuli=200)
+    notes = {
+        n_components: json.loads(
+            run(
+                blocks,
+                recording,
+                mapping=(PLSMapping(n_components=n_components), "ridge"),
+                time_mode=time_mode,
+            ).attrs["notes"]
+        )
+        for n_components in (N_LATENTS, 25)
+    }
+    images = "All images are identical; they are taken as placeholders, not as duplicates."
+    assert notes[N_LATENTS] == [images]
+    assert notes[25] == [
+        images,
+        "pls: training features of latent have rank 12 in 2 of 2 time bins; components after it "
+        "are left out.",
+    ]
+
+
 def test_constant_features_predict_nothing_and_give_no_number(plant: Plant, run: Run) -> None:
     _, recording = plant(noise=2.0, n_stimuli=200)
     constant = {("latent", step): np.ones((200, 5), np.float32) for step in range(N_BINS)}
@@ -189,7 +218,7 @@ def test_bins_before_the_image_reaches_the_layer_are_missing_and_not_zero(
         result = score(activations, recording, config)
         assert np.isnan(result.curve.values[0, 0])
         assert result.curve.values[0, 1] > 0.9
-        assert (result.reason.values[0, :, 0] == REASONS.index("no_prediction")).all()
+        assert (result.reason.values[0, :, 0] == REASONS.index("before_model_responds")).all()
 
 
 def test_a_rerun_is_equal_to_the_bit_whatever_the_number_of_workers(

@@ -8,7 +8,7 @@ import xarray as xr
 
 from neurofit.activations.activations import Activations
 from neurofit.analyses.predictivity.presets import make_config
-from neurofit.analyses.predictivity.result import REASONS
+from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
 from neurofit.mapping.contract import GramMapping, mapping_key
 from neurofit.mapping.pls import PLSMapping
@@ -50,20 +50,20 @@ def test_brainscore_preset_is_the_squared_median_over_the_median_ceiling(
 
 
 @pytest.mark.parametrize("mapping", [PLSMapping(n_components=6), RidgeMapping()], ids=mapping_key)
-@pytest.mark.parametrize("bootstrap_over", ["neuroids", "both"])
+@pytest.mark.parametrize("interval_over", ["neuroids", "both"])
 @pytest.mark.parametrize("splits", ["random", "folds"])
 def test_maps_of_the_halves_are_fitted_only_where_they_are_needed(
     plant: Plant,
     as_activations: AsActivations,
     mapping: GramMapping,
-    bootstrap_over: str,
+    interval_over: str,
     splits: str,
 ) -> None:
     blocks, recording = plant(noise=4.0, n_stimuli=200)
     recording.responses[::37, 3] = np.nan
     options = {
         "mapping": mapping,
-        "bootstrap_over": bootstrap_over,
+        "interval_over": interval_over,
         "splits": splits,
         "n_splits": 4,
         "n_halves": 3,
@@ -84,7 +84,7 @@ def test_maps_of_the_halves_are_fitted_only_where_they_are_needed(
         "r_yy",
         "n_neuroids",
         "reason",
-        "missing_halves",
+        "stimuli_left_out",
     ):
         np.testing.assert_allclose(without[name].values, full[name].values, rtol=1e-9, err_msg=name)
     assert np.isfinite(without.curve.values).all()
@@ -106,32 +106,64 @@ def test_as_few_neuroids_as_min_neuroids_make_a_curve_and_fewer_make_none(
     assert np.isnan(short.curve.values).all()
 
 
-def test_the_floor_is_on_the_consistency_of_maps_after_spearman_brown(
-    plant: Plant, run: Run
+@pytest.mark.parametrize("average", ["correlations", "terms", "ratios"])
+def test_a_map_less_consistent_than_the_floor_counts_as_the_floor_and_its_neuroid_stays(
+    plant: Plant, run: Run, average: str
 ) -> None:
     blocks, recording = plant(noise=2.0, share=0.0, n_stimuli=120, n_latents=60, n_trials=10)
-    r_xx = run(blocks, recording, reliability_floor=None, false_discovery_rate=1.0).r_xx.values[0]
-    raw, corrected = r_xx.mean(axis=(0, 1)), (2 * r_xx / (1 + r_xx)).mean(axis=(0, 1))
+    options = {"false_discovery_rate": 1.0, "average": average}
+    free = run(blocks, recording, reliability_floor=None, **options)
+    r_xx, r_yy, r_xy = free.r_xx.values[0], free.r_yy.values, free.r_xy.values[0]
+    xx, yy = (2 * r / (1 + r) for r in (r_xx, r_yy))
+    if average == "correlations":
+        raw, corrected_yy = (r.mean(axis=(0, 1)) for r in (r_xx, r_yy))
+        corrected, corrected_yy = (2 * r / (1 + r) for r in (raw, corrected_yy))
+        mean_xy = r_xy.mean(axis=0)
+    elif average == "terms":
+        raw = r_xx.mean(axis=(0, 1))
+        corrected, corrected_yy, mean_xy = xx.mean((0, 1)), yy.mean((0, 1)), r_xy.mean(axis=0)
+    else:
+        raw, corrected, corrected_yy, mean_xy = r_xx, xx, yy, r_xy[:, None]
     floor = float(np.median((raw + corrected) / 2))
-    result = run(blocks, recording, reliability_floor=floor, false_discovery_rate=1.0)
-    reason = result.reason.values[0]
-    recorded = reason != REASONS.index("unreliable_recording")
-    assert (recorded & (raw < floor) & (corrected > floor)).sum() > 10, "the correction decides"
-    assert (recorded & (corrected < floor)).sum() > 10
-    np.testing.assert_array_equal(reason[recorded] == RELIABLE, corrected[recorded] > floor)
+    assert ((raw < floor) & (corrected > floor)).sum() > 10, "the correction decides"
+    assert (corrected < floor).sum() > 10
+    result = run(blocks, recording, reliability_floor=floor, **options)
+    product = np.maximum(corrected, floor) * corrected_yy
+    expected = mean_xy / np.sqrt(np.where(product > 0, product, np.nan))
+    if average == "ratios":
+        expected = np.nanmean(expected, axis=(0, 1))
+    np.testing.assert_allclose(result.noise_corrected_r.values[0], expected, rtol=1e-9)
+    kept = result.reason.values[0] == RELIABLE
+    reliability = corrected_yy if average != "ratios" else yy.mean(axis=(0, 1))
+    np.testing.assert_array_equal(kept, reliability > floor, "the recording alone decides")
 
 
-def test_squares_are_taken_before_the_median_over_neuroids(plant: Plant, run: Run) -> None:
+def test_the_neuroids_of_a_dialect_are_the_same_for_every_model(plant: Plant, run: Run) -> None:
+    blocks, recording = plant(noise=8.0, n_stimuli=120, n_trials=10)
+    rng = np.random.default_rng(3)
+    poor = {key: rng.standard_normal(block.shape) for key, block in blocks.items()}
+    good, bad = (run(each, recording, false_discovery_rate=1.0) for each in (blocks, poor))
+    kept = good.reason.values == RELIABLE
+    assert 0.1 < kept.mean() < 0.9
+    np.testing.assert_array_equal(bad.reason.values == RELIABLE, kept)
+    mean_yy = good.r_yy.values.mean(axis=(0, 1))
+    np.testing.assert_array_equal(kept[0], 2 * mean_yy / (1 + mean_yy) > 0.1)
+
+
+def test_squares_carry_the_sign_and_are_taken_before_the_median_over_neuroids(
+    plant: Plant, run: Run
+) -> None:
     blocks, recording = plant(noise=2.0, n_stimuli=200)
     order = np.random.default_rng(5).permutation(200)
     shuffled = {key: block[order] for key, block in blocks.items()}
     result = run(shuffled, recording, reliability_floor=None, false_discovery_rate=1.0)
-    xx, yy = (2 * r / (1 + r) for r in (result.r_xx.values[0], result.r_yy.values))
+    means = (r.mean(axis=(0, 1)) for r in (result.r_xx.values[0], result.r_yy.values))
+    xx, yy = (2 * r / (1 + r) for r in means)
     r_xy = result.r_xy.values[0].mean(axis=0)
-    r = r_xy / np.sqrt(xx.mean(axis=(0, 1)) * yy.mean(axis=(0, 1)))
+    r = r_xy / np.sqrt(xx * yy)
     assert len(r) % 2 == 0
     assert 0.2 < (r < 0).mean() < 0.8
-    squares = np.array([sorted(each**2) for each in r.T])
+    squares = np.array([sorted(np.sign(each) * each**2) for each in r.T])
     medians = (squares[:, len(r) // 2 - 1] + squares[:, len(r) // 2]) / 2
     np.testing.assert_allclose(result.curve_noise_corrected_r2.values[0], medians, rtol=1e-9)
     per_cent = result.curve_percent_explained_variance.values[0]
@@ -147,8 +179,20 @@ def test_the_interval_covers_the_median_of_all_neuroids_as_often_as_it_says(
         share = np.random.default_rng(2000 + seed).uniform(0.2, 0.9, N_NEUROIDS)
         blocks, recording = plant(noise=1.0, share=share, seed=seed, n_latents=4, n_trials=6)
         options = {"n_splits": 2, "n_halves": 2, "n_bootstraps": 200}
-        result = run(blocks, recording, bootstrap_over="neuroids", **options)
+        result = run(blocks, recording, interval_over="neuroids", **options)
         low, high = (result[name].values[0, 0] for name in ("curve_low", "curve_high"))
         covered.append(low <= np.sqrt(0.55) <= high)
     # 0.95 with a standard error of 0.022; the percentile bootstrap of a median gives 0.94.
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_a_bin_of_the_brainscore_preset_without_a_positive_ceiling_says_why(
+    plant: Plant, as_activations: AsActivations
+) -> None:
+    blocks, recording = plant(noise=1e4, n_stimuli=60, n_trials=4, seed=0)
+    config = make_config("brainscore", mapping=PLSMapping(n_components=3))
+    result = score(as_activations(blocks, recording), recording, config)
+    undefined = np.isnan(result.curve.values[0])
+    assert undefined.any(), "one of two bins of noise has a negative ceiling"
+    reliable = result.reason.values[0, 0] == RELIABLE
+    np.testing.assert_array_equal(reliable, ~undefined)

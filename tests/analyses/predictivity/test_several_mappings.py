@@ -57,7 +57,7 @@ def scored(make_recording: Make) -> tuple[Activations, Recording]:
     return activations, Recording(name="r", responses=responses, stimuli=recording.stimuli)
 
 
-PLS = PLSMapping(n_components=3)
+PLS = PLSMapping(n_components=3, convergence="sklearn")
 
 
 def config(**changes: Any) -> ScoreConfig:
@@ -147,7 +147,7 @@ def test_a_table_of_many_layers_says_which_bin_is_the_best_of_each(
             best = int(np.nanargmax(curve))
             assert cells["best"][row] == f"{curve[best]:.2f}"
             assert cells["ms"][row] == f"{70 + 10 * best}-{80 + 10 * best}"
-            assert cells["mean score"][row] == f"{np.nanmean(curve):.2f}"
+            assert cells["mean\nscore"][row] == f"{np.nanmean(curve):.2f}"
     b = result.curve.sel(layer="b").values
     assert np.isfinite(b).all()
 
@@ -169,21 +169,32 @@ def test_grams_and_trial_means_are_computed_once_for_all_mappings(
     monkeypatch.setattr(grams, "gram_of", count_gram)
     monkeypatch.setattr(TrialSets, "means", count_means)
     score(*scored, config(mapping=("ridge", PLS), layers="all"))
+    # Trial means of each bin twice: to rank neuroids on training stimuli in all bins, and to fit.
+    assert made == {"grams": 2 * len(LAYERS), "means": 2 * 2}
+    made.update(grams=0, means=0)
+    options = {"formula": "explained_variance", "fit_halves": False}  # nothing is pooled
+    score(*scored, config(mapping=("ridge", PLS), layers="all", **options))
     assert made == {"grams": 2 * len(LAYERS), "means": 2}
 
 
-def test_folds_cannot_take_a_layer_each(scored: tuple[Activations, Recording]) -> None:
+def test_folds_take_a_layer_each_unless_they_are_correlated_together(
+    scored: tuple[Activations, Recording],
+) -> None:
     activations, recording = scored
     two = Activations(**{**vars(activations), "region_layers": {"IT": ("a", "b")}})
+    options = {"mapping": "ridge", "n_halves": 2, "n_splits": 5}
+    result = score(two, recording, make_config("kar2019", **options))
+    assert chosen(result) == {"a": 0, "b": 5, "c": 0}
+    assert result.sizes["split"] == 5
+    assert result.layer_choice.dims == ("split",)
+    assert result.layer.values.tolist() == ["b"]
+
+    options["splits"] = "folds-together"
     with pytest.raises(
         NeurofitError, match=r'one layer must make them: name it \(a, b\) or use "all"'
     ):
-        score(two, recording, make_config("kar2019"))
-    result = score(
-        two,
-        recording,
-        make_config("kar2019", layers="all", mapping="ridge", n_halves=2, n_splits=5),
-    )
+        score(two, recording, make_config("kar2019", **options))
+    result = score(two, recording, make_config("kar2019", layers="all", **options))
     assert chosen(result) == {"a": 0, "b": 5, "c": 0}
     assert result.sizes["split"] == 1
     assert result.layer_choice.dims == ("fold",)

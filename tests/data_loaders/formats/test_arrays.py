@@ -18,7 +18,7 @@ from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.metrics.consistency import spearman_brown
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.rebinning import are_counts
-from neurofit.recordings.trials import TrialSets, split_halves
+from neurofit.recordings.trials import TrialSets, deal_trials
 from neurofit.recordings.validation import validate_recording
 
 Find = Callable[[str], Path]
@@ -613,7 +613,7 @@ def test_freiwald_and_tsao_are_read_with_a_line_beside_the_file(
         mine = ~np.isnan(window[:, site])
         if np.bincount(rows[mine], minlength=200).min() < 2:
             continue
-        means = TrialSets(rows[mine], split_halves(rows[mine], n_halves=5, seed=0)).means(
+        means = TrialSets(rows[mine], deal_trials(rows[mine], n_halves=5, seed=0)).means(
             window[mine, site : site + 1]
         )
         reliabilities.append(

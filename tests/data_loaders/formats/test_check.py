@@ -555,7 +555,7 @@ def test_what_is_allowed_and_seldom_meant_is_noted(
         "Areas whose names differ only in case or spaces: 'V4' and 'v4 '.",
         "No time bin covers 100-110 ms.",
         "No neuroid has a response in 90-100 ms.",
-        "Presentations without a response from any neuroid: 0, 7.",
+        "Presentations without a response from any neuroid: 2 (number 0, 7).",
         "Negative responses: 1, although their units (spikes per bin) are counts.",
         (
             "Responses that are not whole numbers: 1, "

@@ -1,0 +1,114 @@
+"""What trials say against a recording: artefacts and slow drift, found in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from neurofit.errors import NeurofitError, counted, some_of
+from neurofit.recordings.artefacts import LIMIT, update_largest
+from neurofit.recordings.drift import DETRENDED, MIN_SHARE, Order, find_order, slow_shares
+from neurofit.recordings.lazy import PROCESSING
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.reliability import finite_blocks
+from neurofit.recordings.validation import validate_structure
+
+MAX_WORST = 3
+"""Longest list of the worst trials or neuroids in a sentence."""
+
+
+@dataclass(frozen=True)
+class TrialChecks:
+    """Sentences about the trials of a recording.
+
+    Parameters
+    ----------
+    biasing
+        What changes the expected value of a reliability or of a score.
+    noise
+        What only adds noise.
+    """
+
+    biasing: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+
+
+_known: WeakKeyDictionary[Recording, TrialChecks] = WeakKeyDictionary()
+
+
+def check_trials(recording: Recording) -> TrialChecks:
+    """Return what its trials say against a recording; it is read once, block by block.
+
+    Nothing is said of a recording whose structure is not valid.
+    """
+    if recording not in _known:
+        try:
+            validate_structure(recording)
+        except NeurofitError:
+            return TrialChecks()
+        _known[recording] = _check(recording)
+    return _known[recording]
+
+
+def _check(recording: Recording) -> TrialChecks:
+    shape, rows = recording.responses.shape[:2], recording.stimulus_rows
+    largest = np.zeros(shape, dtype=np.float32)
+    sums, counts = np.zeros(shape), np.zeros(shape, dtype=np.int32)
+    for neuroids, _, trials in finite_blocks(recording):
+        update_largest(largest[:, neuroids], trials, rows, LIMIT)
+        sums[:, neuroids] += np.nansum(trials, axis=2, dtype=np.float64)
+        counts[:, neuroids] += (~np.isnan(trials)).sum(axis=2, dtype=np.int32)
+    with np.errstate(invalid="ignore"):
+        sums /= counts
+    order = find_order(recording)
+    names = recording.responses.neuroid_id.values.astype(str)
+    if DETRENDED in str(recording.responses.attrs.get(PROCESSING, "")):
+        largest[:] = (
+            0  # counts less a small drift have no robust spread: see the trials as recorded
+        )
+    artefacts = _describe_artefacts(largest, names)
+    drift = _describe_drift(slow_shares(sums, recording, order), names, order)
+    if order.together:
+        return TrialChecks(biasing=(*artefacts, *drift))
+    return TrialChecks(biasing=artefacts, noise=drift)
+
+
+def _describe_artefacts(largest: np.ndarray, names: np.ndarray) -> tuple[str, ...]:
+    found = largest > 0
+    if not found.any():
+        return ()
+    presentations = np.flatnonzero(found.any(axis=1))
+    worst = presentations[np.argsort(-largest[presentations].max(axis=1), kind="stable")]
+    presentation, neuroid = np.unravel_index(largest.argmax(), largest.shape)
+    listed = some_of(worst.tolist(), most=MAX_WORST)
+    n_neuroids = int(found.any(axis=0).sum())
+    return (
+        f"Artefacts: {counted(int(found.sum()), 'trial')} of {counted(n_neuroids, 'neuroid')}, in "
+        f"{counted(len(presentations), 'presentation')} ({listed}), more than {LIMIT:g} robust "
+        "standard deviations from the other trials of their stimulus, at most "
+        f"{largest.max():,.0f} (presentation {presentation}, neuroid {str(names[neuroid])!r}). "
+        "Means and correlations depend on them. "
+        f"--exclude-trials 'z>{LIMIT:g}' takes them as missing.",
+    )
+
+
+def _describe_drift(shares: np.ndarray, names: np.ndarray, order: Order) -> tuple[str, ...]:
+    drifting = np.flatnonzero(shares >= MIN_SHARE)
+    if not len(drifting):
+        return ()
+    worst = drifting[np.argsort(-shares[drifting], kind="stable")]
+    listed = some_of([f"{names[each]!s} {shares[each]:.0%}" for each in worst], most=MAX_WORST)
+    if order.together:
+        return (
+            f"Slow drift: in {order.words}, the mean responses of {len(drifting)} of {len(shares)} "
+            f"neuroids change slowly from stimulus to stimulus (share of the variance: {listed}). "
+            "The trials of a stimulus are together in this order, so that a drift counts as signal "
+            "and raises reliability and scores; stimuli sorted by content look the same. --detrend "
+            "removes all slow changes, signal included.",
+        )
+    return (
+        f"Slow drift over {order.words} in {len(drifting)} of {len(shares)} neuroids (share of the "
+        f"variance of trials: {listed}). It adds noise; --detrend removes it.",
+    )

@@ -1,0 +1,9 @@
+"""A random generator with a fixed seed."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
