@@ -52,7 +52,9 @@ def bias(figures: dict[str, Any]) -> list[str]:
 
 
 def _biases(found: dict[str, Any]) -> str:
-    return " ".join("-" if value is None else f"{value:+.2f}" for value in found["bias"])
+    """Return the bias of each bin; "-" where fewer than two data sets have a score."""
+    pairs = zip(found["bias"], found["se"], strict=True)
+    return " ".join("-" if error is None else f"{value:+.2f}" for value, error in pairs)
 
 
 def coverage(figures: dict[str, Any]) -> list[str]:
