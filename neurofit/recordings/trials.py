@@ -76,6 +76,9 @@ def deal_trials(
     places = np.empty((n_halves, len(stimulus_rows)), dtype=np.int32)
     for place, (order, starts) in zip(places, orders, strict=True):
         place[order] = _count_up(counts) + np.repeat(starts, counts)
+    if by == "repetition":
+        assert repetition is not None
+        _keep_sides(places, stimulus_rows, repetition, seed=seed)
     return places
 
 
@@ -109,6 +112,26 @@ def _shared_orders(
         starts = np.where(fixed, 1, rng.integers(2, size=len(fixed)))
         turn = 2 * turns[position] + (in_second[position] != starts[rows])
         yield np.lexsort((turn, rows)), starts
+
+
+def _keep_sides(places: np.ndarray, rows: np.ndarray, repetition: np.ndarray, *, seed: int) -> None:
+    """Give the trials of a stimulus the sides of their repetitions, in place.
+
+    Where a stimulus has more repetitions on one side than on the other, its halves are as uneven;
+    where it has none on a side, its trials take turns.
+    """
+    values, position = np.unique(repetition, return_inverse=True)
+    drawn = ShuffleSplit(len(places), train_size=0.5, random_state=seed).split(values)
+    for place, (_, second) in zip(places, drawn, strict=True):
+        side = np.isin(np.arange(len(values)), second)[position]
+        n_second, n = np.bincount(rows, side), np.bincount(rows)
+        wrong = np.bincount(rows, place % 2 != side) > 0
+        changed = (wrong & (n_second > 0) & (n_second < n))[rows]
+        order = np.lexsort((place, side, rows))
+        counts = np.stack([n - n_second, n_second], axis=1).ravel().astype(np.int64)
+        rank = np.empty_like(place)
+        rank[order] = _count_up(counts)
+        place[changed] = (2 * rank + side)[changed]
 
 
 def _count_up(counts: np.ndarray) -> np.ndarray:
@@ -147,6 +170,13 @@ class TrialSets:
     def n_stimuli(self) -> int:
         """Number of stimuli."""
         return int(self.stimulus_rows.max()) + 1
+
+    @cached_property
+    def balanced(self) -> bool:
+        """Whether the halves of each stimulus differ by at most one trial."""
+        counts = np.bincount(self.stimulus_rows)
+        firsts = (np.bincount(self.stimulus_rows, half) for half in self.halves)
+        return all((np.abs(2 * first - counts) <= 1).all() for first in firsts)
 
     @cached_property
     def halves(self) -> Bool[np.ndarray, "half presentation"]:

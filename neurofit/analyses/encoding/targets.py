@@ -169,7 +169,8 @@ class TrialMeans:
             Positions of time bins in the group.
         """
         neuroids, stimuli = np.flatnonzero(session.neuroids), np.flatnonzero(session.stimuli)
-        mirrored = bool((self._counts[np.ix_(at, stimuli, neuroids)] % 2 == 0).all())
+        even = (self._counts[np.ix_(at, stimuli, neuroids)] % 2 == 0).all()
+        mirrored = bool(even) and self._trials.balanced
         for chunk in self if self._fit_halves else [next(iter(self))]:
             fitted = np.arange(len(chunk.halves) if self._fit_halves else 0)
             sets = np.concatenate([[0], 1 + fitted, 1 + len(chunk.halves) + fitted])
