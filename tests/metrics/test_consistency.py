@@ -219,16 +219,30 @@ def test_equal_repetitions_are_split_as_in_brain_score(n: int) -> None:
         assert (half.reshape(10, n) == half[:n]).all()
 
 
-@pytest.mark.parametrize("by", ["stimulus", "repetition"])
-def test_uneven_repetitions_are_halved_evenly_and_an_odd_one_falls_in_either_half(by: str) -> None:
+def test_uneven_repetitions_are_halved_evenly_and_an_odd_one_falls_in_either_half() -> None:
     kept = np.random.default_rng(0).integers(2, 31, 60)
     rows = np.repeat(np.arange(60), kept)
-    repetition = np.concatenate([np.arange(n) for n in kept])
-    halves = deal_trials(rows, n_halves=400, seed=0, by=by, repetition=repetition) % 2 == 0
+    halves = deal_trials(rows, n_halves=400, seed=0) % 2 == 0
     first = np.stack([np.bincount(rows[half], minlength=60) for half in halves])
     more = 2 * first - kept
     assert (np.abs(more) == kept % 2).all()
     assert more[:, kept % 2 == 1].mean(axis=0) == pytest.approx(0.0, abs=0.2)  # sd 0.05
+
+
+def test_uneven_repetitions_keep_the_sides_that_brain_score_draws() -> None:
+    kept = np.random.default_rng(0).integers(2, 8, 60)
+    rows = np.repeat(np.arange(60), kept)
+    repetition = np.concatenate([np.arange(n) for n in kept])
+    halves = deal_trials(rows, n_halves=20, seed=0, by="repetition", repetition=repetition) % 2 == 0
+    drawn = ShuffleSplit(20, train_size=0.5, random_state=0).split(np.arange(7))
+    for half, (first, _) in zip(halves, drawn, strict=True):
+        side = np.isin(repetition, first)
+        for stimulus in range(60):
+            own = rows == stimulus
+            if side[own].any() and not side[own].all():
+                assert (half[own] == side[own]).all()
+            else:
+                assert abs(2 * half[own].sum() - kept[stimulus]) <= 1, "they take turns"
 
 
 def test_one_repetition_number_cannot_be_halved() -> None:
