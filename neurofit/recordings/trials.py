@@ -44,17 +44,18 @@ def deal_trials(
         Random seed.
     by
         "stimulus": the trials of each stimulus have an order of their own. "repetition": the values
-        of `repetition` are split as in Brain-Score's `internal_consistency`, and dealt in an order
-        that all stimuli share.
+        of `repetition` are split, for all stimuli alike, as in Brain-Score's
+        `internal_consistency`.
     repetition
         Repetition number of each presentation; needed for "repetition".
 
     Returns
     -------
     numpy.ndarray
-        Place of each trial in the order of its stimulus (half presentation). Places count up from 0
-        or 1, at random, and trials at even places are in the first half: an odd trial falls in
-        either half. By repetition, the second half has one more of an odd number of repetitions.
+        Place of each trial in the order of its stimulus (half presentation). Trials at even places
+        are in the first half. By stimulus, places count up from 0 or 1, at random: an odd trial
+        falls in either half. By repetition, a stimulus has as many trials on each side as it has
+        repetitions there; the second side has one more of an odd number of repetitions.
 
     Raises
     ------
@@ -70,68 +71,53 @@ def deal_trials(
     rng = np.random.default_rng(seed)
     if by == "repetition":
         assert repetition is not None
-        orders = _shared_orders(stimulus_rows, repetition, n_halves=n_halves, seed=seed, rng=rng)
+        dealt = _places_by_repetition(
+            stimulus_rows, repetition, n_halves=n_halves, seed=seed, rng=rng
+        )
     else:
-        orders = _own_orders(stimulus_rows, n_halves=n_halves, rng=rng)
-    places = np.empty((n_halves, len(stimulus_rows)), dtype=np.int32)
-    for place, (order, starts) in zip(places, orders, strict=True):
-        place[order] = _count_up(counts) + np.repeat(starts, counts)
-    if by == "repetition":
-        assert repetition is not None
-        _keep_sides(places, stimulus_rows, repetition, seed=seed)
-    return places
+        dealt = _places_by_stimulus(stimulus_rows, n_halves=n_halves, rng=rng)
+    return np.stack(list(dealt)).astype(np.int32)
 
 
-def _own_orders(
+def _places_by_stimulus(
     rows: np.ndarray, *, n_halves: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield presentations by stimulus in random order, and each stimulus' first place."""
+) -> Iterator[np.ndarray]:
+    """Yield the places of trials in a random order of each stimulus."""
+    counts = np.bincount(rows)
     for _ in range(n_halves):
         shuffled = rng.permutation(len(rows))
         order = shuffled[np.argsort(rows[shuffled], kind="stable")]
-        yield order, rng.integers(2, size=rows.max() + 1)
+        place = np.empty(len(rows), dtype=np.int64)
+        place[order] = _count_up(counts) + np.repeat(rng.integers(2, size=len(counts)), counts)
+        yield place
 
 
-def _shared_orders(
+def _places_by_repetition(
     rows: np.ndarray, repetition: np.ndarray, *, n_halves: int, seed: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield presentations by stimulus in an order of the repetitions, and each first place.
+) -> Iterator[np.ndarray]:
+    """Yield the places of trials in an order of the repetitions that all stimuli share.
 
-    Repetitions of the two halves take turns, beginning with the first half at place 0.
+    The repetitions of the first half have the even places, those of the second half the odd ones,
+    so that halves are as uneven as a stimulus' repetitions. Where all of these fall on one side,
+    they take turns.
     """
     values, position = np.unique(repetition, return_inverse=True)
     if len(values) < 2:
         raise NeurofitError(
             f"Halves by repetition need at least 2 repetition numbers; all are {values[0]}."
         )
-    fixed = (np.bincount(rows) == len(values)) & (len(values) % 2 == 1)
+    counts, by_stimulus = np.bincount(rows), np.argsort(rows, kind="stable")
     for first, second in ShuffleSplit(n_halves, train_size=0.5, random_state=seed).split(values):
-        turns, in_second = np.empty((2, len(values)), dtype=np.int64)
-        turns[first], turns[second] = np.arange(len(first)), np.arange(len(second))
-        in_second[first], in_second[second] = 0, 1
-        starts = np.where(fixed, 1, rng.integers(2, size=len(fixed)))
-        turn = 2 * turns[position] + (in_second[position] != starts[rows])
-        yield np.lexsort((turn, rows)), starts
-
-
-def _keep_sides(places: np.ndarray, rows: np.ndarray, repetition: np.ndarray, *, seed: int) -> None:
-    """Give the trials of a stimulus the sides of their repetitions, in place.
-
-    Where a stimulus has more repetitions on one side than on the other, its halves are as uneven;
-    where it has none on a side, its trials take turns.
-    """
-    values, position = np.unique(repetition, return_inverse=True)
-    drawn = ShuffleSplit(len(places), train_size=0.5, random_state=seed).split(values)
-    for place, (_, second) in zip(places, drawn, strict=True):
-        side = np.isin(np.arange(len(values)), second)[position]
-        n_second, n = np.bincount(rows, side), np.bincount(rows)
-        wrong = np.bincount(rows, place % 2 != side) > 0
-        changed = (wrong & (n_second > 0) & (n_second < n))[rows]
-        order = np.lexsort((place, side, rows))
-        counts = np.stack([n - n_second, n_second], axis=1).ravel().astype(np.int64)
-        rank = np.empty_like(place)
-        rank[order] = _count_up(counts)
-        place[changed] = (2 * rank + side)[changed]
+        dealt = np.empty(len(values), dtype=np.int64)
+        dealt[first], dealt[second] = 2 * np.arange(len(first)), 2 * np.arange(len(second)) + 1
+        place = dealt[position]
+        n_second = np.bincount(rows, place % 2)
+        divided = (n_second > 0) & (n_second < counts)
+        turns = np.empty(len(rows), dtype=np.int64)
+        turns[by_stimulus] = _count_up(counts) + np.repeat(
+            rng.integers(2, size=len(counts)), counts
+        )
+        yield np.where(divided[rows], place, turns)
 
 
 def _count_up(counts: np.ndarray) -> np.ndarray:
