@@ -45,7 +45,7 @@ recording = neurofit.load_recording("hvm-sim", region="V4", window=(80, 120))
 activations = neurofit.extract(
     model, recording.stimuli, layers=["v4"], time_bins=recording.time_bins
 )
-config = neurofit.ScoreConfig(mapping="ridge", layers=("v4",), n_halves=3)
+config = neurofit.ScoreConfig(layers=("v4",), n_halves=3)
 result = neurofit.score(activations, recording, config)
 for (start, end), value in zip(recording.time_bins, result.curve.values[0], strict=True):
-    print(f"{start}-{end} ms  noise_corrected_r {value:.2f}")
+    print(f"{start}-{end} ms  pooled noise-corrected r {value:.2f}")

@@ -240,7 +240,8 @@ def _analysis_config(analysis: Analysis, given: dict[str, Any]) -> Any:
     for name, mapping in zip(config.mapping_names, config.mappings, strict=True):
         own = given_options(MAPPINGS[name], given, prefix=name)  # type: ignore[arg-type]
         with naming_flags(flags_of(MAPPINGS[name], prefix=name)):  # type: ignore[arg-type]
-            made.append(replace(find_mapping(mapping), **own) if own else mapping)  # type: ignore[type-var]
+            found: Any = find_mapping(mapping)
+            made.append(replace(found, **own) if own else mapping)
     return replace(config, mapping=made[0] if len(made) == 1 else tuple(made))
 
 

@@ -190,6 +190,8 @@ def _reasons(result: xr.Dataset, names: dict[str, str], dim: str) -> list[str]:
 
 def _interval(value: float, low: float, high: float) -> str:
     decimals = _decimals(value, low, high)
+    if low != low and value == value:
+        return "-"  # a score without an interval
     return "" if value != value else f"{low:z.{decimals}f} to {high:z.{decimals}f}"
 
 

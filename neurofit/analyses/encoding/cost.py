@@ -54,6 +54,10 @@ def estimate_cost(
     values = n_layers * n_mappings * n_neuroids * n_bins
     stored = 8 * values * config.n_splits * min(config.n_halves, MAX_STORED_HALVES)
     influences = 2 * 4 * values * n_stimuli
+    if getattr(config, "formula", "") == "pooled_r":  # until the maps of a group of bins are fitted
+        one = 4 * config.n_splits * n_stimuli * n_neuroids * times
+        fitting += one * (2 * n_layers * n_mappings + 1)
+        influences = 0
     drawn = 6 * 8 * getattr(config, "n_bootstraps", 0) * n_neuroids * n_bins
     return Cost(
         n_fits=_n_sessions(recording)

@@ -71,7 +71,7 @@ class Fitting:
     splits, train
         Splits with their groups and notes, and the training stimuli of each: boolean (split
         stimulus).
-    parts
+    train_parts
         Parts of the training stimuli, the smallest first; none without a learning curve.
     tests
         Test stimuli that correlations are over: boolean (test stimulus). One test for each split,
@@ -113,7 +113,7 @@ class Fitting:
         self.splits = draw_splits(recording, config)
         self.train = self.splits.train
         none = self.train[None][:0]
-        self.parts = self.splits.parts(config.seed) if self.learning_curve else none
+        self.train_parts = self.splits.train_parts(config.seed) if self.learning_curve else none
         self.trials = draw_trials(recording, config)
         self.grams = GramStore(
             activations,
@@ -297,7 +297,7 @@ class Fitting:
                         for each in started:
                             each.add(position, row, test, at, targets, shown, tested, smoother)
                     self.findings.take_ranks(position, layer, bins[at], gram)
-                    for part, every in enumerate(self.parts):
+                    for part, every in enumerate(self.train_parts):
                         some = every[np.ix_(splits, session.stimuli)]
                         predicted = predict_halves(mapping, gram, targets, some, smooth=False)
                         made = without_blank(gram, targets, predicted)

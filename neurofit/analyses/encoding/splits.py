@@ -64,7 +64,7 @@ class Splits:
             ]
         )
 
-    def parts(self, seed: int) -> Bool[np.ndarray, "part split stimulus"]:
+    def train_parts(self, seed: int) -> Bool[np.ndarray, "part split stimulus"]:
         """Return the shares `PARTS` of each split's training stimuli, each within the next.
 
         Raises

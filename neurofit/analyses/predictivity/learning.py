@@ -18,10 +18,9 @@ from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.curves import SCORES, layer_terms
 from neurofit.analyses.predictivity.statistics import Statistics
-from neurofit.analyses.predictivity.terms import Predictivity, split_correlations
+from neurofit.analyses.predictivity.terms import Predictivity, pooled_score
 from neurofit.metrics.averages import nanmean
 from neurofit.metrics.bootstrap import draw
-from neurofit.metrics.pooled import pool
 from neurofit.metrics.predictivity import FORMULAS
 
 N_BOOTSTRAPS = 200
@@ -96,7 +95,7 @@ def learning_variables(
 def learning_coords(fitting: Fitting) -> dict[str, Any]:
     """Return the numbers of training stimuli, means over splits; nothing without parts."""
     counts = _trained(fitting).sum(axis=2).mean(axis=1).round().astype(int)
-    return {"training": counts} if len(fitting.parts) else {}
+    return {"training": counts} if len(fitting.train_parts) else {}
 
 
 def learning_notes(result: xr.Dataset, config: ScoreConfig) -> list[str]:
@@ -137,7 +136,7 @@ def learning_notes(result: xr.Dataset, config: ScoreConfig) -> list[str]:
 
 def _trained(fitting: Fitting) -> Bool[np.ndarray, "training split stimulus"]:
     """Return the stimuli that each map is fitted to, the smallest part first."""
-    return np.concatenate([fitting.parts, fitting.train[None]])
+    return np.concatenate([fitting.train_parts, fitting.train[None]])
 
 
 def _scorer(
@@ -150,12 +149,5 @@ def _scorer(
         masked = [terms.mask(inside) for terms, inside in zip(every, scored, strict=True)]
         score = SCORES[config.formula]
         return lambda neuroids: np.stack([score(terms.take(neuroids)) for terms in masked])
-    shares, strata = reliability.shares.value, statistics.parts[0].strata
-    layers = [split_correlations(reliability, predictivity, row) for row in range(len(scored))]
-
-    def pooled(neuroids: np.ndarray) -> np.ndarray:
-        taken = ([r[:, neuroids] for r in layer] for layer in layers)
-        own = shares[:, neuroids], strata[:, neuroids]
-        return np.stack([pool(xy, xx, yy, *own).score for xy, xx, yy in taken])
-
-    return pooled
+    strata = statistics.parts[0].strata
+    return lambda neuroids: pooled_score(reliability, predictivity, strata, neuroids)

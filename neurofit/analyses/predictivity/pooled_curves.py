@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ def pooled_variables(
     reached = defined | (reason == REASONS.index("map_not_consistent")).any(axis=1)
     score = np.where(defined, pooled.score[:, 0], np.nan)
     dims, terms = ("layer", "time_bin"), ("layer", "stratum", "time_bin")
+    if pooled.neuroids.shape[2] == 1 and config.interval_over == "both":
+        config = replace(config, interval_over="stimuli")  # no interval over a single neuroid
     made = {
         **_with_interval("curve", dims, score, _intervals(pooled, score, 0, config), config),
         "n_neuroids": variable(

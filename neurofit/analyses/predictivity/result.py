@@ -19,7 +19,12 @@ from neurofit.analyses.predictivity.pooled_curves import pooled_variables, store
 from neurofit.analyses.predictivity.presets import describe_preset
 from neurofit.analyses.predictivity.reasons import REASONS, find_reasons, recorded_reliably
 from neurofit.analyses.predictivity.statistics import Statistics
-from neurofit.analyses.predictivity.terms import Predictivity, Reliability, corrected_r
+from neurofit.analyses.predictivity.terms import (
+    Predictivity,
+    Reliability,
+    corrected_r,
+    pooled_score,
+)
 from neurofit.metrics.averages import nanmedian
 from neurofit.metrics.consistency import reliability_of_halves
 from neurofit.metrics.pooled import pool_reliability
@@ -82,8 +87,7 @@ def _one_mapping(
         if fitting.layer_per_split:
             best = layers
             names = (chosen[0],) if len(set(chosen)) == 1 else ("auto",)
-    headline = pooled if config.formula == "pooled_r" else None
-    reason = find_reasons(fitting, reliability, predictivity, headline, best, config=config)
+    reason = find_reasons(fitting, reliability, predictivity, pooled, best, config=config)
     scored = reason == REASONS.index("scored")
     corrected = corrected_r(reliability, predictivity)
     every = layer_terms(reliability, predictivity, config.average)
@@ -96,30 +100,32 @@ def _one_mapping(
         reason = np.where(
             scored & undefined[:, None], REASONS.index("recording_not_reliable"), reason
         )
-    if headline is not None:
-        made = {**pooled_variables(headline, statistics.parts, reason, config), **medians}
-    elif pooled is not None:
+    strata = statistics.parts[0].strata
+    if pooled is not None:
+        made = {**pooled_variables(pooled, statistics.parts, reason, config), **medians}
+    elif config.pools:
+        score = pooled_score(reliability, predictivity, strata)
         made["curve_pooled_r"] = score_variable(
             ("layer", "time_bin"),
-            np.where(scored.any(axis=1), pooled.score[:, 0], np.nan),
+            np.where(scored.any(axis=1), score, np.nan),
             long_name=FORMULAS["pooled_r"].long_name,
             formula=describe_formula("pooled_r", config.average),
         )
     count = made.pop("n_neuroids")
     learning: dict[str, Any] = {}
-    if len(fitting.parts):
+    if len(fitting.train_parts):
         learning = learning_variables(
             fitting, statistics, position, made["curve"][1], scored, config
         )
     neuroid = ("neuroid", "time_bin")
-    strata: dict[str, Any] = {}
-    if pooled is not None:
-        strata = {
+    pooling: dict[str, Any] = {}
+    if config.pools:
+        pooling = {
             "training_r_yy": variable(
                 ("split", "neuroid"), statistics.z, "detail", "half correlation, training stimuli"
             ),
             "stratum_of_neuroid": variable(
-                ("split", "neuroid"), statistics.parts[0].strata, "detail", "stratum of a neuroid"
+                ("split", "neuroid"), strata, "detail", "stratum of a neuroid"
             ),
         }
     responses = fitting.recording.responses
@@ -147,7 +153,7 @@ def _one_mapping(
                 "detail",
                 f"training stimuli of each {over}",
             ),
-            **strata,
+            **pooling,
             **_time_courses(fitting, position),
             **_influences(reliability, predictivity),
             **choice,
@@ -158,7 +164,7 @@ def _one_mapping(
             **subject,
             "stimulus_id": ("stimulus", fitting.recording.stimuli.ids.astype(str)),
             **learning_coords(fitting),
-            **(stored_coords(statistics.parts) if headline is not None else {}),
+            **(stored_coords(statistics.parts) if pooled is not None else {}),
             **time_coords(responses.time_bin_start.values, responses.time_bin_end.values),
         },
     )

@@ -28,7 +28,7 @@ class Statistics:
         Statistics of maps that are fitted to a part of the training stimuli, of each mapping and
         part; without influences.
     pooled
-        Pooled scores of each mapping; empty where they cannot be computed.
+        Pooled scores of each mapping with their influences; empty for other formulas.
     parts
         Neuroids that are pooled.
     z
@@ -65,7 +65,7 @@ class Statistics:
                 n_neuroids=n_neuroids,
                 n_bins=n_bins,
             )
-            for _ in (fitting.mappings if config.pools else [])
+            for _ in (fitting.mappings if config.formula == "pooled_r" else [])
         ]
         floor = config.reliability_floor or 0.0
         predictivities = [
@@ -73,7 +73,7 @@ class Statistics:
         ]
         without = {**sizes, "n_stimuli": 0}
         partial = [
-            [Predictivity.empty(fitting, floor=floor, **without) for _ in fitting.parts]
+            [Predictivity.empty(fitting, floor=floor, **without) for _ in fitting.train_parts]
             for _ in fitting.mappings
         ]
         reliability = Reliability.empty(fitting, **sizes)

@@ -16,6 +16,7 @@ from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.targets import HalfMeans, Session, Targets, TrialMeans
 from neurofit.metrics.consistency import reliability_of_halves, reliability_of_halves_slope
 from neurofit.metrics.correlation import pearson
+from neurofit.metrics.pooled import pool
 from neurofit.metrics.predictivity import noise_corrected_r
 
 
@@ -255,3 +256,18 @@ def split_correlations(
     fitted = np.isfinite(r_xy).any(axis=1, keepdims=True)
     r_xy, r_xx = (np.where(np.isnan(r) & fitted, 0.0, r) for r in (r_xy, r_xx))
     return r_xy, r_xx, reliability.per_test.value[..., bins]
+
+
+def pooled_score(
+    reliability: Reliability,
+    predictivity: Predictivity,
+    strata: Int[np.ndarray, "split neuroid"],
+    neuroids: Any = slice(None),
+) -> Float[np.ndarray, "row time_bin"]:
+    """Return the pooled score of each row from some neuroids; see `neurofit.metrics.pooled`."""
+    scores = []
+    for row in range(len(predictivity.r_xy)):
+        xy, xx, yy = (r[:, neuroids] for r in split_correlations(reliability, predictivity, row))
+        shares = reliability.shares.value[:, neuroids]
+        scores.append(pool(xy, xx, yy, shares, strata[:, neuroids]).score)
+    return np.stack(scores)

@@ -1,6 +1,7 @@
 """Which neuroids and bins are scored, by which formula, and with which interval."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from neurofit.mapping.contract import GramMapping, mapping_key
 from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.ridge import RidgeMapping
 from neurofit.recordings.recording import Recording
+from neurofit.results.tables import result_tables
 
 N_NEUROIDS = 40
 RELIABLE = REASONS.index("scored")
@@ -196,3 +198,49 @@ def test_a_bin_of_the_brainscore_preset_without_a_positive_ceiling_says_why(
     assert undefined.any(), "one of two bins of noise has a negative ceiling"
     reliable = result.reason.values[0, 0] == RELIABLE
     np.testing.assert_array_equal(reliable, ~undefined)
+
+
+class NotMirrored(RidgeMapping):
+    """A ridge that fits second halves themselves instead of deriving them from the first."""
+
+    linear = False
+
+
+@pytest.mark.parametrize("halves_by", ["stimulus", "repetition"])
+def test_second_halves_are_fitted_themselves_where_halves_are_uneven(
+    plant: Plant, as_activations: AsActivations, halves_by: str
+) -> None:
+    blocks, recording = plant(noise=2.0, n_stimuli=120, n_trials=8)
+    shown = np.random.default_rng(2).choice([4, 6, 8], 120)  # even numbers of repetitions
+    kept = np.flatnonzero(recording.responses.repetition.values < shown[recording.stimulus_rows])
+    uneven = replace(recording, responses=recording.responses.isel(presentation=kept))
+    found, expected = (
+        score(
+            as_activations(blocks, uneven),
+            uneven,
+            make_config(mapping=mapping, halves_by=halves_by, n_splits=3, n_halves=3),
+        )
+        for mapping in (RidgeMapping(), NotMirrored())
+    )
+    np.testing.assert_allclose(found.r_xx.values, expected.r_xx.values, rtol=1e-9)
+
+
+def test_the_interval_of_a_single_neuroid_says_that_it_is_over_stimuli(
+    plant: Plant, as_activations: AsActivations
+) -> None:
+    blocks, recording = plant(noise=1.0, n_stimuli=120, n_trials=6)
+    alone = replace(recording, responses=recording.responses.isel(neuroid=[3]))
+    both, over_neuroids = (
+        score(
+            as_activations(blocks, alone),
+            alone,
+            make_config(interval_over=over, n_splits=3, n_halves=3),
+        )
+        for over in ("both", "neuroids")
+    )
+    assert both.curve.attrs["interval"] == "95% interval over stimuli, for each time bin on its own"
+    assert (both.curve_low < both.curve).all()
+    assert np.isnan(over_neuroids.curve_low.values).all()
+    ((_, table),) = result_tables(over_neuroids)
+    cells = {str(column.header): list(column.cells) for column in table.columns}
+    assert cells["interval"] == ["-", "-"]
