@@ -66,14 +66,14 @@ def as_gram(monkeypatch: pytest.MonkeyPatch) -> AsGram:
 
 
 def centred_regression(
-    model: object, features: np.ndarray, responses: np.ndarray, train: np.ndarray
+    model: Any, features: np.ndarray, responses: np.ndarray, train: np.ndarray
 ) -> np.ndarray:
     """Centre each bin on the training stimuli, fit all bins, and add the means of the responses."""
     x, mean = features.astype(float), responses[:, train].mean(axis=1, keepdims=True)
     x = x - x[:, train].mean(axis=1, keepdims=True)
     y = responses - mean
-    model.fit(np.concatenate(x[:, train]), np.concatenate(y[:, train]))  # type: ignore[attr-defined]
-    predicted = model.predict(np.concatenate(x[:, ~train]))  # type: ignore[attr-defined]
+    model.fit(np.concatenate(x[:, train]), np.concatenate(y[:, train]))
+    predicted = model.predict(np.concatenate(x[:, ~train]))
     return np.asarray(predicted.reshape(N_BINS, -1, responses.shape[2]) + mean)
 
 

@@ -31,15 +31,15 @@ def moving(n_units: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def span_time_regression(
-    model: object, features: np.ndarray, responses: np.ndarray, train: np.ndarray
+    model: Any, features: np.ndarray, responses: np.ndarray, train: np.ndarray
 ) -> np.ndarray:
     """Fit presentations x bins as rows, predict the test ones and unstack, as Brain-Score does."""
 
     def stack(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return values[:, rows].transpose(1, 0, 2).reshape(-1, values.shape[2]).astype(float)
 
-    model.fit(stack(features, train), stack(responses, train))  # type: ignore[attr-defined]
-    predicted = model.predict(stack(features, ~train))  # type: ignore[attr-defined]
+    model.fit(stack(features, train), stack(responses, train))
+    predicted = model.predict(stack(features, ~train))
     return np.asarray(predicted.reshape((~train).sum(), N_BINS, N_NEUROIDS).transpose(1, 0, 2))
 
 
