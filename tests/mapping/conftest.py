@@ -1,10 +1,22 @@
-"""Data with a planted signal, and scikit-learn's PLS on them."""
+"""Data with a planted signal, scikit-learn's PLS on them, and mappings with their twins there."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import Ridge
+
+from neurofit.mapping.contract import GramMapping
+from neurofit.mapping.pls import PLSMapping
+from neurofit.mapping.ridge import RidgeMapping
+
+PLS = PLSMapping(n_components=8, convergence="sklearn"), PLSRegression(8, scale=False)
+RIDGE = RidgeMapping(alphas=(30.0,)), Ridge(30.0)
+WITHOUT_WARNING = pytest.mark.filterwarnings(
+    "ignore:features. ridge of:neurofit.errors.NeurofitWarning"
+)
 
 
 @pytest.fixture
@@ -17,6 +29,14 @@ def make_data() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 def sklearn_prediction() -> Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]:
     """Predict the rows that do not train, with `PLSRegression(scale=False)`."""
     return _sklearn_prediction
+
+
+@pytest.fixture(
+    params=[pytest.param(PLS, id="pls"), pytest.param(RIDGE, id="ridge", marks=WITHOUT_WARNING)]
+)
+def twins(request: pytest.FixtureRequest) -> tuple[GramMapping, Any]:
+    """Return a mapping, and the model of scikit-learn whose predictions it should equal."""
+    return request.param  # type: ignore[no-any-return]
 
 
 def _make_data(

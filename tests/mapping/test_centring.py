@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,14 +66,14 @@ def as_gram(monkeypatch: pytest.MonkeyPatch) -> AsGram:
 
 
 def centred_regression(
-    model: object, features: np.ndarray, responses: np.ndarray, train: np.ndarray
+    model: Any, features: np.ndarray, responses: np.ndarray, train: np.ndarray
 ) -> np.ndarray:
     """Centre each bin on the training stimuli, fit all bins, and add the means of the responses."""
     x, mean = features.astype(float), responses[:, train].mean(axis=1, keepdims=True)
     x = x - x[:, train].mean(axis=1, keepdims=True)
     y = responses - mean
-    model.fit(np.concatenate(x[:, train]), np.concatenate(y[:, train]))  # type: ignore[attr-defined]
-    predicted = model.predict(np.concatenate(x[:, ~train]))  # type: ignore[attr-defined]
+    model.fit(np.concatenate(x[:, train]), np.concatenate(y[:, train]))
+    predicted = model.predict(np.concatenate(x[:, ~train]))
     return np.asarray(predicted.reshape(N_BINS, -1, responses.shape[2]) + mean)
 
 
@@ -80,27 +81,15 @@ def centred_regression(
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("n_units", [40, 300])
 @pytest.mark.parametrize("n_neuroids", [1, 7, 210])
-@pytest.mark.parametrize(
-    ("mapping", "model"),
-    [
-        pytest.param(
-            PLSMapping(n_components=8, convergence="sklearn"),
-            PLSRegression(8, scale=False),
-            id="pls",
-        ),
-        pytest.param(RidgeMapping(alphas=(30.0,)), Ridge(30.0), id="ridge"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:features. ridge of:neurofit.errors.NeurofitWarning")
 def test_predictions_are_those_of_arrays_centred_per_bin(
-    mapping: GramMapping,
-    model: object,
+    twins: tuple[GramMapping, Any],
     n_neuroids: int,
     n_units: int,
     way: str,
     device: str,
     as_gram: AsGram,
 ) -> None:
+    mapping, model = twins
     features, sets = moving(n_units, n_neuroids)
     train = train_splits(N_STIMULI, n_splits=2, train_size=0.75, seed=0)
     predictions = replace(mapping, device=device).cross_predict(  # type: ignore[type-var]
@@ -226,21 +215,10 @@ def test_the_rank_is_that_of_arrays_centred_per_bin(way: str, as_gram: AsGram) -
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    ("mapping", "model"),
-    [
-        pytest.param(
-            PLSMapping(n_components=8, convergence="sklearn"),
-            PLSRegression(8, scale=False),
-            id="pls",
-        ),
-        pytest.param(RidgeMapping(alphas=(30.0,)), Ridge(30.0), id="ridge"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:features. ridge of:neurofit.errors.NeurofitWarning")
 def test_a_blank_row_shows_the_map_of_the_means_and_changes_nothing_else(
-    mapping: GramMapping, model: Ridge | PLSRegression, way: str, as_gram: AsGram
+    twins: tuple[GramMapping, Any], way: str, as_gram: AsGram
 ) -> None:
+    mapping, model = twins
     features, sets = moving(60)
     (train,) = train_splits(N_STIMULI, n_splits=1, train_size=0.75, seed=0)
     gram = as_gram(features, way).with_blank()

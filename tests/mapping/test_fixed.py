@@ -2,11 +2,11 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.cross_decomposition import PLSRegression
-from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.linear_model import RidgeCV
 
 from neurofit.errors import NeurofitWarning
 from neurofit.mapping import gram as gram_module
@@ -31,35 +31,24 @@ def moving(n_units: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def span_time_regression(
-    model: object, features: np.ndarray, responses: np.ndarray, train: np.ndarray
+    model: Any, features: np.ndarray, responses: np.ndarray, train: np.ndarray
 ) -> np.ndarray:
     """Fit presentations x bins as rows, predict the test ones and unstack, as Brain-Score does."""
 
     def stack(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return values[:, rows].transpose(1, 0, 2).reshape(-1, values.shape[2]).astype(float)
 
-    model.fit(stack(features, train), stack(responses, train))  # type: ignore[attr-defined]
-    predicted = model.predict(stack(features, ~train))  # type: ignore[attr-defined]
+    model.fit(stack(features, train), stack(responses, train))
+    predicted = model.predict(stack(features, ~train))
     return np.asarray(predicted.reshape((~train).sum(), N_BINS, N_NEUROIDS).transpose(1, 0, 2))
 
 
 @pytest.mark.parametrize("memory", [2**31, 1000], ids=["in memory", "left on disk"])
 @pytest.mark.parametrize("n_units", [40, 300])
-@pytest.mark.parametrize(
-    ("mapping", "model"),
-    [
-        pytest.param(
-            PLSMapping(n_components=8, convergence="sklearn"),
-            PLSRegression(8, scale=False),
-            id="pls",
-        ),
-        pytest.param(RidgeMapping(alphas=(30.0,)), Ridge(30.0), id="ridge"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:features. ridge of:neurofit.errors.NeurofitWarning")
 def test_predictions_are_those_of_a_span_time_regression(
-    mapping: GramMapping, model: object, n_units: int, memory: int, tmp_path: Path
+    twins: tuple[GramMapping, Any], n_units: int, memory: int, tmp_path: Path
 ) -> None:
+    mapping, model = twins
     features, responses = moving(n_units)
     for step, block in enumerate(features):
         np.save(tmp_path / f"{step}.npy", block)

@@ -1,7 +1,6 @@
 """Missing trials: what can be fitted is fitted exactly, what cannot is left out and counted."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -64,14 +63,10 @@ def stimulus_set(ids: np.ndarray) -> StimulusSet:
     return StimulusSet(name="s", table=table, images=images, visual_degrees=8.0, duration_ms=100.0)
 
 
-def without(
-    recording: Recording, lost: Callable[[np.ndarray], np.ndarray], neuroids: list[int]
-) -> Recording:
-    """Lose trials of some neuroids: those that a function of the stimulus rows picks."""
+def without(recording: Recording, lost: np.ndarray, neuroids: list[int]) -> Recording:
+    """Lose the trials of some neuroids where `lost` (presentation) is true."""
     responses = recording.responses.copy(deep=True)
-    responses.values[
-        np.ix_(lost(recording.stimulus_rows), np.isin(np.arange(N_NEUROIDS), neuroids))
-    ] = np.nan
+    responses.values[np.ix_(lost, np.isin(np.arange(N_NEUROIDS), neuroids))] = np.nan
     return replace(recording, responses=responses)
 
 
@@ -112,6 +107,10 @@ def deal_valid(places: np.ndarray, rows: np.ndarray, valid: np.ndarray) -> np.nd
     return first
 
 
+def predict(x: np.ndarray, y: np.ndarray, fitted: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    return np.asarray(Ridge(10.0).fit(x[fitted], y[fitted]).predict(x[tested]))
+
+
 def test_ridge_with_missing_trials_equals_plain_loops() -> None:
     holes = with_gaps(0.3, record(n_trials=6))
     result = run(holes, mapping=RidgeMapping(alphas=(10.0,)), n_halves=2)
@@ -133,19 +132,16 @@ def test_ridge_with_missing_trials_equals_plain_loops() -> None:
 
             for k, train in enumerate(result.train.values.astype(bool)):
                 fitted, tested = train & used, ~train & used
-
-                def predict(y: np.ndarray, fit: np.ndarray = fitted, test: np.ndarray = tested):  # type: ignore[no-untyped-def]
-                    return Ridge(10.0).fit(x[fit], y[fit]).predict(x[test])  # noqa: B023
-
                 y = mean(there)
-                r_xy = np.corrcoef(predict(y), y[tested])[0, 1]
+                r_xy = np.corrcoef(predict(x, y, fitted, tested), y[tested])[0, 1]
                 assert float(result.r_xy[0, k, n, b]) == pytest.approx(r_xy, abs=1e-6)
                 for h, place in enumerate(places):
                     first = deal_valid(place, rows, there)
                     one, two = mean(first), mean(there & ~first)
                     r_yy = np.corrcoef(one[tested], two[tested])[0, 1]
                     assert float(result.r_yy[k, h, n, b]) == pytest.approx(r_yy, abs=1e-6)
-                    r_xx = np.corrcoef(predict(one), predict(two))[0, 1]
+                    p, q = (predict(x, half, fitted, tested) for half in (one, two))
+                    r_xx = np.corrcoef(p, q)[0, 1]
                     assert float(result.r_xx[0, k, h, n, b]) == pytest.approx(r_xx, abs=1e-6)
     np.testing.assert_array_equal(result.stimuli_left_out.values, left_out)
     assert (left_out > 0).any(axis=1).sum() > 5
@@ -163,9 +159,9 @@ def test_a_stimulus_with_fewer_than_two_trials_costs_its_neuroids_only_this_stim
     left: int,
 ) -> None:
     recording = record()
-    holes = recording
+    holes, rows = recording, recording.stimulus_rows
     for n in range(5):  # each another one
-        holes = without(holes, lambda rows, n=n: (rows == n) & (np.cumsum(rows == n) > left), [n])  # type: ignore[misc]
+        holes = without(holes, (rows == n) & (np.cumsum(rows == n) > left), [n])
     whole, result = run(recording, mapping="ridge"), run(holes, mapping="ridge")
     assert (result.n_neuroids.values == N_NEUROIDS).all()
     assert result.stimuli_left_out.values[:, 0].tolist() == [1] * 5 + [0] * 3
@@ -184,12 +180,9 @@ def test_a_stimulus_that_nobody_has_two_trials_of_is_left_out_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recording = record()
-    everybody = list(range(N_NEUROIDS))
-    result = run(
-        without(recording, lambda rows: (rows == 7) & (np.cumsum(rows == 7) > 1), everybody)
-    )
+    everybody, rows = list(range(N_NEUROIDS)), recording.stimulus_rows
+    result = run(without(recording, (rows == 7) & (np.cumsum(rows == 7) > 1), everybody))
     assert (result.n_neuroids.values == N_NEUROIDS).all()
-    rows = recording.stimulus_rows
     others, inside = np.arange(N_STIMULI) != 7, np.flatnonzero(rows != 7)
     apart = replace(
         recording,
@@ -266,7 +259,7 @@ def test_two_sessions_in_one_recording_score_as_each_apart_on_the_same_splits(
     members = {0: [0, 2, 4, 6], 1: [1, 3, 5, 7]}
     both = recording
     for session in (0, 1):
-        both = without(both, lambda rows, s=session: ~shown[s][rows], members[session])  # type: ignore[misc]
+        both = without(both, ~shown[session][recording.stimulus_rows], members[session])
     together = run(both, mapping=mapping, time_mode=time_mode)
     train = together.train.values.astype(bool)
     places = deal_trials(both.stimulus_rows, n_halves=N_HALVES, seed=0)
@@ -294,8 +287,9 @@ def test_two_sessions_in_one_recording_score_as_each_apart_on_the_same_splits(
 
 
 def test_neuroids_with_too_few_stimuli_are_not_scored_and_said() -> None:
-    small = without(record(), lambda rows: rows >= 20, [1, 3, 5, 6])
-    result = run(small)
+    recording = record()
+    late = recording.stimulus_rows >= 20
+    result = run(without(recording, late, [1, 3, 5, 6]))
     missing = result.reason.values[0] == REASONS.index("too_few_stimuli")
     assert np.flatnonzero(missing.all(axis=1)).tolist() == [1, 3, 5, 6]
     assert missing.sum() == 4 * N_BINS
@@ -306,7 +300,7 @@ def test_neuroids_with_too_few_stimuli_are_not_scored_and_said() -> None:
     with pytest.raises(
         NeurofitError, match="which no neuroid of r has: at most 20 of 80 stimuli have them"
     ) as caught:
-        run(without(record(), lambda rows: rows >= 20, list(range(N_NEUROIDS))))
+        run(without(recording, late, list(range(N_NEUROIDS))))
     assert len(str(caught.value).splitlines()) <= 2
 
 
