@@ -1,12 +1,17 @@
-"""The reader of MATLAB files agrees with SciPy's where that reads, and refuses what crashes it."""
+"""The reader of MATLAB files agrees with SciPy's where that reads, and refuses what crashes it.
+
+Cells are texts in MATLAB's order, whichever version wrote them.
+"""
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -14,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from neurofit.data_loaders import open_recording
 from neurofit.data_loaders.formats.matlab import read_mat
 from neurofit.errors import NeurofitError
 
@@ -74,6 +80,74 @@ def test_texts_cells_and_structures_are_read_and_the_rest_is_left_out(tmp_path: 
     assert found["cell"][0, 1].tolist() == [[0, 1, 2]]
     assert found["inside"]["names"][0].ravel().tolist() == ["x", "y"]
     assert found["inside"]["onset"][0].tolist() == [[501]]
+
+
+def test_cells_of_matlab_v7_3_are_texts_whatever_they_hold(tmp_path: Path) -> None:
+    def letters(*rows: str) -> np.ndarray:
+        return np.array([np.frombuffer(row.encode("utf-16-le"), np.uint16) for row in rows]).T
+
+    held = {
+        "a": (letters("größer"), "char", 0),
+        "b": (letters("\U0001f600"), "char", 0),
+        "c": (np.array([[2.5]]), "double", 0),
+    }
+    held["d"] = (np.zeros(2, np.uint64), "char", 1)
+    with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
+        file["responses"] = np.arange(8.0).reshape(2, 4)
+        file["rows"] = letters("V4", "IT", "a ", "b ")
+        file["rows"].attrs["MATLAB_class"] = np.bytes_("char")
+        for name, (values, kind, empty) in held.items():
+            file[f"#refs#/{name}"] = values
+            file[f"#refs#/{name}"].attrs["MATLAB_class"] = np.bytes_(kind)
+            if empty:
+                file[f"#refs#/{name}"].attrs["MATLAB_empty"] = np.int32(1)
+        file.create_dataset(
+            "stimulus_id",
+            data=np.array([[file[f"#refs#/{n}"].ref for n in held]], h5py.ref_dtype),
+            dtype=h5py.ref_dtype,
+        )
+        file["stimulus_id"].attrs["MATLAB_class"] = np.bytes_("cell")
+    with open(tmp_path / "r.mat", "r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]})
+    )
+    responses = open_recording(tmp_path / "r.mat").responses
+    assert responses.stimulus_id.values.tolist() == ["größer", "\U0001f600", "2.5", ""]
+    assert responses["rows"].values.tolist() == ["V4", "IT", "a", "b"]
+    np.testing.assert_array_equal(responses.values[..., 0], np.arange(8.0).reshape(2, 4).T)
+
+
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+def test_cells_in_rows_and_columns_are_counted_as_matlab_does(tmp_path: Path, version: str) -> None:
+    cells = np.array([["c11", "c12", "c13"], ["c21", "c22", "c23"]], dtype=object)
+    if version == "v7":
+        scipy.io.savemat(
+            tmp_path / "r.mat", {"responses": np.arange(24.0).reshape(6, 4), "stimulus_id": cells}
+        )
+    else:
+        with h5py.File(tmp_path / "r.mat", "w", userblock_size=512) as file:
+            file["responses"] = np.arange(24.0).reshape(6, 4).T
+            kept = file.create_dataset("stimulus_id", (3, 2), dtype=h5py.ref_dtype)
+            for (row, column), text in np.ndenumerate(cells):
+                file[f"#refs#/{text}"] = np.frombuffer(text.encode("utf-16-le"), np.uint16)[:, None]
+                kept[column, row] = file[f"#refs#/{text}"].ref
+            kept.attrs["MATLAB_class"] = np.bytes_("cell")
+        with open(tmp_path / "r.mat", "r+b") as raw:
+            raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "r.json").write_text(
+        json.dumps({"dims": ["presentation", "neuroid"], "region": "IT", "time_bin": [0, 100]})
+    )
+    responses = open_recording(tmp_path / "r.mat").responses
+    assert responses.stimulus_id.values.tolist() == [
+        "c11",
+        "c21",
+        "c12",
+        "c22",
+        "c13",
+        "c23",
+    ]  # cells(:)
+    np.testing.assert_array_equal(responses.values[..., 0], np.arange(24.0).reshape(6, 4))
 
 
 def matrix(shape: tuple[int, ...], data: bytes = bytes(8), kind: int = 6) -> bytes:
