@@ -21,12 +21,6 @@ def spearman_brown(r: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         return np.asarray(np.where(r > -1.0, 2.0 * r / (1.0 + r), np.nan))
 
 
-def spearman_brown_slope(r: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
-    """Return the derivative of `spearman_brown`, 2 / (1 + r)^2; NaN for r = -1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(r > -1.0, 2.0 / (1.0 + r) ** 2, np.nan))
-
-
 def reliability_of_halves(
     r: Float[np.ndarray, "*r"],
     first: Float[np.ndarray, "*first"],

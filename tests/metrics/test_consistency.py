@@ -14,7 +14,6 @@ from neurofit.metrics.consistency import (
     reliability_of_halves_slope,
     reliable,
     spearman_brown,
-    spearman_brown_slope,
 )
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.trials import TrialSets, count_trials, deal_trials
@@ -256,7 +255,7 @@ def test_the_reliability_of_equal_halves_is_spearman_browns_with_its_slope() -> 
     shares = np.array([[0.4], [0.4], [0.2]])
     np.testing.assert_allclose(reliability_of_halves(r, *shares), spearman_brown(r), rtol=1e-12)
     np.testing.assert_allclose(
-        reliability_of_halves_slope(r, *shares), spearman_brown_slope(r), rtol=1e-11
+        reliability_of_halves_slope(r, *shares), 2 / (1 + r) ** 2, rtol=1e-11
     )
 
 
