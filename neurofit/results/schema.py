@@ -16,9 +16,9 @@ from neurofit.errors import NeurofitError, some_of
 
 CONTRACT = "neurofit/1"
 
-ROLES = ("score", "bound", "interval", "count", "detail")
+ROLES = ("score", "bound", "interval", "p_value", "count", "detail")
 
-SERIES = ("layer", "model", "mapping", "subject")
+SERIES = ("pair", "layer", "model", "mapping", "subject")
 """Dimensions that tell lines of a plot apart; each has a coordinate of names."""
 
 SAMPLES = ("neuroid", "stimulus", "split", "half", "fold")
@@ -128,7 +128,7 @@ def _variable_faults(result: xr.Dataset, name: str) -> list[str]:
             )
             if key not in attrs
         ]
-    if role in ("score", "bound", "count", "interval"):
+    if role in ("score", "bound", "count", "interval", "p_value"):
         faults += [
             f"{role} {name!r} has the dimension {dim!r}: average over it, or use the role 'detail'"
             for dim in result[name].dims

@@ -21,7 +21,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
     shown = [
         name
         for name in map(str, result.data_vars)
-        if result[name].attrs["role"] in ("score", "interval", "bound", "count")
+        if result[name].attrs["role"] in ("score", "interval", "p_value", "bound", "count")
     ]
     squeezed = {name: _squeezed(result[name]) for name in shown}
     return {
