@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import run_each as run_each
     from neurofit.analyses.similarity import SimilarityConfig as SimilarityConfig
     from neurofit.analyses.similarity import similarity as similarity
+    from neurofit.analyses.verify import Verification as Verification
+    from neurofit.analyses.verify import verify as verify
     from neurofit.config.compute import Compute as Compute
     from neurofit.data_loaders import list_recordings as list_recordings
     from neurofit.data_loaders import load_images as load_images
@@ -62,6 +64,7 @@ _MODULES = {
     "SimilarityConfig": "neurofit.analyses.similarity",
     "StimulusSet": "neurofit.recordings.stimuli",
     "TrainConfig": "neurofit.training.config",
+    "Verification": "neurofit.analyses.verify",
     "ceiling": "neurofit.analyses.ceiling",
     "create_model": "neurofit.models",
     "extract": "neurofit.activations.extract",
@@ -85,6 +88,7 @@ _MODULES = {
     "validate_model": "neurofit.activations.model",
     "validate_recording": "neurofit.recordings.validation",
     "validate_result": "neurofit.results.schema",
+    "verify": "neurofit.analyses.verify",
     "wrap": "neurofit.models",
     "write_recording": "neurofit.data_loaders",
 }

@@ -14,7 +14,7 @@ import xarray as xr
 from neurofit.analyses.analysis import ANALYSES, analysis_of
 from neurofit.analyses.run import RunConfig
 from neurofit.config.options import flag_of, options_of
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import CannotRepeat, NeurofitError, check_option
 from neurofit.mapping import MAPPINGS
 from neurofit.mapping.contract import find_mapping
 from neurofit.recordings.selection import Selection
@@ -38,21 +38,22 @@ def run_config_of(result: xr.Dataset) -> RunConfig:
 
     Raises
     ------
-    NeurofitError
+    CannotRepeat
         If an attribute that is needed is missing, as in results of analyses that were called with
-        activations of one's own; if the mapping was an object that is not registered; or if this
-        version of neurofit lacks an option or an analysis of the result.
+        activations of one's own, or if its analysis or its mapping is not registered.
+    NeurofitError
+        If this version of neurofit lacks an option of the result, or a value is not permitted.
     """
     for name in ("analysis", "config", RUN):
         if name not in result.attrs:
-            raise NeurofitError(
+            raise CannotRepeat(
                 f"This result cannot be repeated: its attribute {name!r} is missing. Results of "
                 "neurofit.run and of the command line have it; an analysis that is called with "
                 "activations of your own does not know how they were made."
             )
     name = str(result.attrs["analysis"])
     if name not in ANALYSES:
-        raise NeurofitError(
+        raise CannotRepeat(
             f"This result cannot be repeated: the analysis {name!r} is not registered. "
             "If a file of your own registers it, give the file with --plugin."
         )
@@ -110,7 +111,7 @@ def _mapping_of(described: Any) -> Any:
     name, *own = described.items()
     key = name[1]
     if key not in MAPPINGS:
-        raise NeurofitError(
+        raise CannotRepeat(
             f"This result cannot be repeated: the mapping {key!r} is not registered. "
             "If a file of your own registers it, give the file with --plugin."
         )
