@@ -127,9 +127,9 @@ def draw_splits(recording: Recording, config: EncodingConfig) -> Splits:
         strata, single = pool_single(strata, groups, least=config.n_splits if folds else 2)
         if single:
             notes.append(
-                f"Values of {column} with a single {drawn}, which cannot be on both sides of a "
-                f"split: {some_of(single)}. They are pooled"
-                + (" with the smallest other one." if len(single) == 1 else ".")
+                f"{column} {some_of(single)}: a category with a single {drawn} cannot be on both "
+                "sides of a split and is pooled with "
+                + ("the smallest other one." if len(single) == 1 else "the others of its kind.")
             )
     n, seed = len(table), config.seed
     if folds:

@@ -157,8 +157,8 @@ def test_a_category_of_one_image_is_drawn_with_another_and_noted(
     assert result.attrs["stratified_by"] == "category"
     (note,) = (each for each in json.loads(result.attrs["notes"]) if "category" in each)
     assert note == (
-        "Values of category with a single stimulus, which cannot be on both sides of a split: c. "
-        "They are pooled with the smallest other one."
+        "category c: a category with a single stimulus cannot be on both sides of a split and is "
+        "pooled with the smallest other one."
     )
     tested = ~result.train.values.astype(bool)
     for rows in tested:
