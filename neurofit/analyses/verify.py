@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurofit.analyses.inputs import find_recording
 from neurofit.analyses.repeat import command_of, run_config_of
-from neurofit.analyses.run import RunConfig, find_recording, run
+from neurofit.analyses.run import RunConfig, run_again
 from neurofit.config.compute import Compute, Progress
 from neurofit.errors import CannotRepeat, MachineError, NeurofitError
 
@@ -134,7 +135,8 @@ def verify(
     except NeurofitError:
         command = ""
     try:
-        repeated = run(config, progress=progress)
+        control = str(stored.attrs["control"]) if config.baselines else ""
+        repeated = run_again(config, control=control, progress=progress)
     except MachineError:
         raise
     except NeurofitError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 from rich.padding import Padding
+from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
 from neurofit.cli.options import (
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from neurofit.analyses.analysis import Analysis
-    from neurofit.analyses.run import Plan, RunConfig
+    from neurofit.analyses.inputs import Plan
+    from neurofit.analyses.run import RunConfig
 
 SHORT_NAMES = {
     "score": "Noise-corrected predictivity: how well a model predicts an area in time.",
@@ -121,7 +124,7 @@ def analysis_command(name: str) -> Any:
 def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) -> None:
     """Run each combination that a configuration asks for; write and print its result."""
     from neurofit.analyses.naming import folder_words
-    from neurofit.analyses.run import run
+    from neurofit.analyses.run import run_each
     from neurofit.results.folder import check_writable, result_folder
     from neurofit.results.io import FILES, write_result
     from neurofit.results.summary import summarise
@@ -144,17 +147,58 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
 
         with progress() as bars:
             report = bars if as_json else FitTimer(bars, each.compute.jobs)
-            result = run(each, on_plan=on_plan, progress=report)
+            result, *baselines = run_each(each, on_plan=on_plan, progress=report)
         replaced = write_result(result, folder)
-        summaries.append(summarise(result))
+        for baseline in baselines:
+            write_result(baseline, baseline_folder(folder, baseline))
+        summaries += [summarise(result), *map(summarise, baselines)]
         if as_json and replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
         if not as_json:
             print_result(result)
+            if baselines:
+                print_advantage(result, baselines)
             verb = "Replaced" if replaced else "Written"
             out.print(f"{verb}: {folder}/{', '.join(FILES)}", soft_wrap=True)
+            for baseline in baselines:
+                out.print(f"Written: {baseline_folder(folder, baseline)}", soft_wrap=True)
     if as_json:
         print(json.dumps(summaries if len(summaries) > 1 else summaries[0]))
+
+
+def baseline_folder(folder: Path, baseline: xr.Dataset) -> Path:
+    """Return the folder of a baseline's result, inside that of its model."""
+    return folder / "baselines" / str(baseline.attrs["control"])
+
+
+def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None:
+    """Print by how much a model exceeds each of its baselines, mean over the time bins of both."""
+    import numpy as np
+
+    from neurofit.results.schema import headline, series
+
+    name = headline(result)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("baseline")
+    several = len(list(series(result, name))) > 1
+    if several:
+        table.add_column("of")
+    for column in ("model", "baseline", "model less baseline"):
+        table.add_column(column, justify="right")
+    for baseline in baselines:
+        pairs = zip(series(result, name), series(baseline, name), strict=True)
+        for (names, own), (_, other) in pairs:
+            shared = np.isfinite(own.values) & np.isfinite(other.values)
+            means = [
+                float(each.values[shared].mean()) if shared.any() else np.nan
+                for each in (own, other)
+            ]
+            cells = [f"{value:.2f}" for value in (*means, means[0] - means[1])]
+            of = [" ".join(names.values())] * several
+            table.add_row(str(baseline.attrs["control"]), *of, *cells)
+    out.print()
+    out.print("Baselines, mean over the time bins in which both have a score", style="bold")
+    out.print(table)
 
 
 class FitTimer:

@@ -191,8 +191,10 @@ def _card_rows(info: ModelInfo) -> dict[str, str]:
 
 def _describe_weights(info: ModelInfo) -> str:
     """Return where a model's weights are."""
-    from neurofit.models.catalogue import WEIGHTS
+    from neurofit.models.catalogue import BASELINE, WEIGHTS
 
+    if info.family == BASELINE:
+        return "none"
     if info.has_weights:
         return "bundled" if info.weights.parent == WEIGHTS else "downloaded"
     return "published" if info.is_published else "random only"
