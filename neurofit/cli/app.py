@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from neurofit.cli import analyses, brainscore, catalogue, files, recordings, training
+from neurofit.cli import analyses, brainscore, catalogue, comparison, files, recordings, training
 from neurofit.cli.console import err, fail, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
@@ -57,6 +57,7 @@ app.add_typer(files.weights, name="weights")
 app.add_typer(files.cache, name="cache")
 app.add_typer(brainscore.app, name="brainscore")
 for _command, _example in (
+    (comparison.compare, "compare A/result.nc B/result.nc --windows early,late"),
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),

@@ -16,9 +16,9 @@ from neurofit.errors import NeurofitError, some_of
 
 CONTRACT = "neurofit/1"
 
-ROLES = ("score", "bound", "interval", "count", "detail")
+ROLES = ("score", "bound", "interval", "p_value", "count", "detail")
 
-SERIES = ("layer", "model", "mapping", "subject")
+SERIES = ("pair", "layer", "model", "mapping", "subject")
 """Dimensions that tell lines of a plot apart; each has a coordinate of names."""
 
 SAMPLES = ("neuroid", "stimulus", "split", "half", "fold")
@@ -46,7 +46,7 @@ REQUIRED = ("role", "long_name", "units")
 RESERVED = (
     *("analysis", "model", "recording", "region", "simulated", "control", "selection", "config"),
     *("headline", "formulas", "series", "time_bins", "dims", "intervals", "bands", "flags"),
-    *("notes", "versions"),
+    *("conclusion", "notes", "versions"),
 )
 """Keys of a summary, which no variable may have as its name."""
 
@@ -128,7 +128,7 @@ def _variable_faults(result: xr.Dataset, name: str) -> list[str]:
             )
             if key not in attrs
         ]
-    if role in ("score", "bound", "count", "interval"):
+    if role in ("score", "bound", "count", "interval", "p_value"):
         faults += [
             f"{role} {name!r} has the dimension {dim!r}: average over it, or use the role 'detail'"
             for dim in result[name].dims

@@ -21,7 +21,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
     shown = [
         name
         for name in map(str, result.data_vars)
-        if result[name].attrs["role"] in ("score", "interval", "bound", "count")
+        if result[name].attrs["role"] in ("score", "interval", "p_value", "bound", "count")
     ]
     squeezed = {name: _squeezed(result[name]) for name in shown}
     return {
@@ -46,6 +46,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
             }
             for kind in ("interval", "band")
         },
+        "conclusion": json.loads(attrs.get("conclusion", "[]")),
         "notes": json.loads(attrs.get("notes", "[]")),
         "flags": count_flags(result),
         "versions": json.loads(attrs["versions"]),
