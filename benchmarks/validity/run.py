@@ -75,18 +75,15 @@ MAPS: dict[str, dict[str, Any]] = {
 }
 """Maps whose intervals over stimuli need a jackknife."""
 
-REFITTED: list[tuple[str, int, str, str]] = [
+REFITTED = [
     *(
         (maps, groups, kind, name)
-        for maps, groups in (("PLS", 20), ("ridge, fixed", 20), ("PLS", 0), ("ridge, fixed", 0))
+        for name in ("neuroids differ", "misfit and noise shared")
+        for maps, groups in (("PLS", 20), ("PLS", 0), ("ridge, fixed", 20), ("ridge, fixed", 0))
         for kind in ("stimuli", "both")
-        for name in ("neuroids differ", "misfit and noise shared")
     ),
-    *(
-        ("PLS", groups, "stimuli", name)
-        for groups in (10, 50)
-        for name in ("neuroids differ", "misfit and noise shared")
-    ),
+    ("PLS", 10, "stimuli", "neuroids differ"),
+    ("PLS", 50, "stimuli", "neuroids differ"),
 ]
 """Maps, groups of their jackknife, what the interval is over, and the population."""
 

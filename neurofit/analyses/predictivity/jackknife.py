@@ -208,7 +208,7 @@ class Jackknife:
         for by, r in zip(pooled.slopes(strata), self.r, strict=True):
             moved = np.nan_to_num(r.mean(axis=0) - r)
             cells += np.einsum("knb,gknb->gnb", by, moved)
-        return cells * np.sqrt(1 - 1 / self.n_groups)
+        return np.asarray(cells * np.sqrt(1 - 1 / self.n_groups))
 
     def pairs(self, pooled: Pooled) -> Float[np.ndarray, "group group time_bin"]:
         """Return the influence of each pair of a training group and another test group."""

@@ -34,8 +34,10 @@ def influences_of(result: xr.Dataset) -> Influences:
     cells, pairs = (
         squared_norm(result[f"influence_of_{what}"].values[0]) for what in ("cells", "pairs")
     )
-    own = (result[f"influence_of_{what}"].values[0] for what in ("neuroids", "stimuli"))
-    return Influences(*own, n / (n - 1) * cells, pairs)
+    neuroids, stimuli = (
+        result[f"influence_of_{what}"].values[0] for what in ("neuroids", "stimuli")
+    )
+    return Influences(neuroids, stimuli, n / (n - 1) * cells, pairs)
 
 
 def test_for_ridge_all_variances_agree_with_those_of_influences(plant: Plant, run: Run) -> None:
