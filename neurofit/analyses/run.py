@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from neurofit.config.options import (
     check_fields,
     one_or_several,
     option,
+    options_of,
     parse_names,
 )
 from neurofit.errors import NeurofitError
-from neurofit.recordings.selection import Selection
+from neurofit.recordings.selection import Selection, ids_in
 from neurofit.recordings.time_bins import parse_time_bin
+from neurofit.results.provenance import RUN, to_json
 
 if TYPE_CHECKING:
     from neurofit.activations.activations import Activations
@@ -120,6 +122,19 @@ class RunConfig:
         check_fields(self)
         analysis_of(self.analysis)
 
+    def as_attrs(self) -> dict[str, Any]:
+        """Return all options but those of the analysis and of `compute`, for the attribute `run`.
+
+        Stimuli that a file lists are stored themselves. The paths of a recording, of its images and
+        of weights are stored as given; what the files contain is known by its sha256.
+        """
+        chosen = {each.name: getattr(self.selection, each.name) for each in fields(self.selection)}
+        asked = chosen["stimuli"]
+        if isinstance(asked, str | Path) and str(asked) and "=" not in str(asked):
+            chosen["stimuli"] = ids_in(Path(asked))
+        own = {each.name: getattr(self, each.name) for each in options_of(self)}
+        return {**own, "selection": chosen}
+
     def each(self) -> list[RunConfig]:
         """Return one configuration for each combination of a model, an area and an animal."""
         return [
@@ -211,9 +226,10 @@ def run(
             config.analysis.check_columns(map(str, recording.stimuli.table))
         validate_recording(recording)
         activations = _activations(config, recording, on_plan=on_plan, progress=progress)
-    return analysis.run(
+    result = analysis.run(
         activations, recording, config.analysis, compute=config.compute, progress=progress
     )
+    return result.assign_attrs({RUN: to_json(config.as_attrs())})
 
 
 def run_each(

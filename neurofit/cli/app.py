@@ -12,7 +12,16 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from neurofit.cli import analyses, brainscore, catalogue, comparison, files, recordings, training
+from neurofit.cli import (
+    analyses,
+    brainscore,
+    catalogue,
+    comparison,
+    files,
+    recordings,
+    training,
+    verifying,
+)
 from neurofit.cli.console import err, fail, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
@@ -61,6 +70,7 @@ for _command, _example in (
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
+    (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):

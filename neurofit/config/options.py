@@ -71,6 +71,11 @@ def options_of(config: Any) -> Iterator[Field[Any]]:
     return (each for each in fields(config) if "help" in each.metadata)
 
 
+def flag_of(name: str) -> str:
+    """Return the flag of an option on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
 def check_fields(config: Any) -> None:
     """Check every option of a dataclass: choices, bounds, and effect; for `__post_init__`.
 

@@ -174,7 +174,7 @@ def test_results_that_do_not_fit_are_refused_with_what_differs(
         NeurofitError, match=rf"same {words}[^;]*; first has .*, second has"
     ) as error:
         neurofit.compare([two[0], other])
-    assert "neurofit score --model second" in str(error.value)
+    assert "Score second with the recording and the options of first." in str(error.value)
 
 
 def test_other_formulas_and_several_layers_are_refused(two: list[xr.Dataset]) -> None:
