@@ -188,7 +188,7 @@ class Jackknife:
     ) -> Float[np.ndarray, "group time_bin"]:
         """Return the scores without each group."""
         each = zip(*self.r, self.shares, strict=True)
-        return np.stack([pool(*r, shares, strata).score for *r, shares in each])
+        return np.stack([pool(xy, xx, yy, own, strata).score for xy, xx, yy, own in each])
 
     def stimuli(
         self, strata: Int[np.ndarray, "split neuroid"]
