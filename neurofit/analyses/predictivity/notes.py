@@ -50,7 +50,7 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
         if without:
             notes.append(
                 f"Intervals of {', '.join(without)} leave out that other stimuli would train other "
-                "maps; they are too narrow over stimuli. The option jackknife includes it."
+                "maps; they are too narrow over stimuli. The option jackknife includes this part."
             )
     return notes + learning_notes(result, config) + _differing(result, config)
 

@@ -170,7 +170,8 @@ class PooledScores:
             else:
                 cells[jackknife.firsts] = jackknife.cells(pooled, part.strata)
                 summed = np.zeros((len(cells), len(bins)))
-                summed[jackknife.firsts] = jackknife.stimuli(part.strata)
+                given = np.isfinite(pooled.score)
+                summed[jackknife.firsts] = np.where(given, jackknife.stimuli(part.strata), 0.0)
             self.stimuli[row, position][:, bins] = summed
             counted = np.any(pooled.valid, axis=0)
             self.n_neuroids[at] = counted.sum(axis=0)
