@@ -29,6 +29,10 @@ MIN_PART = 10
 """Smallest number of training stimuli of a learning curve."""
 
 
+JACKKNIFE_STREAM = 1949
+"""Second seed of the groups of a jackknife, so that they have nothing to do with the splits."""
+
+
 @dataclass(frozen=True)
 class Splits:
     """Training stimuli, and what they were drawn by.
@@ -84,6 +88,31 @@ class Splits:
                 option="learning_curve",
             )
         return np.stack(drawn, axis=1)
+
+    def deal_groups(self, n_groups: int, seed: int) -> Bool[np.ndarray, "group stimulus"]:
+        """Return random groups of stimuli of equal size, in the order of their first stimuli.
+
+        Groups that splits keep together are dealt as wholes. Everything follows from the seed, the
+        number of stimuli and what is kept together.
+
+        Raises
+        ------
+        NeurofitError
+            If there are fewer stimuli (or groups that are kept together) than groups to deal.
+        """
+        units, number = np.unique(self.places, return_inverse=True)
+        if n_groups > len(units):
+            kind = "stimuli" if self.groups is None else "groups of stimuli"
+            raise NeurofitError(
+                f"jackknife must be at most the number of {kind}, {len(units):,}; got {n_groups}.",
+                option="jackknife",
+            )
+        if n_groups == 0:
+            return np.zeros((0, len(number)), dtype=bool)
+        order = np.random.default_rng((seed, JACKKNIFE_STREAM)).permutation(len(number))
+        dealt = (order[units].argsort().argsort() % n_groups)[number]
+        members = dealt == np.arange(n_groups)[:, None]
+        return np.asarray(members[members.argmax(axis=1).argsort()])
 
     def groups_of(self, rows: Bool[np.ndarray, " row"]) -> Int[np.ndarray, " row"] | None:
         """Return the groups of some (time_bin, stimulus) pairs, stacked bin after bin."""

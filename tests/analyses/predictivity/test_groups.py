@@ -172,11 +172,12 @@ def test_intervals_over_stimuli_resample_groups(
 ) -> None:
     """Eight poses of an object are not eight observations: the interval is as wide as it is."""
     options = {"groups": "object_name", "interval_over": "stimuli", "n_bootstraps": 200}
-    result = run(*poses, preset, min_z=None, **options)
+    options |= {"min_z": None} if preset == "pooled" else {}
+    result = run(*poses, preset, **options)
     resample = curves.resample
     monkeypatch.setattr(curves, "resample", lambda *given, groups, **rest: resample(*given, **rest))
     monkeypatch.setattr(pooling, "_add_up", lambda values, _: values)
-    as_if_independent = run(*poses, preset, min_z=None, **options)
+    as_if_independent = run(*poses, preset, **options)
     width, too_narrow = (
         (each.curve_high - each.curve_low).item() for each in (result, as_if_independent)
     )
