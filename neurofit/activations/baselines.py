@@ -53,8 +53,9 @@ def baselines_of(
         layer (its first timestep plus the duration of the image; the nearest one there is).
         "mean-over-time" averages the timesteps from the first that the image drives.
         "layers-over-time" is what depth alone achieves: the time bins that a layer predicts are
-        divided evenly among all layers in the model's order, each at its last step. It is left
-        out if there is only one layer, or if time bins overlap, because a bin has one layer.
+        divided evenly among the layers in the model's order, each at its last step. Layers beyond
+        those that stand for an area or are scored are readouts and have no part. It is left out if
+        there is only one layer, or if time bins overlap, because a bin has one layer.
         "shuffled" has a true score of 0; it is what `StimulusSet.shuffled` makes of the model.
     """
     names = tuple(layers or activations.layers)
@@ -72,8 +73,9 @@ def baselines_of(
         "layers-over-time": {},
         "shuffled": {"blocks": Rows(activations.blocks, tuple(keys), order), "seed": seed},
     }
-    if len(steps) > 1 and not overlapping(time_bins):
-        made["layers-over-time"] = _layers_over_time(activations, names, time_bins, last)
+    depth = _layers_in_depth(activations, names)
+    if len(depth) > 1 and not overlapping(time_bins):
+        made["layers-over-time"] = _layers_over_time(activations, names, time_bins, depth, last)
     return {name: _make(activations, name, **changes) for name, changes in made.items() if changes}
 
 
@@ -127,14 +129,22 @@ def _mean(activations: Activations, layer: str, steps: Sequence[int]) -> np.ndar
     return (total / len(driven)).astype(np.float32)
 
 
+def _layers_in_depth(activations: Activations, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the layers up to the deepest that stands for an area or is scored."""
+    placed = {*names, *(each for layers in activations.region_layers.values() for each in layers)}
+    every = activations.layers
+    return every[: 1 + max(place for place, layer in enumerate(every) if layer in placed)]
+
+
 def _layers_over_time(
     activations: Activations,
     names: Sequence[str],
     time_bins: Sequence[TimeBin],
+    depth: Sequence[str],
     last: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the blocks of layers over time, in timesteps of 1 ms: each bin has one layer."""
-    width, depth = activations.ms_per_timestep, list(last)
+    width = activations.ms_per_timestep
     blocks: dict[tuple[str, int], np.ndarray] = {}
     assigned: dict[str, dict[str, list[int]]] = {}
     for name in names:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.activations.baselines import BASELINES
+from neurofit.comparison.paired import compare
 from neurofit.results.io import load_result
 
 SCORE = (
@@ -33,9 +34,23 @@ def test_each_baseline_is_written_and_the_advantage_printed(
         assert baseline.attrs["control"] == name
         both = np.isfinite(model.curve.values) & np.isfinite(baseline.curve.values)
         means = [float(each.curve.values[both].mean()) for each in (model, baseline)]
-        assert rows[name] == [f"{each:.2f}" for each in (*means, means[0] - means[1])]
+        assert rows[name][:3] == [f"{each:.2f}" for each in (*means, means[0] - means[1])]
+        paired = compare([model, baseline])
+        ends = (float(paired[f"whole_difference_{end}"][0]) for end in ("low", "high"))
+        assert " ".join(rows[name][3:6]) == " to ".join(f"{end:.2f}" for end in ends)
         assert f"Written: neurofit-results/{folder.name}/baselines/{name}" in out
     assert max(len(line) for line in out.splitlines() if "neurofit-results" not in line) <= 80
+
+
+def test_several_layers_have_differences_without_intervals(
+    neurofit: Any, registered: Any, tmp_path: Path
+) -> None:
+    code, out, err = neurofit(*SCORE, "--layers", "conv2,conv5", "--out", "here")
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines() if line.startswith("last-step ")]
+    assert [row[1] for row in rows] == ["conv2", "conv5"]
+    assert {len(row) for row in rows} == {5}
+    assert "95% interval" not in out.partition("Model less baseline")[2]
 
 
 def test_a_baseline_is_verified_from_its_folder(
