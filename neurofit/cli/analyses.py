@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
@@ -172,64 +172,33 @@ def baseline_folder(folder: Path, baseline: xr.Dataset) -> Path:
 
 
 def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None:
-    """Print by how much a model exceeds each of its baselines, mean over the time bins of both.
-
-    Pooled scores of one layer have intervals of these paired differences.
-    """
+    """Print by how much a model exceeds each of its baselines, mean over the time bins of both."""
     import numpy as np
 
     from neurofit.results.schema import headline, series
 
     name = headline(result)
-    every = list(series(result, name))
-    tests = _paired_tests(result, baselines)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("baseline", *["of"] * (len(every) > 1)):
-        table.add_column(column)
-    for column in ("model", "baseline", "difference", *tests.columns):
+    table.add_column("baseline")
+    several = len(list(series(result, name))) > 1
+    if several:
+        table.add_column("of")
+    for column in ("model", "baseline", "model less baseline"):
         table.add_column(column, justify="right")
-    for row, baseline in enumerate(baselines):
-        for (names, own), (_, other) in zip(every, series(baseline, name), strict=True):
+    for baseline in baselines:
+        pairs = zip(series(result, name), series(baseline, name), strict=True)
+        for (names, own), (_, other) in pairs:
             shared = np.isfinite(own.values) & np.isfinite(other.values)
-            cells = ["-"] * 3
-            if shared.any():
-                model, below = (float(each.values[shared].mean()) for each in (own, other))
-                cells = [f"{value:.2f}" for value in (model, below, model - below)]
-            which = [" ".join(names.values())] * (len(every) > 1)
-            paired = list(tests.rows[row]) if tests.rows else []
-            table.add_row(str(baseline.attrs["control"]), *which, *cells, *paired)
+            means = [
+                float(each.values[shared].mean()) if shared.any() else np.nan
+                for each in (own, other)
+            ]
+            cells = [f"{value:.2f}" for value in (*means, means[0] - means[1])]
+            of = [" ".join(names.values())] * several
+            table.add_row(str(baseline.attrs["control"]), *of, *cells)
     out.print()
-    out.print("Model less baseline, mean over the time bins of both", style="bold")
+    out.print("Baselines, mean over the time bins in which both have a score", style="bold")
     out.print(table)
-
-
-class PairedTests(NamedTuple):
-    """Columns that paired differences add to a table, and their cells for each baseline."""
-
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
-def _paired_tests(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> PairedTests:
-    """Return intervals and adjusted p values of the differences, of results that can be paired."""
-    from neurofit.comparison.paired import compare
-    from neurofit.results.labels import label_results
-
-    reference = label_results([result, *baselines])[0]
-    try:
-        found = compare([result, *baselines], reference=reference)
-    except NeurofitError:  # several layers or mappings, or no pooled score
-        return PairedTests()
-    rows = []
-    for pair in range(len(baselines)):  # of baseline less model
-        low, high, p = (
-            float(found[name][pair])
-            for name in ("whole_difference_low", "whole_difference_high", "whole_p_adjusted")
-        )
-        rows.append(("-", "-") if math.isnan(p) else (f"{-high:.2f} to {-low:.2f}", f"{p:.3f}"))
-    return PairedTests(
-        (f"{json.loads(found.attrs['config'])['level']:.0%} interval", "p"), tuple(rows)
-    )
 
 
 class FitTimer:
