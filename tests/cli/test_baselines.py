@@ -1,11 +1,13 @@
 """What `neurofit score --baselines` prints and writes."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurofit.activations.baselines import BASELINES
+from neurofit.comparison.paired import compare
 from neurofit.results.io import load_result
 
 SCORE = (
@@ -30,9 +32,15 @@ def test_each_baseline_is_written_and_the_advantage_printed(
         ]
         baseline = load_result(path)
         assert baseline.attrs["control"] == name
-        difference = float((model.curve - baseline.curve).mean())
-        printed = [float(each) for each in re.findall(r"-?\d+\.\d+", " ".join(rows[name]))]
-        assert min(abs(each - difference) for each in printed) < 0.0051  # two digits or more
+        both = np.isfinite(model.curve.values) & np.isfinite(baseline.curve.values)
+        means = [float(each.curve.values[both].mean()) for each in (model, baseline)]
+        assert rows[name][0] == f"{means[0] - means[1]:z.3f}"
+        low, high = float(rows[name][1]), float(rows[name][3])
+        assert low < float(rows[name][0]) < high
+        pair = compare([folder, path]).isel(pair=0)
+        alone = pair.whole_difference_low.item(), pair.whole_difference_high.item()
+        assert low <= alone[0] + 0.001, "the interval is for all baselines at once"
+        assert high >= alone[1] - 0.001
         assert f"Written: neurofit-results/{folder.name}/baselines/{name}" in out
     assert max(len(line) for line in out.splitlines() if "neurofit-results" not in line) <= 80
 
