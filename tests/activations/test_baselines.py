@@ -40,7 +40,7 @@ def make(steps: range = range(6), image_off: int | None = 2) -> Activations:
     ("steps", "image_off", "last"),
     [
         (range(6), 2, {"a": 1, "b": 2, "c": 3}),  # first timestep + 2 steps of image - 1
-        (range(6), None, {"a": 5, "b": 5, "c": 5}),
+        (range(6), None, {"a": 5, "b": 5, "c": 5}),  # shown throughout
         (range(3), 2, {"a": 1, "b": 2, "c": 2}),  # of those that were extracted
         (range(4, 6), 2, {"a": 4, "b": 4, "c": 4}),
     ],
