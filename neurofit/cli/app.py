@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from neurofit.cli import analyses, brainscore, catalogue, files, recordings, training
+from neurofit.cli import analyses, brainscore, catalogue, figures, files, recordings, training
 from neurofit.cli.console import err, fail, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
@@ -60,6 +60,7 @@ for _command, _example in (
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
+    (figures.plot, "plot A/result.nc B/result.nc --format pdf --width 85mm"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):
