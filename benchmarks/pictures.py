@@ -1,6 +1,6 @@
 """The pictures of README.md and docs/figures.md: score, then draw.
 
-python benchmarks/pictures.py FOLDER
+    python benchmarks/pictures.py FOLDER
 
 FOLDER keeps the results, so that a second run only draws. The scores take about ten minutes on two
 cores.
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import xarray as xr
+from PIL import Image
 
 import neurofit
 from neurofit import figures
@@ -21,11 +22,11 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 IT = neurofit.Selection(region="IT")
 RUNS = {
     "rgc_tiny": neurofit.RunConfig(model="rgc_tiny", selection=IT),
-    "gru_tiny": neurofit.RunConfig(model="gru_tiny", selection=IT),
+    "timedecay_tiny": neurofit.RunConfig(model="timedecay_tiny", selection=IT),
     "layers": neurofit.RunConfig(
-        model="gru_tiny",
-        selection=neurofit.Selection(region="IT", window=(80, 260)),
-        analysis=neurofit.ScoreConfig(layers="all", n_splits=4, n_halves=4),
+        model="rgc_tiny",
+        selection=neurofit.Selection(region="IT", window=(60, 200)),
+        analysis=neurofit.ScoreConfig(layers="all", n_splits=3, n_halves=3),
     ),
 }
 
@@ -42,12 +43,17 @@ def main() -> None:
     """Draw every picture."""
     folder = Path(sys.argv[1])
     one, other, layers = (result(name, folder) for name in RUNS)
-    figures.save(figures.draw(one), DOCS / "curve.png")
-    figures.save(figures.draw([one, other], width="85mm"), DOCS / "curves.png")
-    figures.save(figures.draw(layers, width="85mm"), DOCS / "layers.png")
-    figures.save(figures.draw([one, other], "scatter", width="85mm"), DOCS / "scatter.png")
-    for name in ("curve", "curves", "layers", "scatter"):
-        print(f"docs/{name}.png: {(DOCS / f'{name}.png').stat().st_size / 1e3:.0f} kB")
+    for name, figure in (
+        ("curve", figures.draw(one)),
+        ("curves", figures.draw([one, other], width="85mm")),
+        ("layers", figures.draw(layers, width="85mm")),
+    ):
+        file = DOCS / f"{name}.png"
+        figures.save(figure, file)
+        with Image.open(file) as picture:  # 64 colours take half the bytes
+            small = picture.convert("RGB").quantize(64)
+        small.save(file, optimize=True)
+        print(f"{file}: {file.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

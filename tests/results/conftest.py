@@ -103,10 +103,10 @@ def _planted_score(
             ("layer", *own), rng.normal(0.4, 0.2, (len(layers), 30, n_bins)), "detail", "r"
         ),
         "r_xy": variable(("layer", "split", *own), r_xy, "detail", "prediction, r_xy"),
-        "layer_choice": variable(
-            ("split",), [layers[-1], layers[-1], layers[0]], "detail", "chosen layer"
-        ),
     }
+    if len(layers) > 1:
+        chosen = [layers[-1], layers[-1], layers[0]]
+        made["layer_choice"] = variable(("split",), chosen, "detail", "chosen layer")
     coords: dict[str, Any] = {"layer": list(layers)}
     if subjects:
         made["curve_of_subject"] = variable(

@@ -148,6 +148,11 @@ def test_many_layers_are_a_map_with_the_chosen_layer_in_bold(planted_score: Make
 def test_the_chosen_layer_is_named_in_the_legend_of_curves(planted_score: Make) -> None:
     ax = figures.curves(planted_score(layers=["c1", "c2"]), panel())
     assert {"net, c1", "net, c2 (chosen)"} <= set(lines(ax))
+    auto = planted_score(layers=["auto"])
+    auto["layer_choice"] = ("split", ["c1", "c1", "c2"])
+    auto.layer_choice.attrs |= {"role": "detail", "long_name": "chosen layer", "units": "1"}
+    assert "net, auto (mostly c1)" in lines(figures.curves(auto, panel()))
+    assert "choose, with splits: c1 (2), c2 (1)." in figures.caption(auto)
 
 
 def test_model_time_against_recorded_time_is_a_map(planted_score: Make) -> None:

@@ -28,6 +28,10 @@ WITH_INTERVALS = 3
 """Up to so many lines in the same axes are drawn with intervals and bands."""
 
 
+SEAM = "\u200b"
+"""Zero-width space: where a name may be broken."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A series of a result as it is drawn.
@@ -100,9 +104,9 @@ def lines_of(results: Results, name: str | None = None) -> list[Line]:
             first = label or (result.attrs["model"] if "model" not in names else "")
             first = first or ("" if shown else result.attrs["region"])
             words = ", ".join(filter(None, [first, *shown]))
-            several = result.sizes.get("layer", 1) > 1 and "layer" in names
-            if several and chosen_layer(result, names) == names["layer"]:
-                words += " (chosen)"
+            layer = names.get("layer", "")
+            if layer in shown and (chosen := chosen_layer(result, names)):
+                words += f" (mostly {chosen})" * (layer == "auto") + " (chosen)" * (layer == chosen)
             every.append((words, result, own, names))
     if len(quantities) > 1:
         listed_words = " and ".join(f"{q!r} ({of})" for q, of in list(quantities.items())[:2])
@@ -235,8 +239,11 @@ def limit_scores(ax: Axes, drawn: Sequence[np.ndarray], best: float = float("nan
 
 
 def wrapped(words: str, width: int = 26) -> str:
-    """Return words on several lines, for an axis that is not long."""
-    return "\n".join(textwrap.wrap(words, width, break_on_hyphens=False))
+    """Return words on several lines; names that are too long are broken after an underscore."""
+    if max(map(len, words.split()), default=0) > width:
+        words = words.replace("_", f"_{SEAM} ")
+    rows = textwrap.wrap(words, width, break_on_hyphens=False)
+    return "\n".join(rows).replace(f"{SEAM} ", "").replace(SEAM, "")
 
 
 def finish(ax: Axes) -> None:

@@ -93,7 +93,7 @@ def sites(results: Results, ax: Axes | None = None, *, legend: bool = True) -> A
         margin = 0.04 * ((high - low) or 1.0)
         ax.set_xlim(low - margin, high + margin)
         ax.axvline(0, color=ink(0.5), linewidth=0.6, zorder=0)
-        ax.set_yticks(range(len(lines)), [wrapped(line.label, 22) for line in lines])
+        ax.set_yticks(range(len(lines)), [wrapped(line.label) for line in lines])
         ax.set_ylim(len(lines) - 0.5, -0.5)
         ax.set_xlabel(wrapped(quantity(attrs), 60))
         ax.spines["left"].set_visible(False)
