@@ -137,7 +137,7 @@ def test_a_file_is_as_wide_as_asked_for(
     for points in (box[1], wide[1]):
         assert float(points) * 25.4 / 72 == pytest.approx(mm, abs=0.01)
     pixels = int.from_bytes((tmp_path / "a.png").read_bytes()[16:20], "big")
-    assert pixels == pytest.approx(mm / 25.4 * 200, abs=1)
+    assert pixels == pytest.approx(mm / 25.4 * 300, abs=1)
 
 
 def test_fonts_are_text_in_svg_and_truetype_in_pdf(planted_score: Make, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,6 +17,7 @@ from matplotlib.figure import Figure
 from neurofit.errors import NeurofitError
 from neurofit.results import figures
 from neurofit.results.figures.looks import DARK, LIGHT
+from neurofit.results.io import save_result
 from neurofit.results.schema import time_coords
 
 Make = Callable[..., xr.Dataset]
@@ -130,6 +133,37 @@ def test_a_single_bin_is_drawn_as_neuroids_and_the_score(planted_score: Make) ->
         ends = [result.curve_low.item(), result.curve_high.item()]
         assert any(np.array_equal(ends, each) for each in x)
         assert any(np.array_equal([result.curve.item()], each) for each in x)
+
+
+def test_counts_have_a_panel_only_where_they_vary(planted_score: Make) -> None:
+    result = planted_score()
+    assert len(figures.draw(result).axes) == 2
+    result.n_neuroids[0, 4] = 17
+    *_, counts = figures.draw(result).axes
+    (steps,) = counts.get_lines()
+    np.testing.assert_array_equal(steps.get_xdata(), np.arange(80, 170, 10))
+    np.testing.assert_array_equal(steps.get_ydata()[:-1], result.n_neuroids.values[0])
+    assert "17 to 30 neuroids." in figures.caption(result)
+
+
+def test_a_comparison_of_one_bin_is_a_row_for_each_pair(planted_comparison: Make) -> None:
+    result = planted_comparison("a", "b", "c", n_bins=1)
+    (ax,) = figures.draw(result).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a - b", "a - c", "b - c"]
+
+
+@pytest.mark.parametrize("n_bins", [1, 8])
+@pytest.mark.parametrize("layers", [["c1"], ["c1", "c2", "c3", "c4"]])
+def test_a_result_without_any_score_is_drawn_empty(
+    planted_score: Make, n_bins: int, layers: list[str]
+) -> None:
+    result = planted_score(n_bins=n_bins, layers=layers)
+    for name in result.data_vars:
+        if result[name].dtype.kind == "f":
+            result[name][:] = np.nan
+    assert figures.draw(result).axes
+    assert "a perfect model has 1" in figures.caption(result)
+    assert figures.draw([result, result.assign_attrs(model="other")]).axes
 
 
 def test_many_layers_are_a_map_with_the_chosen_layer_in_bold(planted_score: Make) -> None:
@@ -280,3 +314,19 @@ def test_functions_without_axes_draw_with_pyplot(planted_score: Make) -> None:
     ax = figures.curves(planted_score())
     assert pyplot.gcf() is ax.figure
     pyplot.close("all")
+
+
+def test_the_python_of_the_page_runs_as_printed(
+    planted_score: Make, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matplotlib.use("agg")
+    monkeypatch.chdir(tmp_path)
+    for name in "AB":
+        (tmp_path / name).mkdir()
+        save_result(planted_score(name), tmp_path / name / "result.nc")
+    page = (repository / "docs" / "figures.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.S | re.M):
+        exec(block, space)
+    assert {"curves.pdf", "mine.pdf"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"with gates", "without"} <= set(lines(space["top"]))

@@ -32,6 +32,7 @@ from neurofit.results.figures.parts import (
     add_image_bar,
     as_mapping,
     axis_label,
+    edges,
     finish,
     legend_columns,
     limit_scores,
@@ -61,8 +62,8 @@ LEGEND_ROW = 3.7
 def kind_of(results: Results) -> str:
     """Return the kind of figure that suits results."""
     every = list(as_mapping(results).values())
-    first = every[0]
-    if len(every) == 1 and "pair" in first[headline(first)].dims:
+    main = every[0][headline(every[0])]
+    if len(every) == 1 and "pair" in main.dims and main.size > main.sizes["pair"]:
         return "difference"
     return "layers" if all(map(is_map, every)) else "curves"
 
@@ -262,8 +263,7 @@ def _draw_counts(ax: Axes, line: Line, counts: np.ndarray) -> None:
     from matplotlib.ticker import MaxNLocator
 
     (dim,) = axes(line.result, line.name)
-    starts, ends = (line.result[f"{dim}_{end}"].values for end in ("start", "end"))
-    at = np.append(starts, ends[-1])
+    at = edges(line.result, dim)
     ax.step(at, np.append(counts, counts[-1]), where="post", color=line.colour, linewidth=0.8)
     ax.set_ylim(0, 1.15 * max(1.0, float(np.nanmax(counts))))
     ax.yaxis.set_major_locator(MaxNLocator(2, integer=True))

@@ -59,7 +59,7 @@ SAVED = {
     "svg.fonttype": "none",  # text stays text, which editors of journals ask for
     "svg.hashsalt": "neurofit",
     "pdf.fonttype": 42,  # TrueType: Type 3 fonts are refused by many journals
-    "savefig.dpi": 200.0,
+    "savefig.dpi": 300.0,
 }
 
 NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
