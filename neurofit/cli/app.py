@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from neurofit.cli import analyses, brainscore, catalogue, figures, files, recordings, training
+from neurofit.cli import (
+    analyses,
+    brainscore,
+    catalogue,
+    comparison,
+    figures,
+    files,
+    recordings,
+    training,
+    verifying,
+)
 from neurofit.cli.console import err, fail, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
@@ -57,9 +67,11 @@ app.add_typer(files.weights, name="weights")
 app.add_typer(files.cache, name="cache")
 app.add_typer(brainscore.app, name="brainscore")
 for _command, _example in (
+    (comparison.compare, "compare A/result.nc B/result.nc --windows early,late"),
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
+    (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
     (figures.plot, "plot A/result.nc B/result.nc --format pdf --width 85mm"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),

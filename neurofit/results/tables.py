@@ -47,7 +47,8 @@ def describe_result(result: xr.Dataset, *names: str) -> str:
     """Return what a result is about in a line, with the names of a series."""
     attrs = result.attrs
     simulated = " (SIMULATED)" if attrs["simulated"] else ""
-    model = " ".join(filter(None, [attrs["model"], *names]))
+    own = "" if "pair" in result.dims and names else attrs["model"]  # a pair names its models
+    model = " ".join(filter(None, [own, *names]))
     against = f"{model} against " if model else ""
     about = f"{against}{attrs['region']} of {attrs['recording']}{simulated}"
     control = f"CONTROL: {attrs['control']}" if attrs["control"] else ""
@@ -90,7 +91,11 @@ def _table(result: xr.Dataset, names: dict[str, str]) -> Table:
     score = headline(result)
     dim = axes(result, score)[0]
     table = _empty(_axis_title(dim))
-    shown = [name for name in columns(result) if set(result[name].dims) <= set(result[score].dims)]
+    shown = [
+        name
+        for name in columns(result)
+        if dim in result[name].dims and set(result[name].dims) <= set(result[score].dims)
+    ]
     for name in shown:
         table.add_column(result[name].attrs["column"], justify="right")
         if "low" in result[name].attrs:
