@@ -46,6 +46,7 @@ def main() -> None:
     for name, figure in (
         ("curve", figures.draw(one)),
         ("curves", figures.draw([one, other], width="85mm")),
+        ("difference", figures.draw(neurofit.compare([one, other]), width="85mm")),
         ("layers", figures.draw(layers, width="85mm")),
     ):
         file = DOCS / f"{name}.png"

@@ -47,7 +47,7 @@ def results(planted_score: Make, planted_comparison: Make) -> Callable[[str], tu
             "one bin": single[0],
             "one bin of twelve": single,
             "one pair": planted_comparison(*models[:2]),
-            "three pairs": planted_comparison(*models[:3]),
+            "three pairs": planted_comparison(*models[:3]).assign_attrs(activations="{}"),
             "six pairs": planted_comparison(*models[:4]),
             "scatter": several[:2],
             "learning": [planted_score(m, learning=True, seed=i) for i, m in enumerate(models[:3])],
@@ -74,12 +74,16 @@ def test_texts_have_7_points_and_neither_overlap_nor_are_cut_off(
     given, kind = results(name)
     figure = figures.draw(given, kind, width=width)
     drawn: list[tuple[str, float, Bbox]] = []
+    of_legends = {text for legend in figure.legends for text in legend.findobj(Text)}
+    outside: list[tuple[str, Bbox]] = []
     original = Text.draw
 
     def draw(self: Text, renderer: Any, *more: Any, **options: Any) -> None:
         if self.get_visible() and self.get_text().strip():
             box = self.get_window_extent(renderer)
             drawn.append((self.get_text(), float(self.get_fontsize()), box))
+            if self not in of_legends:
+                outside.append((self.get_text(), box))
         original(self, renderer, *more, **options)
 
     monkeypatch.setattr(Text, "draw", draw)
@@ -95,7 +99,9 @@ def test_texts_have_7_points_and_neither_overlap_nor_are_cut_off(
     for (one, _, a), (other, _, b) in itertools.combinations(drawn, 2):
         assert not a.overlaps(b), f"{one!r} overlaps {other!r}"
     for legend in figure.legends:
-        assert not any(legend.get_window_extent().overlaps(ax.bbox) for ax in figure.axes)
+        box = legend.get_window_extent()
+        assert not any(box.overlaps(ax.bbox) for ax in figure.axes)
+        assert not [text for text, other in outside if box.overlaps(other)], "covers the legend"
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])

@@ -93,7 +93,15 @@ def test_a_bar_marks_when_the_image_is_on_if_that_is_known(planted_score: Make) 
     ax = figures.curves(planted_score(), panel())
     (bar,) = [line for line in ax.get_lines() if line.get_label() == "image on"]
     np.testing.assert_array_equal(bar.get_xdata(), [80, 100])
-    for unknown in ("{}", '{"presentation": {"image_off": 10}}', '{"ms_per_timestep": 10}'):
+    each = planted_score().attrs["activations"]
+    compared = planted_score(activations=f'{{"a": {each}, "b": {each}}}')
+    assert "image on" in lines(figures.curves(compared, panel()))
+    for unknown in (
+        "{}",
+        f'{{"a": {each}, "b": {{"presentation": null}}}}',
+        '{"presentation": {"image_off": 10}}',
+        '{"ms_per_timestep": 10}',
+    ):
         ax = figures.curves(planted_score(activations=unknown), panel())
         assert "image on" not in lines(ax)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from neurofit.results.figures.looks import new_figure
+from neurofit.results.figures.parts import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +37,10 @@ def share(panels: Sequence[Any], n_columns: int) -> None:
     """Give panels of a grid the same limits, and labels at the edges of the figure."""
     low, high = zip(*(panel.get_ylim() for panel in panels), strict=True)
     figure = panels[0].figure
-    for where, words in (("x", panels[0].get_xlabel()), ("y", panels[0].get_ylabel())):
-        if words:
-            getattr(figure, f"sup{where}label")(words.replace("\n", " "), fontsize="medium")
+    figure.supxlabel(panels[0].get_xlabel(), fontsize="medium")
+    room = figure.get_figheight() * 25.4 - 16  # mm, of which a letter takes about 1.5
+    words = panels[0].get_ylabel().replace("\n", " ")
+    figure.supylabel(wrapped(words, max(12, int(room / 1.5))), fontsize="medium")
     for position, panel in enumerate(panels):
         panel.set_ylim(min(low), max(high))
         panel.set_xlabel("")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Results = xr.Dataset | Sequence[xr.Dataset] | Mapping[str, xr.Dataset]
 """A result, several, or several under labels of your own."""
 
+SHOWN = "presentation"
+"""Key of the attribute `activations`: how images were shown to the model."""
+
 WITH_INTERVALS = 3
 """Up to so many lines in the same axes are drawn with intervals and bands."""
 
@@ -172,13 +175,16 @@ def span(results: Results, dim: str) -> tuple[float, float]:
 def image_duration(results: Results) -> float | None:
     """Return for how long the image is on, in ms: where every model saw it go off, else None.
 
-    It is the first timestep without the image in the attribute `activations`.
+    It is the first timestep without the image in the attribute `activations`, which a comparison
+    has for each of its models.
     """
     found = set()
     for result in as_mapping(results).values():
-        made = json.loads(result.attrs["activations"])
-        off, step = (made.get("presentation") or {}).get("image_off"), made.get("ms_per_timestep")
-        found.add(None if off is None or step is None else float(off) * float(step))
+        own = json.loads(result.attrs["activations"])
+        nested = [each for each in own.values() if isinstance(each, dict) and SHOWN in each]
+        for made in nested or [own]:
+            off, step = (made.get(SHOWN) or {}).get("image_off"), made.get("ms_per_timestep")
+            found.add(None if off is None or step is None else float(off) * float(step))
     return found.pop() if len(found) == 1 else None
 
 
