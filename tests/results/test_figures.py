@@ -150,7 +150,7 @@ def test_counts_have_a_panel_only_where_they_vary(planted_score: Make) -> None:
     *_, counts = figures.draw(result).axes
     (steps,) = counts.get_lines()
     np.testing.assert_array_equal(steps.get_xdata(), np.arange(80, 170, 10))
-    np.testing.assert_array_equal(steps.get_ydata()[:-1], result.n_neuroids.values[0])
+    np.testing.assert_array_equal(np.asarray(steps.get_ydata())[:-1], result.n_neuroids.values[0])
     assert "17 to 30 neuroids." in figures.caption(result)
 
 
