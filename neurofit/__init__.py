@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from neurofit.recordings.selection import Selection as Selection
     from neurofit.recordings.stimuli import StimulusSet as StimulusSet
     from neurofit.recordings.validation import validate_recording as validate_recording
+    from neurofit.results import figures as figures
     from neurofit.results.io import load_result as load_result
     from neurofit.results.io import save_result as save_result
     from neurofit.results.schema import validate_result as validate_result
@@ -72,6 +73,7 @@ _MODULES = {
     "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",
     "extract": "neurofit.activations.extract",
+    "figures": "neurofit.results.figures",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",
@@ -96,13 +98,14 @@ _MODULES = {
     "wrap": "neurofit.models",
     "write_recording": "neurofit.data_loaders",
 }
-"""Public name -> the module that defines it."""
+"""Public name -> the module that defines it; `figures` is a module itself."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'neurofit' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    module = import_module(_MODULES[name])
+    return module if name == "figures" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from neurofit.cli import (
     brainscore,
     catalogue,
     comparison,
+    figures,
     files,
     recordings,
     training,
@@ -82,6 +83,7 @@ for _command, _example in (
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
     (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
+    (figures.plot, "plot A/result.nc B/result.nc --format pdf --width 85mm"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):
