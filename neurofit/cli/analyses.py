@@ -212,13 +212,12 @@ def print_result(result: xr.Dataset) -> None:
     name = headline(result)
     every = list(series(result, name))
     curves = len(axes(result, name)) == 1 and len(every) <= MAX_TABLES
-    for (title, table), (_, values) in zip(result_tables(result), every, strict=False):
+    for i, (title, table) in enumerate(result_tables(result)):
         out.print()
         out.print(title, style="bold", markup=False)
         out.print(table)
-        if curves and values.size > 1:
-            best = float(result[name].attrs["best"])
-            out.print(marks(values.values, best))
+        if curves and i < len(every) and every[i][1].size > 1:
+            out.print(marks(every[i][1].values, float(result[name].attrs["best"])))
     for line in footnotes(result):
         out.print(line, style="dim", markup=False)
 
