@@ -12,7 +12,15 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from neurofit.cli import analyses, brainscore, catalogue, files, recordings, training
+from neurofit.cli import (
+    analyses,
+    brainscore,
+    catalogue,
+    files,
+    recordings,
+    reports,
+    training,
+)
 from neurofit.cli.console import err, fail, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
@@ -60,6 +68,7 @@ for _command, _example in (
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
+    (reports.table, "table neurofit-results/* --format latex"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):
