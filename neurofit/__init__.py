@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import run_each as run_each
     from neurofit.analyses.similarity import SimilarityConfig as SimilarityConfig
     from neurofit.analyses.similarity import similarity as similarity
+    from neurofit.comparison.config import CompareConfig as CompareConfig
+    from neurofit.comparison.paired import compare as compare
     from neurofit.config.compute import Compute as Compute
     from neurofit.data_loaders import list_recordings as list_recordings
     from neurofit.data_loaders import load_images as load_images
@@ -51,6 +53,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "Activations": "neurofit.activations.activations",
     "CeilingConfig": "neurofit.analyses.ceiling",
+    "CompareConfig": "neurofit.comparison.config",
     "Compute": "neurofit.config.compute",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
@@ -63,6 +66,7 @@ _MODULES = {
     "StimulusSet": "neurofit.recordings.stimuli",
     "TrainConfig": "neurofit.training.config",
     "ceiling": "neurofit.analyses.ceiling",
+    "compare": "neurofit.comparison.paired",
     "create_model": "neurofit.models",
     "extract": "neurofit.activations.extract",
     "list_analyses": "neurofit.analyses.run",

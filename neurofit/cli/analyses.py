@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 from inspect import Parameter
@@ -216,8 +217,9 @@ def print_result(result: xr.Dataset) -> None:
         out.print()
         out.print(title, style="bold", markup=False)
         out.print(table)
-        if curves and i < len(every) and every[i][1].size > 1:
-            out.print(marks(every[i][1].values, float(result[name].attrs["best"])))
+        best = float(result[name].attrs["best"])
+        if curves and i < len(every) and every[i][1].size > 1 and math.isfinite(best):
+            out.print(marks(every[i][1].values, best))
     for line in footnotes(result):
         out.print(line, style="dim", markup=False)
 

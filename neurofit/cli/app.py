@@ -16,6 +16,7 @@ from neurofit.cli import (
     analyses,
     brainscore,
     catalogue,
+    comparison,
     files,
     recordings,
     reports,
@@ -65,6 +66,7 @@ app.add_typer(files.weights, name="weights")
 app.add_typer(files.cache, name="cache")
 app.add_typer(brainscore.app, name="brainscore")
 for _command, _example in (
+    (comparison.compare, "compare A/result.nc B/result.nc --windows early,late"),
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),

@@ -12,7 +12,8 @@ import xarray as xr
 from neurofit.errors import NeurofitError, counted
 from neurofit.metrics.two_way import Influences, interval_of
 from neurofit.results.labels import label_results
-from neurofit.results.schema import SERIES, axes, headline, is_time, with_role
+from neurofit.results.schema import SERIES, axes, headline, is_time
+from neurofit.results.tables import p_values
 
 Bin = tuple[int, int]
 
@@ -158,11 +159,7 @@ def _bins_table(lines: list[Line]) -> PaperTable:
         ends = np.stack([line.values(str(score.name)), line.of("low"), line.of("high")], axis=1)
         cells = [Estimate(*each) for each in ends.tolist()]
         columns.append(_column("score", line.label, cells, rows))
-        p_values = [
-            name for name in with_role(line.result, "p_value")
-            if line.result[name].dims == score.dims
-        ]  # fmt: skip
-        for name in p_values[:1]:
+        for name in p_values(line.result, set(score.dims))[:1]:
             columns.append(_column("p", line.label, list(map(P, line.values(name).tolist())), rows))
         if "count" in attrs:
             columns.append(_column("n", line.label, list(map(_count, line.of("count"))), rows))

@@ -57,8 +57,13 @@ def describe_provenance(
         "config": _json(config.as_attrs() if hasattr(config, "as_attrs") else _plain(config)),
         "selection": _json(dict(recording.selection)),
         "activations": _json(made),
-        "versions": json.dumps({name: _version(name) for name in PACKAGES}),
+        "versions": package_versions(),
     }
+
+
+def package_versions() -> str:
+    """Return the versions of the packages that a result records, as JSON."""
+    return json.dumps({name: _version(name) for name in PACKAGES})
 
 
 def _plain(config: Any) -> Mapping[str, Any]:

@@ -46,7 +46,7 @@ REQUIRED = ("role", "long_name", "units")
 RESERVED = (
     *("analysis", "model", "recording", "region", "simulated", "control", "selection", "config"),
     *("headline", "formulas", "series", "time_bins", "dims", "intervals", "bands", "flags"),
-    *("notes", "versions"),
+    *("conclusion", "notes", "versions"),
 )
 """Keys of a summary, which no variable may have as its name."""
 

@@ -46,6 +46,7 @@ def summarise(result: xr.Dataset) -> dict[str, Any]:
             }
             for kind in ("interval", "band")
         },
+        "conclusion": json.loads(attrs.get("conclusion", "[]")),
         "notes": json.loads(attrs.get("notes", "[]")),
         "flags": count_flags(result),
         "versions": json.loads(attrs["versions"]),

@@ -74,7 +74,8 @@ def describe_result(result: xr.Dataset, *names: str) -> str:
     """Return what a result is about in a line, with the names of a series."""
     attrs = result.attrs
     simulated = " (SIMULATED)" if attrs["simulated"] else ""
-    model = " ".join(filter(None, [attrs["model"], *names]))
+    own = "" if "pair" in result.dims and names else attrs["model"]  # a pair names its models
+    model = " ".join(filter(None, [own, *names]))
     against = f"{model} against " if model else ""
     about = f"{against}{attrs['region']} of {attrs['recording']}{simulated}"
     control = f"CONTROL: {attrs['control']}" if attrs["control"] else ""
@@ -97,7 +98,7 @@ def footnotes(result: xr.Dataset) -> list[str]:
         attrs = result[name].attrs
         if attrs["column"] not in (attrs["long_name"], score.get("column")):
             meanings.append(f"{attrs['column']}: {attrs['long_name']}")
-    return [*lines, ". ".join(meanings) + "."]
+    return [*lines, ". ".join(dict.fromkeys(meanings)) + "."]
 
 
 def marks(values: np.ndarray, best: float) -> str:
@@ -116,11 +117,10 @@ def _table(result: xr.Dataset, place: Place) -> Table:
     """Return a series as a table with a row for each point of time."""
     score = headline(result)
     dim, own = axes(result, score)[0], set(result[score].dims)
-    apart = [set(result[name].dims) for name in further_scores(result)]
     shown = [
         name
         for name in _shown(result, own)
-        if set(result[name].dims) <= own and set(result[name].dims) not in apart
+        if dim in result[name].dims and set(result[name].dims) <= own
     ]
     table = _empty(_axis_title(result, dim))
     _add_columns(table, result, shown)
@@ -138,7 +138,8 @@ def _further_tables(result: xr.Dataset, name: str) -> Iterator[tuple[str, Table]
     """
     dims, own = list(map(str, result[name].dims)), set(result[headline(result)].dims)
     title = result[name].attrs["long_name"]
-    beyond = [_axis_name(result, dim) for dim in dims if dim not in own]
+    beyond = [name for dim in dims if dim not in own for name in [_axis_name(result, dim)]]
+    beyond = [name for name in beyond if name not in title]
     title += f", by {' and '.join(beyond)}" if beyond else ""
     shown = [each for each in _shown(result, set(dims)) if set(result[each].dims) == set(dims)]
     times = [dim for dim in dims if is_time(dim)]
@@ -222,11 +223,15 @@ def _series_table(result: xr.Dataset, score: str) -> Table:
     return table
 
 
-def _shown(result: xr.Dataset, dims: set[Any]) -> list[str]:
-    """Return the variables with a heading, and the first p value of these dimensions."""
+def p_values(result: xr.Dataset, dims: set[Any]) -> list[str]:
+    """Return the p values of these dimensions: those with a heading, else the first."""
     own = [name for name in with_role(result, "p_value") if set(result[name].dims) == dims]
-    headed = [name for name in own if "column" in result[name].attrs]
-    shown = [*columns(result), *own[: not headed]]
+    return [name for name in own if "column" in result[name].attrs] or own[:1]
+
+
+def _shown(result: xr.Dataset, dims: set[Any]) -> list[str]:
+    """Return the variables with a heading, and the p values of these dimensions."""
+    shown = [*columns(result), *p_values(result, dims)]
     return [name for name in map(str, result.data_vars) if name in shown]
 
 

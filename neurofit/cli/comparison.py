@@ -1,0 +1,68 @@
+"""Commands about stored results: compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurofit.cli.analyses import print_result
+from neurofit.cli.console import err, out
+from neurofit.cli.options import expand
+from neurofit.comparison.config import CompareConfig
+
+ResultsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="RESULT...", help="Results: files result.nc or their folders."),
+]
+
+OutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder of the comparison \\[default: neurofit-results/compare_...].",
+        show_default=False,
+        rich_help_panel="Output",
+    ),
+]
+
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the summary as JSON, nothing else.", rich_help_panel="Output"
+    ),
+]
+
+
+@expand(statistics=CompareConfig)
+def compare(
+    results: ResultsArgument,
+    statistics: CompareConfig,
+    out_folder: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare models by their stored scores: which one predicts an area better, and when."""
+    from neurofit.comparison.paired import compare as compare_results
+    from neurofit.results.folder import check_writable, result_folder
+    from neurofit.results.io import FILES, write_result
+    from neurofit.results.summary import summarise
+
+    result = compare_results(results, statistics)
+    attrs = result.attrs
+    words = ["compare", *result.model.values.tolist(), attrs["region"], attrs["recording"]]
+    folder = Path(out_folder) if out_folder else result_folder(words)
+    check_writable(folder)
+    replaced = write_result(result, folder)
+    if as_json:
+        print(json.dumps(summarise(result)))
+        if replaced:
+            err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
+        return
+    for sentence in json.loads(attrs["conclusion"]):
+        out.print(f"- {sentence}", markup=False)
+    print_result(result)
+    verb = "Replaced" if replaced else "Written"
+    out.print(f"{verb}: {folder}/{', '.join(FILES)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Comparisons of results: paired differences, ranks and the conclusion in words."""

@@ -1,0 +1,129 @@
+"""Families of contrasts: all time bins, all windows, or the whole curves of all pairs of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from neurofit.comparison.config import PHASES, CompareConfig, Window
+from neurofit.comparison.pairing import Influenced
+from neurofit.errors import NeurofitError
+from neurofit.metrics.contrasts import Contrasts, compare_contrasts
+from neurofit.metrics.sketch import squared_norm
+from neurofit.metrics.two_way import Influences, sum_of_squares
+
+Bins = Int[np.ndarray, "time_bin 2"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Contrasts of pairs of models that are adjusted for each other.
+
+    Parameters
+    ----------
+    values
+        Differences; NaN where one of a pair has no score.
+    influences
+        Influences on all of them, pair by pair.
+    tests
+        Intervals and p values, pair by pair.
+    """
+
+    values: Float[np.ndarray, "pair contrast"]
+    influences: Influences
+    tests: Contrasts
+
+    def of(self, name: str) -> Float[np.ndarray, "pair contrast"]:
+        """Return an array of the tests."""
+        return np.asarray(getattr(self.tests, name).reshape(self.values.shape))
+
+    @property
+    def twice(self) -> Float[np.ndarray, " pair_contrast"]:
+        """Share of the variance over stimuli that pairs of stimuli count twice."""
+        v_stimuli = sum_of_squares(self.influences.stimuli)
+        return np.asarray(self.influences.pairs / np.maximum(v_stimuli, 1e-300))
+
+
+def make_family(
+    contrasts: Sequence[Influenced], config: CompareConfig, *, like: Family | None = None
+) -> Family:
+    """Test the contrasts of all pairs as one family.
+
+    Parameters
+    ----------
+    contrasts
+        Contrasts of each pair.
+    config
+        What the claim is over, level and seed.
+    like
+        Family of all neuroids whose share of pairs of stimuli holds for a subject too, of which
+        pairs are not stored.
+    """
+    values = np.stack([each.score for each in contrasts])
+    neuroids, stimuli, cells, pairs = (
+        np.concatenate([np.nan_to_num(getattr(each, name)) for each in contrasts], axis=1)
+        for name in ("neuroids", "stimuli", "cells", "pairs")
+    )
+    n = int((neuroids != 0).any(axis=1).sum())
+    doubled = squared_norm(pairs) if like is None else like.twice * sum_of_squares(stimuli)
+    influences = Influences(neuroids, stimuli, n / max(n - 1, 1) * squared_norm(cells), doubled)
+    tests = compare_contrasts(
+        values.ravel(),
+        influences,
+        np.repeat(np.arange(len(values)), values.shape[1]),
+        over="stimuli" if n < 2 and config.over == "both" else config.over,
+        level=config.level,
+        seed=config.seed,
+    )
+    return Family(values, influences, tests)
+
+
+def find_windows(bins: Bins, asked: tuple[Window, ...] | None) -> list[Window]:
+    """Return the windows that hold time bins: those asked for, or early and late.
+
+    Raises
+    ------
+    NeurofitError
+        If one of those asked for holds none.
+    """
+    windows = list(PHASES.values() if asked is None else asked)
+    empty = [window for window in windows if not in_window(bins, window).any()]
+    if asked is not None and empty:
+        start, end = empty[0]
+        raise NeurofitError(
+            f"windows must hold a time bin; {start}:{end} holds none of {len(bins)} bins in "
+            f"{bins.min()}-{bins.max()} ms.",
+            option="windows",
+        )
+    return [window for window in windows if window not in empty]
+
+
+def name_windows(windows: list[Window]) -> list[str]:
+    """Return the names of windows and of the differences between neighbouring ones."""
+    names = [f"{start}-{end} ms" for start, end in windows]
+    return names + [f"{late} less {early}" for early, late in pairwise(names)]
+
+
+def over_windows(difference: Influenced, bins: Bins, windows: list[Window]) -> Influenced:
+    """Return mean differences in windows, and differences of these between neighbouring windows."""
+    means = np.stack([in_window(bins, window) for window in windows], axis=1).astype(float)
+    shown = np.isfinite(difference.score)
+    counts = means[shown].sum(axis=0)
+    means /= np.where(counts > 0, counts, np.nan)
+    return difference.weighted(np.concatenate([means, np.diff(means, axis=1)], axis=1))
+
+
+def over_all_bins(difference: Influenced) -> Influenced:
+    """Return the mean difference over all bins that have a score."""
+    shown = np.isfinite(difference.score)
+    weight = 1 / shown.sum() if shown.any() else np.nan
+    return difference.weighted(np.full((len(shown), 1), weight))
+
+
+def in_window(bins: Bins, window: Window) -> Bool[np.ndarray, " time_bin"]:
+    """Return which bins lie inside a window."""
+    return np.asarray((bins[:, 0] >= window[0]) & (bins[:, 1] <= window[1]))

@@ -1,0 +1,376 @@
+"""Paired differences between models, from stored results alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurofit.analyses.analysis import score_variable, variable
+from neurofit.comparison.clusters import find_clusters
+from neurofit.comparison.config import CompareConfig, Window
+from neurofit.comparison.families import (
+    Bins,
+    Family,
+    find_windows,
+    in_window,
+    make_family,
+    name_windows,
+    over_all_bins,
+    over_windows,
+)
+from neurofit.comparison.pairing import (
+    Influenced,
+    check_pairs,
+    of_subject,
+    one_curve,
+    whole_area,
+)
+from neurofit.comparison.ranks import find_ranks
+from neurofit.comparison.words import conclude
+from neurofit.errors import NeurofitError, check_option
+from neurofit.metrics.two_way import describe_band, describe_interval
+from neurofit.results.io import load_result
+from neurofit.results.labels import label_results
+from neurofit.results.provenance import package_versions
+from neurofit.results.schema import time_coords, validate_result
+
+ENDS = ("low", "high", "band_low", "band_high")
+
+Pair = tuple[int, int]
+
+
+def compare(
+    results: Sequence[xr.Dataset | str | Path], config: CompareConfig | None = None, **options: Any
+) -> xr.Dataset:
+    """Compare models by their stored scores (docs/compare.md).
+
+    Parameters
+    ----------
+    results
+        Two or more results of `score` with the formula pooled_r, or their paths, each with a single
+        layer and mapping; all of the same neuroids, stimuli, time bins, splits and halves.
+    config
+        What is tested; by default `CompareConfig(**options)`.
+    **options
+        Fields of `CompareConfig`.
+
+    Returns
+    -------
+    Dataset following the contract of results, with the dimensions pair, time_bin, window and model:
+    differences with intervals, bands and p values. `attrs["conclusion"]` is a JSON list of
+    sentences.
+
+    Raises
+    ------
+    NeurofitError
+        If there are fewer than two results, or they cannot be paired: the message names the
+        attribute that differs and the command that makes them fit.
+    """
+    config = config or CompareConfig(**options)
+    if len(results) < 2:
+        raise NeurofitError(f"A comparison takes two results or more; got {len(results)}.")
+    loaded = [each if isinstance(each, xr.Dataset) else load_result(each) for each in results]
+    labels = label_results(loaded)
+    curves = [one_curve(each, label, config) for each, label in zip(loaded, labels, strict=True)]
+    check_pairs(curves, labels)
+    pairs = _pairs(labels, config.reference)
+    first = curves[0]
+    bins = np.stack([first.time_bin_start.values, first.time_bin_end.values], axis=1)
+    windows = find_windows(bins, config.windows)
+    areas = [whole_area(each) for each in curves]
+    made, families = _differences(areas, pairs, bins, windows, config)
+    coords: dict[str, Any] = {
+        "pair": [f"{labels[a]} - {labels[b]}" for a, b in pairs],
+        "first": ("pair", [labels[a] for a, _ in pairs]),
+        "second": ("pair", [labels[b] for _, b in pairs]),
+        "model": labels,
+        **time_coords(bins[:, 0], bins[:, 1]),
+    }
+    if windows:
+        coords["window"] = name_windows(windows)
+    if "curve_of_subject" in first:
+        coords["subject"] = first.subject.values.tolist()
+        parts = [
+            _differences(
+                [of_subject(each, name) for each in curves],
+                pairs,
+                bins,
+                windows,
+                config,
+                like=families,
+            )[0]
+            for name in coords["subject"]
+        ]
+        made |= _along_subjects(parts)
+    result = xr.Dataset(
+        {**made, **_models(curves, areas, pairs, families["whole_"], config)},
+        coords=coords,
+        attrs=_attrs(loaded, labels, config),
+    )
+    result.attrs["conclusion"] = json.dumps(conclude(result, config))
+    validate_result(result)
+    return result
+
+
+def _pairs(labels: list[str], reference: str) -> list[Pair]:
+    """Return the positions of the models of each pair: all pairs, or all with the reference."""
+    if not reference:
+        return list(combinations(range(len(labels)), 2))
+    against = labels.index(check_option("reference", reference, labels))
+    return [(other, against) for other in range(len(labels)) if other != against]
+
+
+def _differences(
+    areas: list[Influenced],
+    pairs: list[Pair],
+    bins: Bins,
+    windows: list[Window],
+    config: CompareConfig,
+    *,
+    like: dict[str, Family] | None = None,
+) -> tuple[dict[str, Any], dict[str, Family]]:
+    """Return the variables of all differences, and the families that they come from.
+
+    Parameters
+    ----------
+    areas
+        Score of each model.
+    pairs, bins, windows, config
+        What is compared.
+    like
+        Families of all neuroids, for the scores of a subject.
+    """
+    each = [areas[a].minus(areas[b]) for a, b in pairs]
+    contrasts = {"": each, "whole_": [over_all_bins(one) for one in each]}
+    if windows:
+        contrasts["window_"] = [over_windows(one, bins, windows) for one in each]
+    families = {
+        name: make_family(made, config, like=like[name] if like else None)
+        for name, made in contrasts.items()
+    }
+    made: dict[str, Any] = {}
+    for name, family in families.items():
+        made |= _tested(name, family, config)
+    if windows:
+        counts = _count_bins(each, bins, windows)
+        words = "number of time bins in which both have a score"
+        made["window_bins"] = variable(("pair", "window"), counts, "count", words, column="bins")
+    if config.clusters and like is None:
+        made |= _clustered(families[""], config)
+    return made, families
+
+
+MEANINGS = {
+    "": ("difference in noise-corrected r", "A - B for the pair A - B"),
+    "whole_": (
+        "difference in noise-corrected r, whole curve",
+        "mean of A - B over all time bins in which both have a score",
+    ),
+    "window_": (
+        "difference in noise-corrected r, windows",
+        "mean of A - B over the time bins of a window in which both have a score",
+    ),
+}
+"""Beginning of a variable's name -> its meaning and its formula."""
+
+AXES = {"": "time_bin", "whole_": "", "window_": "window"}
+
+
+def _tested(beginning: str, family: Family, config: CompareConfig) -> dict[str, Any]:
+    """Return differences with intervals, bands and p values."""
+    axis = AXES[beginning]
+    dims = ("pair", axis) if axis else ("pair",)
+    name, (long_name, formula) = f"{beginning}difference", MEANINGS[beginning]
+    every = {"": "time bins", "whole_": "pairs", "window_": "windows"}[beginning]
+    words = describe_interval(config.level, config.over)
+    at_once = f"{config.level:.0%} band, for all {every} at once"
+    ends = {"low": words, "high": words, "band_low": at_once, "band_high": at_once}
+
+    def shaped(values: np.ndarray) -> np.ndarray:
+        return values if axis else values[:, 0]
+
+    return {
+        name: score_variable(
+            dims,
+            shaped(family.values),
+            long_name=long_name,
+            formula=formula,
+            best=np.nan,
+            interval=words,
+            band=at_once,
+            column="difference",
+            **{end: f"{name}_{end}" for end in ends},
+        ),
+        **{
+            f"{name}_{end}": variable(
+                dims, shaped(family.of(end)), "interval", f"{end.split('_')[-1]} end of the {of}"
+            )
+            for end, of in ends.items()
+        },
+        **{
+            f"{beginning}{p}": variable(dims, shaped(family.of(p)), "p_value", meaning, **heading)
+            for p, meaning, heading in (
+                ("p", f"p value of each of the {every} on its own", {}),
+                (
+                    "p_adjusted",
+                    f"p value adjusted over all pairs and {every}".replace(
+                        "pairs and pairs", "pairs"
+                    ),
+                    {"column": "p"},
+                ),
+                (
+                    "p_false_discovery",
+                    "p value adjusted for the false discovery rate (Benjamini-Hochberg)",
+                    {"column": "p (BH)"},
+                ),
+            )
+        },
+    }
+
+
+def _count_bins(each: list[Influenced], bins: Bins, windows: list[Window]) -> np.ndarray:
+    """Return the number of scored bins of each pair and window; of both for a difference."""
+    shown = np.isfinite([one.score for one in each]).astype(int)
+    counts = shown @ np.stack([in_window(bins, window) for window in windows], axis=1)
+    return np.concatenate([counts, counts[:, 1:] + counts[:, :-1]], axis=1)
+
+
+def _clustered(family: Family, config: CompareConfig) -> dict[str, Any]:
+    clusters = find_clusters(family, config)
+    dims = ("pair", "time_bin")
+    return {
+        "cluster": variable(dims, clusters.number, "detail", "number of a bin's cluster, 0: none"),
+        "p_cluster": variable(
+            dims, clusters.p, "p_value", "p value of a bin's cluster, adjusted over all pairs"
+        ),
+    }
+
+
+def _along_subjects(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the variables of all subjects along the dimension subject."""
+    renamed = {name: f"{name}_of_subject" for name in parts[0]}
+    made = {}
+    for name, new in renamed.items():
+        dims, _, attrs = parts[0][name]
+        attrs = {key: renamed.get(value, value) for key, value in attrs.items() if key != "column"}
+        made[new] = (("subject", *dims), np.stack([part[name][1] for part in parts]), attrs)
+    return made
+
+
+def _models(
+    curves: list[xr.Dataset],
+    areas: list[Influenced],
+    pairs: list[Pair],
+    whole: Family,
+    config: CompareConfig,
+) -> dict[str, Any]:
+    """Return the curve of each model with its interval, their ranks, and the ceiling."""
+    intervals = [
+        each.interval(over=config.over, level=config.level, seed=config.seed) for each in areas
+    ]
+    dims = ("model", "time_bin")
+    words, band = describe_interval(config.level, config.over), describe_band(config.level)
+    score = np.stack([each.score for each in areas])
+    common = np.isfinite(score).all(axis=0)
+    mean = score[:, common].mean(axis=1) if common.any() else np.full(len(score), np.nan)
+    pointers: dict[str, Any] = {end: f"curve_{end}" for end in ENDS}
+    made: dict[str, Any] = {
+        "curve": score_variable(
+            dims,
+            score,
+            long_name=curves[0].curve.attrs["long_name"],
+            formula=curves[0].curve.attrs["formula"],
+            interval=words,
+            band=band,
+            bound="ceiling",
+            reason="reason",
+            **pointers,
+        ),
+        **{
+            f"curve_{end}": variable(
+                dims,
+                np.stack([getattr(each, end) for each in intervals]),
+                "interval",
+                f"{end.split('_')[-1]} end of the {band if 'band' in end else words}",
+            )
+            for end in ENDS
+        },
+        "reason": _reasons(curves, score),
+        "ceiling": ("time_bin", curves[0].ceiling.values, dict(curves[0].ceiling.attrs)),
+        "mean_curve": score_variable(
+            ("model",),
+            mean,
+            long_name=f"{curves[0].curve.attrs['long_name']}, mean over common time bins",
+            formula=f"mean over the {common.sum()} time bins in which all models have a score",
+            column="mean",
+        ),
+    }
+    if len(pairs) < len(areas) * (len(areas) - 1) / 2:
+        return made  # ranks need all pairs
+    ranks = find_ranks(
+        len(areas), pairs, whole.values[:, 0], whole.of("p_adjusted")[:, 0], alpha=1 - config.level
+    )
+    return made | {
+        f"{which}_rank": variable(
+            ("model",), rank, "count", f"{which} rank that the data allow", column=f"{which} rank"
+        )
+        for which, rank in zip(("best", "worst"), ranks, strict=True)
+    }
+
+
+def _reasons(curves: list[xr.Dataset], score: np.ndarray) -> Any:
+    """Return why a model has no score in a time bin: the most frequent reason of its neuroids."""
+    attrs = curves[0].reason.attrs
+    flags = np.zeros(score.shape, dtype=np.int8)
+    for model, bin_ in zip(*np.nonzero(np.isnan(score)), strict=True):
+        values, counts = np.unique(curves[model].reason.values[:, bin_], return_counts=True)
+        flags[model, bin_] = values[counts.argmax()]
+    return ("model", "time_bin"), flags, {**attrs, "long_name": "why there is a score or none"}
+
+
+def _attrs(results: list[xr.Dataset], labels: list[str], config: CompareConfig) -> dict[str, Any]:
+    """Return the attributes of the contract; what all results share is that of the first."""
+    first = results[0].attrs
+    shared = ("contract", "recording", "recording_sha256", "region", "simulated", "selection")
+    notes: dict[str, list[str]] = {}
+    for result, label in zip(results, labels, strict=True):
+        for note in json.loads(result.attrs.get("notes", "[]")):
+            notes.setdefault(note, []).append(label)
+    return {
+        **{name: first[name] for name in shared},
+        "analysis": "compare",
+        "model": ", ".join(labels),
+        "control": "",
+        "seed": config.seed,
+        "n_neuroids": int(results[0].sizes["neuroid"]),
+        "n_stimuli": int(results[0].sizes["stimulus"]),
+        "config": json.dumps(asdict(config)),
+        "activations": json.dumps(
+            dict(
+                zip(
+                    labels, (json.loads(each.attrs["activations"]) for each in results), strict=True
+                )
+            )
+        ),
+        "compared": json.dumps(
+            {
+                label: {key: each.attrs[key] for key in ("model", "control", "config", "versions")}
+                for label, each in zip(labels, results, strict=True)
+            }
+        ),
+        "method": f"{results[0].attrs.get('method', '')}, paired differences",
+        "versions": package_versions(),
+        "notes": json.dumps(
+            [
+                note if len(whose) == len(results) else f"{', '.join(whose)}: {note}"
+                for note, whose in notes.items()
+            ]
+        ),
+    }

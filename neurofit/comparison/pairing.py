@@ -1,0 +1,191 @@
+"""What a comparison reads from results, and what has to be equal so that they can be paired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from neurofit.comparison.config import CompareConfig
+from neurofit.errors import NeurofitError, check_option, some_of
+from neurofit.metrics.sketch import squared_norm
+from neurofit.metrics.two_way import Influences, Interval, interval_of
+
+SPLITTING = (
+    *("seed", "splits", "n_splits", "train_size", "stratified", "strata", "groups"),
+    *("n_halves", "halves_by", "ceiling_stimuli"),
+)
+"""Options that decide splits and trial halves."""
+
+
+@dataclass(frozen=True)
+class Influenced:
+    """A score per time bin with its influences, of all neuroids or of those of one subject.
+
+    Parameters
+    ----------
+    score
+        Scores; NaN where there is none.
+    neuroids, stimuli
+        Influences on it.
+    cells, pairs
+        Sketches of what these count twice (`neurofit.metrics.two_way`).
+    """
+
+    score: Float[np.ndarray, " time_bin"]
+    neuroids: Float[np.ndarray, "neuroid time_bin"]
+    stimuli: Float[np.ndarray, "stimulus time_bin"]
+    cells: Float[np.ndarray, "bucket time_bin"]
+    pairs: Float[np.ndarray, "bucket time_bin"]
+
+    def combine(self, function: Callable[..., np.ndarray], *others: Influenced) -> Influenced:
+        """Return a function of the scores that is linear, with its influences."""
+        return Influenced(
+            *(
+                function(*(getattr(each, name) for each in (self, *others)))
+                for name in ("score", "neuroids", "stimuli", "cells", "pairs")
+            )
+        )
+
+    def minus(self, other: Influenced) -> Influenced:
+        """Return the difference."""
+        return self.combine(np.subtract, other)
+
+    def weighted(self, weights: Float[np.ndarray, "time_bin contrast"]) -> Influenced:
+        """Return linear combinations of the bins that have a score."""
+        shown = np.isfinite(self.score)
+        return self.combine(lambda values: values[..., shown] @ weights[shown])
+
+    def interval(self, *, over: str, level: float, seed: int) -> Interval:
+        """Return the interval and the band of the score."""
+        n = int((self.neuroids != 0).any(axis=1).sum())
+        cells = n / max(n - 1, 1) * squared_norm(self.cells)
+        influences = Influences(self.neuroids, self.stimuli, cells, squared_norm(self.pairs))
+        return interval_of(self.score, influences, over=over, level=level, seed=seed)
+
+
+def whole_area(result: xr.Dataset) -> Influenced:
+    """Return the pooled score of all neuroids."""
+    return _influenced(result, "curve", "")
+
+
+def of_subject(result: xr.Dataset, subject: str) -> Influenced:
+    """Return the pooled score of one subject."""
+    return _influenced(result.sel(subject=subject), "curve_of_subject", "_on_subject")
+
+
+def _influenced(result: xr.Dataset, curve: str, suffix: str) -> Influenced:
+    names = [f"influence_of_{what}{suffix}" for what in ("neuroids", "stimuli", "cells")]
+    names += ["influence_of_pairs"]
+    return Influenced(*(np.asarray(result[name], np.float64) for name in (curve, *names)))
+
+
+def one_curve(result: xr.Dataset, label: str, config: CompareConfig) -> xr.Dataset:
+    """Return a result without the dimensions layer and mapping.
+
+    Raises
+    ------
+    NeurofitError
+        If it is no pooled score, or has several layers or mappings of which none is chosen.
+    """
+    attrs = result.attrs
+    if attrs["analysis"] != "score" or "influence_of_stimuli" not in result:
+        formula = json.loads(attrs["config"]).get("formula", "none")
+        raise NeurofitError(
+            f"Only pooled scores are compared; {label} is a result of {attrs['analysis']} with the "
+            f"formula {formula}. Score the model with --preset pooled."
+        )
+    for dim in ("layer", "mapping"):
+        if dim in result.dims:
+            names, chosen = result[dim].values.tolist(), getattr(config, dim)
+            if len(names) > 1 and not chosen:
+                raise NeurofitError(
+                    f"{label} has several {dim}s ({some_of(names)}); name the one to compare with "
+                    f"{dim}.",
+                    option=dim,
+                )
+            if len(names) > 1:
+                result = result.sel({dim: [check_option(dim, chosen, names)]})
+            result = result.squeeze(dim, drop=True)
+    return result
+
+
+def check_pairs(results: Sequence[xr.Dataset], labels: Sequence[str]) -> None:
+    """Check that results are of the same neuroids, stimuli, bins, splits, halves and formula.
+
+    Raises
+    ------
+    NeurofitError
+        Naming the first attribute that differs, both values and the options that make them equal.
+    """
+    first, whose = results[0], labels[0]
+    for other, label in zip(results[1:], labels[1:], strict=True):
+        for what, read in REQUIREMENTS:
+            values = [read(each) for each in (first, other)]
+            if values[0] != values[1]:
+                shown = [_short(value) for value in values]
+                raise NeurofitError(
+                    f"Results are compared on the same {what}; {whose} has {shown[0]}, {label} "
+                    f"has {shown[1]}.\n{_score_again(first, other)}"
+                )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} ({some_of(value, most=3)})"
+    return str(value)[:40] or "none"
+
+
+def _attribute(name: str) -> Callable[[xr.Dataset], Any]:
+    return lambda result: result.attrs[name]
+
+
+def _names(name: str) -> Callable[[xr.Dataset], Any]:
+    return lambda result: tuple(result[name].values.tolist())
+
+
+def _bins(result: xr.Dataset) -> tuple[str, ...]:
+    starts, ends = result.time_bin_start.values, result.time_bin_end.values
+    return tuple(f"{start}-{end} ms" for start, end in zip(starts, ends, strict=True))
+
+
+def _option(name: str) -> Callable[[xr.Dataset], Any]:
+    return lambda result: json.dumps(json.loads(result.attrs["config"]).get(name))
+
+
+def _score_again(first: xr.Dataset, other: xr.Dataset) -> str:
+    """Return the command that scores the second model as the first one was scored."""
+    from neurofit.analyses.repeat import command_of, run_config_of
+
+    wanted, own = run_config_of(first), run_config_of(other)
+    drawn = {name: getattr(wanted.analysis, name) for name in (*SPLITTING, "formula")}
+    config = replace(
+        own,
+        recording=wanted.recording,
+        images=wanted.images,
+        time_bin=wanted.time_bin,
+        selection=wanted.selection,
+        analysis=replace(own.analysis, **drawn),
+    )
+    return f"Score it as the first one:\n  {command_of(config)}"
+
+
+REQUIREMENTS: tuple[tuple[str, Callable[[xr.Dataset], Any]], ...] = (
+    ("region", _attribute("region")),
+    ("recording", _attribute("recording")),
+    ("neuroids", _names("neuroid_id")),
+    ("stimuli", _names("stimulus_id")),
+    ("time bins", _bins),
+    ("responses (recording_sha256)", _attribute("recording_sha256")),
+    *((f"{name.replace('_', ' ')}", _option(name)) for name in SPLITTING),
+    ("splits (splits_sha256)", _attribute("splits_sha256")),
+    ("trial halves (halves_sha256)", _attribute("halves_sha256")),
+    ("formula", _option("formula")),
+    ("jackknife", _option("jackknife")),
+)
+"""What has to be equal, and how it is read from a result."""

@@ -1,0 +1,185 @@
+"""The conclusion of a comparison in sentences that a paper can use."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from neurofit.comparison.config import CompareConfig
+from neurofit.errors import counted
+
+MAX_PAIRS = 3
+"""Up to so many pairs, each has sentences of its own."""
+
+
+def conclude(result: xr.Dataset, config: CompareConfig) -> list[str]:
+    """Return what a comparison found and how sure it is.
+
+    Parameters
+    ----------
+    result
+        Dataset of a comparison.
+    config
+        What was tested.
+    """
+    sentences = []
+    if "best_rank" in result and result.sizes["model"] > 2:
+        sentences.append(_ranks(result))
+    for pair in range(result.sizes["pair"]) if result.sizes["pair"] <= MAX_PAIRS else ():
+        sentences += _of_pair(result.isel(pair=pair), config)
+    scope = describe_scope(result, config)
+    return [*sentences, f"These statements are {scope}." if sentences else scope]
+
+
+def describe_scope(result: xr.Dataset, config: CompareConfig) -> str:
+    """Return what a claim is about: "about other neuroids of IT and other images"."""
+    area, n = result.attrs["region"], result.attrs["n_neuroids"]
+    animals = f" of these {result.sizes['subject']} animals" if "subject" in result.dims else ""
+    neuroids, images = {
+        "stimuli": (f"these {counted(n, 'neuroid')}", "other images"),
+        "neuroids": (f"other neuroids of {area}{animals}", "these images"),
+        "both": (f"other neuroids of {area}{animals}", "other images"),
+    }[config.over]
+    simulated = " of a simulated recording" if result.attrs["simulated"] else ""
+    return f"about {neuroids}{simulated} and {images}"
+
+
+def _of_pair(result: xr.Dataset, config: CompareConfig) -> list[str]:
+    """Return sentences on one pair: the whole curve, its bins, windows and subjects."""
+    one, other = str(result["first"].values), str(result["second"].values)
+    shown = np.isfinite(result.difference.values)
+    if not shown.any():
+        return [f"{one} and {other} have no time bin in which both have a score."]
+    starts, ends = result.time_bin_start.values[shown], result.time_bin_end.values[shown]
+    whole = f"Over the whole curve ({counted(int(shown.sum()), 'time bin')} in "
+    sentences = [f"{whole}{starts.min()}-{ends.max()} ms), {_verdict(result, 'whole_', config)}."]
+    if shown.sum() > 1:
+        sentences.append(_bins(result, one, other, config))
+    for window in result.get("window", xr.DataArray([])).values:
+        at = result.sel(window=window)
+        if np.isfinite(at.window_difference.item()):
+            sentences.append(_window(at, str(window), config))
+    sentences += _alone(result, one, other)
+    if "subject" in result.dims:
+        sentences.append(_subjects(result, config))
+    return sentences
+
+
+def _verdict(result: xr.Dataset, beginning: str, config: CompareConfig, ending: str = "") -> str:
+    """Return which model is better and by how much, or that the data cannot tell."""
+    one, other = str(result["first"].values), str(result["second"].values)
+    difference, low, high, p = _numbers(result, beginning, ending)
+    area = result.attrs["region"]
+    if p > 1 - config.level or not difference:
+        shown = _interval(config, difference, low, high, p)
+        return f"the data cannot tell {one} and {other} apart ({one} - {other} = {shown})"
+    if difference < 0:
+        one, other, difference, low, high = other, one, -difference, -high, -low
+    shown = _interval(config, difference, low, high, p)
+    return f"{one} predicts {area} better than {other} (difference {shown})"
+
+
+def _numbers(result: xr.Dataset, beginning: str, ending: str = "") -> tuple[float, ...]:
+    """Return the difference, the band, which belongs to its p value, and this."""
+    name = f"{beginning}difference"
+    names = (name, f"{name}_band_low", f"{name}_band_high", f"{beginning}p_adjusted")
+    return tuple(result[f"{each}{ending}"].item() for each in names)
+
+
+def _interval(config: CompareConfig, difference: float, low: float, high: float, p: float) -> str:
+    """Return "0.052, 95% interval 0.031 to 0.073, p < .001"."""
+    interval = f"{config.level:.0%} interval {low:z.3f} to {high:z.3f}"
+    return f"{difference:z.3f}, {interval}, {describe_p(p)}"
+
+
+def describe_p(p: float) -> str:
+    """Return "p < .001" or "p = .012"."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def _bins(result: xr.Dataset, one: str, other: str, config: CompareConfig) -> str:
+    """Return in which time bins a model is better, beyond the band of all bins."""
+    low, high = result.difference_band_low.values, result.difference_band_high.values
+    found = [
+        f"{model} is better in {_ranges(result, where)}"
+        for model, where in ((one, low > 0), (other, high < 0))
+        if where.any()
+    ]
+    band = f"{config.level:.0%} band for all time bins at once"
+    if not found:
+        return f"No single time bin shows a difference ({band})."
+    return f"{' and '.join(found)} ({band})."
+
+
+def _ranges(result: xr.Dataset, where: np.ndarray) -> str:
+    """Return runs of time bins as "100-150 ms and 170-180 ms"."""
+    runs: list[list[int]] = []
+    for place in np.flatnonzero(where):
+        start, end = int(result.time_bin_start[place]), int(result.time_bin_end[place])
+        if runs and runs[-1][1] == start:
+            runs[-1][1] = end
+        else:
+            runs.append([start, end])
+    named = [f"{start}-{end} ms" for start, end in runs]
+    return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
+
+
+def _window(at: xr.Dataset, window: str, config: CompareConfig) -> str:
+    if " less " not in window:
+        n, every = at.window_bins.item(), _number_inside(at, window)
+        few = f" (scores of both in {n} of {every} time bins)" if n < every else ""
+        return f"In {window}{few}, {_verdict(at, 'window_', config)}."
+    late, early = window.split(" less ")
+    change = _numbers(at, "window_")
+    verdict = "changes by" if change[-1] <= 1 - config.level else "does not change measurably:"
+    between = f"{at['first'].item()} - {at['second'].item()}"
+    shown = _interval(config, *change)
+    return f"From {early} to {late} the difference {between} {verdict} {shown}."
+
+
+def _number_inside(at: xr.Dataset, window: str) -> int:
+    start, end = map(int, window.removesuffix(" ms").split("-"))
+    inside = (at.time_bin_start >= start) & (at.time_bin_end <= end)
+    return int(inside.sum())
+
+
+def _alone(result: xr.Dataset, one: str, other: str) -> list[str]:
+    """Return in which time bins only one of a pair has a score, and why the other has none."""
+    meanings = str(result.reason.attrs["flag_meanings"]).split()
+    sentences = []
+    for model, without in ((one, other), (other, one)):
+        has, lacks = (np.isfinite(result.curve.sel(model=each).values) for each in (model, without))
+        flags = result.reason.sel(model=without).values
+        for flag in np.unique(flags[has & ~lacks]):
+            where = _ranges(result, has & ~lacks & (flags == flag))
+            why = meanings[int(flag)].replace("_", " ")
+            sentences.append(f"In {where} only {model} has a score ({without}: {why}).")
+    return sentences
+
+
+def _subjects(result: xr.Dataset, config: CompareConfig) -> str:
+    """Return what holds in each animal, over the whole curve."""
+    p = result.whole_p_adjusted_of_subject.values
+    signs = np.sign(result.whole_difference_of_subject.values)
+    names = [str(name) for name in result.subject.values]
+    verdicts = [
+        f"{name}: {_verdict(result.sel(subject=name), 'whole_', config, '_of_subject')}"
+        for name in names
+    ]
+    alike = (p <= 1 - config.level).all() and len(set(signs)) == 1
+    holds = "holds in each animal" if alike else "is not shown in each animal"
+    return (
+        f"The difference over the whole curve {holds} ({'; '.join(verdicts)}); "
+        f"nothing follows for animals other than these {len(names)}."
+    )
+
+
+def _ranks(result: xr.Dataset) -> str:
+    """Return the order of the models, with ties where the data cannot tell."""
+    order = np.argsort(-result.mean_curve.values, kind="stable")
+    words = []
+    for place in order:
+        best, worst = int(result.best_rank[place]), int(result.worst_rank[place])
+        rank = f"{best}" if best == worst else f"{best} to {worst}"
+        words.append(f"{result.model.values[place]} (rank {rank})")
+    return f"Models by their whole curves, with the ranks that the data allow: {', '.join(words)}."
