@@ -70,6 +70,7 @@ for _command, _example in (
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
+    (reports.report, "report neurofit-results/* --out report.html"),
     (reports.table, "table neurofit-results/* --format latex"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurofit.cli.console import out
 from neurofit.errors import NeurofitError, check_option
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ResultsArgument = Annotated[
     list[str],
@@ -67,3 +71,44 @@ def table(
     with atomic_file(Path(file)) as temporary:
         temporary.write_text(text, encoding="utf-8")
     out.print(f"Written: {file}", soft_wrap=True)
+
+
+def report(
+    results: ResultsArgument,
+    file: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="HTML file to write.")
+    ] = "report.html",
+    title: Annotated[
+        str, typer.Option(help="Heading of the report.", show_default="what the results are about")
+    ] = "",
+) -> None:
+    """Write results as one HTML file: answer, curves, comparison, tables, methods and limits."""
+    from neurofit.results.io import load_result
+    from neurofit.results.report import write_report
+
+    loaded = list(map(load_result, results))
+    comparisons, notes = compare_areas(loaded)
+    write_report(loaded, file, comparisons=comparisons, title=title, notes=notes)
+    out.print(f"Written: {file}", soft_wrap=True)
+
+
+def compare_areas(results: Sequence[xr.Dataset]) -> tuple[list[xr.Dataset], list[str]]:
+    """Return a comparison of the scores of each area, and why others are not compared."""
+    from neurofit.comparison.paired import compare
+
+    if any("conclusion" in result.attrs for result in results):
+        return [], []  # a comparison is given
+    groups: dict[tuple[str, ...], list[xr.Dataset]] = {}
+    for result in results:
+        if result.attrs["analysis"] == "score":
+            own = tuple(result.attrs[key] for key in ("region", "recording"))
+            groups.setdefault(own, []).append(result)
+    made, notes = [], []
+    for (region, recording), group in groups.items():
+        if len(group) > 1:
+            try:
+                made.append(compare(group))
+            except NeurofitError as error:
+                why = str(error).partition("\n")[0]
+                notes.append(f"{region} of {recording}: models are not compared. {why}")
+    return made, notes

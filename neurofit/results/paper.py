@@ -109,7 +109,7 @@ def paper_table(
     lines = [
         line
         for label, result in zip(label_results(results), results, strict=True)
-        for line in _lines(label, result)
+        for line in lines_of(label, result)
     ]
     if not lines:
         raise NeurofitError("A table needs at least one result.")
@@ -125,7 +125,7 @@ def paper_table(
     return _bins_table(lines)
 
 
-def _lines(label: str, result: xr.Dataset) -> list[Line]:
+def lines_of(label: str, result: xr.Dataset) -> list[Line]:
     """Return the series of a result, which are told apart by what varies among them."""
     name = headline(result)
     dims = axes(result, name)
@@ -194,7 +194,7 @@ def _models_table(lines: list[Line], windows: list[Bin]) -> PaperTable:
         if common:
             first, last = min(common)[0], max(end for _, end in common)
             said.append(f"{counted(len(common), 'time bin')} in {first}-{last} ms")
-        means = [_mean(line, keep) for line, keep in zip(lines, kept, strict=True)]
+        means = [mean_over(line, keep) for line, keep in zip(lines, kept, strict=True)]
         columns.append(Column("score", group, list(means)))
         counts: list[Cell] = [
             _range(line.of("count")[keep]) for line, keep in zip(lines, kept, strict=True)
@@ -221,7 +221,7 @@ def _scored(line: Line, window: Bin | None) -> set[Bin]:
     }
 
 
-def _mean(line: Line, kept: np.ndarray) -> Estimate:
+def mean_over(line: Line, kept: np.ndarray) -> Estimate:
     """Return the mean of a curve over some bins.
 
     Its interval comes from the mean influences of neuroids and stimuli

@@ -125,7 +125,7 @@ def _table(result: xr.Dataset, place: Place) -> Table:
     table = _empty(_axis_title(result, dim))
     _add_columns(table, result, shown)
     reasons = _reasons(result, place, dim)
-    for row, label in enumerate(_labels(result, dim)):
+    for row, label in enumerate(axis_labels(result, dim)):
         table.add_row(label, *_cells(result, shown, {**place, dim: row}, reasons[row]))
     return table
 
@@ -159,7 +159,7 @@ def _further_tables(result: xr.Dataset, name: str) -> Iterator[tuple[str, Table]
 
 
 def _titled(result: xr.Dataset, title: str, place: Place) -> str:
-    of = " ".join(_labels(result, dim)[i] for dim, i in place.items())
+    of = " ".join(axis_labels(result, dim)[i] for dim, i in place.items())
     return ": ".join(filter(None, [of, title]))
 
 
@@ -168,7 +168,7 @@ def _long_table(result: xr.Dataset, shown: list[str], rows: list[str], place: Pl
     table = _empty(*(_axis_title(result, dim) for dim in rows))
     _add_columns(table, result, shown)
     for row in _places(result, rows):
-        labels = [_labels(result, dim)[i] for dim, i in row.items()]
+        labels = [axis_labels(result, dim)[i] for dim, i in row.items()]
         table.add_row(*labels, *_cells(result, shown, {**place, **row}))
     return table
 
@@ -179,9 +179,9 @@ def _wide_table(result: xr.Dataset, shown: list[str], place: Place, beside: list
     intervals = len(beside) * len(shown) < MAX_TABLES
     table = _empty(_axis_title(result, dim))
     for other in beside:
-        of = " ".join(_labels(result, axis)[i] for axis, i in other.items())
+        of = " ".join(axis_labels(result, axis)[i] for axis, i in other.items())
         _add_columns(table, result, shown, of=of, intervals=intervals)
-    for row, label in enumerate(_labels(result, dim)):
+    for row, label in enumerate(axis_labels(result, dim)):
         cells = [
             cell
             for other in beside
@@ -206,14 +206,14 @@ def _series_table(result: xr.Dataset, score: str) -> Table:
     else:
         _add_columns(table, result, shown)
     for place in _places(result, along):
-        labels = [_labels(result, dim)[i] for dim, i in place.items()]
+        labels = [axis_labels(result, dim)[i] for dim, i in place.items()]
         if not dims:
             table.add_row(*labels, *_cells(result, shown, place))
             continue
         values = _at(result, score, place).transpose(*dims).values
         defined = np.isfinite(values)
         best = np.unravel_index(int(np.nan_to_num(values, nan=-np.inf).argmax()), values.shape)
-        where = [_labels(result, dim)[i] for dim, i in zip(dims, best, strict=True)]
+        where = [axis_labels(result, dim)[i] for dim, i in zip(dims, best, strict=True)]
         cells = [_number(float(values[best])), *where, str(int(defined.sum()))]
         for name in shown:
             mean = _mean(_at(result, name, place).transpose(*dims).values[defined])
@@ -307,7 +307,8 @@ def _axis_name(result: xr.Dataset, dim: str) -> str:
     return str(result[dim].attrs.get("long_name", dim.replace("_", " ")))
 
 
-def _labels(result: xr.Dataset, dim: str) -> list[str]:
+def axis_labels(result: xr.Dataset, dim: str) -> list[str]:
+    """Return the labels along a dimension: time bins as "70-80", names or values."""
     if is_time(dim):
         starts, ends = result[f"{dim}_start"].values, result[f"{dim}_end"].values
         return [f"{start}-{end}" for start, end in zip(starts, ends, strict=True)]
