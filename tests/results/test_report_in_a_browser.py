@@ -198,7 +198,7 @@ def test_it_prints_with_all_its_tables(browser: Any, report: Path, tmp_path: Pat
     browser.open(report, scheme="dark")
     browser.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
-    assert browser.run("[...document.querySelectorAll('details')].every((d) => d.open)")
+    assert browser.run("[...document.querySelectorAll('details:not(.raw)')].every((d) => d.open)")
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.run("getComputedStyle(document.querySelector('.reader')).display") == "none"
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

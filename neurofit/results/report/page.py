@@ -220,7 +220,8 @@ def _provenance(results: Sequence[xr.Dataset]) -> Html:
     for result in results:
         attrs = {name: _decoded(value) for name, value in result.attrs.items()}
         text = json.dumps(attrs, indent=2, default=str, ensure_ascii=False)
-        made.append(tag("details", tag("summary", describe_result(result)), tag("pre", text)))
+        about = tag("summary", describe_result(result))
+        made.append(tag("details", about, tag("pre", text), class_="raw"))
     return _section("Provenance", *made)
 
 

@@ -12,7 +12,7 @@ from neurofit.results.labels import label_results
 from neurofit.results.paper import ENDS, Estimate
 from neurofit.results.report.charts import Curve, curve_chart, matrix_chart, point_chart
 from neurofit.results.report.html import Html, joined, tag
-from neurofit.results.schema import axes, headline, is_time, like, series
+from neurofit.results.schema import SERIES, axes, headline, is_time, like, series
 from neurofit.results.tables import axis_labels
 
 MAX_CURVES = 16
@@ -114,8 +114,8 @@ class Panel:
                 self.places,
                 title=title,
                 x_title=x_title,
-                y_title="row",
-                note=y_title,
+                y_title=f"{_series_noun(self.first)}, by number",
+                note=f"{y_title}: blue above 0, orange below. The reader below names a row.",
             )
         known = self.first[self.dims[0]].values
         x = (known if known.dtype.kind in "if" else np.arange(len(known))).astype(float).tolist()
@@ -158,6 +158,11 @@ class Panel:
         if np.isfinite(float(attrs["best"])):
             said.append(f"A perfect model has {float(attrs['best']):g}.")
         return " ".join(said)
+
+
+def _series_noun(result: xr.Dataset) -> str:
+    dims = [str(dim) for dim in result[headline(result)].dims if dim in SERIES]
+    return " and ".join(dims) or "series"
 
 
 def axis_title(dim: str) -> str:

@@ -166,5 +166,5 @@ function legend(figure) {
 
 document.querySelectorAll("figure.chart").forEach((figure) => { reader(figure); legend(figure); });
 window.addEventListener("beforeprint", () => {
-  document.querySelectorAll("details").forEach((each) => { each.open = true; });
+  document.querySelectorAll("details:not(.raw)").forEach((each) => { each.open = true; });
 });
