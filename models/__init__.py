@@ -11,6 +11,7 @@ from typing import Any
 from neurofit.activations.model import weights_sha256
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.models import (  # noqa: F401 - these modules register their models
+    baselines,
     controls,
     intermediate,
     resnet,
@@ -18,6 +19,7 @@ from neurofit.models import (  # noqa: F401 - these modules register their model
     tiny,
 )
 from neurofit.models.catalogue import (
+    BASELINE,
     INFO,
     MODELS,
     ModelInfo,
@@ -71,7 +73,7 @@ def create_model(
     weights
         "auto": the weights that come with neurofit, else the published ones if they are downloaded
         (`neurofit weights get`), else random ones. "random": random weights. Otherwise the path of
-        a .safetensors file.
+        a .safetensors file. A baseline has none.
     seed
         Random seed for random weights, which the name of the model and the seed determine.
     **overrides
@@ -98,6 +100,12 @@ def create_model(
     options = model_options(name)
     for option in overrides:
         check_option(f"option of {name}", option, options)
+    if info.family == BASELINE:
+        if weights != "auto":
+            raise NeurofitError(f"{name} has no weights; got {str(weights)!r}.", option="weights")
+        model = build_model(name, seed=seed, **overrides)
+        model.weights_origin = "no weights"
+        return model
     if weights == "auto" and info.is_published and not info.has_weights:
         note = (
             f"Using random weights: the published weights of {name} are not downloaded. "

@@ -17,6 +17,9 @@ from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD
 from neurofit.models.layer import Layer
 from neurofit.storage.home import home
 
+BASELINE = "baseline"
+"""Family, and prefix of the names, of models without weights."""
+
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 """Folder of the weights included in neurofit, NAME.safetensors."""
 
@@ -35,7 +38,8 @@ class ModelInfo:
     summary
         Description in one line.
     family
-        Depth of the network ("shallow", "intermediate" or "tiny"), or "resnet".
+        Depth of the network ("shallow", "intermediate" or "tiny"), "resnet", or "baseline" for a
+        model without weights.
     cell
         Registered name of the cell in the recurrent layers.
     region_layers
@@ -106,8 +110,8 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     Parameters
     ----------
     **metadata
-        Fields of `ModelInfo`. The name is the function's, and the summary the first line of its
-        docstring. `presentations` defaults to those of six layers.
+        Fields of `ModelInfo`. The name is the function's unless it is given, and the summary the
+        first line of its docstring. `presentations` defaults to those of six layers.
 
     Raises
     ------
@@ -116,7 +120,7 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     """
 
     def decorate(build: Build) -> Build:
-        name = build.__name__
+        name = str(metadata.get("name", build.__name__))
         summary = (build.__doc__ or "").strip().partition("\n")[0]
         info = ModelInfo(
             **{

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import run_each as run_each
     from neurofit.analyses.similarity import SimilarityConfig as SimilarityConfig
     from neurofit.analyses.similarity import similarity as similarity
+    from neurofit.analyses.verify import Verification as Verification
+    from neurofit.analyses.verify import verify as verify
     from neurofit.comparison.config import CompareConfig as CompareConfig
     from neurofit.comparison.paired import compare as compare
     from neurofit.config.compute import Compute as Compute
@@ -65,6 +67,7 @@ _MODULES = {
     "SimilarityConfig": "neurofit.analyses.similarity",
     "StimulusSet": "neurofit.recordings.stimuli",
     "TrainConfig": "neurofit.training.config",
+    "Verification": "neurofit.analyses.verify",
     "ceiling": "neurofit.analyses.ceiling",
     "compare": "neurofit.comparison.paired",
     "create_model": "neurofit.models",
@@ -89,6 +92,7 @@ _MODULES = {
     "validate_model": "neurofit.activations.model",
     "validate_recording": "neurofit.recordings.validation",
     "validate_result": "neurofit.results.schema",
+    "verify": "neurofit.analyses.verify",
     "wrap": "neurofit.models",
     "write_recording": "neurofit.data_loaders",
 }

@@ -44,6 +44,12 @@ class MachineError(NeurofitError):
     exit_code = 1
 
 
+class CannotRepeat(NeurofitError):
+    """A result that does not say, or not here, how it was made (exit code 1)."""
+
+    exit_code = 1
+
+
 class NeurofitWarning(UserWarning):
     """A condition that is not an error, but has to be known to interpret a number."""
 

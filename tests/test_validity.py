@@ -46,7 +46,8 @@ def test_bins_without_signal_have_no_number_and_forced_intervals_hold_0(validity
 @pytest.mark.filterwarnings("ignore::neurofit.errors.NeurofitWarning")
 def test_intervals_over_both_cover_what_can_be_reached(validity: Any) -> None:
     population = validity.Population(truth=(0.4, 0.9), n_stimuli=150, n_neuroids=24)
-    found = [validity.one_coverage(population, "both", "ridge", number) for number in range(16)]
+    ridge = {"mapping": "ridge"}
+    found = [validity.one_coverage(population, "both", ridge, 0, number) for number in range(16)]
     covered = validity.summarise_coverage(found)
     assert np.mean(covered["coverage"]) > 0.85  # 0.95 with a standard error of about 0.04
     assert np.median(np.array(covered["half_width"]) / covered["sd"]) == pytest.approx(1, abs=0.35)

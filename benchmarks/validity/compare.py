@@ -63,6 +63,8 @@ class Pair:
         Share of the trials of each neuroid that are missing.
     sessions
         Number of sessions, each with its own neuroids and part of the stimuli.
+    subjects
+        Number of animals, among which the neuroids are divided.
     mapping, jackknife
         Options of the scores.
     """
@@ -78,6 +80,7 @@ class Pair:
     n_noise: int = 20
     missing: float = 0.0
     sessions: int = 1
+    subjects: int = 1
     mapping: str = "ridge"
     jackknife: int = 0
 
@@ -137,6 +140,8 @@ class Pair:
             "time_bin_start": ("time_bin", 10 * np.arange(n_bins)),
             "time_bin_end": ("time_bin", 10 * np.arange(n_bins) + 10),
         }
+        if self.subjects > 1:
+            coords["subject"] = ("neuroid", np.array(list("ABCD"))[np.arange(n) % self.subjects])
         array = xr.DataArray(responses, dims=("presentation", "neuroid", "time_bin"), coords=coords)
         recording = Recording(name="planted", responses=array, stimuli=stimuli, simulated=True)
         activations = Activations(

@@ -83,6 +83,24 @@ def coverage_of_pls(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
+def jackknife(figures: dict[str, Any]) -> list[str]:
+    """Return the coverage with and without refits, and half-widths over the true spread."""
+    lines = [
+        "| maps | population | over | groups | each bin | band | width / truth |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    parts = _parts(figures, "jackknife")
+    order = list(dict.fromkeys((maps, name, kind) for maps, _, kind, name in parts))
+    for maps, groups, kind, name in sorted(
+        parts, key=lambda own: (order.index((own[0], own[3], own[2])), int(own[1]))
+    ):
+        found = figures[f"jackknife/{maps}/{groups}/{kind}/{name}"]
+        ratio = sum(w / sd for w, sd in zip(found["half_width"], found["sd"], strict=True))
+        cells = [*_covers(found), f"{ratio / len(found['sd']):.2f}"]
+        lines.append(f"| {maps} | {name} | {kind} | {groups} | {' | '.join(cells)} |")
+    return lines
+
+
 def _covers(found: dict[str, Any]) -> list[str]:
     each = sum(found["coverage"]) / len(found["coverage"])
     return [f"{100 * each:.0f}", f"{100 * found['simultaneous']:.0f}"]
@@ -130,6 +148,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "bias": bias,
     "coverage": coverage,
     "coverage of PLS": coverage_of_pls,
+    "jackknife": jackknife,
     "onset": onset,
     "single": single,
 }

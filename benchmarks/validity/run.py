@@ -69,6 +69,24 @@ COVERED: dict[str, dict[str, Any]] = {
 }
 """Populations whose intervals are examined; what is drawn anew depends on the interval."""
 
+MAPS: dict[str, dict[str, Any]] = {
+    "PLS": {"mapping": "pls"},
+    "ridge, fixed": {"mapping": "ridge", "time_mode": "fixed"},
+}
+"""Maps whose intervals over stimuli need a jackknife."""
+
+REFITTED = [
+    *(
+        (maps, groups, kind, name)
+        for name in ("neuroids differ", "misfit and noise shared")
+        for maps, groups in (("PLS", 20), ("PLS", 0), ("ridge, fixed", 20), ("ridge, fixed", 0))
+        for kind in ("stimuli", "both")
+    ),
+    ("PLS", 10, "stimuli", "neuroids differ"),
+    ("PLS", 50, "stimuli", "neuroids differ"),
+]
+"""Maps, groups of their jackknife, what the interval is over, and the population."""
+
 KINDS = {
     "both": ("neuroids", "stimuli", "trials"),
     "stimuli": ("stimuli", "trials"),
@@ -96,14 +114,19 @@ def one_bias(population: Population, number: int) -> dict[str, Any]:
     }
 
 
-def one_coverage(population: Population, kind: str, mapping: str, number: int) -> dict[str, Any]:
-    """Return the score, what can be reached, the interval and the band of each time bin."""
+def one_coverage(
+    population: Population, kind: str, maps: dict[str, Any], jackknife: int, number: int
+) -> dict[str, Any]:
+    """Return the score, what can be reached, the interval and the band of each time bin.
+
+    `maps` are options of the maps, and `jackknife` is the number of groups that are left out.
+    """
     activations, noisy, clean = population.draw(**seeds_of(kind, number))
-    options = {"interval_over": kind, "min_z": None, "mapping": mapping}
-    made = score(activations, noisy, **options)
+    options = {"interval_over": kind, "min_z": None, "jackknife": jackknife}
+    made = score(activations, noisy, **maps, **options)
     ends = ("curve", "curve_low", "curve_high", "curve_band_low", "curve_band_high")
     return {
-        "reachable": reachable(activations, clean, mapping=mapping).tolist(),
+        "reachable": reachable(activations, clean, **maps).tolist(),
         **{name: made[name].values[0].tolist() for name in ends},
     }
 
@@ -241,13 +264,17 @@ def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[...,
             made[f"bias/{regime}/{truth}"] = partial(one_bias, population), summarise_bias, few
     for name, options in COVERED.items():
         for kind in KINDS:
-            work = partial(one_coverage, Population(**options), kind, "ridge")
+            work = partial(one_coverage, Population(**options), kind, {"mapping": "ridge"}, 0)
             large = "n_neuroids" in options and options["n_neuroids"] > 40
             made[f"coverage/{kind}/{name}"] = work, summarise_coverage, n_sets // (1 + 2 * large)
     for name in ("neuroids differ", "misfit and noise shared"):
         for kind in ("both", "stimuli"):
-            work = partial(one_coverage, Population(**COVERED[name]), kind, "pls")
+            work = partial(one_coverage, Population(**COVERED[name]), kind, {"mapping": "pls"}, 0)
             made[f"coverage of PLS/{kind}/{name}"] = work, summarise_coverage, n_sets // 2
+    for maps, groups, kind, name in REFITTED:
+        given = {**MAPS[maps], "n_splits": 5, "n_halves": 4}
+        work = partial(one_coverage, Population(**COVERED[name]), kind, given, groups)
+        made[f"jackknife/{maps}/{groups}/{kind}/{name}"] = work, summarise_coverage, n_sets
     made["animals/two of different level"] = one_pair_of_animals, summarise_animals, n_sets // 2
     made["null/200 stimuli"] = one_null, summarise_null, 20
     made["seeds/one recording"] = one_seed, summarise_seeds, 30

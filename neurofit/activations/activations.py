@@ -11,7 +11,7 @@ import numpy as np
 
 from neurofit.activations.blocks import Blocks, LazyBlocks
 from neurofit.activations.presentation import Presentation
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, check_option, some_of
 from neurofit.recordings.time_bins import TimeBin, covered_bins, timestep_weights
 
 
@@ -122,7 +122,8 @@ def check_inputs(activations: Activations, recording: Any) -> None:
     Raises
     ------
     NeurofitError
-        If the stimuli differ or are in another order, or the recording has several regions.
+        If the stimuli differ or are in another order, the recording has several regions, or a
+        layer lacks timesteps that a time bin needs.
     """
     if not np.array_equal(activations.stimulus_ids, recording.stimuli.ids):
         raise NeurofitError(
@@ -134,3 +135,13 @@ def check_inputs(activations: Activations, recording: Any) -> None:
             f"An analysis of a model is about one region; {recording.name} has "
             f"{', '.join(recording.regions)}. Select one: recording.select(region=...)."
         )
+    known, bins = set(activations.blocks), recording.time_bins
+    for layer in activations.layers:
+        covered = activations.covered(layer, bins)
+        shown = [bin_ for bin_, there in zip(bins, covered, strict=True) if there]
+        needed = {step for bin_ in shown for step, _ in activations.timesteps(bin_)}
+        if missing := sorted(step for step in needed if (layer, step) not in known):
+            raise NeurofitError(
+                f"The activations of {activations.model} have no {layer} for the timesteps "
+                f"{some_of(missing)}, which the time bins of {recording.name} need."
+            )

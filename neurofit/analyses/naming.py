@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import RunConfig
     from neurofit.recordings.recording import Recording
 
+UNNAMED = ("model", "recording", "images", "baselines")
+"""Options of a run that are no words of their own: named first, or without effect on numbers."""
+
 
 def folder_words(config: RunConfig, recording: Recording, *, untrained: bool = False) -> list[str]:
     """Return the model, the region and the recording, then every choice that changes the numbers.
@@ -49,7 +52,7 @@ def folder_words(config: RunConfig, recording: Recording, *, untrained: bool = F
                 words += _mapping_words(own)
             elif key == "preset" and each is own and hasattr(type(own), "from_options"):
                 words += [value] * (value != type(own)().preset)
-            elif key not in ("model", "recording", "images") and value != getattr(usual, key):
+            elif key not in UNNAMED and value != getattr(usual, key):
                 words.append(_word(key, value))
     if untrained and config.weights == "auto":
         words.append("untrained")

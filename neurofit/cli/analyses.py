@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 from rich.padding import Padding
+from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
 from neurofit.cli.options import (
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from neurofit.analyses.analysis import Analysis
-    from neurofit.analyses.run import Plan, RunConfig
+    from neurofit.analyses.inputs import Plan
+    from neurofit.analyses.run import RunConfig
 
 SHORT_NAMES = {
     "score": "Noise-corrected predictivity: how well a model predicts an area in time.",
@@ -121,7 +124,7 @@ def analysis_command(name: str) -> Any:
 def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) -> None:
     """Run each combination that a configuration asks for; write and print its result."""
     from neurofit.analyses.naming import folder_words
-    from neurofit.analyses.run import run
+    from neurofit.analyses.run import run_each
     from neurofit.results.folder import check_writable, result_folder
     from neurofit.results.io import FILES, write_result
     from neurofit.results.summary import summarise
@@ -144,17 +147,73 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
 
         with progress() as bars:
             report = bars if as_json else FitTimer(bars, each.compute.jobs)
-            result = run(each, on_plan=on_plan, progress=report)
+            result, *baselines = run_each(each, on_plan=on_plan, progress=report)
         replaced = write_result(result, folder)
-        summaries.append(summarise(result))
+        for baseline in baselines:
+            write_result(baseline, baseline_folder(folder, baseline))
+        summaries += [summarise(result), *map(summarise, baselines)]
         if as_json and replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
         if not as_json:
             print_result(result)
+            if baselines:
+                print_advantage(result, baselines)
             verb = "Replaced" if replaced else "Written"
             out.print(f"{verb}: {folder}/{', '.join(FILES)}", soft_wrap=True)
+            for baseline in baselines:
+                out.print(f"Written: {baseline_folder(folder, baseline)}", soft_wrap=True)
     if as_json:
         print(json.dumps(summaries if len(summaries) > 1 else summaries[0]))
+
+
+def baseline_folder(folder: Path, baseline: xr.Dataset) -> Path:
+    """Return the folder of a baseline's result, inside that of its model."""
+    return folder / "baselines" / str(baseline.attrs["control"])
+
+
+def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None:
+    """Print by how much a model exceeds each of its baselines, mean over the time bins of both.
+
+    Pooled scores have an interval of the paired difference and a p value.
+    """
+    from neurofit.comparison.paired import compare
+    from neurofit.comparison.words import describe_p
+    from neurofit.results.labels import label_results
+    from neurofit.results.schema import headline, series
+
+    if "influence_of_stimuli" not in result:
+        err.print("Baselines are compared with pooled scores; this formula has no influences.")
+        return
+    every = list(series(result, headline(result)))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("baseline", *(["of"] if len(every) > 1 else [])):
+        table.add_column(column)
+    for column in ("model less baseline", "interval", "p"):
+        table.add_column(column, justify="right")
+    for names, _ in every:
+        own = [
+            each.sel({dim: [name] for dim, name in names.items()}) for each in (result, *baselines)
+        ]
+        model, *others = label_results(own)
+        found = compare(own, reference=model, windows=())
+        for label, baseline in zip(others, baselines, strict=True):
+            at = found.sel(pair=f"{label} - {model}")  # the other way round
+            low, high = -at.whole_difference_band_high.item(), -at.whole_difference_band_low.item()
+            table.add_row(
+                str(baseline.attrs["control"]),
+                *([" ".join(names.values())] if len(every) > 1 else []),
+                f"{-at.whole_difference.item():z.3f}",
+                f"{low:z.3f} to {high:z.3f}",
+                describe_p(at.whole_p_adjusted.item()).removeprefix("p ").removeprefix("= "),
+            )
+    out.print()
+    out.print("Baselines, mean over the time bins in which both have a score", style="bold")
+    out.print(table)
+    out.print(
+        "interval: 95% interval over neuroids and stimuli, for all baselines at once; p: adjusted "
+        "over the baselines.",
+        style="dim",
+    )
 
 
 class FitTimer:

@@ -21,6 +21,7 @@ from neurofit.cli import (
     recordings,
     reports,
     training,
+    verifying,
 )
 from neurofit.cli.console import err, fail, print_warning
 from neurofit.cli.options import App, Command
@@ -72,6 +73,7 @@ for _command, _example in (
     (recordings.check, "check mine.nc"),
     (reports.report, "report neurofit-results/* --out report.html"),
     (reports.table, "table neurofit-results/* --format latex"),
+    (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):

@@ -79,7 +79,7 @@ def score(
 
 
 def _import(module: str) -> Any:
-    from neurofit.analyses.run import import_brainscore
+    from neurofit.analyses.inputs import import_brainscore
 
     return import_brainscore(module)
 

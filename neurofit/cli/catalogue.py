@@ -57,8 +57,11 @@ def list_(
         registered = _documented(kind)
         table.add_column(kind.removesuffix("s") if kind != "images" else "image set")
         table.add_column("description")
+        usual = {"presets": "pooled", "mappings": "ridge"}.get(kind)
         for name in registered:
-            table.add_row(name, _first_line(registered[name]))
+            table.add_row(
+                f"{name} (default)" if name == usual else name, _first_line(registered[name])
+            )
     out.print(table)
     err.print(f"[dim]Files are cached in {home()} (NEUROFIT_HOME).[/dim]", soft_wrap=True)
 
@@ -188,8 +191,10 @@ def _card_rows(info: ModelInfo) -> dict[str, str]:
 
 def _describe_weights(info: ModelInfo) -> str:
     """Return where a model's weights are."""
-    from neurofit.models.catalogue import WEIGHTS
+    from neurofit.models.catalogue import BASELINE, WEIGHTS
 
+    if info.family == BASELINE:
+        return "none"
     if info.has_weights:
         return "bundled" if info.weights.parent == WEIGHTS else "downloaded"
     return "published" if info.is_published else "random only"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from neurofit.cli.analyses import print_result
 from neurofit.cli.console import err, out
@@ -61,8 +63,10 @@ def compare(
         if replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
         return
+    sentences = Table.grid(padding=(0, 1))
     for sentence in json.loads(attrs["conclusion"]):
-        out.print(f"- {sentence}", markup=False)
+        sentences.add_row("-", Text(sentence))
+    out.print(sentences)
     print_result(result)
     verb = "Replaced" if replaced else "Written"
     out.print(f"{verb}: {folder}/{', '.join(FILES)}", soft_wrap=True)

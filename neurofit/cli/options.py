@@ -14,7 +14,7 @@ import typer
 import typer.core
 from rich.markup import escape
 
-from neurofit.config.options import options_of
+from neurofit.config.options import flag_of, options_of
 from neurofit.errors import NeurofitError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,11 +85,11 @@ def parameters_of(config: type, *, panel: str, prefix: str = "") -> list[inspect
 def _parameter(each: Field[Any], hint: Any, panel: str, prefix: str) -> inspect.Parameter:
     rule = each.metadata
     name = _name(each, prefix)
-    flag = _flag(name)
+    flag = flag_of(name)
     several = getattr(rule["parse"], "__name__", "") in SEVERAL
     kind: Any = list[str] if several else str if rule["parse"] else hint
     if kind is bool and each.default is True:
-        flag = f"{flag}/{_flag(f'no-{name}')}"
+        flag = f"{flag}/{flag_of(f'no-{name}')}"
     usual = None if each.default in (MISSING, None, "", False) else each.default
     shown = rule["default_text"] or ("" if usual is None else str(usual))
     extra: dict[str, Any] = {"metavar": rule["metavar"]} if rule["metavar"] else {}
@@ -122,15 +122,11 @@ def given_options(config: type, given: dict[str, Any], *, prefix: str = "") -> d
 
 def flags_of(config: type, *, prefix: str = "") -> dict[str, str]:
     """Return the flag of each option of a dataclass, by the name of its field."""
-    return {each.name: _flag(_name(each, prefix)) for each in options_of(config)}
+    return {each.name: flag_of(_name(each, prefix)) for each in options_of(config)}
 
 
 def _name(each: Field[Any], prefix: str) -> str:
     return f"{prefix}_{each.name}" if prefix else each.name
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def with_signature(function: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Any:

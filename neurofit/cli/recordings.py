@@ -41,7 +41,8 @@ def load(
     checked: bool = True,
 ) -> Recording:
     """Return a recording by name or path; unchecked, with its faults."""
-    from neurofit.analyses.run import RunConfig, find_recording
+    from neurofit.analyses.inputs import find_recording
+    from neurofit.analyses.run import RunConfig
     from neurofit.recordings.time_bins import parse_time_bin
 
     config = RunConfig(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -86,29 +86,52 @@ def report(
     from neurofit.results.io import load_result
     from neurofit.results.report import write_report
 
-    loaded = list(map(load_result, results))
+    loaded = list(map(load_result, with_baselines(results)))
     comparisons, notes = compare_areas(loaded)
     write_report(loaded, file, comparisons=comparisons, title=title, notes=notes)
     out.print(f"Written: {file}", soft_wrap=True)
 
 
+def with_baselines(paths: Sequence[str]) -> list[Path]:
+    """Return the paths of results, each followed by those of its baselines, every one once."""
+    every: list[Path] = []
+    for given in map(Path, paths):
+        folder = given if given.is_dir() else given.parent
+        every += [given, *sorted(each.parent for each in folder.glob("baselines/*/result.nc"))]
+    return list({(path / "result.nc" if path.is_dir() else path): path for path in every}.values())
+
+
 def compare_areas(results: Sequence[xr.Dataset]) -> tuple[list[xr.Dataset], list[str]]:
-    """Return a comparison of the scores of each area, and why others are not compared."""
+    """Return comparisons of the models of each area, and of each model with its baselines.
+
+    Sentences say why others are not compared. Where a comparison is given, none is made.
+    """
     from neurofit.comparison.paired import compare
+    from neurofit.results.labels import label_results
 
     if any("conclusion" in result.attrs for result in results):
-        return [], []  # a comparison is given
-    groups: dict[tuple[str, ...], list[xr.Dataset]] = {}
+        return [], []
+    areas: dict[tuple[str, ...], list[xr.Dataset]] = {}
     for result in results:
         if result.attrs["analysis"] == "score":
             own = tuple(result.attrs[key] for key in ("region", "recording"))
-            groups.setdefault(own, []).append(result)
-    made, notes = [], []
-    for (region, recording), group in groups.items():
-        if len(group) > 1:
-            try:
-                made.append(compare(group))
-            except NeurofitError as error:
-                why = str(error).partition("\n")[0]
-                notes.append(f"{region} of {recording}: models are not compared. {why}")
+            areas.setdefault(own, []).append(result)
+    made: list[xr.Dataset] = []
+    notes: list[str] = []
+    for (region, recording), scores in areas.items():
+        models = [each for each in scores if not each.attrs["control"]]
+        groups = [(f"{region} of {recording}: models are", models, "")]
+        for model in models:
+            name = model.attrs["model"]
+            group = [model]
+            group += [s for s in scores if s.attrs["control"] and s.attrs["model"] == name]
+            about = f"{region} of {recording}: {name} and its baselines are"
+            groups.append((about, group, label_results(group)[0]))
+        for about, group, reference in groups:
+            if len(group) > 1:
+                options: dict[str, Any] = {"reference": reference, "windows": ()}
+                try:
+                    made.append(compare(group, **(options if reference else {})))
+                except NeurofitError as error:
+                    notes.append(f"{about} not compared. {str(error).partition(chr(10))[0]}")
     return made, notes

@@ -34,7 +34,7 @@ from neurofit.comparison.pairing import (
 )
 from neurofit.comparison.ranks import find_ranks
 from neurofit.comparison.words import conclude
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, unknown_name
 from neurofit.metrics.two_way import describe_band, describe_interval
 from neurofit.results.io import load_result
 from neurofit.results.labels import label_results
@@ -123,7 +123,9 @@ def _pairs(labels: list[str], reference: str) -> list[Pair]:
     """Return the positions of the models of each pair: all pairs, or all with the reference."""
     if not reference:
         return list(combinations(range(len(labels)), 2))
-    against = labels.index(check_option("reference", reference, labels))
+    if reference not in labels:
+        raise unknown_name("reference", reference, labels, option="reference")
+    against = labels.index(reference)
     return [(other, against) for other in range(len(labels)) if other != against]
 
 

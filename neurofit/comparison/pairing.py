@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.comparison.config import CompareConfig
-from neurofit.errors import NeurofitError, check_option, some_of
+from neurofit.errors import CannotRepeat, NeurofitError, check_option, some_of
 from neurofit.metrics.sketch import squared_norm
 from neurofit.metrics.two_way import Influences, Interval, interval_of
 
@@ -131,7 +132,7 @@ def check_pairs(results: Sequence[xr.Dataset], labels: Sequence[str]) -> None:
                 shown = [_short(value) for value in values]
                 raise NeurofitError(
                     f"Results are compared on the same {what}; {whose} has {shown[0]}, {label} "
-                    f"has {shown[1]}.\n{_score_again(first, other)}"
+                    f"has {shown[1]}.\n{_score_again(first, other, (whose, label))}"
                 )
 
 
@@ -158,11 +159,12 @@ def _option(name: str) -> Callable[[xr.Dataset], Any]:
     return lambda result: json.dumps(json.loads(result.attrs["config"]).get(name))
 
 
-def _score_again(first: xr.Dataset, other: xr.Dataset) -> str:
+def _score_again(first: xr.Dataset, other: xr.Dataset, labels: Sequence[str]) -> str:
     """Return the command that scores the second model as the first one was scored."""
-    from neurofit.analyses.repeat import command_of, run_config_of
-
-    wanted, own = run_config_of(first), run_config_of(other)
+    try:
+        wanted, own = run_config_of(first), run_config_of(other)
+    except CannotRepeat:  # scored in Python, from activations
+        return f"Score {labels[1]} with the recording and the options of {labels[0]}."
     drawn = {name: getattr(wanted.analysis, name) for name in (*SPLITTING, "formula")}
     config = replace(
         own,
@@ -172,7 +174,7 @@ def _score_again(first: xr.Dataset, other: xr.Dataset) -> str:
         selection=wanted.selection,
         analysis=replace(own.analysis, **drawn),
     )
-    return f"Score it as the first one:\n  {command_of(config)}"
+    return f"Score {labels[1]} as {labels[0]} was scored:\n  {command_of(config)}"
 
 
 REQUIREMENTS: tuple[tuple[str, Callable[[xr.Dataset], Any]], ...] = (

@@ -59,6 +59,8 @@ def _of_pair(result: xr.Dataset, config: CompareConfig) -> list[str]:
         at = result.sel(window=window)
         if np.isfinite(at.window_difference.item()):
             sentences.append(_window(at, str(window), config))
+    if "cluster" in result:
+        sentences += _clusters(result)
     sentences += _alone(result, one, other)
     if "subject" in result.dims:
         sentences.append(_subjects(result, config))
@@ -135,6 +137,21 @@ def _window(at: xr.Dataset, window: str, config: CompareConfig) -> str:
     between = f"{at['first'].item()} - {at['second'].item()}"
     shown = _interval(config, *change)
     return f"From {early} to {late} the difference {between} {verdict} {shown}."
+
+
+def _clusters(result: xr.Dataset) -> list[str]:
+    """Return the clusters of a pair, and what they do not show."""
+    numbers, p = result.cluster.values, result.p_cluster.values
+    named = [
+        f"{_ranges(result, numbers == number)} ({describe_p(p[numbers == number][0])})"
+        for number in range(1, numbers.max() + 1)
+    ]
+    if not named:
+        return ["No cluster of time bins lies beyond the pointwise interval."]
+    return [
+        f"Clusters of time bins that differ: {', '.join(named)}. A cluster shows that the curves "
+        "differ; its first bin is no onset of the difference, and its extent is not tested."
+    ]
 
 
 def _number_inside(at: xr.Dataset, window: str) -> int:

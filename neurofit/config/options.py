@@ -24,6 +24,7 @@ def option(
     metavar: str = "",
     default_text: str = "",
     panel: str = "",
+    only_with: tuple[str, str] | None = None,
 ) -> Any:
     """Return a dataclass field that is also a command-line option.
 
@@ -46,6 +47,9 @@ def option(
         Description of the default, where the value does not speak for itself.
     panel
         Heading under which the command line's help shows it.
+    only_with
+        Another option and its value without which this one has no effect; another value than the
+        default is then refused.
     """
     metadata = {
         "help": help,
@@ -57,6 +61,7 @@ def option(
         "metavar": metavar,
         "default_text": default_text,
         "panel": panel,
+        "only_with": only_with,
     }
     return field(default=default, metadata=metadata)
 
@@ -66,8 +71,13 @@ def options_of(config: Any) -> Iterator[Field[Any]]:
     return (each for each in fields(config) if "help" in each.metadata)
 
 
+def flag_of(name: str) -> str:
+    """Return the flag of an option on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
 def check_fields(config: Any) -> None:
-    """Check every option of a dataclass against its choices and bounds; for `__post_init__`.
+    """Check every option of a dataclass: choices, bounds, and effect; for `__post_init__`.
 
     Raises
     ------
@@ -76,6 +86,14 @@ def check_fields(config: Any) -> None:
     """
     for each in options_of(config):
         value, rule = getattr(config, each.name), each.metadata
+        if rule["only_with"] and value != each.default:
+            other, needed = rule["only_with"]
+            if (given := getattr(config, other)) != needed:
+                raise NeurofitError(
+                    f"{each.name} has an effect only with {other} {needed!r}; got {other} "
+                    f"{given!r}.",
+                    option=each.name,
+                )
         if value is None or (each.default is not MISSING and value is each.default):
             continue
         names = list(rule["choices"])

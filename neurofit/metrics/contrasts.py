@@ -95,6 +95,8 @@ def compare_contrasts(
     defined = np.isfinite(values)
     for pair in np.unique(pairs[defined]):
         own = defined & (pairs == pair)
+        if not (influences.stimuli[:, own].any() or influences.neuroids[:, own].any()):
+            continue  # a model and itself
         se[own], df[own] = standard_error(influences.sampled(own), over=over)
     nothing = defined & (values == 0) & ~(se > 0)
     tested = defined & (se > 0)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 MIN_RELATIVE_SD = 1e-12
 """Values are constant if their standard deviation, relative to their largest, is smaller."""
+
+
+MIN_REMAINING = 1e-10
+"""Share of the sum of squares below which what remains without a group is rounding error."""
 
 
 def pearson(
@@ -21,6 +25,38 @@ def pearson(
     (a, a_norm), (b, b_norm) = _centre(a), _centre(b)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.clip((a * b).sum(axis=-2) / (a_norm * b_norm), -1.0, 1.0))
+
+
+def pearson_without(
+    a: Float[np.ndarray, "*sets stimulus neuroid"],
+    b: Float[np.ndarray, "*sets stimulus neuroid"],
+    groups: Bool[np.ndarray, "group stimulus"],
+) -> Float[np.ndarray, "*sets group neuroid"]:
+    """Return the correlation of `a` and `b` without each group of stimuli in turn.
+
+    Sums of squares and products are subtracted from those over all stimuli.
+
+    Returns
+    -------
+    r as from `pearson`; NaN where all variance is in the group.
+    """
+    a, b = (np.asarray(values, dtype=np.float64) for values in (a, b))
+    (a, a_norm), (b, b_norm) = _centre(a), _centre(b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a, b = a / a_norm[..., None, :], b / b_norm[..., None, :]
+    inside = groups.astype(np.float64)
+    n = (~groups).sum(axis=1)[:, None]
+    a_sum, b_sum = -(inside @ a), -(inside @ b)  # those over all stimuli are 0, and of squares 1
+    a_square, b_square = (
+        1 - inside @ values**2 - total**2 / np.maximum(n, 1)
+        for values, total in ((a, a_sum), (b, b_sum))
+    )
+    product = (a * b).sum(axis=-2, keepdims=True) - inside @ (a * b)
+    product = product - a_sum * b_sum / np.maximum(n, 1)
+    varies = (a_square > MIN_REMAINING) & (b_square > MIN_REMAINING)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.where(varies, product / np.sqrt(a_square * b_square), np.nan)
+    return np.asarray(np.clip(r, -1.0, 1.0))
 
 
 def pearson_influence(

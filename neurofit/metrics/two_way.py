@@ -108,7 +108,7 @@ def interval_of(
     score
         Scores; NaN in time bins without one, which the band leaves out.
     influences
-        Influences on the score.
+        Influences on the score; a bin with undefined ones has no interval.
     over
         "neuroids", "stimuli" or "both". With a single neuroid, "both" is "stimuli", and there is no
         interval over neuroids.
@@ -117,7 +117,7 @@ def interval_of(
     seed
         Random seed for the signs of the band.
     """
-    shown = np.isfinite(score)
+    shown = np.isfinite(score) & np.isfinite(influences.stimuli).all(axis=0)
     own = influences.sampled(shown)
     alone = len(own.neuroids) < 2
     over = "stimuli" if over == "both" and alone else over

@@ -362,7 +362,7 @@ def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
     else:
         column, wanted = (
             "stimulus",
-            _ids_in(Path(asked)) if isinstance(asked, str) else list(map(str, asked)),
+            ids_in(Path(asked)) if isinstance(asked, str) else list(map(str, asked)),
         )
         own = table.stimulus_id.astype(str).to_numpy()[rows_shown]
     existing = np.unique(own).tolist()
@@ -381,7 +381,7 @@ def keep_stimuli(recording: Recording, asked: str | Sequence[str]) -> Recording:
     )
 
 
-def _ids_in(path: Path) -> list[str]:
+def ids_in(path: Path) -> list[str]:
     """Return the ids in a text file, one per line; the first line may be a heading."""
     if not path.is_file():
         raise NeurofitError(

@@ -15,7 +15,7 @@ from rich.table import Table
 from neurofit.results.paper import Cell, Column, Estimate, P, PaperTable
 from neurofit.results.tables import p_text
 
-MAX_DECIMALS = 6
+MAX_DECIMALS = 4
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PACKAGES = ("neurofit", "numpy", "scipy", "scikit-learn", "xarray", "torch")
 """Packages whose versions a result records."""
 
+RUN = "run"
+"""Attribute with the options of a run, from which it is repeated (neurofit.analyses.repeat)."""
+
 
 def describe_provenance(
     analysis: str,
@@ -55,9 +58,9 @@ def describe_provenance(
         "simulated": int(recording.simulated),
         "control": control,
         "seed": int(getattr(config, "seed", 0)),
-        "config": _json(config.as_attrs() if hasattr(config, "as_attrs") else _plain(config)),
-        "selection": _json(dict(recording.selection)),
-        "activations": _json(made),
+        "config": to_json(config.as_attrs() if hasattr(config, "as_attrs") else _plain(config)),
+        "selection": to_json(dict(recording.selection)),
+        "activations": to_json(made),
         "versions": package_versions(),
     }
 
@@ -71,7 +74,8 @@ def _plain(config: Any) -> Mapping[str, Any]:
     return {each.name: getattr(config, each.name) for each in fields(config)}
 
 
-def _json(values: Any) -> str:
+def to_json(values: Any) -> str:
+    """Return values as JSON: arrays as lists, whatever else JSON does not know as text."""
     return json.dumps(values, default=_as_plain)
 
 

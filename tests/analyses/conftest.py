@@ -1,6 +1,7 @@
 """A recording whose reliability is planted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,3 +60,26 @@ def _planted(
         duration_ms=100.0,
     )
     return Recording(name="planted", responses=responses, stimuli=stimuli, simulated=True)
+
+
+@pytest.fixture
+def with_objects(
+    registered: Callable[[Recording], None], evoked: Callable[[], Recording]
+) -> Recording:
+    """Register a recording as "small" whose stimuli show six objects and whose sites two animals.
+
+    Rates drift and one trial is an artefact.
+    """
+    recording = evoked()
+    table = recording.stimuli.table
+    stimuli = replace(
+        recording.stimuli, table=table.assign(object=[f"o{i % 6}" for i in range(len(table))])
+    )
+    responses = recording.responses.copy(deep=True)
+    responses[3, 2] += 500.0
+    responses = responses.assign_coords(
+        subject=("neuroid", ["A", "B"] * (responses.sizes["neuroid"] // 2))
+    )
+    recording = replace(recording, stimuli=stimuli, responses=responses)
+    registered(recording)
+    return recording

@@ -38,6 +38,11 @@ def test_lists_are_complete_and_80_columns_wide(neurofit: Any, kind: str) -> Non
     assert max(len(line) for line in out.splitlines()) <= 80
 
 
+def test_lists_mark_the_default(neurofit: Any) -> None:
+    assert "pooled (default)" in neurofit("list", "presets")[1]
+    assert "ridge (default)" in neurofit("list", "mappings")[1]
+
+
 def test_an_equation_in_brackets_is_printed_as_it_stands(
     neurofit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,15 @@ CONVERT = ("weights", "convert", "none", "--out", "w", "--model")
         ((*V4, "--time-mode", "perbin"), "Did you mean 'per-bin'?"),
         ((*V4, "--ridge-select", "lo"), "Did you mean 'loo'?"),
         ((*V4, "--pls-n-components", "5"), "--pls-n-components is an option of the mapping pls"),
+        (
+            (*V4, "--preset", "mouse", "--min-z", "2"),
+            "--min-z has an effect only with formula 'pooled_r'; got formula 'noise_corrected_r'.",
+        ),
+        (
+            (*V4, "--intercept", "shared"),
+            "--intercept has an effect only with time_mode 'fixed'; got time_mode 'per-bin'.",
+        ),
+        ((*V4, "--jackknife", "1"), "--jackknife must be 0 or at least 2; got 1."),
         ((*V4, "--groups", "stimulus"), "Did you mean 'stimulus_id'?"),
         ((*V4, "--n-splits", "many"), "Invalid value for '--n-splits'"),
         (

@@ -6,7 +6,9 @@ import xarray as xr
 from neurofit.results.labels import label_results
 
 
-def result(model: str = "net", *, layer: str = "conv5", control: str = "", **config: object):
+def result(
+    model: str = "net", *, layer: str = "conv5", control: str = "", **config: object
+) -> xr.Dataset:
     attrs = {
         "model": model,
         "analysis": "score",
@@ -31,7 +33,9 @@ def result(model: str = "net", *, layer: str = "conv5", control: str = "", **con
         ([result(), result(layer="c4"), result(layer="c4", seed=1)], None),
     ],
 )
-def test_labels_name_what_tells_results_apart(results, labels):
+def test_labels_name_what_tells_results_apart(
+    results: list[xr.Dataset], labels: list[str] | None
+) -> None:
     found = label_results(results)
     assert len(set(found)) == len(found)
     if labels is not None:

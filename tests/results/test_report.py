@@ -123,6 +123,20 @@ def test_a_comparison_answers_first(make_result: Any, make_comparison: Any, writ
     assert "a predicts IT better than b." in written([make_comparison()])[1].words
 
 
+def test_baselines_are_compared_with_their_model(
+    make_result: Any, make_comparison: Any, written: Any
+) -> None:
+    control = make_result("net", level=0.0, control="shuffled")
+    compared = {"net (shuffled)": {"control": "shuffled"}, "net": {"control": ""}}
+    against = make_comparison(tuple(compared), compared=compared)
+    _, page = written([make_result("net"), control], comparisons=[against])
+    found = page.words.partition(" Baselines ")[2].partition(" Ceilings ")[0]
+    assert "net (shuffled) - net: 0.1000 (0.0920 to 0.1080), p < .001 (95% band" in found
+    assert "Comparison:" not in page.words
+    answer = page.words.partition(" Answer ")[2]
+    assert answer.startswith("IT of planted (simulated). net goes from"), "the model's own answer"
+
+
 def test_numbers_of_the_methods_are_those_of_the_result(make_result: Any, written: Any) -> None:
     result = make_result(seed=7, citation="Doe, Roe & Poe (1999), J 1(2)", simulated=0)
     result = result.assign_coords(neuroid_id=("neuroid", list("abcd")))
@@ -269,11 +283,15 @@ def test_the_command_writes_a_report_and_says_why_models_are_not_compared(
     for name in "ab":
         (tmp_path / name).mkdir()
         save_result(make_result(f"model_{name}"), tmp_path / name / "result.nc")
+    (tmp_path / "a" / "baselines" / "shuffled").mkdir(parents=True)
+    shuffled = make_result("model_a", control="shuffled")
+    save_result(shuffled, tmp_path / "a" / "baselines" / "shuffled" / "result.nc")
     code, printed, error = neurofit("report", "a", "b", "--out", "here.html", "--title", "Mine")
     assert code == 0, error
     assert printed == "Written: here.html\n"
     words = Page((tmp_path / "here.html").read_text()).words
     assert words.startswith("Mine")
+    assert "model_a (shuffled) for IT of planted" in words, "baselines lie in the folder"
     assert "IT of planted: models are not compared. Only pooled scores are compared" in words
     code, _, error = neurofit("report", "nothing")
     assert (code, "There is no result at nothing." in error) == (2, True)

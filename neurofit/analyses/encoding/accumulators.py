@@ -58,7 +58,8 @@ class GroupAccumulator(Protocol):
     ) -> None:
         """Add the predictions of one test by maps that are fitted to fewer training stimuli.
 
-        Called for a learning curve only; `part` is the position of the part.
+        Called for learning curves and jackknives only; `part` is the position of the part among
+        `Fitting.parts`.
         """
         ...
 

@@ -105,6 +105,7 @@ class EncodingConfig:
         "per-bin",
         choices=("per-bin", "shared"),
         panel="Mapping",
+        only_with=("time_mode", "fixed"),
         help="Intercept of a fixed map: per-bin (bins are centred) or shared by all bins.",
     )
     reduce: str = option("none", panel="Mapping", help="Feature reduction: none, srp:N or pca:N.")

@@ -43,7 +43,8 @@ def estimate_cost(
     gram = 8 * max(rows * min(rows, units) for units in layer_units.values())
     per_half = bytes_per_half(recording, config, find_mappings(config))
     at_once = len(chunk_halves(config.n_halves, bytes_per_half=per_half)[0])
-    n_parts = n_trainings(config) - 1
+    n_parts = n_learning_parts(config)
+    n_groups = int(getattr(config, "jackknife", 0))
     decomposed = at_once < config.n_halves and "ridge" in config.mapping_names
     trials = 4 * recording.responses.sizes["presentation"] * n_neuroids
     fitting = (
@@ -57,18 +58,29 @@ def estimate_cost(
     if getattr(config, "formula", "") == "pooled_r":  # until the maps of a group of bins are fitted
         one = 4 * config.n_splits * n_stimuli * n_neuroids * times
         fitting += one * (2 * n_layers * n_mappings + 1)
+        without = 8 * n_groups * (config.n_splits + 3) * n_neuroids * times
+        fitting += without * (3 * n_layers * n_mappings + 2)
         influences = 0
     drawn = 6 * 8 * getattr(config, "n_bootstraps", 0) * n_neuroids * n_bins
     return Cost(
         n_fits=_n_sessions(recording)
-        * (n_layers * n_mappings * groups * config.n_splits * config.n_sets * (1 + n_parts)),
+        * (n_layers * n_mappings * groups * config.n_splits * config.n_sets)
+        * (1 + n_parts + n_groups),
         n_bytes=min(compute.jobs, groups) * fitting + (2 + n_parts) * stored + influences + drawn,
     )
 
 
-def n_trainings(config: EncodingConfig) -> int:
-    """Return the number of training sets of a split: one, and the parts of a learning curve."""
-    return 1 + len(PARTS) * bool(getattr(config, "learning_curve", False))
+def n_learning_parts(config: EncodingConfig) -> int:
+    """Return the number of parts of the training stimuli of a split, for a learning curve."""
+    return len(PARTS) * bool(getattr(config, "learning_curve", False))
+
+
+def least_trained(config: EncodingConfig) -> float:
+    """Return the smallest share of the training stimuli that a map is fitted to."""
+    if n_learning_parts(config):
+        return PARTS[0]
+    n_groups = int(getattr(config, "jackknife", 0))
+    return 1 - 1 / n_groups if n_groups else 1.0
 
 
 def _n_sessions(recording: Recording) -> int:
@@ -85,7 +97,7 @@ def bytes_per_half(
     n_neuroids = recording.responses.sizes["neuroid"]
     n_bins = 1 if config.time_mode == "per-bin" else len(recording.time_bins)
     rows = len(recording.stimuli) * n_bins
-    fitted = (1 - config.test_share) * (PARTS[0] if n_trainings(config) > 1 else 1)
+    fitted = (1 - config.test_share) * least_trained(config)
     predictions = config.n_splits * round(rows * (1 - fitted)) * n_neuroids
     inner_mappings = [getattr(mapping, "mapping", mapping) for mapping in mappings]
     numbers = [getattr(mapping, "n_components", None) for mapping in inner_mappings]

@@ -29,7 +29,7 @@ from neurofit.analyses.encoding.predictions import (
     spread,
 )
 from neurofit.analyses.encoding.splits import draw_splits, draw_trials
-from neurofit.analyses.encoding.targets import Session, Targets, TrialMeans, chunk_halves
+from neurofit.analyses.encoding.targets import Targets, TrialMeans, chunk_halves
 from neurofit.config.compute import Compute, Progress
 from neurofit.errors import NeurofitError
 from neurofit.mapping.contract import GramMapping, SmoothingMapping
@@ -40,9 +40,6 @@ from neurofit.mapping.reduce import Reduction
 from neurofit.metrics.averages import nanmean, nanmedian
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.recording import Recording
-
-MAX_TRAINING_HALVES = 10
-"""Number of halves that the reliability on training stimuli, which only ranks, is averaged over."""
 
 
 @dataclass
@@ -63,6 +60,8 @@ class Fitting:
         Whether accumulators want the smoothers of mappings that state them.
     learning_curve
         Whether maps are also fitted to parts of the training stimuli.
+    jackknife
+        Number of random groups of stimuli without each of which maps are fitted again.
 
     Attributes
     ----------
@@ -73,6 +72,8 @@ class Fitting:
         stimulus).
     train_parts
         Parts of the training stimuli, the smallest first; none without a learning curve.
+    deleted
+        Groups of stimuli of a jackknife: boolean (group stimulus).
     tests
         Test stimuli that correlations are over: boolean (test stimulus). One test for each split,
         or one for all folds together.
@@ -103,6 +104,7 @@ class Fitting:
     compute: Compute = field(default_factory=Compute)
     smoothers: bool = False
     learning_curve: bool = False
+    jackknife: int = 0
 
     def __post_init__(self) -> None:
         config, recording, activations = self.config, self.recording, self.activations
@@ -114,6 +116,7 @@ class Fitting:
         self.train = self.splits.train
         none = self.train[None][:0]
         self.train_parts = self.splits.train_parts(config.seed) if self.learning_curve else none
+        self.deleted = self.splits.deal_groups(self.jackknife, config.seed)
         self.trials = draw_trials(recording, config)
         self.grams = GramStore(
             activations,
@@ -159,6 +162,15 @@ class Fitting:
     def n_rows(self) -> int:
         """Number of rows of a result: layers, or one where each split chooses its own."""
         return 1 if self.layer_per_split else len(self.layers)
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """Fewer training stimuli to fit maps to: boolean (part split stimulus).
+
+        First the parts of a learning curve, then all training stimuli but each group of a
+        jackknife.
+        """
+        return np.concatenate([self.train_parts, self.train & ~self.deleted[:, None]])
 
     def run(self, *accumulators: Accumulator, progress: Progress | None = None) -> None:
         """Fit all groups of bins side by side; each writes to its own bins only.
@@ -212,14 +224,14 @@ class Fitting:
 
     def hold_out(self, bins: np.ndarray) -> None:
         """Predict training stimuli of every split that are held out, in a group of bins."""
-        means = self._means(bins, [range(0)])
+        means = self.means(bins, [range(0)])
         for layer in range(len(self.layers)):
             sources, at = self._sources(layer, bins)
             self._hold_out(layer, bins, at, sources, means)
 
     def fit(self, bins: np.ndarray, accumulators: Sequence[Accumulator]) -> None:
         """Fit a group of bins: one bin, or all of them with a shared map."""
-        means = self._means(bins, self.chunks)
+        means = self.means(bins, self.chunks)
         self.left_out.add(bins, means)
         started = [each.start(bins, means) for each in accumulators]
         for layer in range(len(self.layers)):
@@ -243,7 +255,8 @@ class Fitting:
             for choice in choices
         ]
 
-    def _means(self, bins: np.ndarray, chunks: list[range]) -> TrialMeans:
+    def means(self, bins: np.ndarray, chunks: list[range]) -> TrialMeans:
+        """Return the trial means of a group of bins."""
         return TrialMeans(
             self.recording,
             self.trials,
@@ -297,8 +310,10 @@ class Fitting:
                         for each in started:
                             each.add(position, row, test, at, targets, shown, tested, smoother)
                     self.findings.take_ranks(position, layer, bins[at], gram)
-                    for part, every in enumerate(self.train_parts):
+                    for part, every in enumerate(self.parts):
                         some = every[np.ix_(splits, session.stimuli)]
+                        if part == len(self.train_parts):  # of many refits none is kept
+                            gram = replace(gram, cache=None)
                         predicted = predict_halves(mapping, gram, targets, some, smooth=False)
                         made = without_blank(gram, targets, predicted)
                         partial = zip(splits, train, some, made, strict=True)
@@ -329,34 +344,6 @@ class Fitting:
         for _, train, fitted, (predicted, _) in predictions:
             whole[:, :, ~train] = predicted[:, :, ~train[~fitted]]
         yield 0, whole, np.ones(whole.shape[2], dtype=bool), None
-
-    def training_reliability(self) -> np.ndarray:
-        """Return the half correlation of each neuroid on the training stimuli of each split.
-
-        It is averaged over halves (at most `MAX_TRAINING_HALVES`) and over all time bins; test
-        stimuli have no part in it. Array (split neuroid); NaN for a neuroid that is not fitted.
-        """
-        halves = [range(min(self.config.n_halves, MAX_TRAINING_HALVES))]
-        sums = np.zeros((2, self.shape[1], len(self.train), self.shape[0]))
-
-        def add(bins: np.ndarray) -> None:
-            means = self._means(bins, halves)
-            chunk = next(iter(means))
-            first, second = np.split(chunk.sets[1:], 2)
-            for session in means.sessions:
-                for split, train in enumerate(self.train):
-                    trained = Session(session.neuroids, session.stimuli & train)
-                    r = pearson(trained.select(first), trained.select(second))
-                    found = np.isfinite(r)
-                    place = bins[0], split, session.neuroids
-                    sums[0][place] = np.where(found, r, 0.0).sum(axis=(0, 1))
-                    sums[1][place] = found.sum(axis=(0, 1))
-
-        bins = np.arange(self.shape[1])
-        for _ in in_parallel(add, list(bins[:, None]), n_jobs=self.compute.jobs):
-            pass
-        total, count = sums.sum(axis=1)
-        return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
     def _inside(self, sources: list[Gram], rows: np.ndarray, *, blank: bool = False) -> list[Gram]:
         """Return the sources' rows of a session, with their groups; equal ones are one object.

@@ -29,6 +29,10 @@ MIN_PART = 10
 """Smallest number of training stimuli of a learning curve."""
 
 
+JACKKNIFE_STREAM = 1949
+"""Second seed of the groups of a jackknife, so that they have nothing to do with the splits."""
+
+
 @dataclass(frozen=True)
 class Splits:
     """Training stimuli, and what they were drawn by.
@@ -85,6 +89,31 @@ class Splits:
             )
         return np.stack(drawn, axis=1)
 
+    def deal_groups(self, n_groups: int, seed: int) -> Bool[np.ndarray, "group stimulus"]:
+        """Return random groups of stimuli of equal size, in the order of their first stimuli.
+
+        Groups that splits keep together are dealt as wholes. Everything follows from the seed, the
+        number of stimuli and what is kept together.
+
+        Raises
+        ------
+        NeurofitError
+            If there are fewer stimuli (or groups that are kept together) than groups to deal.
+        """
+        units, number = np.unique(self.places, return_inverse=True)
+        if n_groups > len(units):
+            kind = "stimuli" if self.groups is None else "groups of stimuli"
+            raise NeurofitError(
+                f"jackknife must be at most the number of {kind}, {len(units):,}; got {n_groups}.",
+                option="jackknife",
+            )
+        if n_groups == 0:
+            return np.zeros((0, len(number)), dtype=bool)
+        order = np.random.default_rng((seed, JACKKNIFE_STREAM)).permutation(len(number))
+        dealt = (order[units].argsort().argsort() % n_groups)[number]
+        members = dealt == np.arange(n_groups)[:, None]
+        return np.asarray(members[members.argmax(axis=1).argsort()])
+
     def groups_of(self, rows: Bool[np.ndarray, " row"]) -> Int[np.ndarray, " row"] | None:
         """Return the groups of some (time_bin, stimulus) pairs, stacked bin after bin."""
         if self.groups is None:
@@ -127,9 +156,9 @@ def draw_splits(recording: Recording, config: EncodingConfig) -> Splits:
         strata, single = pool_single(strata, groups, least=config.n_splits if folds else 2)
         if single:
             notes.append(
-                f"Values of {column} with a single {drawn}, which cannot be on both sides of a "
-                f"split: {some_of(single)}. They are pooled"
-                + (" with the smallest other one." if len(single) == 1 else ".")
+                f"{column} {some_of(single)}: a category with a single {drawn} cannot be on both "
+                "sides of a split and is pooled with "
+                + ("the smallest other one." if len(single) == 1 else "the others of its kind.")
             )
     n, seed = len(table), config.seed
     if folds:

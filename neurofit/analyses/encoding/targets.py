@@ -149,6 +149,15 @@ class TrialMeans:
         """Number of all halves."""
         return self._trials.n_halves
 
+    def shares(
+        self, halves: range, stimuli: Bool[np.ndarray, " stimulus"] | None = None
+    ) -> Float[np.ndarray, "3 half neuroid time_bin"]:
+        """Return the noise shares of halves over all usable stimuli, or over some of them."""
+        counts = self._counts * self.usable
+        if stimuli is not None:
+            counts = counts * stimuli[:, None]
+        return np.stack([self._trials.noise_shares(each, halves) for each in counts], axis=-1)
+
     def __iter__(self) -> Iterator[HalfMeans]:
         """Iterate over the chunks of halves."""
         for halves in self._chunks:
@@ -204,9 +213,7 @@ class TrialMeans:
                 tested = Session(session.neuroids, session.stimuli & stimuli)
                 r = pearson(tested.select(first), tested.select(second))
                 r_yy[test][:, session.neuroids] = r.swapaxes(1, 2)
-        counts = self._counts * self.usable
-        shares = np.stack([self._trials.noise_shares(each, halves) for each in counts], axis=-1)
-        return HalfMeans(halves, sets, r_yy, shares)
+        return HalfMeans(halves, sets, r_yy, self.shares(halves))
 
 
 def find_sessions(

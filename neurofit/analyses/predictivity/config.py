@@ -43,6 +43,11 @@ class ScoreConfig(EncodingConfig):
         random subsets of them, or of their groups), so that it shows what more stimuli would add.
         Test stimuli, halves, layers, strata and the neuroids that count are the same; maps take
         nearly four times as long.
+    jackknife
+        Number of random groups of stimuli without each of which the whole score is computed again,
+        so that intervals over stimuli include that other stimuli would train other maps; 20, for
+        example. Ridge with one map for each time bin needs none (0). Maps take so many times as
+        long. Influences of stimuli in results are then those of groups.
     interval, interval_over
         Coverage of the confidence interval, and what it is over: other "neuroids" of the area,
         other "stimuli" with their trials, or "both".
@@ -60,6 +65,7 @@ class ScoreConfig(EncodingConfig):
     min_z: float | None = option(
         4.0,
         least=0,
+        only_with=("formula", "pooled_r"),
         help="Standard errors by which pooled denominators must exceed 0 (pooled_r).",
     )
     average: str = option(
@@ -75,6 +81,13 @@ class ScoreConfig(EncodingConfig):
     )
     learning_curve: bool = option(
         False, help="Compute the curve also with 1/4, 1/2 and 3/4 of the training stimuli."
+    )
+    jackknife: int = option(
+        0,
+        least=0,
+        only_with=("formula", "pooled_r"),
+        help="Number of groups of stimuli that are left out in turn for intervals over stimuli of "
+        "mappings other than ridge (pooled_r).",
     )
     n_bootstraps: int = option(1000, least=1, help="Number of bootstrap samples (not pooled_r).")
     interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
@@ -96,6 +109,8 @@ class ScoreConfig(EncodingConfig):
                 f"false_discovery_rate must lie between 0 and 1; got {self.false_discovery_rate}.",
                 option="false_discovery_rate",
             )
+        if self.jackknife == 1:
+            raise NeurofitError("jackknife must be 0 or at least 2; got 1.", option="jackknife")
         if self.formula == "pooled_r" and self.splits == "folds-together":
             raise NeurofitError(
                 'pooled_r needs correlations of each fold: give splits="folds" or another formula.',

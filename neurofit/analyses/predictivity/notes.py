@@ -40,12 +40,17 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
             f"Recording not reliable: with {n_test} test stimuli a ceiling above 0.5 can arise by "
             "chance. Use more stimuli."
         )
-    if config.formula == "pooled_r" and config.interval_over != "neuroids":
+    if config.jackknife:
+        notes.append(
+            f"Influences of stimuli are from {config.jackknife} refits, each without one group of "
+            "stimuli in training and test (delete-a-group jackknife)."
+        )
+    elif config.formula == "pooled_r" and config.interval_over != "neuroids":
         without = [mapping.name for mapping in fitting.mappings if not fitting.smooths(mapping)]
         if without:
             notes.append(
                 f"Intervals of {', '.join(without)} leave out that other stimuli would train other "
-                "maps; they are too narrow over stimuli."
+                "maps; they are too narrow over stimuli. The option jackknife includes this part."
             )
     return notes + learning_notes(result, config) + _differing(result, config)
 

@@ -165,7 +165,7 @@ def _influences(pooled: PooledScores, config: ScoreConfig) -> dict[str, Any]:
     stored = {
         "neuroids": (("layer", "neuroid", "time_bin"), pooled.neuroids[:, 0], "each neuroid"),
         "stimuli": (("layer", "stimulus", "time_bin"), pooled.stimuli[:, 0], "each stimulus"),
-        "cells": (("layer", "bucket", "time_bin"), pooled.cells, "cells, sketched"),
+        "cells": (("layer", "bucket", "time_bin"), pooled.cells[:, 0], "cells, sketched"),
         "pairs": (("layer", "bucket", "time_bin"), pooled.pairs, "pairs of stimuli, sketched"),
     }
     made = {
@@ -175,7 +175,11 @@ def _influences(pooled: PooledScores, config: ScoreConfig) -> dict[str, Any]:
         for what, (dims, values, of) in stored.items()
     }
     if pooled.neuroids.shape[1] > 1:
-        for what, values in (("neuroids", pooled.neuroids), ("stimuli", pooled.stimuli)):
+        for what, values in (
+            ("neuroids", pooled.neuroids),
+            ("stimuli", pooled.stimuli),
+            ("cells", pooled.cells),
+        ):
             dims = stored[what][0]
             made[f"influence_of_{what}_on_subject"] = variable(
                 ("subject", *dims),

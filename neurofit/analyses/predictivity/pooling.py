@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from neurofit.analyses.predictivity.influences import MapInfluences
+from neurofit.analyses.predictivity.jackknife import Jackknife
 from neurofit.metrics.pooled import deal_strata, pool
 from neurofit.metrics.sketch import N_BUCKETS, sketch_cells, squared_norm
 from neurofit.metrics.two_way import Influences, sum_of_squares
@@ -68,7 +69,7 @@ class PooledScores:
         Variances that are counted twice; see `neurofit.metrics.two_way`.
     cells, pairs
         Sketches of the influences of single cells (stimulus, neuroid), less their mean over
-        neuroids, and of pairs of stimuli, on the score of all neuroids.
+        neuroids, and of pairs of stimuli on the score of all neuroids.
     n_neuroids
         Number of neuroids with correlations.
     """
@@ -84,7 +85,7 @@ class PooledScores:
     stimuli: Float[np.ndarray, "row part stimulus time_bin"]
     v_cells: Float[np.ndarray, "row part time_bin"]
     v_pairs: Float[np.ndarray, "row part time_bin"]
-    cells: Float[np.ndarray, "row bucket time_bin"]
+    cells: Float[np.ndarray, "row part bucket time_bin"]
     pairs: Float[np.ndarray, "row bucket time_bin"]
     n_neuroids: Int[np.ndarray, "row part time_bin"]
 
@@ -113,7 +114,7 @@ class PooledScores:
             stimuli=zeros(n_parts, n_stimuli),
             v_cells=zeros(n_parts),
             v_pairs=zeros(n_parts),
-            cells=zeros(N_BUCKETS, dtype=np.float32),
+            cells=zeros(n_parts, N_BUCKETS, dtype=np.float32),
             pairs=zeros(N_BUCKETS, dtype=np.float32),
             n_neuroids=zeros(n_parts, dtype=np.int64),
         )
@@ -128,6 +129,7 @@ class PooledScores:
         responses: Float[np.ndarray, "split stimulus neuroid time_bin"],
         parts: list[Part],
         places: Int[np.ndarray, " stimulus"],
+        jackknife: Jackknife | None,
     ) -> None:
         """Compute the scores of a group of bins whose maps are all fitted.
 
@@ -146,6 +148,9 @@ class PooledScores:
         places
             Place of each stimulus, to which its influences are added: stimuli of a group, which are
             sampled together, have one place.
+        jackknife
+            The score without each group of stimuli, if influences of stimuli are to come from it;
+            those of a group are then at the place of its first stimulus.
         """
         influences = (maps.r_xy, maps.r_xx, responses)
         for position, part in enumerate(parts):
@@ -156,17 +161,24 @@ class PooledScores:
                 target[at] = _z(r[k], influences[k], pooled.valid, places)
             self.neuroids[row, position][:, bins] = pooled.neuroids
             cells = np.zeros(influences[0].shape[1:], dtype=np.float32)
-            for by, influence in zip(pooled.slopes(part.strata), influences, strict=True):
-                for k in range(len(influence)):
-                    cells += by[k].astype(np.float32) * influence[k]
-            cells = _add_up(cells, places)
+            if jackknife is None:
+                for by, influence in zip(pooled.slopes(part.strata), influences, strict=True):
+                    for k in range(len(influence)):
+                        cells += by[k].astype(np.float32) * influence[k]
+                cells = _add_up(cells, places)
+                summed = cells.sum(axis=1, dtype=np.float64)
+            else:
+                cells[jackknife.firsts] = jackknife.cells(pooled, part.strata)
+                summed = np.zeros((len(cells), len(bins)))
+                given = np.isfinite(pooled.score)
+                summed[jackknife.firsts] = np.where(given, jackknife.stimuli(part.strata), 0.0)
+            self.stimuli[row, position][:, bins] = summed
             counted = np.any(pooled.valid, axis=0)
             self.n_neuroids[at] = counted.sum(axis=0)
             n = max(int(np.any(counted, axis=1).sum()), 1)
-            summed = cells.sum(axis=1, dtype=np.float64)
-            self.stimuli[row, position][:, bins] = summed
-            squares = (cells.astype(np.float64) ** 2).sum(axis=(0, 1)) - (summed**2).sum(axis=0) / n
-            self.v_cells[at] = n / max(n - 1, 1) * squares
+            cells -= cells.sum(axis=1, keepdims=True, dtype=np.float64) / n * counted
+            self.v_cells[at] = n / max(n - 1, 1) * (cells.astype(np.float64) ** 2).sum(axis=(0, 1))
+            self.cells[row, position][:, bins] = sketch_cells(cells)
             if position == 0:
                 for own, values in zip(
                     (self.r_xy, self.r_xx, self.r_yy),
@@ -174,10 +186,11 @@ class PooledScores:
                     strict=True,
                 ):
                     own[row][:, bins] = values
-                centred = cells - summed[:, None] / n * counted
-                self.cells[row][:, bins] = sketch_cells(centred)
-                by_pairs = np.nan_to_num(np.stack([pooled.by_xy, pooled.by_xx]))
-                sketch = np.einsum("kjb,kjhb->hb", by_pairs, maps.pairs)
+                if jackknife is None:
+                    by_pairs = np.nan_to_num(np.stack([pooled.by_xy, pooled.by_xx]))
+                    sketch = np.einsum("kjb,kjhb->hb", by_pairs, maps.pairs)
+                else:
+                    sketch = jackknife.sketch_pairs(pooled, n_stimuli=len(places))
                 self.pairs[row][:, bins] = sketch
                 self.v_pairs[at] = squared_norm(sketch)
                 twice = self.v_pairs[at] / np.maximum(sum_of_squares(summed), 1e-300)

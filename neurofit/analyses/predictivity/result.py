@@ -128,6 +128,13 @@ def _one_mapping(
                 ("split", "neuroid"), strata, "detail", "stratum of a neuroid"
             ),
         }
+    if len(fitting.deleted):
+        pooling["jackknife_group"] = variable(
+            ("stimulus",),
+            fitting.deleted.argmax(axis=0),
+            "detail",
+            "group of a stimulus in the jackknife",
+        )
     responses = fitting.recording.responses
     subject: dict[str, Any] = {}
     if "subject" in responses.coords:

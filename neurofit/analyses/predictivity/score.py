@@ -72,6 +72,7 @@ def score(
         compute,
         smoothers=pools,
         learning_curve=config.learning_curve,
+        jackknife=config.jackknife,
     )
     n_bytes = influence_bytes(fitting, config)
     stored = config.interval_over != "neuroids" or n_bytes <= MAX_INFLUENCE_BYTES

@@ -9,8 +9,10 @@ import numpy as np
 
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.targets import Targets, TrialMeans
+from neurofit.analyses.encoding.training import training_reliability
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.influences import MapInfluences, reliability_influences
+from neurofit.analyses.predictivity.jackknife import Jackknife, MapsWithout, ReliabilityWithout
 from neurofit.analyses.predictivity.pooling import Part, PooledScores, deal_parts
 from neurofit.analyses.predictivity.terms import Predictivity, Reliability, split_correlations
 from neurofit.mapping.fits import Smoother
@@ -36,6 +38,8 @@ class Statistics:
     places
         Place of each stimulus among those that are sampled: its own, or that of the first stimulus
         of its group.
+    deleted
+        Groups of stimuli of a jackknife: boolean (group stimulus).
     """
 
     reliability: Reliability
@@ -45,6 +49,7 @@ class Statistics:
     parts: list[Part]
     z: np.ndarray
     places: np.ndarray
+    deleted: np.ndarray
 
     @classmethod
     def empty(cls, fitting: Fitting, config: ScoreConfig, *, influences: bool) -> Statistics:
@@ -54,7 +59,7 @@ class Statistics:
             "n_stimuli": n_stimuli if influences else 0,
             "average": config.average,
         }
-        z = fitting.training_reliability() if config.pools else np.zeros((0, n_neuroids))
+        z = training_reliability(fitting) if config.pools else np.zeros((0, n_neuroids))
         coords = fitting.recording.responses.coords
         parts = deal_parts(z, coords["subject"].values if "subject" in coords else None)
         pooled = [
@@ -77,7 +82,16 @@ class Statistics:
             for _ in fitting.mappings
         ]
         reliability = Reliability.empty(fitting, **sizes)
-        return cls(reliability, predictivities, partial, pooled, parts, z, fitting.splits.places)
+        return cls(
+            reliability,
+            predictivities,
+            partial,
+            pooled,
+            parts,
+            z,
+            fitting.splits.places,
+            fitting.deleted,
+        )
 
     def start(self, bins: np.ndarray, means: TrialMeans) -> Group:
         """Add the trial means of a group of bins."""
@@ -91,6 +105,8 @@ class Group:
     def __init__(self, statistics: Statistics, bins: np.ndarray, means: TrialMeans) -> None:
         self._statistics, self._bins = statistics, bins
         self._maps: dict[tuple[int, int], MapInfluences] = {}
+        self._refits: dict[tuple[int, int], MapsWithout] = {}
+        self._without: ReliabilityWithout | None = None
         reliability = statistics.reliability
         n_tests, _, n_neuroids, _ = reliability.r_yy.shape
         self._n_halves = means.n_halves
@@ -98,7 +114,12 @@ class Group:
             n_stimuli = statistics.pooled[0].stimuli.shape[2]
             self._shape = (n_tests, n_stimuli, n_neuroids, len(bins))
             self._responses = np.zeros(self._shape, dtype=np.float32)
+            n_groups, self._sizes = len(statistics.deleted), (n_tests, n_neuroids, len(bins))
+            if n_groups:
+                self._without = ReliabilityWithout.empty(n_groups, self._sizes)
             for chunk in means:
+                if self._without is not None:
+                    self._without.add(chunk, means, statistics.deleted)
                 for session in means.sessions:
                     reliability_influences(
                         chunk.sets[1:],
@@ -125,9 +146,8 @@ class Group:
         predictivity.add(row, test, self._bins[at], targets, predicted, tested)
         if not statistics.pooled:
             return
-        strata = statistics.parts[0].strata
+        strata, n_strata = self._strata
         if (mapping, row) not in self._maps:
-            n_strata = int(strata.max()) + 1
             self._maps[mapping, row] = MapInfluences.empty(self._shape, n_strata=n_strata)
         self._maps[mapping, row].add(
             test,
@@ -153,8 +173,33 @@ class Group:
         tested: np.ndarray,
     ) -> None:
         """Add the predictions of a map that is fitted to fewer stimuli; see `GroupAccumulator`."""
-        predictivity = self._statistics.partial[mapping][part]
-        predictivity.add(row, test, self._bins[at], targets, predicted, tested)
+        statistics = self._statistics
+        if part < len(statistics.partial[mapping]):
+            predictivity = statistics.partial[mapping][part]
+            predictivity.add(row, test, self._bins[at], targets, predicted, tested)
+            return
+        strata, n_strata = self._strata
+        groups = statistics.deleted
+        if (mapping, row) not in self._refits:
+            empty = MapsWithout.empty(len(groups), self._sizes, n_strata=n_strata)
+            self._refits[mapping, row] = empty
+        self._refits[mapping, row].add(
+            part - len(statistics.partial[mapping]),
+            test,
+            at,
+            targets,
+            predicted,
+            tested,
+            groups,
+            n_halves=self._n_halves,
+            strata=strata[test],
+        )
+
+    @property
+    def _strata(self) -> tuple[np.ndarray, int]:
+        """Strata of all neuroids, and their number."""
+        strata = self._statistics.parts[0].strata
+        return strata, int(strata.max()) + 1
 
     def finish(self) -> None:
         """Pool the correlations of all splits."""
@@ -170,4 +215,10 @@ class Group:
                 self._responses,
                 statistics.parts,
                 statistics.places,
+                self._jackknife(mapping, row),
             )
+
+    def _jackknife(self, mapping: int, row: int) -> Jackknife | None:
+        if self._without is None:
+            return None
+        return Jackknife.of(self._without, self._refits[mapping, row], self._statistics.deleted)

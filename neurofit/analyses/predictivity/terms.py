@@ -253,9 +253,17 @@ def split_correlations(
     """
     r_xy = predictivity.r_xy[row][..., bins]
     r_xx = predictivity.per_test.value[row][..., bins]
-    fitted = np.isfinite(r_xy).any(axis=1, keepdims=True)
+    return *without_constants(r_xy, r_xx), reliability.per_test.value[..., bins]
+
+
+def without_constants(
+    r_xy: Float[np.ndarray, "*any split neuroid time_bin"],
+    r_xx: Float[np.ndarray, "*any split neuroid time_bin"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return r_xy and r_xx with 0 for constant predictions where others of a split vary."""
+    fitted = np.isfinite(r_xy).any(axis=-2, keepdims=True)
     r_xy, r_xx = (np.where(np.isnan(r) & fitted, 0.0, r) for r in (r_xy, r_xx))
-    return r_xy, r_xx, reliability.per_test.value[..., bins]
+    return r_xy, r_xx
 
 
 def pooled_score(

@@ -69,23 +69,25 @@ def _area(result: xr.Dataset) -> str:
 def _models(results: list[xr.Dataset]) -> str:
     """Return the models, those with the same area, layers and weights together."""
     groups: dict[tuple[str, str], list[str]] = {}
+    controls: list[str] = []
     for result in results:
-        if not result.attrs["model"]:
-            continue
-        words = [
-            f"{dim} {listed(list(map(str, result[dim].values)))}"
-            for dim in SERIES
-            if dim in result[headline(result)].dims
-        ]
-        words += filter(None, [json.loads(result.attrs["activations"]).get("weights", "")])
-        words += [f"control: {result.attrs['control']}"] if result.attrs["control"] else []
-        key = ", ".join(words), result.attrs["region"]
-        groups.setdefault(key, []).append(result.attrs["model"])
+        if control := result.attrs["control"]:
+            controls.append(control)
+        elif model := result.attrs["model"]:
+            words = [
+                f"{dim} {listed(list(map(str, result[dim].values)))}"
+                for dim in SERIES
+                if dim in result[headline(result)].dims
+            ]
+            words += filter(None, [json.loads(result.attrs["activations"]).get("weights", "")])
+            groups.setdefault((", ".join(words), result.attrs["region"]), []).append(model)
     said = [
         f"{', '.join(dict.fromkeys(names))}{f' ({words})' * bool(words)} for {region}"
         for (words, region), names in groups.items()
     ]
-    return f"Models: {'; '.join(said)}." if said else ""
+    models = f"Models: {'; '.join(said)}." if said else ""
+    names = listed(list(dict.fromkeys(controls)))
+    return " ".join(filter(None, [models, f"Baselines and controls: {names}." if names else ""]))
 
 
 def _sampling(result: xr.Dataset) -> str:

@@ -27,6 +27,7 @@ from neurofit.results.report.prose import (
     ceilings,
     describe_line,
     limits,
+    paired_differences,
     question,
 )
 from neurofit.results.tables import describe_result, footnotes, result_tables
@@ -92,8 +93,12 @@ def _read(name: str) -> str:
 def _parts(
     results: list[xr.Dataset], compared: list[xr.Dataset], title: str, notes: Sequence[str]
 ) -> dict[str, Html]:
-    panels, pairs = make_panels(results), make_panels(compared)
-    about = [each.attrs for each in (results or compared)]
+    panels = make_panels(results)
+    against = [each for each in compared if _has_control(each)]
+    compared = [each for each in compared if not _has_control(each)]
+    pairs = make_panels(compared)
+    every = [*compared, *against]
+    about = [each.attrs for each in (results or every)]
     subject = ", ".join(dict.fromkeys(f"{a['region']} of {a['recording']}" for a in about))
     conclusions = {_about(each): json.loads(each.attrs["conclusion"]) for each in compared}
     said = [
@@ -105,17 +110,16 @@ def _parts(
         for panel in panels
     ]
     said += [tag("p", sentence) for left in conclusions.values() for sentence in left]
+    described = methods(results or every, compared or against[:1])
     sections = [
         *(_panel_section(panel) for panel in panels),
         *(_comparison_section(panel) for panel in pairs),
-        _sentences("Baselines", baselines(panels)),
+        _sentences("Baselines", [*baselines(panels), *paired_differences(against)]),
         _sentences("Ceilings", ceilings(panels)),
         _sentences("Limits", [*limits(panels, compared), *notes]),
-        _copied(
-            "Methods", [tag("p", text) for text in methods(results or compared, compared)], "div"
-        ),
-        _copied("References (BibTeX)", [Html(tag("code", bibtex([*results, *compared])))], "pre"),
-        _provenance([*results, *compared]),
+        _copied("Methods", "div", *(tag("p", text) for text in described)),
+        _copied("References (BibTeX)", "pre", tag("code", bibtex(results or every))),
+        _provenance([*results, *every]),
     ]
     simulated = any(attrs["simulated"] for attrs in about)
     return {
@@ -125,6 +129,13 @@ def _parts(
         "answer": joined(*said),
         "sections": joined(*sections),
     }
+
+
+def _has_control(result: xr.Dataset) -> bool:
+    """Return whether a comparison is one of a model with its baselines."""
+    return any(
+        each.get("control") for each in json.loads(result.attrs.get("compared", "{}")).values()
+    )
 
 
 def _about(result: xr.Dataset) -> tuple[str, str]:
@@ -145,7 +156,7 @@ def _sentences(heading: str, said: Sequence[str]) -> Html:
 def _panel_section(panel: Panel) -> Html:
     content = [panel.chart()]
     described = [describe_line(panel, line) for line in panel.lines]
-    if 1 < len(described) <= MOST and len(panel.dims) == 1:
+    if 1 < len(described) <= MOST and panel.is_curve:
         content.append(tag("ul", *(tag("li", each) for each in described)))
     if len(panel.lines) > 1 and len(panel.dims) < 2:
         content += _means(panel)
@@ -209,7 +220,8 @@ def _words(cell: Any) -> str:
     return " ".join(str(cell).replace("\\[", "[").split())
 
 
-def _copied(heading: str, content: Sequence[Html], name: str) -> Html:
+def _copied(heading: str, name: str, *content: Html) -> Html:
+    """Return a section whose text is copied by a button of the script."""
     at = re.sub(r"\W+", "-", heading.lower()).strip("-")
     return _section(heading, tag(name, *content, id=f"{at}-text", class_="copied"))
 

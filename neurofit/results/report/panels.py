@@ -10,7 +10,7 @@ import xarray as xr
 
 from neurofit.results.labels import label_results
 from neurofit.results.paper import ENDS, Estimate
-from neurofit.results.report.charts import Curve, curve_chart, matrix_chart, point_chart
+from neurofit.results.report.charts import FEW, Curve, curve_chart, matrix_chart, point_chart
 from neurofit.results.report.html import Html, joined, tag
 from neurofit.results.schema import SERIES, axes, headline, is_time, like, series
 from neurofit.results.tables import axis_labels
@@ -61,6 +61,11 @@ class Panel:
         return str(attrs["recording"]) + " (simulated)" * bool(attrs["simulated"])
 
     @property
+    def is_curve(self) -> bool:
+        """Whether there are several places along one axis."""
+        return len(self.dims) == 1 and self.score.sizes[self.dims[0]] > 1
+
+    @property
     def noun(self) -> str:
         """What the places along the axis are called."""
         return "time bin" if self.dims and is_time(self.dims[0]) else "place"
@@ -99,7 +104,7 @@ class Panel:
             return self._maps(title, note)
         if len(self.dims) > 2:
             return tag("p", f"{y_title} has the dimensions {', '.join(self.dims)}: no chart.")
-        if not self.dims or self.first.sizes[self.dims[0]] == 1:
+        if not self.is_curve:
             points = [(curve.label, curve.estimate(0)) for curve in [*curves, *self.bounds]]
             if self.dims:
                 note = f"{self.places[0]}. {note}"
@@ -146,15 +151,18 @@ class Panel:
     def _note(self) -> str:
         """Return what the chart shows beside values."""
         attrs, said = self.score.attrs, []
-        few = len(self.lines) <= 3
-        how = "Shaded" if few else "Choose a curve in the legend to shade its"
-        if "interval" in attrs:
-            said.append(f"{how}: {attrs['interval']}." if few else f"{how} {attrs['interval']}.")
-        if "band" in attrs and few and self.dims and self.score.sizes[self.dims[0]] > 1:
-            said.append(f"Thin lines: {attrs['band']}.")
+        few = len(self.lines) <= FEW
+        if "interval" in attrs and self.is_curve:
+            how = "Shaded:" if few else "A curve chosen in the legend is shaded:"
+            said.append(f"{how} {attrs['interval']}.")
+            if "band" in attrs and few:
+                said.append(f"Thin lines: {attrs['band']}.")
+        elif "interval" in attrs and len(self.dims) < 2:
+            said.append(f"Lines: {attrs['interval']}.")
         if self.bounds:
             bound = self.first[str(attrs.get("bound"))].attrs if attrs.get("bound") else {}
-            said.append(f"Dashed: {bound.get('long_name', 'bound')}.")
+            what = "Dashed" if self.is_curve else str(bound.get("column", "bound")).capitalize()
+            said.append(f"{what}: {bound.get('long_name', 'bound')}.")
         if np.isfinite(float(attrs["best"])):
             said.append(f"A perfect model has {float(attrs['best']):g}.")
         return " ".join(said)

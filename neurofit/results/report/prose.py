@@ -14,6 +14,7 @@ from neurofit.results.paper import Estimate, paper_table
 from neurofit.results.report.charts import estimate_text
 from neurofit.results.report.panels import Line, Panel, at
 from neurofit.results.schema import describe_selection, headline, is_time, like, series
+from neurofit.results.tables import further_scores, p_text, p_values
 
 MOST = 3
 """Up to so many curves are described one by one."""
@@ -124,6 +125,9 @@ def baselines(panels: Sequence[Panel]) -> list[str]:
             known = _known(line)
             if not line.control or not len(known):
                 continue
+            if not panel.is_curve:
+                said.append(f"{line.label} for {panel.name}: {estimate_text(at(line, known[0]))}.")
+                continue
             mean = float(line.curve.values[known].mean())
             low, high = line.curve.ends[:2, known]
             has = np.isfinite(low)
@@ -133,6 +137,24 @@ def baselines(panels: Sequence[Panel]) -> list[str]:
                 f"{line.label} for {panel.name}: mean {mean:z.3f} over "
                 f"{counted(len(known), panel.noun)}{zero}."
             )
+    return said
+
+
+def paired_differences(compared: Sequence[xr.Dataset]) -> list[str]:
+    """Return the difference of each pair over the whole axis, from comparisons with baselines."""
+    said = []
+    for result in compared:
+        about = f"{result.attrs['region']} of {result.attrs['recording']}"
+        for name in further_scores(result):
+            if result[name].dims != ("pair",) or "band_low" not in result[name].attrs:
+                continue
+            attrs = result[name].attrs
+            p = p_values(result, {"pair"})[:1]
+            for i, pair in enumerate(result.pair.values):
+                ends = (float(result[attrs[end]][i]) for end in ("band_low", "band_high"))
+                difference = estimate_text(Estimate(float(result[name][i]), *ends))
+                tested = f", p = {p_text(float(result[p[0]][i]))}".replace("= <", "< ") if p else ""
+                said.append(f"{about}, {pair}: {difference}{tested} ({attrs['band']}).")
     return said
 
 
@@ -147,12 +169,11 @@ def ceilings(panels: Sequence[Panel]) -> list[str]:
                 continue
             values = bound.values[known]
             about = panel.first[pointer].attrs["long_name"]
-            top = known[np.argmax(values)]
-            where = f" (highest at {panel.places[top]})" if len(panel.dims) == 1 else ""
-            said.append(
-                f"{panel.name}: {bound.label} ({about}) from {values.min():z.2f} to "
-                f"{values.max():.2f}{where}."
-            )
+            span = f"{values.max():z.2f}"
+            if panel.is_curve:
+                top = known[np.argmax(values)]
+                span = f"from {values.min():z.2f} to {span} (highest at {panel.places[top]})"
+            said.append(f"{panel.name}: {bound.label} ({about}) {span}.")
     return said
 
 

@@ -157,8 +157,8 @@ def test_a_category_of_one_image_is_drawn_with_another_and_noted(
     assert result.attrs["stratified_by"] == "category"
     (note,) = (each for each in json.loads(result.attrs["notes"]) if "category" in each)
     assert note == (
-        "Values of category with a single stimulus, which cannot be on both sides of a split: c. "
-        "They are pooled with the smallest other one."
+        "category c: a category with a single stimulus cannot be on both sides of a split and is "
+        "pooled with the smallest other one."
     )
     tested = ~result.train.values.astype(bool)
     for rows in tested:
@@ -172,11 +172,12 @@ def test_intervals_over_stimuli_resample_groups(
 ) -> None:
     """Eight poses of an object are not eight observations: the interval is as wide as it is."""
     options = {"groups": "object_name", "interval_over": "stimuli", "n_bootstraps": 200}
-    result = run(*poses, preset, min_z=None, **options)
+    options |= {"min_z": None} if preset == "pooled" else {}
+    result = run(*poses, preset, **options)
     resample = curves.resample
     monkeypatch.setattr(curves, "resample", lambda *given, groups, **rest: resample(*given, **rest))
     monkeypatch.setattr(pooling, "_add_up", lambda values, _: values)
-    as_if_independent = run(*poses, preset, min_z=None, **options)
+    as_if_independent = run(*poses, preset, **options)
     width, too_narrow = (
         (each.curve_high - each.curve_low).item() for each in (result, as_if_independent)
     )

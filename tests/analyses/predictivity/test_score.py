@@ -292,6 +292,11 @@ def test_activations_of_other_stimuli_and_times_are_refused(
     )
     with pytest.raises(NeurofitError, match="do not match the stimuli of planted"):
         score(other, recording, config)
+    whole = as_activations(blocks, recording)
+    last = max(step for _, step in whole.blocks)
+    fewer = {key: whole.blocks[key] for key in whole.blocks if key[1] < last}
+    with pytest.raises(NeurofitError, match=rf"no latent for the timesteps {last}, which the time"):
+        score(replace(whole, blocks=fewer), recording, config)
     late = recording.responses.assign_coords(
         time_bin_start=("time_bin", [900, 910]), time_bin_end=("time_bin", [910, 920])
     )

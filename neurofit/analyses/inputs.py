@@ -1,0 +1,189 @@
+"""What a run starts from: the recording, the model's activations and their baselines, by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from neurofit.analyses.analysis import Cost, analysis_of
+from neurofit.config.compute import Progress, find_device
+from neurofit.errors import NeurofitError, NeurofitWarning
+
+if TYPE_CHECKING:
+    from neurofit.activations.activations import Activations
+    from neurofit.analyses.run import RunConfig
+    from neurofit.recordings.recording import Recording
+
+BRAINSCORE = "brainscore:"
+"""Prefix of models and benchmarks of Brain-Score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is going to be analysed and what it takes, known before the work begins.
+
+    Parameters
+    ----------
+    recording
+        The selected part of the recording.
+    model, weights
+        Name of the model and origin of its weights; empty without a model.
+    layer_units
+        Number of units of each layer; empty if it is not known.
+    device
+        Device of the model.
+    disk_bytes
+        Disk space of the activations.
+    cost
+        Maps to fit and memory, where the analysis estimates them.
+    """
+
+    recording: Recording
+    model: str = ""
+    weights: str = ""
+    layer_units: Mapping[str, int] = field(default_factory=dict)
+    device: str = ""
+    disk_bytes: int = 0
+    cost: Cost | None = None
+
+
+def find_recording(
+    config: RunConfig, *, checked: bool = True, progress: Progress | None = None
+) -> Recording:
+    """Return the recording of a configuration: registered, by path, or of Brain-Score."""
+    from neurofit.data_loaders import recordings
+
+    name = str(config.recording)
+    if name.startswith(BRAINSCORE):
+        if config.time_bin is not None:
+            raise NeurofitError(
+                f"time_bin is for a file that does not state it; {name} does.", option="time_bin"
+            )
+        candidate = import_brainscore("candidate")
+        return candidate.recording_of(name.removeprefix(BRAINSCORE))  # type: ignore[no-any-return]
+    load = recordings.load_recording if checked else recordings.read_recording
+    return load(config.recording, images=config.images, time_bin=config.time_bin, progress=progress)
+
+
+def import_brainscore(module: str) -> Any:
+    """Return a module of `neurofit.brainscore`.
+
+    Raises
+    ------
+    NeurofitError
+        If Brain-Score is not installed, with how to install it.
+    """
+    try:
+        return import_module(f"neurofit.brainscore.{module}")
+    except ImportError as error:
+        raise NeurofitError(str(error)) from error
+
+
+def find_activations(
+    config: RunConfig,
+    recording: Recording,
+    *,
+    on_plan: Callable[[Plan], None] | None,
+    progress: Progress | None,
+) -> Activations:
+    """Return the activations of the configuration's model for the stimuli of a recording.
+
+    With baselines these are of all its layers, otherwise of those that the analysis needs.
+    """
+    name, region = str(config.model), recording.regions[0]
+    stimuli = recording.stimuli
+    if config.shuffle_stimuli:
+        stimuli = stimuli.shuffled(config.model_seed)
+    if name.startswith(BRAINSCORE):
+        if on_plan:
+            on_plan(Plan(recording=recording, model=name, weights="a model of Brain-Score"))
+        candidate, shown = import_brainscore("candidate"), replace(recording, stimuli=stimuli)
+        found = candidate.activations_of(name.removeprefix(BRAINSCORE), shown, region=region)
+        return _noted(found, config, weights="a model of Brain-Score")
+
+    from neurofit.activations.extract import extract, extract_lazily
+    from neurofit.activations.memory import count_units
+    from neurofit.activations.model import find_presentation
+    from neurofit.models import create_model
+    from neurofit.recordings.time_bins import timestep_weights
+
+    network = create_model(name, weights=config.weights, seed=config.model_seed)
+    device = find_device(config.compute.device)
+    presentation = find_presentation(network, config.presentation)
+    scored = _layers(config.analysis, network, region)
+    layers = tuple(network.layers) if config.baselines else scored
+    if on_plan:
+        units = count_units(network, layers)
+        weights = timestep_weights(
+            recording.time_bins,
+            n_timesteps=presentation.n_timesteps,
+            ms_per_timestep=network.ms_per_timestep,
+        )
+        n_timesteps = int(weights.any(axis=0).sum())
+        cost = analysis_of(config.analysis).cost
+        on_plan(
+            Plan(
+                recording=recording,
+                model=network.name,
+                weights=network.weights_origin,
+                layer_units=units,
+                device=device,
+                disk_bytes=4 * len(stimuli) * n_timesteps * sum(units.values()),
+                cost=cost
+                and cost(
+                    recording,
+                    config.analysis,
+                    {layer: units[layer] for layer in scored},
+                    config.compute,
+                ),
+            )
+        )
+    found = (extract_lazily if config.compute.keep_grams else extract)(
+        network,
+        stimuli,
+        layers=layers,
+        time_bins=recording.time_bins,
+        presentation=presentation,
+        batch_size=config.compute.batch_size,
+        device=device,
+        precision=config.precision,
+        progress=progress,
+    )
+    return _noted(found, config, weights=network.weights_origin)
+
+
+def _layers(analysis: Any, network: Any, region: str) -> tuple[str, ...]:
+    """Return the layers that an analysis needs: its `layers_for`, else those of the region."""
+    if hasattr(analysis, "layers_for"):
+        return tuple(analysis.layers_for(network, region))
+    return tuple(network.region_layers.get(region, network.layers))
+
+
+def _noted(activations: Activations, config: RunConfig, *, weights: str) -> Activations:
+    noted = {**activations.provenance, "weights": weights, "model_seed": config.model_seed}
+    if config.shuffle_stimuli:
+        noted["control"] = "shuffled stimuli"
+    return replace(activations, provenance=noted)
+
+
+def find_baselines(
+    config: RunConfig, activations: Activations, recording: Recording
+) -> dict[str, Activations]:
+    """Return the baselines of activations that an analysis can take; warn of those it cannot."""
+    from neurofit.activations.baselines import BASELINES, baselines_of
+
+    layers = _layers(config.analysis, activations, recording.regions[0])
+    made = baselines_of(activations, recording.time_bins, layers=layers, seed=config.model_seed)
+    if getattr(config.analysis, "time_mode", "") == "fixed":
+        made.pop("layers-over-time", None)  # one map cannot take other layers in other bins
+    for name in (each for each in BASELINES if each not in made):
+        warnings.warn(
+            f"The baseline {name} is left out: it needs several layers, a map for each time bin "
+            "and time bins that do not overlap.",
+            NeurofitWarning,
+            stacklevel=2,
+        )
+    return made
