@@ -91,7 +91,9 @@ def _known(line: Line) -> list[int]:
 def describe_line(panel: Panel, line: Line) -> str:
     """Return where a series begins, is highest and ends, and where it is clearly not 0."""
     known = _known(line)
-    label = line.label or panel.score.attrs["long_name"]
+    label = line.label
+    if len(panel.lines) == 1 and not panel.first.attrs["model"]:
+        label = f"The {panel.score.attrs['long_name']}"
     if not len(known):
         return f"{label} has no value."
     if len(panel.dims) > 1:
