@@ -45,6 +45,13 @@ def test_each_baseline_is_written_and_the_advantage_printed(
     assert max(len(line) for line in out.splitlines() if "neurofit-results" not in line) <= 80
 
 
+def test_each_of_several_layers_has_a_row(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    code, out, err = neurofit(*SCORE, "--layers", "conv2,conv5", "--out", "here")
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines() if line.startswith("last-step ")]
+    assert [row[1] for row in rows] == ["conv2", "conv5"]
+
+
 def test_a_baseline_is_verified_from_its_folder(
     neurofit: Any, registered: Any, tmp_path: Path
 ) -> None:
