@@ -69,6 +69,11 @@ class Line:
         """The main quantity."""
         return self.result[headline(self.result)]
 
+    @property
+    def about(self) -> str:
+        """The area and the recording."""
+        return f"{self.result.attrs['region']} of {self.result.attrs['recording']}"
+
     def values(self, name: str | None) -> np.ndarray:
         """Return a variable along the bins; NaN without a name."""
         n = max(len(self.bins), 1)
@@ -138,9 +143,9 @@ def lines_of(label: str, result: xr.Dataset) -> list[Line]:
     lines = []
     for place in np.ndindex(*(result.sizes[dim] for dim in own)):
         one = result.isel(dict(zip(own, place, strict=True)))
-        words = [str(one[dim].item()) for dim in own if result.sizes[dim] > 1]
-        if words and not result.attrs["model"]:
-            label = ""
+        words = [str(one[dim].item()) for dim in own if result.sizes[dim] > 1 or dim == "pair"]
+        if words and (not result.attrs["model"] or "pair" in own):
+            label = ""  # a pair names its models
         bins = []
         if dims:
             edges = [one[f"{dims[0]}_{end}"].values.tolist() for end in ("start", "end")]
@@ -185,15 +190,17 @@ def _models_table(lines: list[Line], windows: list[Bin]) -> PaperTable:
     said = []
     asked: list[Bin | None] = [*windows] or [None]
     for window in asked:
-        scored = [_scored(line, window) for line in lines]
-        common = set.intersection(*scored)
+        common = _common(lines, window)
         kept = [
-            np.array([each in common for each in line.bins] or [True], dtype=bool) for line in lines
+            np.array([each in common[line.about] for each in line.bins] or [True], dtype=bool)
+            for line in lines
         ]
         group = "" if window is None else f"{window[0]}-{window[1]} ms"
-        if common:
-            first, last = min(common)[0], max(end for _, end in common)
-            said.append(f"{counted(len(common), 'time bin')} in {first}-{last} ms")
+        for about, bins in common.items():
+            if bins:
+                first, last = min(bins)[0], max(end for _, end in bins)
+                where = f"{about}: " * (len(common) > 1)
+                said.append(f"{where}{counted(len(bins), 'time bin')} in {first}-{last} ms")
         means = [mean_over(line, keep) for line, keep in zip(lines, kept, strict=True)]
         columns.append(Column("score", group, list(means)))
         counts: list[Cell] = [
@@ -206,8 +213,18 @@ def _models_table(lines: list[Line], windows: list[Bin]) -> PaperTable:
             columns.append(Column("ceiling", group, list(map(Estimate, ceilings))))
     caption = _caption(lines, means=True)
     if said:
-        caption += f" Means over the time bins in which every row has a score: {'; '.join(said)}."
+        rows = "every row of an area" if len(common) > 1 else "every row"
+        caption += f" Means over the time bins in which {rows} has a score: {'; '.join(said)}."
     return PaperTable(columns, caption)
+
+
+def _common(lines: list[Line], window: Bin | None) -> dict[str, set[Bin]]:
+    """Return the bins of a window in which all series of the same part of a recording score."""
+    common: dict[str, set[Bin]] = {}
+    for line in lines:
+        scored = _scored(line, window)
+        common[line.about] = common.get(line.about, scored) & scored
+    return common
 
 
 def _scored(line: Line, window: Bin | None) -> set[Bin]:

@@ -117,6 +117,17 @@ def test_means_are_over_bins_in_which_every_model_has_a_score(make_result: Any) 
     assert "on its own" not in table.caption
 
 
+def test_areas_do_not_share_their_bins(make_result: Any) -> None:
+    it, v4 = make_result(), make_result(region="V4")
+    v4.curve[0, 5:] = np.nan
+    table = paper_table([it, v4])
+    scores = next(column.cells for column in table.columns if column.heading == "score")
+    for cell, result in zip(scores, (it, v4), strict=True):
+        assert isinstance(cell, Estimate)
+        np.testing.assert_allclose(cell.value, np.nanmean(result.curve))
+    assert "IT of planted: 9 time bins in 70-160 ms; V4 of planted: 4 time bins" in table.caption
+
+
 def test_a_window_of_one_bin_has_the_interval_of_the_bin(make_result: Any) -> None:
     result = make_result()
     (cell,) = paper_table([result], rows="models", windows=[(100, 110)]).columns[1].cells
@@ -134,6 +145,9 @@ def test_areas_layers_and_comparisons_are_told_apart(
     compared = paper_table([make_comparison()], rows="bins")
     assert [c.heading for c in compared.columns] == ["time (ms)", *["score", "p"] * 3]
     assert [c.group for c in compared.columns[1::2]] == ["a - b", "a - c", "b - c"]
+    one = paper_table([make_comparison("ab", model="a, b")])
+    assert one.columns[0].cells[0] == (60, 70)
+    assert one.columns[1].group == "a - b"
     assert "| <.001 |".replace("<", r"\<") in markdown(compared)
 
 
