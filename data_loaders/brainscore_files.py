@@ -140,7 +140,7 @@ def with_metadata(
             duration_ms=stimuli.duration_ms,
         ),
         responses=recording.responses.assign_attrs(units=units),
-        citation=citation,
+        citation=f"{citation}, from Brain-Score",
     )
 
 

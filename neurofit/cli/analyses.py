@@ -272,13 +272,13 @@ def print_result(result: xr.Dataset) -> None:
     name = headline(result)
     every = list(series(result, name))
     curves = len(axes(result, name)) == 1 and len(every) <= MAX_TABLES
-    for (title, table), (_, values) in zip(result_tables(result), every, strict=False):
+    for i, (title, table) in enumerate(result_tables(result)):
         out.print()
         out.print(title, style="bold", markup=False)
         out.print(table)
         best = float(result[name].attrs["best"])
-        if curves and values.size > 1 and math.isfinite(best):
-            out.print(marks(values.values, best))
+        if curves and i < len(every) and every[i][1].size > 1 and math.isfinite(best):
+            out.print(marks(every[i][1].values, best))
     for line in footnotes(result):
         out.print(line, style="dim", markup=False)
 

@@ -22,6 +22,7 @@ from neurofit.cli import (
     figures,
     files,
     recordings,
+    reports,
     training,
     verifying,
 )
@@ -82,6 +83,8 @@ for _command, _example in (
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
+    (reports.report, "report neurofit-results/* --out report.html"),
+    (reports.table, "table neurofit-results/* --format latex"),
     (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
     (figures.plot, "plot A/result.nc B/result.nc --format pdf --width 85mm"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),

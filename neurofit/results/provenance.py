@@ -54,6 +54,7 @@ def describe_provenance(
         "model": "" if activations is None else activations.model,
         "recording": recording.name,
         "recording_sha256": recording.sha256,
+        "citation": recording.citation,
         "region": ", ".join(recording.regions),
         "simulated": int(recording.simulated),
         "control": control,

@@ -1,10 +1,10 @@
-"""Planted results for figures: a score and a comparison, whose numbers are all different."""
+"""Planted results: scores of models with known curves, and their comparison."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,152 +12,166 @@ import pytest
 import xarray as xr
 
 from neurofit.analyses.analysis import score_variable, variable
-from neurofit.results.schema import time_coords, validate_result
+from neurofit.results.schema import CONTRACT, time_coords, validate_result
 
-INTERVAL = "95% interval over neuroids and stimuli, for each time bin on its own"
-BAND = "95% band, for all time bins at once"
-ENDS = {"low": -0.04, "high": 0.05, "band_low": -0.07, "band_high": 0.08}
-
-
-def with_ends(name: str, dims: tuple[str, ...], values: Any, **attrs: Any) -> dict[str, Any]:
-    """Return a score with its interval and band."""
-    ends: dict[str, Any] = {end: f"{name}_{end}" for end in ENDS}
-    words: dict[str, Any] = {"interval": INTERVAL, "band": BAND}
-    return {
-        name: score_variable(dims, values, **words, **ends, **attrs),
-        **{
-            ends[end]: variable(dims, values + shift, "interval", f"{end} end")
-            for end, shift in ENDS.items()
-        },
-    }
+STARTS = np.arange(60, 160, 10)
+DIMS = ("layer", "time_bin")
+REASONS = "scored before_model_responds recording_not_reliable"
+WINDOWS = ["70-130 ms", "130-260 ms", "130-260 minus 70-130 ms"]
 
 
-def described(made: xr.Dataset, **attrs: Any) -> xr.Dataset:
-    """Return a result with the attributes of the contract."""
-    shown = {"presentation": {"n_timesteps": 26, "image_off": 10}, "ms_per_timestep": 10}
-    made.attrs = {
-        "contract": "neurofit/1",
+def attributes(**given: Any) -> dict[str, Any]:
+    """Return the attributes of a valid result; objects become JSON."""
+    attrs = {
+        "contract": CONTRACT,
         "analysis": "score",
         "model": "net",
         "recording": "planted",
-        "recording_sha256": "",
+        "recording_sha256": "ab" * 32,
         "region": "IT",
         "simulated": 1,
         "control": "",
         "seed": 0,
-        "config": "{}",
-        "selection": "{}",
-        "versions": "{}",
-        "activations": json.dumps(shown),
+        "method": "ridge, per-bin, pooled",
+        "config": {"n_splits": 10, "n_halves": 10, "interval": 0.95, "mapping": "ridge"},
+        "selection": {},
+        "activations": {"weights": "trained weights"},
+        "versions": {"neurofit": "0.1.0", "numpy": "2.0"},
+        "notes": ["A note on the trials."],
+        **given,
+    }
+    plain = (str, int)
+    return {key: v if isinstance(v, plain) else json.dumps(v) for key, v in attrs.items()}
+
+
+def ended(name: str, dims: tuple[str, ...], values: Any, half: Any, **attrs: Any) -> dict[str, Any]:
+    """Return a score with an interval of half width `half` and a band of twice that."""
+    values, half = np.broadcast_arrays(values, half)
+    ends = {"low": -half, "high": half, "band_low": -2 * half, "band_high": 2 * half}
+    pointers: Any = {end: f"{name}_{end}" for end in ends}
+    about: dict[str, Any] = {
+        "long_name": "pooled r",
+        "formula": "pooled_r = X / Y",
+        "interval": "95% interval over neuroids, for each time bin on its own",
+        "band": "95% band, for all time bins at once",
         **attrs,
     }
-    validate_result(made)
-    return made
+    return {
+        name: score_variable(dims, values, **about, **pointers),
+        **{
+            f"{name}_{end}": variable(dims, values + margin, "interval", f"{end} end")
+            for end, margin in ends.items()
+        },
+    }
 
 
 @pytest.fixture
-def planted_score() -> Callable[..., xr.Dataset]:
-    """Make a pooled score of 30 neuroids of two subjects; the first bin has no score."""
-    return _planted_score
+def make_result() -> Callable[..., xr.Dataset]:
+    """Make the score of a model: values in ten bins from 60 ms, the first without a score."""
 
-
-def _planted_score(
-    model: str = "net",
-    *,
-    layers: Sequence[str] = ("conv5",),
-    n_bins: int = 8,
-    subjects: bool = False,
-    learning: bool = False,
-    seed: int = 0,
-    **attrs: Any,
-) -> xr.Dataset:
-    rng = np.random.default_rng(seed)
-    dims, shape = ("layer", "time_bin"), (len(layers), n_bins)
-    curve = rng.uniform(0.1, 0.5, shape)
-    if n_bins > 1:
+    def make(
+        model: str = "net",
+        *,
+        level: float = 0.3,
+        half: float = 0.0123,
+        layers: Sequence[str] = ("conv5",),
+        subjects: Sequence[str] = (),
+        training: Sequence[int] = (),
+        **attrs: Any,
+    ) -> xr.Dataset:
+        shape = (len(layers), len(STARTS))
+        curve = np.broadcast_to(level + 0.05 * np.sin(STARTS / 20), shape).copy()
         curve[:, 0] = np.nan
-    own = ("neuroid", "time_bin")
-    made: dict[str, Any] = with_ends(
-        "curve",
-        dims,
-        curve,
-        long_name="noise-corrected predictivity (r)",
-        formula="pooled_r = x / y",
-        bound="ceiling",
-        count="n_neuroids",
-        column="score",
-    )
-    r_xy = rng.uniform(-0.1, 0.4, (len(layers), 3, 30, n_bins))
-    made |= {
-        "curve_r_xy": score_variable(
-            dims, curve / 3, long_name="correlation of prediction and response", formula="r_xy"
-        ),
-        "ceiling": variable(
-            ("time_bin",),
-            rng.uniform(-0.01, 0.6, n_bins),
-            "bound",
-            "split-half reliability, pooled",
-        ),
-        "n_neuroids": variable(dims, np.full(shape, 30), "count", "number", column="neuroids"),
-        "noise_corrected_r": variable(
-            ("layer", *own), rng.normal(0.4, 0.2, (len(layers), 30, n_bins)), "detail", "r"
-        ),
-        "r_xy": variable(("layer", "split", *own), r_xy, "detail", "prediction, r_xy"),
-    }
-    if len(layers) > 1:
-        chosen = [layers[-1], layers[-1], layers[0]]
-        made["layer_choice"] = variable(("split",), chosen, "detail", "chosen layer")
-    coords: dict[str, Any] = {"layer": list(layers)}
-    if subjects:
-        made["curve_of_subject"] = variable(
-            ("subject", *dims), np.stack([curve - 0.02, curve + 0.03]), "detail", "of each subject"
-        )
-        coords["subject"] = ["A", "B"]
-    if learning:
-        parts = curve - np.array([0.09, 0.04, 0.01, 0.0])[:, None, None]
-        made["curve_of_training"] = variable(("training", *dims), parts, "detail", "parts")
-        made["last_rise_error"] = variable(("layer",), np.full(len(layers), 0.006), "detail", "se")
-        coords["training"] = [100, 200, 300, 400]
-    starts = 80 + 10 * np.arange(n_bins)
-    coords |= time_coords(starts, starts + 10)
-    coords["neuroid_id"] = ("neuroid", [f"n{i}" for i in range(30)])
-    coords["subject_of_neuroid"] = ("neuroid", ["A"] * 20 + ["B"] * 10)
-    return described(xr.Dataset(made, coords=coords), model=model, **attrs)
+        reason = np.zeros((len(layers), 4, len(STARTS)), np.int8)
+        reason[:, :, 0] = 1
+        pointers = {"bound": "ceiling", "count": "n_neuroids", "reason": "reason"}
+        made = {
+            **ended("curve", DIMS, curve, half, column="score", **pointers),
+            "n_neuroids": variable(
+                DIMS, np.where(np.isnan(curve), 0, 168), "count", "number of neuroids",
+                column="neuroids",
+            ),
+            "ceiling": variable(
+                ("time_bin",), np.linspace(0.4, 0.7, len(STARTS)), "bound",
+                "split-half reliability, pooled over neuroids", column="ceiling",
+            ),
+            "reason": variable(
+                ("layer", "neuroid", "time_bin"), reason, "detail", "why",
+                flag_values=np.arange(3, dtype=np.int8), flag_meanings=REASONS,
+            ),
+            "train": variable(
+                ("split", "stimulus"), np.ones((10, 640), np.int8), "detail", "training stimuli"
+            ),
+        }  # fmt: skip
+        coords: dict[str, Any] = {"layer": list(layers), **time_coords(STARTS, STARTS + 10)}
+        if subjects:
+            shifts = np.arange(len(subjects))[:, None, None] / 10
+            of = ("subject", *DIMS)
+            made |= ended("curve_of_subject", of, curve + shifts, 2 * half, column="score")
+            coords["subject"] = list(subjects)
+        if training:
+            parts = np.arange(1, 1 + len(training))[:, None, None] / len(training)
+            made["curve_of_training"] = score_variable(
+                ("training", *DIMS), curve * parts, long_name="curve with parts", formula="f",
+                column="score",
+            )  # fmt: skip
+            coords["training"] = ("training", list(training), {"long_name": "training stimuli"})
+        result = xr.Dataset(made, coords=coords, attrs=attributes(model=model, **attrs))
+        validate_result(result)
+        return result
+
+    return make
 
 
 @pytest.fixture
-def planted_comparison() -> Callable[..., xr.Dataset]:
-    """Make a comparison of models, with every pair of them."""
-    return _planted_comparison
+def make_comparison() -> Callable[..., xr.Dataset]:
+    """Make the comparison of models whose curves differ by 0.1 each."""
 
+    def make(models: Sequence[str] = ("a", "b", "c"), **attrs: Any) -> xr.Dataset:
+        pairs = list(combinations(range(len(models)), 2))
+        names = [f"{models[i]} - {models[j]}" for i, j in pairs]
+        gap = np.array([(j - i) / 10 for i, j in pairs])
+        time, window = ("pair", "time_bin"), ("pair", "window")
+        p = np.broadcast_to(np.linspace(0.0001, 0.2, len(STARTS)), (len(pairs), len(STARTS)))
+        gaps, n_bins = gap[:, None], (1, len(STARTS))
+        made = {
+            **ended("difference", time, gaps * np.ones(n_bins), 0.02, column="difference",
+                    long_name="difference of pooled r", best=float("nan")),
+            "p_adjusted": variable(time, p, "p_value", "adjusted p", column="p"),
+            "p_false_discovery": variable(time, p / 2, "p_value", "false discovery rate"),
+            **ended("curve", ("model", "time_bin"),
+                    0.5 - np.arange(len(models))[:, None] / 10 * np.ones(n_bins), 0.03),
+            "ceiling": variable(("time_bin",), np.full(len(STARTS), 0.6), "bound", "reliability"),
+            **ended("window_difference", window, gaps * np.array([1, 2, 1]), 0.01,
+                    column="difference", long_name="difference of mean pooled r"),
+            "window_p_adjusted": variable(
+                window, np.full((len(pairs), 3), 0.0123), "p_value", "adjusted p"
+            ),
+            **ended("whole_difference", ("pair",), gap, 0.004, column="difference",
+                    long_name="difference of mean pooled r, all bins"),
+            "whole_p_adjusted": variable(
+                ("pair",), np.full(len(pairs), 0.00001), "p_value", "adjusted p"
+            ),
+            "rank_low": variable(
+                ("model",), np.arange(len(models)) + 1, "count", "lowest rank"
+            ),
+            "rank_high": variable(
+                ("model",), np.arange(len(models)) + 1, "count", "highest rank"
+            ),
+        }  # fmt: skip
+        about = {
+            "analysis": "compare",
+            "model": "",
+            "conclusion": [f"{models[0]} predicts IT better than {models[1]}."],
+        }
+        coords = {
+            "pair": names,
+            "model": list(models),
+            "window": WINDOWS,
+            **time_coords(STARTS, STARTS + 10),
+        }
+        result = xr.Dataset(made, coords=coords, attrs=attributes(**{**about, **attrs}))
+        validate_result(result)
+        return result
 
-def _planted_comparison(*models: str, n_bins: int = 12) -> xr.Dataset:
-    steps = np.arange(n_bins)
-    curve = np.stack([0.3 + 0.1 * i + 0.1 * np.sin(steps / 3 + i) for i in range(len(models))])
-    pairs = list(itertools.combinations(range(len(models)), 2))
-    gap = np.stack([curve[a] - curve[b] for a, b in pairs])
-    words = "difference of noise-corrected r"
-    nothing = float("nan")
-    made = {
-        **with_ends(
-            "difference", ("pair", "time_bin"), gap, long_name=words, formula="A - B", best=nothing
-        ),
-        "p_adjusted": variable(("pair", "time_bin"), np.abs(gap), "p_value", "adjusted p"),
-        **with_ends(
-            "curve",
-            ("model", "time_bin"),
-            curve,
-            long_name="noise-corrected predictivity (r)",
-            formula="pooled_r = x / y",
-        ),
-        "ceiling": variable(("time_bin",), 0.5 + 0 * steps, "bound", "split-half reliability"),
-    }
-    coords: dict[str, Any] = {
-        "pair": [f"{models[a]} - {models[b]}" for a, b in pairs],
-        "model": list(models),
-        **time_coords(100 + 10 * steps, 110 + 10 * steps),
-    }
-    conclusion = json.dumps(["The models differ in the first bins."])
-    return described(
-        xr.Dataset(made, coords=coords), analysis="compare", model="", conclusion=conclusion
-    )
+    return make

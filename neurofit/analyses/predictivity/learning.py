@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from neurofit.analyses.analysis import variable
+from neurofit.analyses.analysis import score_variable, variable
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.curves import SCORES, layer_terms
@@ -21,7 +21,7 @@ from neurofit.analyses.predictivity.statistics import Statistics
 from neurofit.analyses.predictivity.terms import Predictivity, pooled_score
 from neurofit.metrics.averages import nanmean
 from neurofit.metrics.bootstrap import draw
-from neurofit.metrics.predictivity import FORMULAS
+from neurofit.metrics.predictivity import FORMULAS, describe_formula
 
 N_BOOTSTRAPS = 200
 """Samples of neuroids for the standard error of the last rise."""
@@ -72,12 +72,14 @@ def learning_variables(
     error = np.std([last_rise(neuroids) for neuroids in draws], axis=0, ddof=1)
     what = "from 3/4 of the training stimuli to all, mean over time bins"
     return {
-        "curve_of_training": variable(
+        "curve_of_training": score_variable(
             ("training", "layer", "time_bin"),
             values,
-            "detail",
-            "curve with parts of the training stimuli",
+            long_name="curve with parts of the training stimuli",
+            formula=describe_formula(config.formula, config.average),
             units=FORMULAS[config.formula].units,
+            best=FORMULAS[config.formula].best,
+            column="score",
         ),
         "last_rise": variable(("layer",), last_rise(everyone), "detail", f"rise {what}"),
         "last_rise_error": variable(
@@ -95,7 +97,8 @@ def learning_variables(
 def learning_coords(fitting: Fitting) -> dict[str, Any]:
     """Return the numbers of training stimuli, means over splits; nothing without parts."""
     counts = _trained(fitting).sum(axis=2).mean(axis=1).round().astype(int)
-    return {"training": counts} if len(fitting.train_parts) else {}
+    named = {"long_name": "number of training stimuli"}
+    return {"training": ("training", counts, named)} if len(fitting.train_parts) else {}
 
 
 def learning_notes(result: xr.Dataset, config: ScoreConfig) -> list[str]:

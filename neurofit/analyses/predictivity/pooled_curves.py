@@ -116,7 +116,7 @@ def _with_interval(
     formula = FORMULAS["pooled_r"]
     words = describe_interval(config.interval, config.interval_over, config.groups)
     band = describe_band(config.interval)
-    main: dict[str, Any] = {"column": "score", **POINTERS} if name == "curve" else {}
+    main: dict[str, Any] = POINTERS if name == "curve" else {}
     ends: dict[str, Any] = {end: f"{name}_{end}" for end in ENDS}
     return {
         name: score_variable(
@@ -126,6 +126,7 @@ def _with_interval(
             formula=describe_formula("pooled_r", config.average),
             interval=words,
             band=band,
+            column="score",
             **ends,
             **main,
         ),

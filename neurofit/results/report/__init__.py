@@ -1,0 +1,3 @@
+"""Results as one HTML file that opens from disk without the network."""
+
+from neurofit.results.report.page import write_report as write_report

@@ -1,0 +1,48 @@
+"""HTML whose text is escaped unless it is HTML already."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+
+class Html(str):
+    """Text that is HTML already; every other text is escaped."""
+
+
+def tag(_name: str, *content: str, **attributes: str | int | float | bool | None) -> Html:
+    """Return an element.
+
+    Parameters
+    ----------
+    *content
+        Elements (`Html`), and text, which is escaped.
+    **attributes
+        Attributes; `class_` is class, `aria_label` is aria-label. True is an attribute without a
+        value; None and False leave it out.
+    """
+    shown = []
+    for key, value in attributes.items():
+        key = key.rstrip("_").replace("_", "-")
+        if value is True:
+            shown.append(f" {key}")
+        elif value is not None and value is not False:
+            shown.append(f' {key}="{html.escape(str(value), quote=True)}"')
+    start = f"<{_name}{''.join(shown)}>"
+    return Html(start if _name in VOID else f"{start}{joined(*content)}</{_name}>")
+
+
+VOID = ("input", "br", "meta")
+
+
+def joined(*content: str) -> Html:
+    """Return elements and escaped texts one after the other."""
+    each = (part if isinstance(part, Html) else html.escape(part, quote=False) for part in content)
+    return Html("".join(each))
+
+
+def data(values: Any) -> Html:
+    """Return values as a block of JSON, in which no text can end the block."""
+    text = json.dumps(values, separators=(",", ":")).replace("<", "\\u003c")
+    return Html(f'<script type="application/json">{text}</script>')
