@@ -240,6 +240,7 @@ def summarise(found: list[dict[str, Any]], *, shown: slice = slice(None)) -> dic
             "any bin": float((values["p_adjusted"][:, shown] <= 0.05).any(axis=1).mean()),
             "bins": float((values["p_adjusted"][:, shown] <= 0.05).mean()),
             "each bin": float((values["p"][:, shown] <= 0.05).mean()),
+            "bins, BH": float((values["p_bh"][:, shown] <= 0.05).mean()),
             "any bin, BH": float((values["p_bh"][:, shown] <= 0.05).any(axis=1).mean()),
             "whole curve": float((values["whole"] <= 0.05).mean()),
             "mean": float(bins.mean()),

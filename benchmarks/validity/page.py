@@ -1,4 +1,4 @@
-"""Write the tables of docs/validity.md from docs/validity.json.
+"""Write the tables of docs/validity.md from docs/validity.json and docs/validity_compare.json.
 
 python benchmarks/validity/page.py [--docs docs]
 """
@@ -21,8 +21,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     docs = parser.parse_args().docs
-    page, figures = docs / "validity.md", json.loads((docs / "validity.json").read_text())
-    page.write_text(filled(page.read_text(), figures))
+    page = docs / "validity.md"
+    page.write_text(filled(page.read_text(), read_figures(docs)))
+
+
+def read_figures(docs: Path) -> dict[str, Any]:
+    """Return the figures of all simulations."""
+    return {
+        name: figures
+        for file in ("validity.json", "validity_compare.json")
+        for name, figures in json.loads((docs / file).read_text()).items()
+    }
 
 
 def filled(text: str, figures: dict[str, Any]) -> str:
@@ -138,6 +147,53 @@ def single(figures: dict[str, Any]) -> list[str]:
     ]
 
 
+NAIVE = (
+    "t test over splits",
+    "t test over neuroids",
+    "Wilcoxon test over neuroids",
+    "intervals do not overlap",
+)
+
+
+def size(figures: dict[str, Any]) -> list[str]:
+    """Return how often comparisons find a difference where there is none."""
+    headings = ("two-way", "each bin", "whole", "one-way", "each bin", *NAIVE)
+    lines = [
+        f"| regime | {' | '.join(headings)} |",
+        "| --- |" + " --- |" * len(headings),
+    ]
+    for (name,) in _parts(figures, "size"):
+        found = figures[f"size/{name}"]
+        own = "own differences" in name
+        shares = [found["both"][key] for key in ("any bin", "each bin", "whole curve")]
+        shares += [found["stimuli"][key] for key in ("any bin", "each bin")]
+        shares += [found["naive"][test]["any bin"] for test in NAIVE]
+        cells = [_percent(share) for share in shares]
+        cells[3:5] = ["-", "-"] if own else cells[3:5]  # not the hypothesis of one-way tests
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def power(figures: dict[str, Any]) -> list[str]:
+    """Return how often a difference is found, in each bin that has one."""
+    headings = ("two-way band", "two-way, BH", "each bin alone", "whole curve", *NAIVE)
+    lines = [
+        f"| population | {' | '.join(headings)} |",
+        "| --- |" + " --- |" * len(headings),
+    ]
+    for (name,) in _parts(figures, "power"):
+        found = figures[f"power/{name}"]
+        keys = ("bins", "bins, BH", "each bin", "whole curve")
+        shares = [found["both"][key] for key in keys]
+        shares += [found["naive"][test]["each bin"] for test in NAIVE]
+        lines.append(f"| {name} | {' | '.join(map(_percent, shares))} |")
+    return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}" if share < 0.1 else f"{100 * share:.0f}"
+
+
 def _parts(figures: dict[str, Any], kind: str) -> list[list[str]]:
     return [name.split("/")[1:] for name in figures if name.split("/")[0] == kind]
 
@@ -149,6 +205,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "jackknife": jackknife,
     "onset": onset,
     "single": single,
+    "size of comparisons": size,
+    "power of comparisons": power,
 }
 """Names of tables on the page -> their rows."""
 

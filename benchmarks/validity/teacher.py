@@ -1,6 +1,6 @@
 """Known truth in hvm-sim: the teacher against the tiny models, and limited training images.
 
-    python benchmarks/validity.py [--out docs]
+    python benchmarks/validity/teacher.py [--out docs]
 
 Prints the tables of docs/validity.md and writes finite_data.png. About ten minutes on two cores.
 """
@@ -90,8 +90,8 @@ def finite_data(recording: Recording, features: Activations, out: Path) -> None:
             )
     axes.axhline(1, color="black", linewidth=0.6)
     axes.set_ylim(0, 1.05)
-    axes.set_xlabel("training images")
-    axes.set_ylabel("noise_corrected_r =\nr_xy / sqrt(r_xx * r_yy)")
+    axes.set_xlabel("Training images")
+    axes.set_ylabel("Noise-corrected predictivity (r)")
     axes.set_title(
         "hvm-sim (SIMULATED), scored with its own teacher",
         loc="left",

@@ -14,6 +14,7 @@ import numpy as np
 
 from neurofit.activations.activations import Activations
 from neurofit.activations.blocks import Blocks
+from neurofit.activations.presentation import Presentation
 from neurofit.recordings.time_bins import TimeBin, overlapping
 
 BASELINES = {
@@ -51,18 +52,21 @@ def baselines_of(
         "last-step" is what the dynamics have to beat: a static network that responds in each bin
         as the model does at the last timestep at which the image, while it is shown, drives the
         layer (its first timestep plus the duration of the image; the nearest one there is).
-        "mean-over-time" averages the timesteps from the first that the image drives.
+        "mean-over-time" averages the timesteps of the time bins from the first that the image
+        drives.
         "layers-over-time" is what depth alone achieves: the time bins that a layer predicts are
-        divided evenly among all layers in the model's order, each at its last step. It is left
-        out if there is only one layer, or if time bins overlap, because a bin has one layer.
+        divided evenly among the layers in the model's order, each at its last step. Layers beyond
+        those that stand for an area or are scored are readouts and have no part. It is left out if
+        there is only one layer, or if time bins overlap, because a bin has one layer.
         "shuffled" has a true score of 0; it is what `StimulusSet.shuffled` makes of the model.
     """
     names = tuple(layers or activations.layers)
     order = np.random.default_rng(seed).permutation(len(activations.stimulus_ids))
     steps = {layer: _steps(activations, layer) for layer in activations.layers}
     last = {layer: _last_step(activations, layer, steps[layer]) for layer in steps}
-    keys = [(layer, step) for layer in names for step in steps[layer]]
-    means = {layer: _mean(activations, layer, steps[layer]) for layer in names}
+    used = {step for time_bin in time_bins for step, _ in activations.timesteps(time_bin)}
+    keys = [(layer, step) for layer in names for step in steps[layer] if step in used]
+    means = {layer: _mean(activations, layer, sorted(used & {*steps[layer]})) for layer in names}
     made: dict[str, dict[str, Any]] = {
         "last-step": {
             "blocks": {key: activations.blocks[key[0], last[key[0]]] for key in keys},
@@ -72,8 +76,9 @@ def baselines_of(
         "layers-over-time": {},
         "shuffled": {"blocks": Rows(activations.blocks, tuple(keys), order), "seed": seed},
     }
-    if len(steps) > 1 and not overlapping(time_bins):
-        made["layers-over-time"] = _layers_over_time(activations, names, time_bins, last)
+    depth = _layers_in_depth(activations, names)
+    if len(depth) > 1 and not overlapping(time_bins):
+        made["layers-over-time"] = _layers_over_time(activations, names, time_bins, depth, last)
     return {name: _make(activations, name, **changes) for name, changes in made.items() if changes}
 
 
@@ -109,12 +114,25 @@ def _steps(activations: Activations, layer: str) -> list[int]:
     return sorted(step for name, step in activations.blocks if name == layer)
 
 
+def last_driven(presentation: Presentation, first_timestep: int) -> int:
+    """Return the last timestep at which the image, while it is shown, drives a layer.
+
+    Parameters
+    ----------
+    presentation
+        Presentation of the image.
+    first_timestep
+        First timestep at which the image reaches the layer.
+    """
+    shown = presentation.n_timesteps if presentation.image_off is None else presentation.image_off
+    return min(first_timestep + shown, presentation.n_timesteps) - 1
+
+
 def _last_step(activations: Activations, layer: str, steps: Sequence[int]) -> int:
     """Return the last timestep at which the shown image drives a layer, or the nearest one."""
-    shown = activations.presentation
-    if shown is None or shown.image_off is None:
+    if activations.presentation is None:
         return steps[-1]
-    last = activations.first_timestep[layer] + shown.image_off - 1
+    last = last_driven(activations.presentation, activations.first_timestep[layer])
     return max((step for step in steps if step <= last), default=steps[0])
 
 
@@ -127,14 +145,22 @@ def _mean(activations: Activations, layer: str, steps: Sequence[int]) -> np.ndar
     return (total / len(driven)).astype(np.float32)
 
 
+def _layers_in_depth(activations: Activations, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the layers up to the deepest that stands for an area or is scored."""
+    placed = {*names, *(each for layers in activations.region_layers.values() for each in layers)}
+    every = activations.layers
+    return every[: 1 + max(place for place, layer in enumerate(every) if layer in placed)]
+
+
 def _layers_over_time(
     activations: Activations,
     names: Sequence[str],
     time_bins: Sequence[TimeBin],
+    depth: Sequence[str],
     last: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the blocks of layers over time, in timesteps of 1 ms: each bin has one layer."""
-    width, depth = activations.ms_per_timestep, list(last)
+    width = activations.ms_per_timestep
     blocks: dict[tuple[str, int], np.ndarray] = {}
     assigned: dict[str, dict[str, list[int]]] = {}
     for name in names:

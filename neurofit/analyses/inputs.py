@@ -104,6 +104,7 @@ def find_activations(
         found = candidate.activations_of(name.removeprefix(BRAINSCORE), shown, region=region)
         return _noted(found, config, weights="a model of Brain-Score")
 
+    from neurofit.activations.baselines import last_driven
     from neurofit.activations.extract import extract, extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
@@ -115,10 +116,15 @@ def find_activations(
     presentation = find_presentation(network, config.presentation)
     scored = _layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
+    time_bins = list(recording.time_bins)
+    if config.baselines:  # the last step that the image drives may lie in no time bin
+        width = network.ms_per_timestep
+        last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
+        time_bins += [(width * step, width * (step + 1)) for step in sorted(last)]
     if on_plan:
         units = count_units(network, layers)
         weights = timestep_weights(
-            recording.time_bins,
+            time_bins,
             n_timesteps=presentation.n_timesteps,
             ms_per_timestep=network.ms_per_timestep,
         )
@@ -145,7 +151,7 @@ def find_activations(
         network,
         stimuli,
         layers=layers,
-        time_bins=recording.time_bins,
+        time_bins=time_bins,
         presentation=presentation,
         batch_size=config.compute.batch_size,
         device=device,

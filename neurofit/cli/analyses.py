@@ -172,33 +172,48 @@ def baseline_folder(folder: Path, baseline: xr.Dataset) -> Path:
 
 
 def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None:
-    """Print by how much a model exceeds each of its baselines, mean over the time bins of both."""
-    import numpy as np
+    """Print by how much a model exceeds each of its baselines, mean over the time bins of both.
 
+    Pooled scores have an interval of the paired difference and a p value.
+    """
+    from neurofit.comparison.paired import compare
+    from neurofit.comparison.words import describe_p
+    from neurofit.results.labels import label_results
     from neurofit.results.schema import headline, series
 
-    name = headline(result)
+    if "influence_of_stimuli" not in result:
+        err.print("Baselines are compared with pooled scores; this formula has no influences.")
+        return
+    every = list(series(result, headline(result)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("baseline")
-    several = len(list(series(result, name))) > 1
-    if several:
-        table.add_column("of")
-    for column in ("model", "baseline", "model less baseline"):
+    for column in ("baseline", *(["of"] if len(every) > 1 else [])):
+        table.add_column(column)
+    for column in ("model less baseline", "interval", "p"):
         table.add_column(column, justify="right")
-    for baseline in baselines:
-        pairs = zip(series(result, name), series(baseline, name), strict=True)
-        for (names, own), (_, other) in pairs:
-            shared = np.isfinite(own.values) & np.isfinite(other.values)
-            means = [
-                float(each.values[shared].mean()) if shared.any() else np.nan
-                for each in (own, other)
-            ]
-            cells = [f"{value:.2f}" for value in (*means, means[0] - means[1])]
-            of = [" ".join(names.values())] * several
-            table.add_row(str(baseline.attrs["control"]), *of, *cells)
+    for names, _ in every:
+        own = [
+            each.sel({dim: [name] for dim, name in names.items()}) for each in (result, *baselines)
+        ]
+        model, *others = label_results(own)
+        found = compare(own, reference=model, windows=())
+        for label, baseline in zip(others, baselines, strict=True):
+            at = found.sel(pair=f"{label} - {model}")  # the other way round
+            low, high = -at.whole_difference_band_high.item(), -at.whole_difference_band_low.item()
+            table.add_row(
+                str(baseline.attrs["control"]),
+                *([" ".join(names.values())] if len(every) > 1 else []),
+                f"{-at.whole_difference.item():z.3f}",
+                f"{low:z.3f} to {high:z.3f}",
+                describe_p(at.whole_p_adjusted.item()).removeprefix("p ").removeprefix("= "),
+            )
     out.print()
     out.print("Baselines, mean over the time bins in which both have a score", style="bold")
     out.print(table)
+    out.print(
+        "interval: 95% interval over neuroids and stimuli, for all baselines at once; p: adjusted "
+        "over the baselines.",
+        style="dim",
+    )
 
 
 class FitTimer:

@@ -37,6 +37,10 @@ N_DRAWS = 4000
 """Number of random signs of the influences that a simultaneous band is drawn from."""
 
 
+BLOCK = 500
+"""Number of draws that are made at a time, to save memory."""
+
+
 @dataclass(frozen=True)
 class Influences:
     """Influences on a score per time bin.
@@ -193,8 +197,14 @@ def signed_t(
     total, variance = np.zeros((n_draws, n_bins)), np.zeros((n_draws, n_bins))
     for part in parts:
         centred = part - part.mean(axis=0)
-        n = len(centred)
-        drawn = (rng.integers(0, 2, (n_draws, n)) * 2.0 - 1) @ centred
-        total += drawn
-        variance += n / max(n - 1, 1) * ((centred**2).sum(axis=0) - drawn**2 / n)
+        scale = np.maximum(np.abs(centred).max(axis=0, initial=0), np.finfo(float).tiny)
+        scaled, n = (centred / scale).astype(np.float32), len(centred)
+        squares = (centred**2).sum(axis=0)
+        for start in range(0, n_draws, BLOCK):
+            block = slice(start, min(start + BLOCK, n_draws))
+            bits = np.frombuffer(rng.bytes((block.stop - start) * (n // 8 + 1)), np.uint8)
+            bits = np.unpackbits(bits.reshape(block.stop - start, -1), axis=1, count=n)
+            drawn = ((bits * np.float32(2) - 1) @ scaled) * scale
+            total[block] += drawn
+            variance[block] += n / max(n - 1, 1) * (squares - drawn**2 / n)
     return np.asarray(total / np.sqrt(np.maximum(variance, np.finfo(float).tiny)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def make(steps: range = range(6), image_off: int | None = 2) -> Activations:
     ("steps", "image_off", "last"),
     [
         (range(6), 2, {"a": 1, "b": 2, "c": 3}),  # first timestep + 2 steps of image - 1
-        (range(6), None, {"a": 5, "b": 5, "c": 5}),
+        (range(6), None, {"a": 5, "b": 5, "c": 5}),  # shown throughout
         (range(3), 2, {"a": 1, "b": 2, "c": 2}),  # of those that were extracted
         (range(4, 6), 2, {"a": 4, "b": 4, "c": 4}),
     ],
@@ -74,11 +76,19 @@ def test_layers_are_spread_over_the_bins_that_the_scored_layer_predicts() -> Non
     assert found.provenance["layers_ms"] == {"b": {"a": [10, 30], "b": [30, 50], "c": [50, 60]}}
 
 
+def test_a_readout_beyond_the_layers_of_areas_has_no_part_in_depth() -> None:
+    model = replace(make(), region_layers={"V4": ("a",), "IT": ("b",)})
+    found = baselines_of(model, BINS, layers=["a"])["layers-over-time"]
+    assert [found.features("a", each).shape[1] for each in BINS] == [1, 1, 1, 2, 2, 2]
+    scored = baselines_of(model, BINS, layers=["c"])["layers-over-time"]
+    assert [scored.features("c", each).shape[1] for each in BINS[2:]] == [1, 1, 2, 3]
+
+
 def test_bins_that_overlap_or_a_single_layer_have_no_layers_over_time() -> None:
     assert "layers-over-time" not in baselines_of(make(), [(0, 20), (10, 30)])
     model = make()
     blocks = {key: block for key, block in model.blocks.items() if key[0] == "c"}  # type: ignore[attr-defined]
-    alone = Activations(**{**vars(model), "blocks": blocks})
+    alone = replace(model, blocks=blocks)
     assert list(baselines_of(alone, BINS)) == ["last-step", "mean-over-time", "shuffled"]
 
 

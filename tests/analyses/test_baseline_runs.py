@@ -6,10 +6,20 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 
-from neurofit import RunConfig, ScoreConfig, Selection, SimilarityConfig, run, run_each, verify
+from neurofit import (
+    RunConfig,
+    ScoreConfig,
+    Selection,
+    SimilarityConfig,
+    create_model,
+    run,
+    run_each,
+    verify,
+)
 from neurofit.activations.baselines import BASELINES
 from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.errors import NeurofitError, NeurofitWarning
@@ -57,6 +67,17 @@ def test_a_baseline_is_verified_like_any_result(found: dict[str, xr.Dataset], na
     assert verify(found[name]).verdict == "equal to the bit"
     posed = found[name].assign_attrs(control="" if name else "shuffled")
     assert verify(posed).verdict == "different"
+
+
+def test_time_bins_after_the_image_do_not_change_its_last_step(registered: Any) -> None:
+    late = replace(CONFIG, baselines=True, selection=Selection(region="IT", window=(100, 110)))
+    _, last, _, depth, _ = run_each(late)
+    steps = json.loads(last.attrs["activations"])["steps"]
+    first = create_model("timedecay_tiny").first_timestep["conv5"]
+    assert steps == {"conv5": first + 9}  # 10 steps of image
+    # The only bin has conv1, which sees a blank from step 10 on.
+    assert list(json.loads(depth.attrs["activations"])["layers_ms"]["conv5"]) == ["conv1"]
+    assert np.isfinite(depth.r_xy).any()
 
 
 def test_a_fixed_map_has_no_layers_over_time_and_says_so(registered: Any) -> None:

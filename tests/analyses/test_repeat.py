@@ -83,20 +83,26 @@ MAPPINGS = st.sampled_from(
         (RidgeMapping(select="gcv"), PLSMapping(choose_components=True)),
     ]
 )
-SCORES = st.builds(
+COMMON: dict[str, st.SearchStrategy[Any]] = {
+    "mapping": MAPPINGS,
+    "layers": st.sampled_from(["auto", "all", ("conv4", "conv5")]),
+    "time_mode": st.sampled_from(["per-bin", "fixed"]),
+    "reduce": st.sampled_from(["none", "srp:64"]),
+    "n_splits": st.integers(1, 20),
+    "train_size": st.floats(0.1, 0.9),
+    "stratified": st.booleans(),
+    "groups": st.sampled_from([None, "object name"]),
+    "learning_curve": st.booleans(),
+    "seed": st.integers(0, 9),
+}
+POOLED = st.builds(
     make_config,
-    preset=st.sampled_from(["pooled", "nayebi2022", "brainscore", "mouse", "kar2019"]),
-    mapping=MAPPINGS,
-    layers=st.sampled_from(["auto", "all", ("conv4", "conv5")]),
-    time_mode=st.sampled_from(["per-bin", "fixed"]),
-    reduce=st.sampled_from(["none", "srp:64"]),
-    n_splits=st.integers(1, 20),
-    train_size=st.floats(0.1, 0.9),
-    stratified=st.booleans(),
-    groups=st.sampled_from([None, "object name"]),
     min_z=st.sampled_from([0.0, 4.0]),
-    learning_curve=st.booleans(),
-    seed=st.integers(0, 9),
+    jackknife=st.sampled_from([0, 20]),
+    **COMMON,
+)
+PRESETS = st.builds(
+    make_config, preset=st.sampled_from(["nayebi2022", "brainscore", "mouse", "kar2019"]), **COMMON
 )
 OTHERS = st.one_of(
     st.builds(CeilingConfig, n_halves=st.integers(1, 9), seed=st.integers(0, 9)),
@@ -111,7 +117,7 @@ CONFIGS = st.builds(
     model=st.sampled_from(["rgc_tiny", "baseline:pixels"]),
     recording=st.sampled_from(["hvm-sim", "data/mine.nc"]),
     selection=SELECTIONS,
-    analysis=st.one_of(SCORES, OTHERS),
+    analysis=st.one_of(POOLED, PRESETS, OTHERS),
     weights=st.sampled_from(["auto", "random", "runs/a b.safetensors"]),
     model_seed=st.integers(0, 3),
     presentation=st.sampled_from(["neural", "constant"]),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.activations.baselines import BASELINES
+from neurofit.comparison.paired import compare
 from neurofit.results.io import load_result
 
 SCORE = (
@@ -33,9 +34,22 @@ def test_each_baseline_is_written_and_the_advantage_printed(
         assert baseline.attrs["control"] == name
         both = np.isfinite(model.curve.values) & np.isfinite(baseline.curve.values)
         means = [float(each.curve.values[both].mean()) for each in (model, baseline)]
-        assert rows[name] == [f"{each:.2f}" for each in (*means, means[0] - means[1])]
+        assert rows[name][0] == f"{means[0] - means[1]:z.3f}"
+        low, high = float(rows[name][1]), float(rows[name][3])
+        assert low < float(rows[name][0]) < high
+        pair = compare([folder, path]).isel(pair=0)
+        alone = pair.whole_difference_low.item(), pair.whole_difference_high.item()
+        assert low <= alone[0] + 0.001, "the interval is for all baselines at once"
+        assert high >= alone[1] - 0.001
         assert f"Written: neurofit-results/{folder.name}/baselines/{name}" in out
     assert max(len(line) for line in out.splitlines() if "neurofit-results" not in line) <= 80
+
+
+def test_each_of_several_layers_has_a_row(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    code, out, err = neurofit(*SCORE, "--layers", "conv2,conv5", "--out", "here")
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines() if line.startswith("last-step ")]
+    assert [row[1] for row in rows] == ["conv2", "conv5"]
 
 
 def test_a_baseline_is_verified_from_its_folder(

@@ -294,7 +294,7 @@ def test_activations_of_other_stimuli_and_times_are_refused(
         score(other, recording, config)
     whole = as_activations(blocks, recording)
     last = max(step for _, step in whole.blocks)
-    fewer = {key: values for key, values in whole.blocks.items() if key[1] < last}
+    fewer = {key: whole.blocks[key] for key in whole.blocks if key[1] < last}
     with pytest.raises(NeurofitError, match=rf"no latent for the timesteps {last}, which the time"):
         score(replace(whole, blocks=fewer), recording, config)
     late = recording.responses.assign_coords(
