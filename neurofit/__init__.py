@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.analysis import register_analysis as register_analysis
     from neurofit.analyses.ceiling import CeilingConfig as CeilingConfig
     from neurofit.analyses.ceiling import ceiling as ceiling
+    from neurofit.analyses.comparison.config import CompareConfig as CompareConfig
+    from neurofit.analyses.comparison.paired import compare as compare
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from neurofit.analyses.similarity import similarity as similarity
     from neurofit.analyses.verify import Verification as Verification
     from neurofit.analyses.verify import verify as verify
-    from neurofit.comparison.config import CompareConfig as CompareConfig
-    from neurofit.comparison.paired import compare as compare
     from neurofit.config.compute import Compute as Compute
     from neurofit.data_loaders import list_recordings as list_recordings
     from neurofit.data_loaders import load_images as load_images
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from neurofit.recordings.selection import Selection as Selection
     from neurofit.recordings.stimuli import StimulusSet as StimulusSet
     from neurofit.recordings.validation import validate_recording as validate_recording
+    from neurofit.results import figures as figures
     from neurofit.results.io import load_result as load_result
     from neurofit.results.io import save_result as save_result
     from neurofit.results.schema import validate_result as validate_result
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "Activations": "neurofit.activations.activations",
     "CeilingConfig": "neurofit.analyses.ceiling",
-    "CompareConfig": "neurofit.comparison.config",
+    "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
@@ -69,9 +70,10 @@ _MODULES = {
     "TrainConfig": "neurofit.training.config",
     "Verification": "neurofit.analyses.verify",
     "ceiling": "neurofit.analyses.ceiling",
-    "compare": "neurofit.comparison.paired",
+    "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",
     "extract": "neurofit.activations.extract",
+    "figures": "neurofit.results.figures",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",
@@ -96,13 +98,14 @@ _MODULES = {
     "wrap": "neurofit.models",
     "write_recording": "neurofit.data_loaders",
 }
-"""Public name -> the module that defines it."""
+"""Public name -> the module that defines it; `figures` is a module itself."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'neurofit' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    module = import_module(_MODULES[name])
+    return module if name == "figures" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

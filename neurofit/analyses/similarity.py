@@ -165,7 +165,12 @@ def similarity(
             "similarity_low": variable(dims, found[1], "interval", f"low end: {words}"),
             "similarity_high": variable(dims, found[2], "interval", f"high end: {words}"),
             "ceiling": variable(
-                ("time_bin",), bound, "bound", "the measure between trial halves", column="ceiling"
+                ("time_bin",),
+                bound,
+                "bound",
+                "the measure between trial halves",
+                column="ceiling",
+                scale="score",
             ),
             "n_neuroids": variable(
                 ("time_bin",), count, "count", "number of neuroids", column="neuroids"

@@ -176,8 +176,8 @@ def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None
 
     Pooled scores have an interval of the paired difference and a p value.
     """
-    from neurofit.comparison.paired import compare
-    from neurofit.comparison.words import describe_p
+    from neurofit.analyses.comparison.paired import compare
+    from neurofit.analyses.comparison.words import describe_p
     from neurofit.results.labels import label_results
     from neurofit.results.schema import headline, series
 

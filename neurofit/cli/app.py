@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from neurofit.cli import (
     brainscore,
     catalogue,
     comparison,
+    figures,
     files,
     recordings,
     training,
@@ -30,23 +33,33 @@ INTERRUPTED = 130
 """Exit code of Ctrl-C."""
 
 
+LATE: dict[str, tuple[str, Callable[[], Any]]] = {
+    **{
+        name: (summary, partial(analyses.analysis_command, name))
+        for name, summary in analyses.SHORT_NAMES.items()
+    },
+    "compare": (comparison.SUMMARY, comparison.compare_command),
+}
+"""Commands that are made when they are called, not for the help: a line on each, and the maker."""
+
+
 class Root(typer.core.TyperGroup):
-    """The root group: commands of analyses are made when they are called, not for the help."""
+    """The root group."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands, analyses first."""
-        return [*analyses.SHORT_NAMES, *super().list_commands(ctx)]
+        return [*LATE, *super().list_commands(ctx)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        """Return a command; for an analysis, what the list of commands needs of it."""
-        if name in analyses.SHORT_NAMES:
-            return Command(name, callback=lambda: None, help=analyses.SHORT_NAMES[name])
+        """Return a command; for one that is made late, what the list of commands needs of it."""
+        if name in LATE:
+            return Command(name, callback=lambda: None, help=LATE[name][0])
         return super().get_command(ctx, name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name."""
-        if args and args[0] in analyses.SHORT_NAMES:
-            return args[0], analyses.analysis_command(args[0]), args[1:]
+        if args and args[0] in LATE:
+            return args[0], LATE[args[0]][1](), args[1:]
         return super().resolve_command(ctx, args)
 
 
@@ -66,11 +79,11 @@ app.add_typer(files.weights, name="weights")
 app.add_typer(files.cache, name="cache")
 app.add_typer(brainscore.app, name="brainscore")
 for _command, _example in (
-    (comparison.compare, "compare A/result.nc B/result.nc --windows early,late"),
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),
     (recordings.check, "check mine.nc"),
     (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
+    (figures.plot, "plot A/result.nc B/result.nc --format pdf --width 85mm"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):

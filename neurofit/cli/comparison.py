@@ -1,10 +1,10 @@
-"""Commands about stored results: compare."""
+"""The command compare."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,8 +12,12 @@ from rich.text import Text
 
 from neurofit.cli.analyses import print_result
 from neurofit.cli.console import err, out
-from neurofit.cli.options import expand
-from neurofit.comparison.config import CompareConfig
+from neurofit.cli.options import App, expand
+
+if TYPE_CHECKING:
+    from neurofit.analyses.comparison.config import CompareConfig
+
+SUMMARY = "Compare models by their stored scores: which one predicts an area better, and when."
 
 ResultsArgument = Annotated[
     list[str],
@@ -39,20 +43,35 @@ JsonOption = Annotated[
 ]
 
 
-@expand(statistics=CompareConfig)
-def compare(
-    results: ResultsArgument,
-    statistics: CompareConfig,
-    out_folder: OutOption = None,
-    as_json: JsonOption = False,
+def compare_command() -> Any:
+    """Return the command, whose options are those of a dataclass that takes time to import."""
+    from neurofit.analyses.comparison.config import CompareConfig
+
+    def compare(
+        results: ResultsArgument,
+        statistics: Any,
+        out_folder: OutOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        compare_and_show(results, statistics, out_folder=out_folder, as_json=as_json)
+
+    compare.__doc__ = SUMMARY
+    app = App(add_completion=False, rich_markup_mode="rich")
+    example = "neurofit compare A/result.nc B/result.nc --windows early,late"
+    app.command("compare", epilog=f"Example: {example}")(expand(statistics=CompareConfig)(compare))
+    return typer.main.get_command(app)
+
+
+def compare_and_show(
+    results: list[str], config: CompareConfig, *, out_folder: str | None, as_json: bool
 ) -> None:
-    """Compare models by their stored scores: which one predicts an area better, and when."""
-    from neurofit.comparison.paired import compare as compare_results
+    """Compare results; write and print the comparison."""
+    from neurofit.analyses.comparison.paired import compare as compare_results
     from neurofit.results.folder import check_writable, result_folder
     from neurofit.results.io import FILES, write_result
     from neurofit.results.summary import summarise
 
-    result = compare_results(results, statistics)
+    result = compare_results(results, config)
     attrs = result.attrs
     words = ["compare", *result.model.values.tolist(), attrs["region"], attrs["recording"]]
     folder = Path(out_folder) if out_folder else result_folder(words)

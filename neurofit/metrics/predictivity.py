@@ -52,11 +52,15 @@ FORMULAS = {
     "pooled_r": Formula(
         "sum_j X_j / sum_j sqrt(P_j Y_j), where X_j, P_j and Y_j are r_xy, r_xx and r_yy pooled "
         "over the neuroids of stratum j",
-        "pooled noise-corrected r",
+        "noise-corrected predictivity (r)",
         "",
     ),
-    "noise_corrected_r": Formula("r_xy / sqrt(r_xx * r_yy)", "noise-corrected r"),
-    "noise_corrected_r2": Formula("r_xy |r_xy| / (r_xx * r_yy)", "noise-corrected r^2"),
+    "noise_corrected_r": Formula(
+        "r_xy / sqrt(r_xx * r_yy)", "median noise-corrected predictivity (r)"
+    ),
+    "noise_corrected_r2": Formula(
+        "r_xy |r_xy| / (r_xx * r_yy)", "median noise-corrected predictivity (r²)"
+    ),
     "percent_explained_variance": Formula(
         "100 r_xy |r_xy| / (r_xx * r_yy)", "explained variance", units="%", best=100.0
     ),

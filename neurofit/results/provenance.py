@@ -47,6 +47,7 @@ def describe_provenance(
     if activations is not None:
         shown = activations.presentation
         made["presentation"] = None if shown is None else _plain(shown)
+        made["ms_per_timestep"] = activations.ms_per_timestep
     return {
         "contract": CONTRACT,
         "analysis": analysis,

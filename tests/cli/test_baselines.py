@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.activations.baselines import BASELINES
-from neurofit.comparison.paired import compare
+from neurofit.analyses.comparison.paired import compare
 from neurofit.results.io import load_result
 
 SCORE = (

@@ -135,7 +135,8 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "an unknown role": (
         lambda r: r.r.attrs.update(role="value"),
-        "variable 'r' has the role 'value': use one of score, bound, interval, count, detail",
+        "variable 'r' has the role 'value': use one of "
+        "score, bound, interval, p_value, count, detail",
     ),
     "a score without a formula": (
         lambda r: r.curve.attrs.pop("formula"),

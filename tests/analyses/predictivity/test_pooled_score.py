@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure
 import numpy as np
 import pytest
 import xarray as xr
@@ -16,8 +15,8 @@ from neurofit.analyses.predictivity.presets import make_config
 from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
 from neurofit.recordings.recording import Recording
+from neurofit.results import figures
 from neurofit.results.io import load_result, save_result
-from neurofit.results.plot import plot_result
 from neurofit.results.summary import summarise
 
 N_NEUROIDS = 40
@@ -248,9 +247,7 @@ def test_a_dialect_that_differs_by_more_than_its_interval_says_in_which_bins(
     assert not [each for each in json.loads(alone.attrs["notes"]) if "pooled" in each]
 
 
-def test_the_band_holds_the_interval_and_the_plot_names_both(
-    plant: Plant, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_band_holds_the_interval_and_the_plot_names_both(plant: Plant, run: Run) -> None:
     blocks, recording = plant(noise=2.0, share=0.5, n_stimuli=200, n_trials=8, n_bins=6)
     result = run(blocks, recording, "pooled")
     names = ("curve_band_low", "curve_low", "curve", "curve_high", "curve_band_high")
@@ -265,20 +262,11 @@ def test_the_band_holds_the_interval_and_the_plot_names_both(
     assert (result.curve.attrs["interval"], result.curve.attrs["band"]) == (interval, band)
     assert result.curve.attrs["band_low"] == "curve_band_low"
 
-    drawn: list[matplotlib.figure.Figure] = []
-    savefig = matplotlib.figure.Figure.savefig
-
-    def keep(self: matplotlib.figure.Figure, *given: Any, **options: Any) -> None:
-        drawn.append(self)
-        savefig(self, *given, **options)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    plot_result(result, tmp_path / "curve.png")
-    _, labels = drawn[0].axes[0].get_legend_handles_labels()
-    assert interval in labels
-    assert band in labels
-    (legend,) = drawn[0].legends
-    assert {interval, band} <= {text.get_text() for text in legend.get_texts()}
+    (legend,) = figures.draw(result).legends
+    assert {"95% interval", "95% band"} <= {text.get_text() for text in legend.get_texts()}
+    caption = figures.caption(result)
+    assert f"Shaded: {interval}." in caption
+    assert f"Thin lines: {band}." in caption
 
 
 def unrelated(n_stimuli: int, n_units: int, seed: int) -> tuple[Blocks, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from neurofit.comparison.config import CompareConfig
+from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.errors import counted
 
 MAX_PAIRS = 3

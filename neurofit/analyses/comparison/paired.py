@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 from neurofit.analyses.analysis import score_variable, variable
-from neurofit.comparison.clusters import find_clusters
-from neurofit.comparison.config import CompareConfig, Window
-from neurofit.comparison.families import (
+from neurofit.analyses.comparison.clusters import find_clusters
+from neurofit.analyses.comparison.config import CompareConfig, Window
+from neurofit.analyses.comparison.families import (
     Bins,
     Family,
     find_windows,
@@ -25,15 +25,15 @@ from neurofit.comparison.families import (
     over_all_bins,
     over_windows,
 )
-from neurofit.comparison.pairing import (
+from neurofit.analyses.comparison.pairing import (
     Influenced,
     check_pairs,
     of_subject,
     one_curve,
     whole_area,
 )
-from neurofit.comparison.ranks import find_ranks
-from neurofit.comparison.words import conclude
+from neurofit.analyses.comparison.ranks import find_ranks
+from neurofit.analyses.comparison.words import conclude
 from neurofit.errors import NeurofitError, unknown_name
 from neurofit.metrics.two_way import describe_band, describe_interval
 from neurofit.results.io import load_result

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from neurofit.comparison.config import PHASES, CompareConfig, Window
-from neurofit.comparison.pairing import Influenced
+from neurofit.analyses.comparison.config import PHASES, CompareConfig, Window
+from neurofit.analyses.comparison.pairing import Influenced
 from neurofit.errors import NeurofitError
 from neurofit.metrics.contrasts import Contrasts, compare_contrasts
 from neurofit.metrics.sketch import squared_norm

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.repeat import command_of, run_config_of
-from neurofit.comparison.config import CompareConfig
 from neurofit.errors import CannotRepeat, NeurofitError, check_option, some_of
 from neurofit.metrics.sketch import squared_norm
 from neurofit.metrics.two_way import Influences, Interval, interval_of

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from neurofit.comparison.config import CompareConfig
-from neurofit.comparison.families import Family
+from neurofit.analyses.comparison.config import CompareConfig
+from neurofit.analyses.comparison.families import Family
 from neurofit.metrics.contrasts import sampled_parts
 from neurofit.metrics.two_way import N_DRAWS, signed_t
 

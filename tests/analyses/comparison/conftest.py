@@ -13,7 +13,7 @@ import xarray as xr
 @pytest.fixture(scope="session")
 def simulation() -> Iterator[Any]:
     """Return the module of the simulations."""
-    folder = str(Path(__file__).parents[2] / "benchmarks" / "validity")
+    folder = str(Path(__file__).parents[3] / "benchmarks" / "validity")
     sys.path.insert(0, folder)
     yield import_module("compare")
     sys.path.remove(folder)

@@ -1,0 +1,18 @@
+"""Figures of results: functions that draw on axes, and whole figures in the formats of journals.
+
+matplotlib is imported when something is drawn.
+"""
+
+from neurofit.results.figures.captions import caption as caption
+from neurofit.results.figures.compose import draw as draw
+from neurofit.results.figures.config import FigureConfig as FigureConfig
+from neurofit.results.figures.heatmaps import layers as layers
+from neurofit.results.figures.lines import curves as curves
+from neurofit.results.figures.lines import raw_curves as raw_curves
+from neurofit.results.figures.looks import save as save
+from neurofit.results.figures.looks import style as style
+from neurofit.results.figures.looks import svg as svg
+from neurofit.results.figures.paired import difference as difference
+from neurofit.results.figures.paired import scatter as scatter
+from neurofit.results.figures.points import learning as learning
+from neurofit.results.figures.points import sites as sites
