@@ -95,18 +95,16 @@ def coverage_of_pls(figures: dict[str, Any]) -> list[str]:
 def jackknife(figures: dict[str, Any]) -> list[str]:
     """Return the coverage with and without refits, and half-widths over the true spread."""
     lines = [
-        "| maps | population | over | groups | each bin | band | width / truth |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| maps | over | groups | each bin | band | width / spread |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    parts = _parts(figures, "jackknife")
-    order = list(dict.fromkeys((maps, name, kind) for maps, _, kind, name in parts))
-    for maps, groups, kind, name in sorted(
-        parts, key=lambda own: (order.index((own[0], own[3], own[2])), int(own[1]))
+    for maps, kind, groups in sorted(
+        _parts(figures, "jackknife"), key=lambda own: (own[0], own[1] == "both", int(own[2]))
     ):
-        found = figures[f"jackknife/{maps}/{groups}/{kind}/{name}"]
-        ratio = sum(w / sd for w, sd in zip(found["half_width"], found["sd"], strict=True))
-        cells = [*_covers(found), f"{ratio / len(found['sd']):.2f}"]
-        lines.append(f"| {maps} | {name} | {kind} | {groups} | {' | '.join(cells)} |")
+        found = figures[f"jackknife/{maps}/{kind}/{groups}"]
+        ratios = [width / sd for width, sd in zip(found["half_width"], found["sd"], strict=True)]
+        cells = [*_covers(found), f"{sum(ratios) / len(ratios):.2f}"]
+        lines.append(f"| {maps} | {kind} | {groups} | {' | '.join(cells)} |")
     return lines
 
 

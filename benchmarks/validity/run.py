@@ -76,16 +76,17 @@ MAPS: dict[str, dict[str, Any]] = {
 """Maps whose intervals over stimuli need a jackknife."""
 
 REFITTED = [
-    *(
-        (maps, groups, kind, name)
-        for name in ("neuroids differ", "misfit and noise shared")
-        for maps, groups in (("PLS", 20), ("PLS", 0), ("ridge, fixed", 20), ("ridge, fixed", 0))
-        for kind in ("stimuli", "both")
-    ),
-    ("PLS", 10, "stimuli", "neuroids differ"),
-    ("PLS", 50, "stimuli", "neuroids differ"),
+    ("PLS", 0, "stimuli"),
+    ("PLS", 20, "stimuli"),
+    ("PLS", 0, "both"),
+    ("PLS", 20, "both"),
+    ("ridge, fixed", 20, "stimuli"),
+    ("ridge, fixed", 0, "stimuli"),
+    ("PLS", 10, "stimuli"),
+    ("ridge, fixed", 20, "both"),
+    ("ridge, fixed", 0, "both"),
 ]
-"""Maps, groups of their jackknife, what the interval is over, and the population."""
+"""Maps, groups of their jackknife, and what the interval is over; neuroids differ."""
 
 KINDS = {
     "both": ("neuroids", "stimuli", "trials"),
@@ -271,10 +272,10 @@ def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[...,
         for kind in ("both", "stimuli"):
             work = partial(one_coverage, Population(**COVERED[name]), kind, {"mapping": "pls"}, 0)
             made[f"coverage of PLS/{kind}/{name}"] = work, summarise_coverage, n_sets // 2
-    for maps, groups, kind, name in REFITTED:
+    for maps, groups, kind in REFITTED:
         given = {**MAPS[maps], "n_splits": 5, "n_halves": 4}
-        work = partial(one_coverage, Population(**COVERED[name]), kind, given, groups)
-        made[f"jackknife/{maps}/{groups}/{kind}/{name}"] = work, summarise_coverage, n_sets
+        work = partial(one_coverage, Population(**DIFFER), kind, given, groups)
+        made[f"jackknife/{maps}/{kind}/{groups}"] = work, summarise_coverage, n_sets
     made["animals/two of different level"] = one_pair_of_animals, summarise_animals, n_sets // 2
     made["null/200 stimuli"] = one_null, summarise_null, 20
     made["seeds/one recording"] = one_seed, summarise_seeds, 30
