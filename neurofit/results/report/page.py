@@ -100,7 +100,7 @@ def _parts(
     every = [*compared, *against]
     about = [each.attrs for each in (results or every)]
     subject = ", ".join(dict.fromkeys(f"{a['region']} of {a['recording']}" for a in about))
-    conclusions = {_about(each): json.loads(each.attrs["conclusion"]) for each in compared}
+    conclusions = {_about(each): json.loads(each.attrs["conclusion"]) for each in compared[::-1]}
     said = [
         tag(
             "p",
