@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
@@ -93,8 +95,27 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for start, end in self.windows or ():
-            if not start < end:
-                raise NeurofitError(
-                    f"windows must have START before END; got {start}:{end}.", option="windows"
-                )
+        check_windows(self.windows)
+
+
+def check_windows(windows: Any) -> None:
+    """Check that windows are different pairs of whole ms.
+
+    Raises
+    ------
+    NeurofitError
+        If they are not.
+    """
+    try:
+        pairs = [(index(start), index(end)) for start, end in windows or ()]
+    except (TypeError, ValueError):
+        raise NeurofitError(
+            f"windows must be pairs (START, END) of whole ms; got {windows!r}.", option="windows"
+        ) from None
+    for i, (start, end) in enumerate(pairs):
+        if not start < end:
+            raise NeurofitError(
+                f"windows must have START before END; got {start}:{end}.", option="windows"
+            )
+        if (start, end) in pairs[:i]:
+            raise NeurofitError(f"windows must differ; got {start}:{end} twice.", option="windows")
