@@ -72,12 +72,15 @@ def _of_pair(result: xr.Dataset, config: CompareConfig) -> list[str]:
 
 
 def _whole(result: xr.Dataset, config: CompareConfig) -> str:
-    """Return the sentence on the whole curve of a pair."""
+    """Return the sentence on the whole curve of a pair, or on the part that both have."""
     shown, verdict = np.isfinite(result.difference.values), _verdict(result, "whole_", config)
     if not shown.any():
         return f"{verdict}."
-    starts, ends = result.time_bin_start.values[shown], result.time_bin_end.values[shown]
-    bins = f"{counted(int(shown.sum()), 'time bin')} in {starts.min()}-{ends.max()} ms"
+    names = [result["first"].item(), result["second"].item()]
+    either = np.isfinite(result.curve.sel(model=names).values).any(axis=0)
+    bins = f"{counted(int(shown.sum()), 'time bin')} in {_ranges(result, shown)}"
+    if either.sum() > shown.sum():
+        return f"Where both have a score ({bins}), {verdict}."
     return f"Over the whole curve ({bins}), {verdict}."
 
 
@@ -107,9 +110,9 @@ def _numbers(result: xr.Dataset, beginning: str, ending: str = "") -> tuple[floa
 
 
 def _interval(config: CompareConfig, difference: float, low: float, high: float, p: float) -> str:
-    """Return "0.052, 95% interval 0.031 to 0.073, p < .001"."""
-    interval = f"{percent(config.level)} interval {low:z.3f} to {high:z.3f}"
-    return f"{difference:z.3f}, {interval}, {describe_p(p)}"
+    """Return "0.052, 95% band 0.031 to 0.073, p < .001"."""
+    band = f"{percent(config.level)} band {low:z.3f} to {high:z.3f}"
+    return f"{difference:z.3f}, {band}, {describe_p(p)}"
 
 
 def describe_p(p: float) -> str:
@@ -146,10 +149,8 @@ def _ranges(result: xr.Dataset, where: np.ndarray) -> str:
 
 def _window(at: xr.Dataset, window: str, config: CompareConfig) -> str:
     if " less " not in window:
-        n, every = at.window_bins.item(), _number_inside(at, window)
-        few = f" (scores of both in {n} of {every} time bins)" if n < every else ""
-        return f"In {window}{few}, {_verdict(at, 'window_', config)}."
-    late, early = window.split(" less ")
+        return f"In {_compared(at, window)}, {_verdict(at, 'window_', config)}."
+    late, early = (_compared(at, each) for each in window.split(" less "))
     change = _numbers(at, "window_")
     if np.isnan(change[-1]):
         return f"The change from {early} to {late} cannot be tested."
@@ -185,10 +186,14 @@ def _clusters(result: xr.Dataset, config: CompareConfig) -> list[str]:
     return sentences
 
 
-def _number_inside(at: xr.Dataset, window: str) -> int:
+def _compared(at: xr.Dataset, window: str) -> str:
+    """Return the name of a window, and the part of it in which both have a score."""
     start, end = map(int, window.removesuffix(" ms").split("-"))
-    inside = (at.time_bin_start >= start) & (at.time_bin_end <= end)
-    return int(inside.sum())
+    inside = ((at.time_bin_start >= start) & (at.time_bin_end <= end)).values
+    shown = inside & np.isfinite(at.difference.values)
+    if shown.sum() == inside.sum():
+        return window
+    return f"{window} (scores of both only in {_ranges(at, shown)})"
 
 
 def _alone(result: xr.Dataset, one: str, other: str) -> list[str]:

@@ -125,7 +125,7 @@ def test_a_level_is_written_with_all_of_its_digits(
     two: list[xr.Dataset], level: float, words: str
 ) -> None:
     made = neurofit.compare(two, level=level)
-    assert f", {words} interval" in made.attrs["conclusion"]
+    assert f", {words} band" in made.attrs["conclusion"]
     assert f"({words} band for all time bins" in made.attrs["conclusion"]
     assert made.difference.attrs["band"].startswith(f"{words} band")
 
@@ -186,3 +186,23 @@ def test_intervals_of_windows_are_not_of_time_bins(two: list[xr.Dataset]) -> Non
     assert made.difference.attrs["interval"].endswith("for each time bin on its own")
     assert made.window_difference.attrs["interval"].endswith("for each window on its own")
     assert made.whole_difference.attrs["interval"].endswith("for each pair on its own")
+
+
+def test_a_change_between_windows_says_which_part_of_them_both_have(
+    two: list[xr.Dataset],
+) -> None:
+    two[1].curve[0, [1, 4, 5]], two[1].reason[0, :, [1, 4, 5]] = np.nan, 4
+    said = conclusion(neurofit.compare(two, windows=((0, 30), (30, 60))))
+    assert said[0].startswith("Where both have a score (3 time bins in 0-10 ms and 20-40 ms), ")
+    assert (
+        "From 0-30 ms (scores of both only in 0-10 ms and 20-30 ms) to 30-60 ms (scores of both "
+        "only in 30-40 ms) the difference first - second changes by "
+    ) in said[4]
+
+
+def test_sentences_quote_the_band_that_belongs_to_their_p_value(two: list[xr.Dataset]) -> None:
+    made = neurofit.compare(two, windows=((0, 30), (30, 60)))
+    at = made.isel(pair=0, window=1)
+    low, high = at.window_difference_band_low.item(), at.window_difference_band_high.item()
+    assert f"95% band {low:.3f} to {high:.3f}, p < .001" in made.attrs["conclusion"]
+    assert "% interval" not in made.attrs["conclusion"], "tables give the intervals"
