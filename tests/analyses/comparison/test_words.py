@@ -10,6 +10,7 @@ import xarray as xr
 
 import neurofit
 from neurofit.analyses.comparison.config import check_windows
+from neurofit.cli.analyses import print_advantage
 from neurofit.errors import NeurofitError
 
 Scored = Callable[..., list[xr.Dataset]]
@@ -206,3 +207,16 @@ def test_sentences_quote_the_band_that_belongs_to_their_p_value(two: list[xr.Dat
     low, high = at.window_difference_band_low.item(), at.window_difference_band_high.item()
     assert f"95% band {low:.3f} to {high:.3f}, p < .001" in made.attrs["conclusion"]
     assert "% interval" not in made.attrs["conclusion"], "tables give the intervals"
+
+
+def test_a_baseline_without_a_common_bin_has_no_number(
+    two: list[xr.Dataset], capsys: pytest.CaptureFixture[str]
+) -> None:
+    baselines = [called(two[1], "first"), without_scores(called(two[1], "first"))]
+    for baseline, name in zip(baselines, ("pixels", "untrained"), strict=True):
+        baseline.attrs["control"] = name
+    print_advantage(two[0], baselines)
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]}
+    made = neurofit.compare(two)
+    assert rows["pixels"][0] == f"{made.whole_difference.item():.3f}"
+    assert rows["untrained"] == ["no", "bin", "in", "common"]
