@@ -8,12 +8,16 @@ from typing import Any
 
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
-from neurofit.metrics.two_way import RESAMPLED
+from neurofit.metrics.two_way import N_DRAWS, RESAMPLED
 
 Window = tuple[int, int]
 
 PHASES: dict[str, Window] = {"early": (70, 130), "late": (130, 260)}
 """Names of windows (ms from image onset): the feedforward sweep, and what follows it."""
+
+
+MAX_LEVEL = 0.999
+"""Largest coverage that `N_DRAWS` draws resolve."""
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:
@@ -57,7 +61,7 @@ class CompareConfig:
     layer, mapping
         Layer and mapping to compare, of results that have several.
     level
-        Coverage of intervals and bands; 1 - level is the level of the tests.
+        Coverage of intervals and bands, at most 0.999; 1 - level is the level of the tests.
     clusters
         Whether clusters of neighbouring time bins are tested by their mass too.
     seed
@@ -95,6 +99,12 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.level > MAX_LEVEL:
+            raise NeurofitError(
+                f"level must be at most {MAX_LEVEL}: {N_DRAWS:,} draws of signs show no smaller p; "
+                f"got {self.level}.",
+                option="level",
+            )
         check_windows(self.windows)
 
 

@@ -191,7 +191,7 @@ def _short(value: Any) -> str:
 
 
 def _attribute(name: str) -> Callable[[xr.Dataset], Any]:
-    return lambda result: result.attrs[name]
+    return lambda result: result.attrs.get(name, "")  # results of older versions lack some
 
 
 def _names(name: str) -> Callable[[xr.Dataset], Any]:

@@ -220,3 +220,17 @@ def test_a_baseline_without_a_common_bin_has_no_number(
     made = neurofit.compare(two)
     assert rows["pixels"][0] == f"{made.whole_difference.item():.3f}"
     assert rows["untrained"] == ["no", "bin", "in", "common"]
+
+
+def test_a_level_that_the_draws_do_not_resolve_is_refused(two: list[xr.Dataset]) -> None:
+    assert "first predicts IT better" in neurofit.compare(two, level=0.999).attrs["conclusion"]
+    with pytest.raises(NeurofitError, match=r"level must be at most 0.999: 4,000 draws"):
+        neurofit.compare(two, level=0.9999)
+
+
+def test_a_result_without_the_hash_of_its_halves_is_refused(two: list[xr.Dataset]) -> None:
+    del two[1].attrs["halves_sha256"]
+    with pytest.raises(
+        NeurofitError, match=r"same trial halves .*; first has \w+, second has none"
+    ):
+        neurofit.compare(two)
