@@ -137,6 +137,24 @@ def test_baselines_are_compared_with_their_model(
     assert answer.startswith("IT of planted (simulated). net goes from"), "the model's own answer"
 
 
+def test_a_baseline_without_a_common_bin_is_no_tie(
+    make_result: Any, make_comparison: Any, written: Any
+) -> None:
+    compared = {"net (shuffled)": {"control": "shuffled"}, "net": {"control": ""}}
+    against = make_comparison(tuple(compared), compared=compared)
+    against.whole_difference[:] = np.nan
+    _, page = written([make_result("net")], comparisons=[against])
+    assert "net (shuffled) - net: no place in which both have a value." in page.words
+
+
+def test_comparisons_of_one_area_are_all_in_the_answer(make_comparison: Any, written: Any) -> None:
+    other = make_comparison(conclusion=["c predicts IT better than d."])
+    _, page = written([make_comparison(), other])
+    answer = page.words.partition(" Answer ")[2].partition("Comparison:")[0]
+    assert "a predicts IT better than b." in answer
+    assert "c predicts IT better than d." in answer
+
+
 def test_numbers_of_the_methods_are_those_of_the_result(make_result: Any, written: Any) -> None:
     result = make_result(seed=7, citation="Doe, Roe & Poe (1999), J 1(2)", simulated=0)
     result = result.assign_coords(neuroid_id=("neuroid", list("abcd")))

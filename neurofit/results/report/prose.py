@@ -157,6 +157,9 @@ def paired_differences(compared: Sequence[xr.Dataset]) -> list[str]:
             attrs = result[name].attrs
             p = p_values(result, {"pair"})[:1]
             for i, pair in enumerate(result.pair.values):
+                if np.isnan(float(result[name][i])):
+                    said.append(f"{about}, {pair}: no place in which both have a value.")
+                    continue
                 ends = (float(result[attrs[end]][i]) for end in ("band_low", "band_high"))
                 difference = estimate_text(Estimate(float(result[name][i]), *ends))
                 tested = f", p = {p_text(float(result[p[0]][i]))}".replace("= <", "< ") if p else ""
