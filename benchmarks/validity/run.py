@@ -1,6 +1,6 @@
 """Bias, coverage and false alarms of scores, from recordings with a planted truth.
 
-    python benchmarks/validity/run.py [--sets 200] [--only bias ...] [--out docs/validity.json]
+    python benchmarks/validity/run.py [--sets 40] [--only bias ...] [--out docs/validity.json]
     python benchmarks/validity/page.py
 
 The first command takes under an hour on two cores, keeps each finished condition in the output
@@ -289,7 +289,7 @@ def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[...,
 def main() -> None:
     """Run the conditions that are not in the output file yet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=200, help="recordings in a coverage condition")
+    parser.add_argument("--sets", type=int, default=40, help="recordings in a coverage condition")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of names to run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--out", type=Path, default=Path("docs/validity.json"))

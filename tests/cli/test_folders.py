@@ -43,10 +43,14 @@ OTHER: dict[str, Any] = {
     "bins": "70:110:20",
     "min_reliability": 0.01,
     "exclude_trials": "z>5",
+    "jackknife": 20,
 }
 """Values for options whose type and choices do not give another one."""
 
-WITH = {"fit_halves": {"formula": "explained_variance"}}
+WITH = {
+    "fit_halves": {"formula": "explained_variance"},
+    "intercept": {"time_mode": "fixed"},
+}
 """What an option needs beside it."""
 
 

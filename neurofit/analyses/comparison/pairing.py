@@ -156,7 +156,7 @@ def _bins(result: xr.Dataset) -> tuple[str, ...]:
 
 
 def _option(name: str) -> Callable[[xr.Dataset], Any]:
-    return lambda result: json.dumps(json.loads(result.attrs["config"]).get(name))
+    return lambda result: json.dumps(json.loads(result.attrs["config"]).get(name, 0))
 
 
 def _score_again(first: xr.Dataset, other: xr.Dataset, labels: Sequence[str]) -> str:
@@ -165,7 +165,7 @@ def _score_again(first: xr.Dataset, other: xr.Dataset, labels: Sequence[str]) ->
         wanted, own = run_config_of(first), run_config_of(other)
     except CannotRepeat:  # scored in Python, from activations
         return f"Score {labels[1]} with the recording and the options of {labels[0]}."
-    drawn = {name: getattr(wanted.analysis, name) for name in (*SPLITTING, "formula")}
+    drawn = {name: getattr(wanted.analysis, name) for name in (*SPLITTING, "formula", "jackknife")}
     config = replace(
         own,
         recording=wanted.recording,
