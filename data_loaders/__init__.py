@@ -14,7 +14,7 @@ if __name__ != "neurofit.data_loaders":
 
 from neurofit.data_loaders import cifar10 as _cifar10  # noqa: F401 - registers itself
 from neurofit.data_loaders import cowley2023 as _cowley2023  # noqa: F401 - registers itself
-from neurofit.data_loaders import freemanziemba2013 as _freemanziemba2013  # noqa: F401 - registers itself
+from neurofit.data_loaders import freemanziemba2013 as _freeman2013  # noqa: F401 - registers itself
 from neurofit.data_loaders import kar2019 as _kar2019  # noqa: F401 - registers itself
 from neurofit.data_loaders import majajhong2015 as _majajhong2015  # noqa: F401 - registers itself
 from neurofit.data_loaders import papale2025 as _papale2025  # noqa: F401 - registers itself

@@ -31,6 +31,7 @@ activations = neurofit.brainscore.activations_of(model, recording, region="V4")
 config = neurofit.make_config("brainscore", layers=("V4",), time_mode="fixed", intercept="shared")
 ours = neurofit.score(activations, recording, config)
 
+print("explained variance")
 for (start, end), one, other in zip(
     recording.time_bins, theirs.values, ours.curve.values[0], strict=True
 ):

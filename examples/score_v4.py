@@ -6,7 +6,7 @@ About a minute on two cores once hvm-sim is built.
 import neurofit
 
 recording = neurofit.load_recording("hvm-sim", region="V4", window=(70, 100))
-print("time bins (ms):", *(f"{start}-{end}" for start, end in recording.time_bins))
+print("noise-corrected r in", *(f"{start}-{end}" for start, end in recording.time_bins), "ms")
 for name in ("timedecay_tiny", "rgc_tiny"):
     model = neurofit.create_model(name)  # weights="random" for the untrained net
     print(f"{name}, {model.weights_origin}")

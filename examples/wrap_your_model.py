@@ -1,6 +1,6 @@
 """Wrap a recurrent net of your own and score it on simulated V4.
 
-A few seconds on two cores once hvm-sim is built.
+About ten seconds on two cores once hvm-sim is built.
 """
 
 import torch
@@ -48,4 +48,4 @@ activations = neurofit.extract(
 config = neurofit.ScoreConfig(layers=("v4",), n_halves=3)
 result = neurofit.score(activations, recording, config)
 for (start, end), value in zip(recording.time_bins, result.curve.values[0], strict=True):
-    print(f"{start}-{end} ms  pooled noise-corrected r {value:.2f}")
+    print(f"{start}-{end} ms  noise-corrected r {value:.2f}")

@@ -121,7 +121,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is not a mapping
+            names = file.keys()  # a file is not a mapping
+            weights = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise NeurofitError(f"{path} is damaged or not a safetensors file: {error}.") from error
     except OSError as error:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import neurofit
 
 
 def python_blocks(path: Path) -> list[str]:
@@ -62,6 +66,34 @@ assert find_mapping("enet").fit(features, responses).predict(features).shape == 
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "plot.png").is_file()
+
+
+def test_arrays_are_scored_as_printed(
+    repository: Path,
+    evoked: Callable[[], neurofit.Recording],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (code,) = (
+        each for each in python_blocks(repository / "docs" / "results.md") if "Activations(" in each
+    )
+    recording = evoked()
+    monkeypatch.setattr(
+        neurofit, "load_recording", lambda name, *, region, window: recording.select(region=region)
+    )
+    monkeypatch.chdir(tmp_path)
+    images = np.stack([recording.stimuli.images[i] for i in range(60)])
+    generator = images[:, ::8, ::8, 0].reshape(60, -1) / 64.0  # what the sites see
+    features = np.random.default_rng(0).normal(size=(11, 60, 64))
+    features[8] = generator  # timestep 8 is the bin of 80-90 ms
+    np.save("features.npy", features)
+    exec(code, {})
+    result = neurofit.load_result("mine.nc")
+    assert result.attrs["model"] == "mine"
+    assert result.layer.values.tolist() == ["hidden"]
+    r = result.curve_r_xy.values[0]
+    assert r[1] > 0.5, "the features of 80-90 ms generate the responses"
+    assert np.nanmax(np.abs(np.delete(r, 1))) < 0.3
 
 
 def test_every_document_that_a_document_links_exists(repository: Path) -> None:

@@ -26,7 +26,7 @@ BIBTEX = """@inproceedings{nayebi2018,
 }"""
 
 
-class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # Brain-Score has no types
+class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # no types
     """Benchmark that scores models against a recording of one region, per time bin.
 
     The score is that of `NoiseCorrectedTemporal`: a scalar, corrected for noise, with the curve in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.presets import make_config
 from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.analyses.predictivity.score import score
+from neurofit.analyses.predictivity.terms import without_constants
 from neurofit.brainscore.conversion import from_assembly
 from neurofit.brainscore.features import from_features
 from neurofit.errors import NeurofitError
@@ -28,8 +30,12 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
 
     Parameters
     ----------
-    preset, mapping, time_mode
-        See `neurofit.ScoreConfig`; the mapping is a single one.
+    preset
+        See `neurofit.make_config`.
+    mapping
+        Single mapping; by default that of the preset.
+    time_mode
+        See `neurofit.ScoreConfig`.
     **changes
         Further fields of `neurofit.ScoreConfig`.
     """
@@ -37,13 +43,15 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
     def __init__(
         self,
         *,
-        preset: str = "nayebi2022",
-        mapping: str | GramMapping | FeatureMapping = "pls",
+        preset: str = "pooled",
+        mapping: str | GramMapping | FeatureMapping | None = None,
         time_mode: str = "per-bin",
         **changes: Any,
     ) -> None:
         self.preset = preset
-        self.changes = {"mapping": mapping, "time_mode": time_mode, **changes}
+        self.changes = {"time_mode": time_mode, **changes}
+        if mapping is not None:
+            self.changes["mapping"] = mapping
 
     def config(self, region: str) -> ScoreConfig:
         """Return the configuration of a score in this region."""
@@ -64,9 +72,11 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
         Score
             Mean over time bins that have a score. Its attributes are `curve`, `curve_low` and
             `curve_high` (time_bin), their `formula`, `n_neuroids` per time bin, `ceiling`, `raw`
-            and `error`. `raw` is the same mean of the uncorrected correlations of the neuroids that
-            are scored, with an attribute `raw` (split neuroid time_bin); `ceiling` has an
-            attribute `raw` (time_bin); `error` is the standard error of `raw` over splits.
+            and `error`. `raw` and `ceiling` average over the same time bins: the uncorrected
+            correlations and the split-half reliability, pooled over neuroids (their mean) for
+            pooled scores, otherwise the median over the neuroids that are scored. `raw` has an
+            attribute `raw` (split neuroid time_bin), `ceiling` an attribute `raw` (time_bin).
+            `error` is the standard error of `raw` over splits.
 
         Raises
         ------
@@ -99,18 +109,23 @@ def as_score(result: xr.Dataset) -> Score:
     }
     counts = ~np.isnan(result.curve.values[0])
     left_out = result.reason.values[0] != REASONS.index("scored")  # (neuroid time_bin)
-    r = np.where(left_out, np.nan, result.r_xy.values[0])
+    average: Callable[..., np.ndarray]
+    if "pooled_r_xy" in result:
+        r, average, ceiling = _pooled_r(result), nanmean, result.ceiling.values
+    else:
+        r, average = result.r_xy.values[0], nanmedian
+        reliability = nanmean(result.r_yy_sb.values, axis=(0, 1))
+        ceiling = nanmedian(np.where(left_out, np.nan, reliability), axis=0)
+    r = np.where(left_out, np.nan, r)
     by_split = np.full(len(r), np.nan)
     if counts.any():
-        by_split = np.nanmean(np.nanmedian(r[:, :, counts], axis=1), axis=1)
+        by_split = nanmean(average(r, axis=1)[:, counts], axis=1)
     raw = Score(np.mean(by_split))
     neuroids = {
         "neuroid_id": ("neuroid", result.neuroid_id.values),
         "region": ("neuroid", np.full(r.shape[1], result.attrs["region"])),
     }
     raw.attrs["raw"] = Score(r, coords={**bins, **neuroids}, dims=("split", "neuroid", "time_bin"))
-    reliability = nanmean(result.r_yy_sb.values, axis=(0, 1))
-    ceiling = nanmedian(np.where(left_out, np.nan, reliability), axis=0)
     made = Score(np.nanmean(result.curve.values[0]) if counts.any() else np.nan)
     made.attrs |= {
         **curves,
@@ -124,3 +139,12 @@ def as_score(result: xr.Dataset) -> Score:
     }
     made.attrs["ceiling"].attrs["raw"] = Score(ceiling, coords=bins, dims=("time_bin",))
     return made
+
+
+def _pooled_r(result: xr.Dataset) -> np.ndarray:
+    """Return the r_xy that are pooled, NaN for others: array (split neuroid time_bin)."""
+    r_xy = result.r_xy.values[0]
+    r, _ = without_constants(r_xy, r_xy)
+    pooled = np.isfinite(nanmean(result.r_yy.values, axis=1))
+    pooled &= (result.stratum_of_neuroid.values >= 0)[..., None]
+    return np.where(pooled, r, np.nan)

@@ -146,7 +146,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
                 print_plan(plan, each)
 
         with progress() as bars:
-            report = bars if as_json else FitTimer(bars, each.compute.jobs)
+            report = bars if as_json else FitTimer(bars, each)
             result, *baselines = run_each(each, on_plan=on_plan, progress=report)
         replaced = write_result(result, folder)
         for baseline in baselines:
@@ -220,21 +220,31 @@ def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None
 
 
 class FitTimer:
-    """Progress that says how long the fits will take once the first time bins are fitted."""
+    """Progress that says once, after the first time bins, how long the fits will take.
 
-    def __init__(self, bars: Any, jobs: int) -> None:
-        self.bars, self.jobs = bars, jobs
-        self.begun: float | None = None
+    Parameters
+    ----------
+    bars
+        Progress that is shown.
+    config
+        The run: its number of cores, and whether the fits of baselines follow those of the model.
+    """
+
+    def __init__(self, bars: Any, config: RunConfig) -> None:
+        self.bars, self.jobs = bars, config.compute.jobs
+        baselines = " for the model, and up to as long for each baseline" * config.baselines
+        self.text: str | None = f"[dim]The fits take about {{}}{baselines}.[/dim]"
+        self.begun = 0.0
 
     def __call__(self, label: str, done: int, total: int) -> None:
         """Pass on the progress."""
-        if label == "time bins fitted":
+        if self.text and label == "time bins fitted":
             if done == 0:
                 self.begun = time.perf_counter()
-            elif done >= self.jobs and self.begun is not None and total > done:
+            elif self.jobs <= done < total:
                 seconds = (time.perf_counter() - self.begun) * total / done
-                self.begun = None
-                err.print(f"[dim]The fits take about {describe_duration(seconds)}.[/dim]")
+                err.print(self.text.format(describe_duration(seconds)), soft_wrap=True)
+                self.text = None
         self.bars(label, done, total)
 
 
@@ -313,11 +323,11 @@ def _mapping_parameters(analysis: Analysis) -> list[Parameter]:
         return []
     from neurofit.mapping import MAPPINGS
 
-    return [
-        each
-        for name in MAPPINGS
-        for each in parameters_of(MAPPINGS[name], panel="Mapping", prefix=name)  # type: ignore[arg-type]
-    ]
+    made: list[Parameter] = []
+    for name in MAPPINGS:
+        mapping: Any = MAPPINGS[name]
+        made += parameters_of(mapping, panel="Mapping", prefix=name)
+    return made
 
 
 def _output_parameters() -> list[Parameter]:

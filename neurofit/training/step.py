@@ -128,7 +128,8 @@ def measure_step(
     The first of two steps warms up, the second is timed.
     """
     device = torch.device(device)
-    network = copy.deepcopy(model).to(device, memory_format=layout_of(model))  # type: ignore[call-overload]
+    network: Any = copy.deepcopy(model)
+    network.to(device, memory_format=layout_of(model))
     network.recompute = config.recompute
     objective = Objective(network, config)
     n, size = max(1, config.batch_size // config.accumulate), input_size(model)

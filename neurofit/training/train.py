@@ -108,7 +108,8 @@ def train(
         batches = _make_batches(model, images, config, processes)
         steps_per_epoch = batches.steps_per_epoch
         n_steps = config.epochs * steps_per_epoch
-        network: Any = model.to(processes.device, memory_format=layout_of(model))  # type: ignore[call-overload]
+        network: Any = model
+        network.to(processes.device, memory_format=layout_of(model))
         optimizer = make_optimizer(network, config)
         average = None if config.ema is None else copy.deepcopy(network.state_dict())
         state = TrainingState(network, optimizer, average=average)

@@ -87,7 +87,7 @@ def test_a_readout_beyond_the_layers_of_areas_has_no_part_in_depth() -> None:
 def test_bins_that_overlap_or_a_single_layer_have_no_layers_over_time() -> None:
     assert "layers-over-time" not in baselines_of(make(), [(0, 20), (10, 30)])
     model = make()
-    blocks = {key: block for key, block in model.blocks.items() if key[0] == "c"}  # type: ignore[attr-defined]
+    blocks = {key: model.blocks[key] for key in model.blocks if key[0] == "c"}
     alone = replace(model, blocks=blocks)
     assert list(baselines_of(alone, BINS)) == ["last-step", "mean-over-time", "shuffled"]
 

@@ -17,10 +17,9 @@ from brainscore_vision.model_interface import BrainModel
 from PIL import Image
 from scipy.stats import sem
 
-from neurofit import create_model, score
-from neurofit.analyses.predictivity.presets import make_config
+from neurofit import score
+from neurofit.analyses.predictivity.presets import PRESETS, make_config
 from neurofit.brainscore import (
-    NeurofitBrainModel,
     NoiseCorrectedTemporal,
     TemporalPredictivityBenchmark,
     activations_of,
@@ -30,7 +29,7 @@ from neurofit.brainscore import (
     to_stimulus_set,
     unregister,
 )
-from neurofit.brainscore.features import features_assembly
+from neurofit.brainscore.features import features_assembly, from_features
 from neurofit.errors import NeurofitError
 from neurofit.mapping import RidgeMapping
 from neurofit.recordings.recording import Recording
@@ -39,9 +38,9 @@ FEW: dict[str, Any] = {
     "n_splits": 3,
     "n_halves": 3,
     "n_bootstraps": 20,
-    "mapping": "ridge",
     "stratified": False,
 }
+MEDIANS: dict[str, Any] = {**FEW, "preset": "nayebi2022", "mapping": "ridge"}
 
 
 def as_source(features: np.ndarray, recording: Recording) -> Any:
@@ -55,6 +54,16 @@ def as_source(features: np.ndarray, recording: Recording) -> Any:
         neuroids,
         recording.time_bins,
     )
+
+
+def test_settings_that_are_not_given_are_those_of_the_preset() -> None:
+    assert NoiseCorrectedTemporal().config("IT") == make_config(layers=("IT",))
+    for name in PRESETS:
+        given = NoiseCorrectedTemporal(preset=name).config("IT")
+        assert given == make_config(name, layers=("IT",))
+    fixed = NoiseCorrectedTemporal(preset="brainscore", time_mode="fixed", mapping="ridge")
+    expected = make_config("brainscore", layers=("IT",), time_mode="fixed", mapping="ridge")
+    assert fixed.config("IT") == expected
 
 
 def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
@@ -77,7 +86,31 @@ def test_what_generated_the_responses_reaches_one_and_other_features_nothing(
     assert reached.attrs["error"] > 0
 
 
-def test_raw_and_ceiling_are_of_the_neuroids_that_count(
+def test_raw_and_ceiling_of_a_pooled_score_are_means_over_the_pooled_neuroids(
+    planted: Callable[..., Recording], features: Callable[..., np.ndarray]
+) -> None:
+    recording, generator = planted(n_stimuli=120, n_neuroids=20), features(n_stimuli=120, n_bins=3)
+    responses = recording.responses.copy(deep=True)
+    responses.values[:, 18:] = 1.0  # two silent sites: the others are two strata of nine
+    recording = replace(recording, responses=responses)
+    source = as_source(generator, recording)
+    scored = NoiseCorrectedTemporal(**FEW)(source, recording)
+    activations = from_features(
+        source, model="candidate", region="IT", stimulus_ids=recording.stimuli.ids
+    )
+    result = score(activations, recording, make_config(layers=("IT",), **FEW))
+    assert scored.attrs["n_neuroids"] == [18, 18, 18]
+    assert result.sizes["stratum"] == 2
+    for name, pooled in (("raw", "pooled_r_xy"), ("ceiling", "pooled_r_yy")):
+        expected = result[pooled].values[0].mean(axis=0)  # over strata of equal size
+        assert scored.attrs[name].item() == pytest.approx(expected.mean(), rel=1e-6)
+    np.testing.assert_allclose(scored.attrs["ceiling"].attrs["raw"].values, expected, rtol=1e-6)
+    r = scored.attrs["raw"].attrs["raw"].values
+    assert np.isnan(r[:, 18:]).all()
+    assert scored.attrs["raw"].item() == pytest.approx(r[:, :18].mean(), rel=1e-6)
+
+
+def test_raw_and_ceiling_of_medians_are_of_the_neuroids_that_count(
     planted: Callable[..., Recording], features: Callable[..., np.ndarray]
 ) -> None:
     recording, generator = planted(n_stimuli=120, n_neuroids=12), features(n_stimuli=120, n_bins=3)
@@ -87,7 +120,7 @@ def test_raw_and_ceiling_are_of_the_neuroids_that_count(
     )  # seven sites of noise
     source, metric = (
         as_source(generator, recording),
-        NoiseCorrectedTemporal(**FEW, reliability_floor=0.4),
+        NoiseCorrectedTemporal(**MEDIANS, reliability_floor=0.4),
     )
     mixed = metric(source, replace(recording, responses=responses))
     good = metric(source, replace(recording, responses=responses.isel(neuroid=slice(5))))
@@ -128,21 +161,23 @@ def test_stimuli_may_come_in_any_order_but_each_once(
         metric(source.isel(presentation=[0, *range(79)]), recording)
 
 
+@pytest.mark.parametrize("settings", [FEW, MEDIANS], ids=["pooled", "medians"])
 def test_the_benchmark_gives_neurofits_score_corrected_once(
+    settings: dict[str, Any],
     planted: Callable[..., Recording],
+    features: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    recording = planted()
-    benchmark = TemporalPredictivityBenchmark(recording, region="IT", **FEW)
-    candidate = NeurofitBrainModel(create_model("rgc_tiny"))
+    monkeypatch.setenv("RESULTCACHING_DISABLE", "1")
+    recording, candidate = planted(), Spectator(features)
+    benchmark = TemporalPredictivityBenchmark(recording, region="IT", **settings)
     theirs = score_benchmark(benchmark, candidate)
-    config = make_config("nayebi2022", layers=("IT",), **FEW)
+    config = make_config(layers=("IT",), **settings)
     ours = score(activations_of(candidate, recording, region="IT"), recording, config)
     assert theirs.dims == ()
-    np.testing.assert_allclose(
-        theirs.item(), np.nanmean(ours.curve.values[0]), rtol=1e-12, equal_nan=True
-    )
+    assert theirs.item() == pytest.approx(ours.curve.values[0].mean(), rel=1e-12)
     np.testing.assert_array_equal(theirs.attrs["raw"].attrs["raw"].values, ours.r_xy.values[0])
-    assert theirs.attrs["model_identifier"] == "neurofit-rgc_tiny"
+    assert theirs.attrs["model_identifier"] == "spectator"
     assert benchmark.parent == "IT"
     assert benchmark.ceiling.dims == ()
     assert benchmark.ceiling.attrs["raw"].dims == ("time_bin",)
@@ -163,14 +198,17 @@ def test_the_identifier_follows_data_neuroids_bins_and_settings(
         TemporalPredictivityBenchmark(recording.select(window=(70, 90)), region="IT"),
         TemporalPredictivityBenchmark(recording, region="IT", time_mode="fixed"),
         TemporalPredictivityBenchmark(recording, region="IT", seed=3),
-        TemporalPredictivityBenchmark(recording, region="IT", mapping="ridge"),
+        TemporalPredictivityBenchmark(recording, region="IT", preset="nayebi2022"),
+        TemporalPredictivityBenchmark(recording, region="IT", mapping="pls"),
         TemporalPredictivityBenchmark(recording, region="IT", mapping=RidgeMapping(select="gcv")),
     ]
     identifiers = {each.identifier for each in others} | {
         TemporalPredictivityBenchmark(recording, region="IT").identifier
     }
-    assert len(identifiers) == 8
-    assert all("IT-ridge-per-bin-" in each.identifier for each in others[-2:])
+    assert len(identifiers) == 9
+    kinds = ["-".join(each.identifier.split("-")[1:-1]) for each in others]
+    ridge, pls = "ridge-per-bin", "pls-per-bin"
+    assert kinds == [ridge, ridge, ridge, "ridge-fixed", ridge, pls, pls, ridge]
     assert TemporalPredictivityBenchmark(planted(), region="IT").identifier in identifiers
 
 
@@ -267,18 +305,25 @@ def test_a_picture_on_a_larger_or_smaller_screen_is_padded_or_cropped_and_scored
         np.testing.assert_array_equal(model.shown[stimulus], expected)
 
 
+@pytest.mark.parametrize(
+    ("settings", "average"),
+    [(FEW, statistics.fmean), (MEDIANS, statistics.median)],
+    ids=["pooled", "medians"],
+)
 def test_the_error_is_the_standard_error_over_splits(
+    settings: dict[str, Any],
+    average: Callable[[list[float]], float],
     planted: Callable[..., Recording],
     unsorted: Callable[..., Recording],
     features: Callable[..., np.ndarray],
 ) -> None:
     source = as_source(features(n_stimuli=80, n_bins=3), planted())
-    scored = NoiseCorrectedTemporal(**FEW)(source, to_assembly(unsorted()))
+    scored = NoiseCorrectedTemporal(**settings)(source, to_assembly(unsorted()))
     r = scored.attrs["raw"].attrs["raw"].values  # (split neuroid time_bin)
     assert r.shape == (3, 6, 3)
     assert np.isfinite(r).all()
     by_split = [
-        statistics.fmean(statistics.median(r[split, :, time_bin].tolist()) for time_bin in range(3))
+        statistics.fmean(average(r[split, :, time_bin].tolist()) for time_bin in range(3))
         for split in range(3)
     ]
     assert scored.attrs["raw"].item() == pytest.approx(statistics.fmean(by_split), rel=1e-6)

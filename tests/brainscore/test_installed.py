@@ -342,7 +342,7 @@ def test_brainscores_memory_check_probes_our_model_with_one_nameless_image(
     found = score_benchmark(MODEL, BENCHMARK)
     assert shown == [(None, 1), ("neurofit_added", 60)]
     said = capsys.readouterr()
-    assert "60 stimuli  ×  512 features  ×  1 timebins" in said.err  # noqa: RUF001 - Brain-Score's sign
+    assert "60 stimuli  ×  512 features  ×  1 timebins" in said.err  # noqa: RUF001 - their sign
     assert said.out == ""
     expected = brainscore_vision.load_benchmark(BENCHMARK)(ours.model("rgc_tiny"))
     assert found.value == pytest.approx(expected.item(), rel=1e-9)

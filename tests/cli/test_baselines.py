@@ -21,6 +21,8 @@ def test_each_baseline_is_written_and_the_advantage_printed(
 ) -> None:
     code, out, err = neurofit(*SCORE)
     assert code == 0, err
+    assert err.count("The fits take about") == 1
+    assert "s for the model, and up to as long for each baseline." in " ".join(err.split())
     (folder,) = (tmp_path / "neurofit-results").iterdir()
     assert "baselines" not in folder.name
     model = load_result(folder)

@@ -159,8 +159,8 @@ def test_the_help_has_a_panel_for_each_part_of_the_work(neurofit: Any) -> None:
 
 def test_every_field_that_is_an_option_has_its_flag_and_its_help() -> None:
     params = {param.opts[0]: param for param in analysis_command("score").params}
-    configs: list[tuple[type, str]] = [(ANALYSES["score"].config, ""), (Selection, "")]
-    configs += [(Compute, ""), *((MAPPINGS[name], f"{name}-") for name in MAPPINGS)]  # type: ignore[list-item]
+    configs: list[tuple[Any, str]] = [(ANALYSES["score"].config, ""), (Selection, "")]
+    configs += [(Compute, ""), *((MAPPINGS[name], f"{name}-") for name in MAPPINGS)]
     for config, prefix in configs:
         for option in options_of(config):
             param = params[f"--{prefix}{option.name.replace('_', '-')}"]

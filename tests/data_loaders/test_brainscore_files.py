@@ -369,7 +369,8 @@ def test_nobody_is_told_that_the_original_files_were_read(name: str) -> None:
         ),
         (
             papale2025.TEST,
-            "brainscore-vision/benchmarks/Papale2025/assy_THINGS_TVSD_test_Assembly.nc?versionId=XK0CVCAzfHNOrKgmNrLqFfwvs_gSWKb.",
+            "brainscore-vision/benchmarks/Papale2025/assy_THINGS_TVSD_test_Assembly.nc"
+            "?versionId=XK0CVCAzfHNOrKgmNrLqFfwvs_gSWKb.",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """The two rules for a component's direction: scikit-learn's iteration, LAPACK's eigenvector."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -61,13 +63,13 @@ def test_power_iterations_stop_where_scikit_learns_do(device: str) -> None:
 
 @pytest.mark.parametrize("rule", [power_iteration, eigenvector])
 def test_a_fit_with_nothing_left_gets_a_finite_direction_and_disturbs_no_other(
-    rule: object,
+    rule: Any,
 ) -> None:
     backend, m = array_backend("cpu"), matrices(3, 30)
     start = np.tile(np.eye(30)[0], (3, 1))
-    alone = next_direction(m[:1].copy(), None, start[:1], backend, rule=rule)  # type: ignore[arg-type]
+    alone = next_direction(m[:1].copy(), None, start[:1], backend, rule=rule)
     m[1] = 0.0
-    q = next_direction(m, None, start, backend, rule=rule)  # type: ignore[arg-type]
+    q = next_direction(m, None, start, backend, rule=rule)
     assert np.isfinite(q).all()
     np.testing.assert_allclose(q[0], alone[0], atol=1e-12)
 

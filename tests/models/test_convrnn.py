@@ -328,7 +328,8 @@ def test_float64_gives_float64_and_the_same_numbers(
 @pytest.mark.parametrize("name", TINY)
 def test_a_loss_trains_every_parameter(random_images: Images, name: str) -> None:
     model = create_model(name, weights="random", input_size=32)
-    F.cross_entropy(model(random_images()), torch.tensor([1, 7])).backward()  # type: ignore[no-untyped-call]
+    loss = F.cross_entropy(model(random_images()), torch.tensor([1, 7]))
+    loss.backward()  # type: ignore[no-untyped-call]
     for parameter, tensor in model.named_parameters():
         assert tensor.grad is not None, parameter
         assert tensor.grad.isfinite().all(), parameter

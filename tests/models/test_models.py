@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -140,7 +141,8 @@ def test_the_metadata_are_those_of_the_built_model(name: str) -> None:
     assert model.shapes[model.layers[-1]] == (info.n_classes, 1, 1)
     assert info.family in name.split("_")
     assert name.split("_")[0] in (info.cell.split("_")[0], "feedforward", "rnn")
-    assert info.cell in {layer.spec.cell for layer in model.net.values()}  # type: ignore[union-attr]
+    layers: Any = model.net.values()
+    assert info.cell in {layer.spec.cell for layer in layers}
     assert type(model.decoder) is DECODERS[info.decoder]
     assert {"default", "neural", "constant", "minimal"} <= set(model.presentations)
     assert info.has_weights == (info.family == "tiny")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -122,10 +123,10 @@ def test_the_blank_never_reaches_the_default_logits(
     ("space", "seen"), [("normalized", torch.full((3, 1, 1), 0.5)), ("pixel", (0.5 - MEAN) / STD)]
 )
 def test_the_blank_is_in_its_colour_space(
-    random_images: Images, unrolled: Unrolled, space: str, seen: Tensor
+    random_images: Images, unrolled: Unrolled, space: Any, seen: Tensor
 ) -> None:
     model = create_model("timedecay_tiny", weights="random", input_size=32)
-    presentation = Presentation(n_timesteps=2, image_off=1, blank=0.5, blank_space=space)  # type: ignore[arg-type]
+    presentation = Presentation(n_timesteps=2, image_off=1, blank=0.5, blank_space=space)
     conv1 = unrolled(model, random_images(), presentation, layers=["conv1"])[1]["conv1"]
     with torch.no_grad():
         expected = F.elu(model.get_submodule("net.conv1.conv")(seen.expand(2, 3, 32, 32)))

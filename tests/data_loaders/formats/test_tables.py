@@ -113,7 +113,8 @@ def test_a_table_beside_arrays_matches_ids_that_are_integers_or_texts(tmp_path: 
     }
     (tmp_path / "r.json").write_text('{"time_bin": [50, 150]}')
     (tmp_path / "r.stimuli.csv").write_text(
-        "image_id,object_name,animal,filename\n10,car,cat,010\n9,dog,ape,09\nNA,pig,elk,1\n1,nan,elk,1\n"
+        "image_id,object_name,animal,filename\n"
+        "10,car,cat,010\n9,dog,ape,09\nNA,pig,elk,1\n1,nan,elk,1\n"
     )
     (tmp_path / "r.stimuli").mkdir()
     for name in ("010", "09", "1"):

@@ -104,7 +104,8 @@ def test_the_gradient_is_right_through_two_steps(cell: Cell) -> None:
 def test_every_parameter_gets_a_gradient(cell: Cell) -> None:
     x, u, fb, state = inputs(cell)
     output, new = cell(x.requires_grad_(), u, fb, state)
-    torch.cat([part.flatten() for part in (output, *new)]).square().sum().backward()  # type: ignore[no-untyped-call]
+    loss = torch.cat([part.flatten() for part in (output, *new)]).square().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     for name, parameter in cell.named_parameters():
         assert parameter.grad is not None, name
@@ -193,8 +194,9 @@ def test_without_gating_no_parameter_of_a_gate_is_left(name: str) -> None:
         p.numel() for p in with_gates.parameters()
     )
     # With zero kernels a trained gate has the value that it has without gating.
-    zero = CELLS[name](CellShapes(x=(3, 4, 5), u=(3, 4, 5), channels=3), gating=True)  # type: ignore[call-arg]
-    fixed = CELLS[name](CellShapes(x=(3, 4, 5), u=(3, 4, 5), channels=3), gating=False)  # type: ignore[call-arg]
+    shapes = CellShapes(x=(3, 4, 5), u=(3, 4, 5), channels=3)
+    zero = CELLS[name](shapes, gating=True)  # type: ignore[call-arg]
+    fixed = CELLS[name](shapes, gating=False)  # type: ignore[call-arg]
     x = torch.rand(1, 3, 4, 5)
     state = tuple(torch.rand_like(part) for part in fixed.initial_state(x))
     if name in (
@@ -227,7 +229,8 @@ def test_peepholes_need_gates() -> None:
 
 
 def test_timedecay_is_a_running_sum_with_decay() -> None:
-    cell = CELLS["timedecay"](CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1), initial_decay=0.5)  # type: ignore[call-arg]
+    shapes = CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1)
+    cell = CELLS["timedecay"](shapes, initial_decay=0.5)  # type: ignore[call-arg]
     initialise(cell, 0)
     x, state = torch.ones(1, 1, 1, 1), cell.initial_state(torch.ones(1, 1, 1, 1))
     outputs = []
@@ -239,7 +242,8 @@ def test_timedecay_is_a_running_sum_with_decay() -> None:
 
 def test_the_lstm_forgets_with_its_constant_bias() -> None:
     # Zero kernels: i = j = f = o = 0, so c' = c sigmoid(phi) and h' = tanh(c') / 2.
-    cell = CELLS["lstm"](CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1), forget_bias=2.0)  # type: ignore[call-arg]
+    shapes = CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1)
+    cell = CELLS["lstm"](shapes, forget_bias=2.0)  # type: ignore[call-arg]
     x, c = torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 3.0)
     output, (c_new, _) = cell(x, x, None, (c, c))
     torch.testing.assert_close(c_new, 3 * torch.sigmoid(torch.tensor([[[[2.0]]]])))

@@ -1,0 +1,158 @@
+"""What training refuses, and what a run that fails leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from neurofit.data_loaders.labelled_images import ImageSet, LabelledImages
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.models import weights_sha256
+from neurofit.models.convrnn import ConvRNN
+from neurofit.training import checkpoint
+from neurofit.training.config import TrainConfig
+from neurofit.training.train import train
+
+Images = Callable[..., ImageSet]
+Net = Callable[..., ConvRNN]
+
+
+def test_another_configuration_does_not_resume(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig
+) -> None:
+    train(net(), image_set(), short_run, out=tmp_path)
+    with pytest.raises(
+        NeurofitError,
+        match=r"belongs to another run: lr 0.1, now 0.2; seed 0, now 3\. Resume with the same",
+    ):
+        train(net(), image_set(), replace(short_run, lr=0.2, seed=3), out=tmp_path, resume=True)
+    with pytest.raises(NeurofitError, match="already contains a run: resume it"):
+        train(net(), image_set(), short_run, out=tmp_path)
+    with pytest.raises(NeurofitError, match="no checkpoint to resume from"):
+        train(net(), image_set(), short_run, out=tmp_path / "empty", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_state(
+    tmp_path: Path, image_set: Images, short_run: TrainConfig
+) -> None:
+    class Explodes(nn.Module):
+        input_size = 12
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(3, 4))
+            self.calls = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += self.training
+            return (
+                images.mean(dim=(2, 3)) @ self.weight * (float("nan") if self.calls == 11 else 1.0)
+            )
+
+    with pytest.raises(
+        NeurofitError,
+        match=r"The loss is nan in step 10. "
+        r"The last checkpoint, .*checkpoint.safetensors, is after step 8",
+    ):
+        train(Explodes(), image_set(), short_run, out=tmp_path)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    image_set: Images,
+    net: Net,
+    short_run: TrainConfig,
+) -> None:
+    calls = 0
+
+    def fail(tensors: Any, path: Any, metadata: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save_file(tensors, path, metadata=metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(MachineError, match="No space left"):
+        train(net(), image_set(), short_run, out=tmp_path)
+    monkeypatch.setattr(checkpoint, "save_file", save_file)
+    train(resumed := net(seed=3), image_set(), short_run, out=tmp_path, resume=True)
+    train(straight := net(), image_set(), short_run, out=tmp_path / "straight")
+    assert weights_sha256(resumed) == weights_sha256(straight)
+
+
+class _SomeBroken:
+    """Pictures of which some cannot be read."""
+
+    def __init__(self, pictures: Any, broken: set[int]) -> None:
+        self.pictures = pictures
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        if index in self.broken:
+            raise NeurofitError(f"picture {index} is broken")
+        picture: np.ndarray = self.pictures[index]
+        return picture
+
+
+def test_unreadable_images_are_left_out_and_named_and_too_many_stop_the_run(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig
+) -> None:
+    images = image_set(200)
+    few = replace(
+        images,
+        train=LabelledImages(
+            images=_SomeBroken(images.train.images, {3, 77}), labels=images.train.labels
+        ),
+    )
+    done = train(net(), few, replace(short_run, epochs=1), out=tmp_path / "few")
+    assert done.unreadable == ("picture 3 is broken", "picture 77 is broken")
+    many = replace(
+        images,
+        train=LabelledImages(
+            images=_SomeBroken(images.train.images, set(range(0, 200, 3))),
+            labels=images.train.labels,
+        ),
+    )
+    with pytest.raises(
+        NeurofitError,
+        match=r"images cannot be read, more than 1.0%. The last: picture \d+ is broken",
+    ):
+        train(net(), many, replace(short_run, epochs=1), out=tmp_path / "many")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"schedule": "cosin"}, "Did you mean 'cosine'"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"lr": -1.0}, "lr must not be negative"),
+        (
+            {"batch_size": 9, "accumulate": 2},
+            "batch_size must be a multiple of accumulate, 2; got 9",
+        ),
+    ],
+)
+def test_wrong_values_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(NeurofitError, match=said):
+        TrainConfig(**wrong)
+
+
+def test_a_batch_that_cannot_be_filled_is_refused(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig
+) -> None:
+    with pytest.raises(NeurofitError, match="from 1 to the number of training images, 48; got 64"):
+        train(net(), image_set(), replace(short_run, batch_size=64), out=tmp_path)
