@@ -17,6 +17,7 @@ from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
 from neurofit.mapping.gram_building import gram_of
 from neurofit.metrics.similarity import cka, rsa
+from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
 from neurofit.recordings.trials import TrialSets, deal_trials
 from neurofit.recordings.validation import validate_structure
@@ -147,7 +148,7 @@ def similarity(
         if progress:
             progress("time bins compared", b + 1, len(bins))
     dims = ("layer", "time_bin")
-    words = f"{config.interval:.0%}, jackknife over {len(groups)} groups of stimuli"
+    words = f"{percent(config.interval)}, jackknife over {len(groups)} groups of stimuli"
     return xr.Dataset(
         {
             "similarity": score_variable(

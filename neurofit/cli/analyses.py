@@ -178,6 +178,7 @@ def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None
     """
     from neurofit.analyses.comparison.paired import compare
     from neurofit.analyses.comparison.words import describe_p
+    from neurofit.metrics.two_way import describe_samples
     from neurofit.results.labels import label_results
     from neurofit.results.schema import headline, series
 
@@ -199,19 +200,21 @@ def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None
         for label, baseline in zip(others, baselines, strict=True):
             at = found.sel(pair=f"{label} - {model}")  # the other way round
             low, high = -at.whole_difference_band_high.item(), -at.whole_difference_band_low.item()
+            difference, p = -at.whole_difference.item(), at.whole_p_adjusted.item()
             table.add_row(
                 str(baseline.attrs["control"]),
                 *([" ".join(names.values())] if len(every) > 1 else []),
-                f"{-at.whole_difference.item():z.3f}",
-                f"{low:z.3f} to {high:z.3f}",
-                describe_p(at.whole_p_adjusted.item()).removeprefix("p ").removeprefix("= "),
+                *(["no bin in common"] if math.isnan(difference) else [f"{difference:z.3f}"]),
+                "" if math.isnan(p) else f"{low:z.3f} to {high:z.3f}",
+                "" if math.isnan(p) else describe_p(p).removeprefix("p ").removeprefix("= "),
             )
     out.print()
     out.print("Baselines, mean over the time bins in which both have a score", style="bold")
     out.print(table)
+    over = describe_samples(json.loads(found.attrs["config"])["over"])
     out.print(
-        "interval: 95% interval over neuroids and stimuli, for all baselines at once; p: adjusted "
-        "over the baselines.",
+        f"interval: 95% interval over {over}, for all baselines at once; p: adjusted over the "
+        "baselines.",
         style="dim",
     )
 

@@ -7,16 +7,15 @@ import warnings
 import numpy as np
 from jaxtyping import Float, Int
 
-from neurofit.metrics.two_way import describe_samples
+from neurofit.metrics.two_way import describe_samples, percent
 
 
 def describe_bootstrap(
     interval: float, n_bootstraps: int, interval_over: str, groups: str | None = None
 ) -> str:
     """Describe a bootstrap interval: "95%, 1000 bootstraps over neuroids"."""
-    return (
-        f"{interval:.0%}, {n_bootstraps} bootstraps over {describe_samples(interval_over, groups)}"
-    )
+    samples = describe_samples(interval_over, groups)
+    return f"{percent(interval)}, {n_bootstraps} bootstraps over {samples}"
 
 
 def draw(n: int, *, n_bootstraps: int, seed: int | tuple[int, ...]) -> Int[np.ndarray, "draw n"]:

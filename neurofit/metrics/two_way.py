@@ -137,10 +137,17 @@ def interval_of(
     return Interval(se, df, score - margin, score + margin, score - wide, score + wide)
 
 
-def describe_interval(level: float, over: str, groups: str | None = None) -> str:
+def percent(level: float) -> str:
+    """Write a coverage with all of its digits: "95%", "99.9%"."""
+    return f"{100 * level:.10g}%"
+
+
+def describe_interval(
+    level: float, over: str, groups: str | None = None, *, each: str = "time bin"
+) -> str:
     """Describe an interval: "95% interval over neuroids, for each time bin on its own"."""
     sampled = describe_samples(over, groups)
-    return f"{level:.0%} interval over {sampled}, for each time bin on its own"
+    return f"{percent(level)} interval over {sampled}, for each {each} on its own"
 
 
 def describe_samples(over: str, groups: str | None = None) -> str:
@@ -151,7 +158,7 @@ def describe_samples(over: str, groups: str | None = None) -> str:
 
 def describe_band(level: float) -> str:
     """Describe a band: "95% band, for all time bins at once"."""
-    return f"{level:.0%} band, for all time bins at once"
+    return f"{percent(level)} band, for all time bins at once"
 
 
 def standard_error(influences: Influences, *, over: str) -> tuple[np.ndarray, np.ndarray]:

@@ -211,7 +211,14 @@ def _models_table(lines: list[Line], windows: list[Bin]) -> PaperTable:
         ceilings = [_nanmean(line.ceiling[keep]) for line, keep in zip(lines, kept, strict=True)]
         if np.isfinite(ceilings).any():
             columns.append(Column("ceiling", group, list(map(Estimate, ceilings))))
-    caption = _caption(lines, means=True)
+    known = [
+        line
+        for line, *row in zip(
+            lines, *(c.cells for c in columns if c.heading == "score"), strict=True
+        )
+        if any(isinstance(cell, Estimate) and np.isfinite(cell.low) for cell in row)
+    ]
+    caption = _caption(lines, of_means=known)
     if said:
         rows = "every row of an area" if len(common) > 1 else "every row"
         caption += f" Means over the time bins in which {rows} has a score: {'; '.join(said)}."
@@ -295,19 +302,30 @@ def _nanmean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _caption(lines: list[Line], *, means: bool = False) -> str:
-    """Return what the scores are, against what, and what their intervals are over."""
+def _caption(lines: list[Line], *, of_means: list[Line] | None = None) -> str:
+    """Return what the scores are, against what, what their intervals are over, and what p is.
+
+    Parameters
+    ----------
+    lines
+        Series of the table.
+    of_means
+        Those whose means have an interval, of a table of means.
+    """
     said = []
     for line in lines:
         attrs, about = line.score.attrs, line.result.attrs
         simulated = " (simulated)" if about["simulated"] else ""
         interval = f"; {attrs['interval']}" if "interval" in attrs else ""
-        if means:
-            interval = interval.removesuffix(", for each time bin on its own")
+        if of_means is not None:
+            known = any(line is each for each in of_means)
+            interval = interval.removesuffix(", for each time bin on its own") * known
         said.append(
             f"Score: {attrs['long_name']} against {about['region']} of {about['recording']}"
             f"{simulated}{interval}."
         )
+        for name in p_values(line.result, set(line.score.dims))[: of_means is None]:
+            said.append(f"p: {line.result[name].attrs['long_name']}.")
         if "count" in attrs:
             said.append(f"n: {line.result[attrs['count']].attrs['long_name']}.")
         if "bound" in attrs:

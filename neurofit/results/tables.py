@@ -260,13 +260,16 @@ def _cells(
     for name in shown:
         value, attrs = _at(result, name, place).item(), result[name].attrs
         ends = [_at(result, attrs[end], place).item() for end in ENDS if end in attrs]
-        decimals = _decimals(value, *ends) if ends else decimals
+        decimals = _decimals(result, name) if ends else decimals
         if attrs["role"] == "p_value":
             cells.append(p_text(value))
+        elif ends:
+            cells.append("-" if value != value else f"{value:z.{decimals}f}")
         else:
             cells.append(_number(value, decimals if attrs["role"] == "score" else 2))
         if ends and intervals:
-            cells.append(_interval(value, *ends) or reason * (name == headline(result)))
+            shown_interval = _interval(value, *ends, decimals=decimals)
+            cells.append(shown_interval or reason * (name == headline(result)))
     return cells
 
 
@@ -334,18 +337,24 @@ def _reasons(result: xr.Dataset, place: Place, dim: str) -> list[str]:
     return [meanings[int(v[c.argmax()])].replace("_", " ") for v, c in usual]
 
 
-def _interval(value: float, low: float, high: float) -> str:
-    decimals = _decimals(value, low, high)
+def _interval(value: float, low: float, high: float, *, decimals: int) -> str:
     if low != low and value == value:
         return "-"  # a score without an interval
     return "" if value != value else f"{low:z.{decimals}f} to {high:z.{decimals}f}"
 
 
-def _decimals(value: float, low: float, high: float) -> int:
-    """Return 2, or for a value below 0.1 so many that half its interval has two digits, up to 4."""
-    half = (high - low) / 2
-    small = abs(value) < SMALL and half > 0
-    return min(max(2, 1 - math.floor(math.log10(half))), 4) if small else 2
+def _decimals(result: xr.Dataset, name: str) -> int:
+    """Return the decimals of a score with an interval, the same for all of its values.
+
+    There are 2; where values are below 0.1, so many that half their median interval has two digits,
+    up to 4.
+    """
+    values, low, high = (
+        result[each].values for each in (name, *(result[name].attrs[end] for end in ENDS))
+    )
+    halves = (high - low)[np.abs(values) < SMALL] / 2
+    halves = halves[halves > 0]
+    return min(max(2, 1 - math.floor(math.log10(np.median(halves)))), 4) if halves.size else 2
 
 
 def _number(value: int | float, decimals: int = 2) -> str:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from neurofit.metrics.contrasts import compare_contrasts
-from neurofit.metrics.two_way import Influences
+from neurofit.metrics.two_way import Influences, signed_t
 
 
 def of_neuroids(values: np.ndarray) -> tuple[np.ndarray, Influences]:
@@ -82,3 +82,20 @@ def test_nothing_differs_from_itself() -> None:
     for name in ("low", "high", "band_low", "band_high"):
         np.testing.assert_array_equal(getattr(made, name), 0)
     np.testing.assert_array_equal(made.p_adjusted, 1)
+
+
+def test_a_band_leaves_out_0_exactly_where_the_adjusted_p_value_is_small(
+    rng: np.random.Generator,
+) -> None:
+    _, influences = of_neuroids(rng.standard_normal((40, 5)))
+    draws = np.sort(np.abs(signed_t([influences.neuroids], seed=0)).max(axis=1))
+    rank = int(0.95 * len(draws))
+    for between in range(rank - 3, rank + 3):  # a t between two neighbouring draws
+        t = draws[between : between + 2].mean()
+        se = compare_contrasts(
+            np.zeros(5), influences, np.zeros(5, int), over="neuroids", level=0.95, seed=0
+        ).se
+        made = compare_contrasts(
+            t * se, influences, np.zeros(5, int), over="neuroids", level=0.95, seed=0
+        )
+        np.testing.assert_array_equal(made.band_low > 0, made.p_adjusted <= 0.05)

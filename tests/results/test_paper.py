@@ -151,6 +151,19 @@ def test_areas_layers_and_comparisons_are_told_apart(
     assert "| <.001 |".replace("<", r"\<") in markdown(compared)
 
 
+def test_a_caption_says_what_p_is_and_of_no_interval_that_is_not_there(
+    make_result: Any, make_comparison: Any
+) -> None:
+    bins = paper_table([make_comparison("ab", model="a, b")], rows="bins").caption
+    assert "95% interval over neuroids" in bins
+    assert "p: adjusted p." in bins
+    means = paper_table([make_comparison("ab", model="a, b")], rows="models").caption
+    assert "interval" not in means
+    assert "p:" not in means
+    of_bin = paper_table([make_result()], rows="models", windows=[(100, 110)]).caption
+    assert "95% interval over neuroids" in of_bin
+
+
 def test_an_interval_that_is_not_symmetric_has_both_ends() -> None:
     cells: list[Any] = [Estimate(0.5, 0.41, 0.52), Estimate(0.2), Estimate(-0.04, -0.05, -0.03)]
     text = markdown(PaperTable([Column("x", "", ["a", "b", "c"]), Column("y", "", cells)], ""))

@@ -137,6 +137,24 @@ def test_baselines_are_compared_with_their_model(
     assert answer.startswith("IT of planted (simulated). net goes from"), "the model's own answer"
 
 
+def test_a_baseline_without_a_common_bin_is_no_tie(
+    make_result: Any, make_comparison: Any, written: Any
+) -> None:
+    compared = {"net (shuffled)": {"control": "shuffled"}, "net": {"control": ""}}
+    against = make_comparison(tuple(compared), compared=compared)
+    against.whole_difference[:] = np.nan
+    _, page = written([make_result("net")], comparisons=[against])
+    assert "net (shuffled) - net: no place in which both have a value." in page.words
+
+
+def test_comparisons_of_one_area_are_all_in_the_answer(make_comparison: Any, written: Any) -> None:
+    other = make_comparison(conclusion=["c predicts IT better than d."])
+    _, page = written([make_comparison(), other])
+    answer = page.words.partition(" Answer ")[2].partition("Comparison:")[0]
+    assert "a predicts IT better than b." in answer
+    assert "c predicts IT better than d." in answer
+
+
 def test_numbers_of_the_methods_are_those_of_the_result(make_result: Any, written: Any) -> None:
     result = make_result(seed=7, citation="Doe, Roe & Poe (1999), J 1(2)", simulated=0)
     result = result.assign_coords(neuroid_id=("neuroid", list("abcd")))
@@ -249,7 +267,7 @@ def test_every_shape_of_result_has_a_report(kind: str, make_result: Any, written
         del result.curve.attrs["bound"], result.curve.attrs["count"], result.curve.attrs["reason"]
     _, page = written([result])
     charts = len([a for a in page.named("svg") if a.get("role") == "img"])
-    assert charts == (0 if kind == "cube" else 1)
+    assert charts == {"cube": 0, "other axis": 2}.get(kind, 1), "a bound has axes of its own"
     shown = result.curve.values[..., -1].ravel()[0] if kind != "point" else result.curve.values[0]
     assert f"{shown:.2f}" in page.words
     assert page.open == []
@@ -270,10 +288,11 @@ def test_a_report_of_twelve_models_is_quick_and_small(
     assert (tmp_path / "r.html").stat().st_size < MAX_BYTES
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     data = [json.loads(each) for each in re.findall(r"application/json\">(.*?)</script>", text)]
-    assert [each["kind"] for each in data] == ["curve", "matrix"]
-    assert [each["name"] for each in data[0]["series"]] == [*names, "ceiling"]
+    assert [each["kind"] for each in data] == ["curve", "curve", "matrix"]
+    assert [each["name"] for each in data[0]["series"]] == names
+    assert [each["name"] for each in data[1]["series"]] == ["ceiling"]
     assert data[0]["series"][0]["text"][1].startswith(f"{results[0].curve.values[0, 1]:.3f} (")
-    assert len(data[1]["rows"]) == 66
+    assert len(data[2]["rows"]) == 66
     np.testing.assert_allclose(data[1]["values"][0], 0.1)
 
 

@@ -57,7 +57,8 @@ def find_clusters(family: Family, config: CompareConfig) -> Clusters:
         ],
         axis=0,
     )
-    t = np.nan_to_num(np.where(tested, family.values.ravel() / family.tests.se, 0)).reshape(shape)
+    t = np.zeros(shape)
+    t[tested.reshape(shape)] = family.values.ravel()[tested] / family.tests.se[tested]
     for pair in range(shape[0]):
         for count, (bins, mass) in enumerate(_clusters(t[pair], limits[pair]), start=1):
             number[pair, bins] = count

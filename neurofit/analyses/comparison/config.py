@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
-from neurofit.metrics.two_way import RESAMPLED
+from neurofit.metrics.two_way import N_DRAWS, RESAMPLED
 
 Window = tuple[int, int]
 
 PHASES: dict[str, Window] = {"early": (70, 130), "late": (130, 260)}
 """Names of windows (ms from image onset): the feedforward sweep, and what follows it."""
+
+
+MAX_LEVEL = 0.999
+"""Largest coverage that `N_DRAWS` draws resolve."""
 
 
 def parse_windows(text: str) -> tuple[Window, ...]:
@@ -55,7 +61,7 @@ class CompareConfig:
     layer, mapping
         Layer and mapping to compare, of results that have several.
     level
-        Coverage of intervals and bands; 1 - level is the level of the tests.
+        Coverage of intervals and bands, at most 0.999; 1 - level is the level of the tests.
     clusters
         Whether clusters of neighbouring time bins are tested by their mass too.
     seed
@@ -93,8 +99,33 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for start, end in self.windows or ():
-            if not start < end:
-                raise NeurofitError(
-                    f"windows must have START before END; got {start}:{end}.", option="windows"
-                )
+        if self.level > MAX_LEVEL:
+            raise NeurofitError(
+                f"level must be at most {MAX_LEVEL}: {N_DRAWS:,} draws of signs show no smaller p; "
+                f"got {self.level}.",
+                option="level",
+            )
+        check_windows(self.windows)
+
+
+def check_windows(windows: Any) -> None:
+    """Check that windows are different pairs of whole ms.
+
+    Raises
+    ------
+    NeurofitError
+        If they are not.
+    """
+    try:
+        pairs = [(index(start), index(end)) for start, end in windows or ()]
+    except (TypeError, ValueError):
+        raise NeurofitError(
+            f"windows must be pairs (START, END) of whole ms; got {windows!r}.", option="windows"
+        ) from None
+    for i, (start, end) in enumerate(pairs):
+        if not start < end:
+            raise NeurofitError(
+                f"windows must have START before END; got {start}:{end}.", option="windows"
+            )
+        if (start, end) in pairs[:i]:
+            raise NeurofitError(f"windows must differ; got {start}:{end} twice.", option="windows")

@@ -62,20 +62,28 @@ def make_family(
     like
         Family of all neuroids whose share of pairs of stimuli holds for a subject too, of which
         pairs are not stored.
+
+    Notes
+    -----
+    A contrast whose influences are not known is not tested, nor is any about other neuroids with a
+    single one, such as that of a subject.
     """
     values = np.stack([each.score for each in contrasts])
-    neuroids, stimuli, cells, pairs = (
-        np.concatenate([np.nan_to_num(getattr(each, name)) for each in contrasts], axis=1)
+    given = [
+        np.concatenate([getattr(each, name) for each in contrasts], axis=1)
         for name in ("neuroids", "stimuli", "cells", "pairs")
-    )
+    ]
+    unknown = np.any([np.isnan(each).any(axis=0) for each in given], axis=0)
+    neuroids, stimuli, cells, pairs = map(np.nan_to_num, given)
     n = int((neuroids != 0).any(axis=1).sum())
     doubled = squared_norm(pairs) if like is None else like.twice * sum_of_squares(stimuli)
     influences = Influences(neuroids, stimuli, n / max(n - 1, 1) * squared_norm(cells), doubled)
+    unknown |= n < 2 and stimuli.any() and config.over != "stimuli"
     tests = compare_contrasts(
-        values.ravel(),
+        np.where(unknown, np.nan, values.ravel()),
         influences,
         np.repeat(np.arange(len(values)), values.shape[1]),
-        over="stimuli" if n < 2 and config.over == "both" else config.over,
+        over=config.over,
         level=config.level,
         seed=config.seed,
     )

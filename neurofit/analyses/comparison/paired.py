@@ -27,15 +27,17 @@ from neurofit.analyses.comparison.families import (
 )
 from neurofit.analyses.comparison.pairing import (
     Influenced,
+    check_chosen,
     check_pairs,
     of_subject,
     one_curve,
     whole_area,
+    without_neuroids,
 )
 from neurofit.analyses.comparison.ranks import find_ranks
 from neurofit.analyses.comparison.words import conclude
 from neurofit.errors import NeurofitError, unknown_name
-from neurofit.metrics.two_way import describe_band, describe_interval
+from neurofit.metrics.two_way import describe_band, describe_interval, percent
 from neurofit.results.io import load_result
 from neurofit.results.labels import label_results
 from neurofit.results.provenance import package_versions
@@ -72,14 +74,20 @@ def compare(
     NeurofitError
         If there are fewer than two results, or they cannot be paired: the message names the
         attribute that differs and the command that makes them fit.
+
+    Notes
+    -----
+    With a single neuroid, `over="both"` becomes "stimuli", which a note says.
     """
     config = config or CompareConfig(**options)
     if len(results) < 2:
         raise NeurofitError(f"A comparison takes two results or more; got {len(results)}.")
     loaded = [each if isinstance(each, xr.Dataset) else load_result(each) for each in results]
     labels = label_results(loaded)
+    check_chosen(loaded, config)
     curves = [one_curve(each, label, config) for each, label in zip(loaded, labels, strict=True)]
     check_pairs(curves, labels)
+    config, alone = without_neuroids(config, n_neuroids=curves[0].sizes["neuroid"])
     pairs = _pairs(labels, config.reference)
     first = curves[0]
     bins = np.stack([first.time_bin_start.values, first.time_bin_end.values], axis=1)
@@ -112,7 +120,7 @@ def compare(
     result = xr.Dataset(
         {**made, **_models(curves, areas, pairs, families["whole_"], config)},
         coords=coords,
-        attrs=_attrs(loaded, labels, config),
+        attrs=_attrs(loaded, labels, config, alone),
     )
     result.attrs["conclusion"] = json.dumps(conclude(result, config))
     validate_result(result)
@@ -191,8 +199,8 @@ def _tested(beginning: str, family: Family, config: CompareConfig) -> dict[str, 
     dims = ("pair", axis) if axis else ("pair",)
     name, (long_name, formula) = f"{beginning}difference", MEANINGS[beginning]
     every = {"": "time bins", "whole_": "pairs", "window_": "windows"}[beginning]
-    words = describe_interval(config.level, config.over)
-    at_once = f"{config.level:.0%} band, for all {every} at once"
+    words = describe_interval(config.level, config.over, each=every.removesuffix("s"))
+    at_once = f"{percent(config.level)} band, for all {every} at once"
     ends = {"low": words, "high": words, "band_low": at_once, "band_high": at_once}
 
     def shaped(values: np.ndarray) -> np.ndarray:
@@ -337,7 +345,9 @@ def _reasons(curves: list[xr.Dataset], score: np.ndarray) -> Any:
     return ("model", "time_bin"), flags, {**attrs, "long_name": "why there is a score or none"}
 
 
-def _attrs(results: list[xr.Dataset], labels: list[str], config: CompareConfig) -> dict[str, Any]:
+def _attrs(
+    results: list[xr.Dataset], labels: list[str], config: CompareConfig, own_notes: list[str]
+) -> dict[str, Any]:
     """Return the attributes of the contract; what all results share is that of the first."""
     first = results[0].attrs
     shared = ("contract", "recording", "recording_sha256", "region", "simulated", "selection")
@@ -374,5 +384,6 @@ def _attrs(results: list[xr.Dataset], labels: list[str], config: CompareConfig) 
                 note if len(whose) == len(results) else f"{', '.join(whose)}: {note}"
                 for note, whose in notes.items()
             ]
+            + own_notes
         ),
     }

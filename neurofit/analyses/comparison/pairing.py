@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.repeat import command_of, run_config_of
-from neurofit.errors import CannotRepeat, NeurofitError, check_option, some_of
+from neurofit.errors import CannotRepeat, NeurofitError, check_option, some_of, unknown_name
 from neurofit.metrics.sketch import squared_norm
 from neurofit.metrics.two_way import Influences, Interval, interval_of
 
@@ -58,9 +58,16 @@ class Influenced:
         return self.combine(np.subtract, other)
 
     def weighted(self, weights: Float[np.ndarray, "time_bin contrast"]) -> Influenced:
-        """Return linear combinations of the bins that have a score."""
+        """Return linear combinations of the bins that have a score; NaN if none has one."""
         shown = np.isfinite(self.score)
-        return self.combine(lambda values: values[..., shown] @ weights[shown])
+        used = weights[shown]
+
+        def combined(values: np.ndarray) -> np.ndarray:
+            own = values[..., shown]
+            unknown = np.isnan(own).any(axis=tuple(range(own.ndim - 1))) @ (used != 0)
+            return np.where(unknown | (not shown.any()), np.nan, np.nan_to_num(own) @ used)
+
+        return self.combine(combined)
 
     def interval(self, *, over: str, level: float, seed: int) -> Interval:
         """Return the interval and the band of the score."""
@@ -84,6 +91,28 @@ def _influenced(result: xr.Dataset, curve: str, suffix: str) -> Influenced:
     names = [f"influence_of_{what}{suffix}" for what in ("neuroids", "stimuli", "cells")]
     names += ["influence_of_pairs"]
     return Influenced(*(np.asarray(result[name], np.float64) for name in (curve, *names)))
+
+
+def check_chosen(results: Sequence[xr.Dataset], config: CompareConfig) -> None:
+    """Check that a layer or mapping that is chosen is in one of the results.
+
+    Raises
+    ------
+    NeurofitError
+        If none has it: of results with a single one, another would be compared without a word.
+    """
+    for dim in ("layer", "mapping"):
+        names = {name for each in results for name in _named(each, dim)}
+        if (chosen := getattr(config, dim)) and chosen not in names:
+            raise unknown_name(dim, chosen, names, option=dim)
+
+
+def _named(result: xr.Dataset, dim: str) -> list[str]:
+    """Return the layers or mappings of a result; a single mapping is no dimension."""
+    if dim in result.coords:
+        return [str(name) for name in np.atleast_1d(result[dim].values)]
+    only = json.loads(result.attrs["config"]).get(dim)
+    return [str(only["name"] if isinstance(only, dict) else only)]
 
 
 def one_curve(result: xr.Dataset, label: str, config: CompareConfig) -> xr.Dataset:
@@ -116,6 +145,25 @@ def one_curve(result: xr.Dataset, label: str, config: CompareConfig) -> xr.Datas
     return result
 
 
+def without_neuroids(config: CompareConfig, *, n_neuroids: int) -> tuple[CompareConfig, list[str]]:
+    """Return what can be claimed with a single neuroid, and a note that says so.
+
+    Raises
+    ------
+    NeurofitError
+        If the claim is about other neuroids alone.
+    """
+    if n_neuroids > 1 or config.over == "stimuli":
+        return config, []
+    if config.over == "neuroids":
+        raise NeurofitError(
+            "A claim about other neuroids needs two neuroids or more; the results have one.",
+            option="over",
+        )
+    note = "There is a single neuroid: intervals are over stimuli and hold for this neuroid."
+    return replace(config, over="stimuli"), [note]
+
+
 def check_pairs(results: Sequence[xr.Dataset], labels: Sequence[str]) -> None:
     """Check that results are of the same neuroids, stimuli, bins, splits, halves and formula.
 
@@ -143,7 +191,7 @@ def _short(value: Any) -> str:
 
 
 def _attribute(name: str) -> Callable[[xr.Dataset], Any]:
-    return lambda result: result.attrs[name]
+    return lambda result: result.attrs.get(name, "")  # results of older versions lack some
 
 
 def _names(name: str) -> Callable[[xr.Dataset], Any]:

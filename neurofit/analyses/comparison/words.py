@@ -7,6 +7,7 @@ import xarray as xr
 
 from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.errors import counted
+from neurofit.metrics.two_way import percent
 
 MAX_PAIRS = 3
 """Up to so many pairs, each has sentences of its own."""
@@ -25,10 +26,12 @@ def conclude(result: xr.Dataset, config: CompareConfig) -> list[str]:
     sentences = []
     if "best_rank" in result and result.sizes["model"] > 2:
         sentences.append(_ranks(result))
-    for pair in range(result.sizes["pair"]) if result.sizes["pair"] <= MAX_PAIRS else ():
-        sentences += _of_pair(result.isel(pair=pair), config)
-    scope = describe_scope(result, config)
-    return [*sentences, f"These statements are {scope}." if sentences else scope]
+    for pair in range(result.sizes["pair"]):
+        if result.sizes["pair"] <= MAX_PAIRS:
+            sentences += _of_pair(result.isel(pair=pair), config)
+        elif "best_rank" not in result:  # nothing else says how each compares with the reference
+            sentences.append(_whole(result.isel(pair=pair), config))
+    return [*sentences, f"These statements are {describe_scope(result, config)}."]
 
 
 def describe_scope(result: xr.Dataset, config: CompareConfig) -> str:
@@ -36,7 +39,7 @@ def describe_scope(result: xr.Dataset, config: CompareConfig) -> str:
     area, n = result.attrs["region"], result.attrs["n_neuroids"]
     animals = f" of these {result.sizes['subject']} animals" if "subject" in result.dims else ""
     neuroids, images = {
-        "stimuli": (f"these {counted(n, 'neuroid')}", "other images"),
+        "stimuli": (f"these {n} neuroids" if n > 1 else "this neuroid", "other images"),
         "neuroids": (f"other neuroids of {area}{animals}", "these images"),
         "both": (f"other neuroids of {area}{animals}", "other images"),
     }[config.over]
@@ -48,23 +51,37 @@ def _of_pair(result: xr.Dataset, config: CompareConfig) -> list[str]:
     """Return sentences on one pair: the whole curve, its bins, windows and subjects."""
     one, other = str(result["first"].values), str(result["second"].values)
     shown = np.isfinite(result.difference.values)
-    if not shown.any():
-        return [f"{one} and {other} have no time bin in which both have a score."]
-    starts, ends = result.time_bin_start.values[shown], result.time_bin_end.values[shown]
-    whole = f"Over the whole curve ({counted(int(shown.sum()), 'time bin')} in "
-    sentences = [f"{whole}{starts.min()}-{ends.max()} ms), {_verdict(result, 'whole_', config)}."]
-    if shown.sum() > 1:
+    sentences = [_whole(result, config)]
+    means = [
+        result.curve.sel(model=each).values[shown].mean() for each in (one, other) if any(shown)
+    ]
+    if means and max(means) <= 0:
+        sentences.append(f"Neither {one} nor {other} has a mean score above 0.")
+    if np.isfinite(result.p_adjusted.values).sum() > 1:
         sentences.append(_bins(result, one, other, config))
     for window in result.get("window", xr.DataArray([])).values:
         at = result.sel(window=window)
         if np.isfinite(at.window_difference.item()):
             sentences.append(_window(at, str(window), config))
-    if "cluster" in result:
-        sentences += _clusters(result)
+    if "cluster" in result and np.isfinite(result.p.values).any():
+        sentences += _clusters(result, config)
     sentences += _alone(result, one, other)
     if "subject" in result.dims:
         sentences.append(_subjects(result, config))
     return sentences
+
+
+def _whole(result: xr.Dataset, config: CompareConfig) -> str:
+    """Return the sentence on the whole curve of a pair, or on the part that both have."""
+    shown, verdict = np.isfinite(result.difference.values), _verdict(result, "whole_", config)
+    if not shown.any():
+        return f"{verdict}."
+    names = [result["first"].item(), result["second"].item()]
+    either = np.isfinite(result.curve.sel(model=names).values).any(axis=0)
+    bins = f"{counted(int(shown.sum()), 'time bin')} in {_ranges(result, shown)}"
+    if either.sum() > shown.sum():
+        return f"Where both have a score ({bins}), {verdict}."
+    return f"Over the whole curve ({bins}), {verdict}."
 
 
 def _verdict(result: xr.Dataset, beginning: str, config: CompareConfig, ending: str = "") -> str:
@@ -72,6 +89,10 @@ def _verdict(result: xr.Dataset, beginning: str, config: CompareConfig, ending: 
     one, other = str(result["first"].values), str(result["second"].values)
     difference, low, high, p = _numbers(result, beginning, ending)
     area = result.attrs["region"]
+    if np.isnan(difference):
+        return f"{one} and {other} have no time bin in which both have a score"
+    if np.isnan(p):
+        return f"{one} - {other} = {difference:z.3f}, which cannot be tested"
     if p > 1 - config.level or not difference:
         shown = _interval(config, difference, low, high, p)
         return f"the data cannot tell {one} and {other} apart ({one} - {other} = {shown})"
@@ -89,9 +110,9 @@ def _numbers(result: xr.Dataset, beginning: str, ending: str = "") -> tuple[floa
 
 
 def _interval(config: CompareConfig, difference: float, low: float, high: float, p: float) -> str:
-    """Return "0.052, 95% interval 0.031 to 0.073, p < .001"."""
-    interval = f"{config.level:.0%} interval {low:z.3f} to {high:z.3f}"
-    return f"{difference:z.3f}, {interval}, {describe_p(p)}"
+    """Return "0.052, 95% band 0.031 to 0.073, p < .001"."""
+    band = f"{percent(config.level)} band {low:z.3f} to {high:z.3f}"
+    return f"{difference:z.3f}, {band}, {describe_p(p)}"
 
 
 def describe_p(p: float) -> str:
@@ -107,7 +128,7 @@ def _bins(result: xr.Dataset, one: str, other: str, config: CompareConfig) -> st
         for model, where in ((one, low > 0), (other, high < 0))
         if where.any()
     ]
-    band = f"{config.level:.0%} band for all time bins at once"
+    band = f"{percent(config.level)} band for all time bins at once"
     if not found:
         return f"No single time bin shows a difference ({band})."
     return f"{' and '.join(found)} ({band})."
@@ -128,36 +149,51 @@ def _ranges(result: xr.Dataset, where: np.ndarray) -> str:
 
 def _window(at: xr.Dataset, window: str, config: CompareConfig) -> str:
     if " less " not in window:
-        n, every = at.window_bins.item(), _number_inside(at, window)
-        few = f" (scores of both in {n} of {every} time bins)" if n < every else ""
-        return f"In {window}{few}, {_verdict(at, 'window_', config)}."
-    late, early = window.split(" less ")
+        return f"In {_compared(at, window)}, {_verdict(at, 'window_', config)}."
+    late, early = (_compared(at, each) for each in window.split(" less "))
     change = _numbers(at, "window_")
+    if np.isnan(change[-1]):
+        return f"The change from {early} to {late} cannot be tested."
     verdict = "changes by" if change[-1] <= 1 - config.level else "does not change measurably:"
     between = f"{at['first'].item()} - {at['second'].item()}"
     shown = _interval(config, *change)
     return f"From {early} to {late} the difference {between} {verdict} {shown}."
 
 
-def _clusters(result: xr.Dataset) -> list[str]:
+def _clusters(result: xr.Dataset, config: CompareConfig) -> list[str]:
     """Return the clusters of a pair, and what they do not show."""
     numbers, p = result.cluster.values, result.p_cluster.values
-    named = [
-        f"{_ranges(result, numbers == number)} ({describe_p(p[numbers == number][0])})"
-        for number in range(1, numbers.max() + 1)
-    ]
-    if not named:
+    each = [numbers == number for number in range(1, numbers.max() + 1)]
+    named = {
+        large: [
+            f"{_ranges(result, bins)} ({describe_p(p[bins][0])})"
+            for bins in each
+            if (p[bins][0] <= 1 - config.level) == large
+        ]
+        for large in (True, False)
+    }
+    if not each:
         return ["No cluster of time bins lies beyond the pointwise interval."]
-    return [
-        f"Clusters of time bins that differ: {', '.join(named)}. A cluster shows that the curves "
-        "differ; its first bin is no onset of the difference, and its extent is not tested."
-    ]
+    sentences = []
+    if named[True]:
+        sentences.append(
+            f"Clusters of time bins that are larger than chance: {', '.join(named[True])}. A "
+            "cluster shows that the curves differ; its first bin is no onset of the difference, "
+            "and its extent is not tested."
+        )
+    if named[False]:
+        sentences.append(f"Clusters that are no larger than chance: {', '.join(named[False])}.")
+    return sentences
 
 
-def _number_inside(at: xr.Dataset, window: str) -> int:
+def _compared(at: xr.Dataset, window: str) -> str:
+    """Return the name of a window, and the part of it in which both have a score."""
     start, end = map(int, window.removesuffix(" ms").split("-"))
-    inside = (at.time_bin_start >= start) & (at.time_bin_end <= end)
-    return int(inside.sum())
+    inside = ((at.time_bin_start >= start) & (at.time_bin_end <= end)).values
+    shown = inside & np.isfinite(at.difference.values)
+    if shown.sum() == inside.sum():
+        return window
+    return f"{window} (scores of both only in {_ranges(at, shown)})"
 
 
 def _alone(result: xr.Dataset, one: str, other: str) -> list[str]:
@@ -183,8 +219,9 @@ def _subjects(result: xr.Dataset, config: CompareConfig) -> str:
         f"{name}: {_verdict(result.sel(subject=name), 'whole_', config, '_of_subject')}"
         for name in names
     ]
-    alike = (p <= 1 - config.level).all() and len(set(signs)) == 1
-    holds = "holds in each animal" if alike else "is not shown in each animal"
+    shown = bool((p <= 1 - config.level).all())
+    found = "holds in each animal" if len(set(signs)) == 1 else "has opposite signs in the animals"
+    holds = found if shown else "is not shown in each animal"
     return (
         f"The difference over the whole curve {holds} ({'; '.join(verdicts)}); "
         f"nothing follows for animals other than these {len(names)}."
@@ -193,7 +230,7 @@ def _subjects(result: xr.Dataset, config: CompareConfig) -> str:
 
 def _ranks(result: xr.Dataset) -> str:
     """Return the order of the models, with ties where the data cannot tell."""
-    order = np.argsort(-result.mean_curve.values, kind="stable")
+    order = np.lexsort((-result.mean_curve.values, result.best_rank + result.worst_rank))
     words = []
     for place in order:
         best, worst = int(result.best_rank[place]), int(result.worst_rank[place])

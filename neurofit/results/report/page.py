@@ -100,7 +100,9 @@ def _parts(
     every = [*compared, *against]
     about = [each.attrs for each in (results or every)]
     subject = ", ".join(dict.fromkeys(f"{a['region']} of {a['recording']}" for a in about))
-    conclusions = {_about(each): json.loads(each.attrs["conclusion"]) for each in compared}
+    conclusions: dict[tuple[str, str], list[str]] = {}
+    for each in compared:
+        conclusions.setdefault(_about(each), []).extend(json.loads(each.attrs["conclusion"]))
     said = [
         tag(
             "p",

@@ -93,6 +93,17 @@ class Panel:
                 made.setdefault(known.tobytes(), Curve(name, known, ends, "bound"))
         return list(made.values())
 
+    @property
+    def bound_attrs(self) -> dict[str, str]:
+        """Attributes of the first result's bound."""
+        pointer = self.score.attrs.get("bound")
+        return {} if pointer is None else self.first[pointer].attrs
+
+    @property
+    def shares_scale(self) -> bool:
+        """Whether the bound is a value of the score's own quantity, so that both share axes."""
+        return self.bound_attrs.get("scale") == "score"
+
     def chart(self) -> Html:
         """Return the chart of the panel."""
         attrs = self.score.attrs
@@ -105,7 +116,8 @@ class Panel:
         if len(self.dims) > 2:
             return tag("p", f"{y_title} has the dimensions {', '.join(self.dims)}: no chart.")
         if not self.is_curve:
-            points = [(curve.label, curve.estimate(0)) for curve in [*curves, *self.bounds]]
+            beside = self.bounds if self.shares_scale else []
+            points = [(curve.label, curve.estimate(0)) for curve in [*curves, *beside]]
             if self.dims:
                 note = f"{self.places[0]}. {note}"
             return point_chart(points, title=title, x_title=y_title, note=note)
@@ -124,10 +136,18 @@ class Panel:
             )
         known = self.first[self.dims[0]].values
         x = (known if known.dtype.kind in "if" else np.arange(len(known))).astype(float).tolist()
-        return curve_chart(
-            [*curves, *self.bounds], x, self.places,
+        beside = self.bounds if self.shares_scale else []
+        chart = curve_chart(
+            [*curves, *beside], x, self.places,
             title=title, x_title=x_title, y_title=y_title, note=note,
         )  # fmt: skip
+        if beside or not self.bounds:
+            return chart
+        bound = self.bound_attrs["long_name"]
+        return joined(chart, curve_chart(
+            self.bounds, x, self.places, title=f"{bound}: {self.name}", x_title=x_title,
+            y_title=bound, note="A score that is corrected for noise is not bounded by it.",
+        ))  # fmt: skip
 
     def _maps(self, title: str, note: str) -> Html:
         """Return a map for each series of a matrix."""
@@ -159,8 +179,8 @@ class Panel:
                 said.append(f"Thin lines: {attrs['band']}.")
         elif "interval" in attrs and len(self.dims) < 2:
             said.append(f"Lines: {attrs['interval']}.")
-        if self.bounds:
-            bound = self.first[str(attrs.get("bound"))].attrs if attrs.get("bound") else {}
+        if self.bounds and self.shares_scale:
+            bound = self.bound_attrs
             what = "Dashed" if self.is_curve else str(bound.get("column", "bound")).capitalize()
             said.append(f"{what}: {bound.get('long_name', 'bound')}.")
         if np.isfinite(float(attrs["best"])):

@@ -50,9 +50,13 @@ def listed(names: Sequence[str]) -> str:
 
 
 def answer(panel: Panel, conclusion: Sequence[str]) -> str:
-    """Return what a panel shows in a sentence or two; the first one of a comparison if any."""
+    """Return what a panel shows in a few sentences.
+
+    Of a comparison these are its first sentence, where only one model has a score, and its scope.
+    """
     lines = [line for line in panel.lines if not line.control] or panel.lines
-    said = [*conclusion[:1]]
+    said = [*conclusion[:1], *(each for each in conclusion[1:-1] if " only " in each)]
+    said += conclusion[-1:] if len(conclusion) > 1 else []
     means = common_means([r for r in panel.results if not r.attrs["control"]])
     known = {label: cell for label, cell in means.items() if cell.value == cell.value}
     if len(lines) == 1 or len(panel.dims) > 1:
@@ -153,6 +157,9 @@ def paired_differences(compared: Sequence[xr.Dataset]) -> list[str]:
             attrs = result[name].attrs
             p = p_values(result, {"pair"})[:1]
             for i, pair in enumerate(result.pair.values):
+                if np.isnan(float(result[name][i])):
+                    said.append(f"{about}, {pair}: no place in which both have a value.")
+                    continue
                 ends = (float(result[attrs[end]][i]) for end in ("band_low", "band_high"))
                 difference = estimate_text(Estimate(float(result[name][i]), *ends))
                 tested = f", p = {p_text(float(result[p[0]][i]))}".replace("= <", "< ") if p else ""

@@ -149,7 +149,9 @@ def test_a_bin_that_only_one_model_has_is_no_difference(two: list[xr.Dataset]) -
     assert np.isnan(made.difference.values[0, 5])
     assert made.window_bins.values[0].tolist() == [2]
     assert "In 50-60 ms only first has a score (second: " in made.attrs["conclusion"]
-    assert "scores of both in 2 of 3 time bins" in made.attrs["conclusion"]
+    said = json.loads(made.attrs["conclusion"])
+    assert said[0].startswith("Where both have a score (5 time bins in 0-50 ms), first predicts")
+    assert "In 30-60 ms (scores of both only in 30-50 ms), first predicts" in said[2]
 
 
 @pytest.mark.parametrize(
