@@ -232,15 +232,14 @@ def test_a_submission_passes_brainscores_own_checks(installed: Path, tmp_path: P
     plugin = export.export("rgc_tiny", tmp_path / "submission")
     export.link(tmp_path / "submission", installed)
     linked = installed / "models" / plugin.name
-    (tmp_path / "stub").mkdir()
-    (
-        tmp_path / "stub" / "pytest_check.py"
-    ).touch()  # imported beside the checks, for those that need conda
+    stub = tmp_path / "stub"
+    stub.mkdir()
+    (stub / "pytest_check.py").touch()  # imported beside the checks, for those that need conda
     done = run(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--plugin_directory", str(linked)),
         *(str(installed / "model_helpers" / "generic_plugin_tests.py"), str(linked / "test.py")),
         folder=tmp_path,
-        PYTHONPATH=str(tmp_path / "stub"),
+        PYTHONPATH=os.pathsep.join(filter(None, [str(stub), os.environ.get("PYTHONPATH")])),
         BS_INSTALL_DEPENDENCIES="no",
     )
     assert done.returncode == 0, done.stdout + done.stderr
