@@ -293,7 +293,7 @@ def test_a_report_of_twelve_models_is_quick_and_small(
     assert [each["name"] for each in data[1]["series"]] == ["ceiling"]
     assert data[0]["series"][0]["text"][1].startswith(f"{results[0].curve.values[0, 1]:.3f} (")
     assert len(data[2]["rows"]) == 66
-    np.testing.assert_allclose(data[1]["values"][0], 0.1)
+    np.testing.assert_allclose(data[2]["values"][0], 0.1)
 
 
 def test_the_command_writes_a_report_and_says_why_models_are_not_compared(
