@@ -123,6 +123,7 @@ def analysis_command(name: str) -> Any:
 
 def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) -> None:
     """Run each combination that a configuration asks for; write and print its result."""
+    from neurofit.analyses.analysis import analysis_of
     from neurofit.analyses.naming import folder_words
     from neurofit.analyses.run import run_each
     from neurofit.results.folder import check_writable, result_folder
@@ -141,7 +142,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
             folder = result_folder(words)
             if out_folder is not None:
                 folder = Path(out_folder) / (folder.name if len(configs) > 1 else "")
-            check_writable(folder)
+            check_writable(folder, analysis_of(each.analysis).name)
             if not as_json:
                 print_plan(plan, each)
 

@@ -75,7 +75,7 @@ def compare_and_show(
     attrs = result.attrs
     words = ["compare", *result.model.values.tolist(), attrs["region"], attrs["recording"]]
     folder = Path(out_folder) if out_folder else result_folder(words)
-    check_writable(folder)
+    check_writable(folder, attrs["analysis"])
     replaced = write_result(result, folder)
     if as_json:
         print(json.dumps(summarise(result)))

@@ -36,7 +36,7 @@ def table(
         str | None,
         typer.Option(
             metavar="START:END,...",
-            help="Windows (ms) that the means of --rows models are over.",
+            help="Windows (ms) of the means of --rows models; early is 70:130, late 130:260.",
             show_default="all time bins",
         ),
     ] = None,
@@ -45,18 +45,17 @@ def table(
     ] = None,
 ) -> None:
     """Print results as a table for a paper, rounded to two digits of half the interval."""
-    from neurofit.recordings.time_bins import parse_window
+    from neurofit.analyses.comparison.config import parse_windows
     from neurofit.results.io import load_result
     from neurofit.results.paper import paper_table
     from neurofit.results.paper_text import FORMATS, rich_table
     from neurofit.storage.home import atomic_file
 
     check_option("format", format_, ["text", *FORMATS])
-    asked = windows.split(",") if windows else []
     made = paper_table(
         list(map(load_result, results)),
         rows=rows,
-        windows=[parse_window(each, option="windows") for each in asked],
+        windows=parse_windows(windows) if windows else (),
     )
     if format_ == "text":
         if file:

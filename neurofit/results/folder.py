@@ -24,16 +24,28 @@ def result_folder(words: Iterable[str]) -> Path:
     return Path("neurofit-results") / name
 
 
-def check_writable(folder: Path) -> Path:
+def check_writable(folder: Path, analysis: str) -> Path:
     """Return the folder after trying to write to it: hours of work should not fail at the end.
+
+    Parameters
+    ----------
+    folder
+        Folder of a result.
+    analysis
+        Analysis of the result that is going to be written.
 
     Raises
     ------
     NeurofitError
-        If it is a file or cannot be written to.
+        If it is a file, cannot be written to, or has a result of another analysis.
     """
     if folder.exists() and not folder.is_dir():
-        raise NeurofitError(f"out must be a folder; {folder} is a file.")
+        raise NeurofitError(f"out must be a folder; {folder} is a file.", option="out")
+    if (former := _analysis_in(folder)) not in ("", analysis):
+        raise NeurofitError(
+            f"{folder} has a result of {former}, which {analysis} does not replace; give another "
+            "folder with --out."
+        )
     new = [part for part in (folder, *folder.parents) if not part.exists()]
     with atomic_file(folder / ".writable"):
         pass
@@ -41,3 +53,14 @@ def check_writable(folder: Path) -> Path:
     for part in new:
         part.rmdir()
     return folder
+
+
+def _analysis_in(folder: Path) -> str:
+    """Return the analysis of the result in a folder; empty if there is none that can be read."""
+    import h5netcdf
+
+    try:
+        with h5netcdf.File(folder / "result.nc", "r") as file:
+            return str(file.attrs.get("analysis", ""))
+    except OSError:
+        return ""

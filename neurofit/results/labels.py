@@ -15,8 +15,8 @@ from neurofit.results.schema import SERIES
 def label_results(results: Sequence[xr.Dataset]) -> list[str]:
     """Return a different label for each result: its model, and whatever else tells it apart.
 
-    Beside the model these are, where they differ: layer and mapping (of results with a single one),
-    control, area, weights, recording, and the options of the analysis. Results that differ in
+    Beside the model these are, where they differ: control, area, recording, layer and mapping (of
+    results with a single one), weights, and the options of the analysis. Results that differ in
     nothing are numbered.
     """
     words = [_words(result) for result in results]
@@ -42,12 +42,12 @@ def _words(result: xr.Dataset) -> dict[str, str]:
     model = attrs["model"] or attrs["analysis"]
     made: dict[str, Any] = {"model": model}
     made["control"] = f"({attrs['control']})" if attrs["control"] else ""
+    made["region"], made["recording"] = attrs["region"], attrs["recording"]
     for dim in SERIES:
         if dim != "model" and dim in result.dims and result.sizes[dim] == 1:
             made[dim] = str(result[dim].values[0])
     activations = json.loads(attrs["activations"])
     made["weights"] = f"({activations['weights']} weights)" if "weights" in activations else ""
-    made["region"], made["recording"] = attrs["region"], attrs["recording"]
     for key, value in (json.loads(attrs["config"]) | json.loads(attrs["selection"])).items():
         made[key] = f"{key}={value}"
     return made

@@ -75,6 +75,14 @@ def test_a_result_that_does_not_fit_is_refused_with_the_command_that_makes_it_fi
     assert neurofit("compare", "a", "c")[0] == 0
 
 
+def test_a_comparison_replaces_no_score(neurofit: Any, scores: list[str], tmp_path: Path) -> None:
+    before = (tmp_path / "a" / "result.nc").read_bytes()
+    code, out, err = neurofit("compare", *scores, "--out", "a")
+    assert (code, out) == (2, "")
+    assert "a has a result of score, which compare does not replace" in " ".join(err.split())
+    assert (tmp_path / "a" / "result.nc").read_bytes() == before
+
+
 def test_wrong_use_is_refused_in_a_line(neurofit: Any, scores: list[str]) -> None:
     for arguments, words in (
         (("a",), "takes two results or more; got 1"),

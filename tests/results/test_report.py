@@ -130,8 +130,10 @@ def test_baselines_are_compared_with_their_model(
     compared = {"net (shuffled)": {"control": "shuffled"}, "net": {"control": ""}}
     against = make_comparison(tuple(compared), compared=compared)
     _, page = written([make_result("net"), control], comparisons=[against])
-    found = page.words.partition(" Baselines ")[2].partition(" Ceilings ")[0]
-    assert "net (shuffled) - net: 0.1000 (0.0920 to 0.1080), p < .001 (95% band" in found
+    answer, _, found = page.words.partition(" Baselines ")
+    assert "Against baselines: " in answer
+    assert "net (shuffled) - net: 0.1000 (0.0920 to 0.1080), p < .001 (95% band" in answer
+    assert "net (shuffled) for IT of planted" in found
     assert "Comparison:" not in page.words
     answer = page.words.partition(" Answer ")[2]
     assert answer.startswith("IT of planted (simulated). net goes from"), "the model's own answer"

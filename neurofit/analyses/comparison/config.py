@@ -78,7 +78,7 @@ class CompareConfig:
         choices=RESAMPLED,
         help="What the claim is about: other stimuli, other neuroids, or both.",
     )
-    windows: tuple[Window, ...] | None = option(
+    windows: Any = option(
         None,
         parse=parse_windows,
         metavar="START:END,...",
@@ -99,6 +99,10 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        named: Any = self.windows
+        if isinstance(named, list | tuple):
+            made = (_parse_window(each) if isinstance(each, str) else each for each in named)
+            object.__setattr__(self, "windows", tuple(made))
         if self.level > MAX_LEVEL:
             raise NeurofitError(
                 f"level must be at most {MAX_LEVEL}: {N_DRAWS:,} draws of signs show no smaller p; "

@@ -125,11 +125,13 @@ def over_windows(difference: Influenced, bins: Bins, windows: list[Window]) -> I
     return difference.weighted(np.concatenate([means, np.diff(means, axis=1)], axis=1))
 
 
-def over_all_bins(difference: Influenced) -> Influenced:
-    """Return the mean difference over all bins that have a score."""
-    shown = np.isfinite(difference.score)
+def over_all_bins(
+    difference: Influenced, bins: Bool[np.ndarray, " time_bin"] | None = None
+) -> Influenced:
+    """Return the mean difference over bins, by default over all that have a score."""
+    shown = np.isfinite(difference.score) if bins is None else bins
     weight = 1 / shown.sum() if shown.any() else np.nan
-    return difference.weighted(np.full((len(shown), 1), weight))
+    return difference.weighted(np.where(shown, weight, 0.0 * weight)[:, None])
 
 
 def in_window(bins: Bins, window: Window) -> Bool[np.ndarray, " time_bin"]:

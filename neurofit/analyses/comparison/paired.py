@@ -29,6 +29,7 @@ from neurofit.analyses.comparison.pairing import (
     Influenced,
     check_chosen,
     check_pairs,
+    choose_curve,
     of_subject,
     one_curve,
     whole_area,
@@ -83,9 +84,13 @@ def compare(
     if len(results) < 2:
         raise NeurofitError(f"A comparison takes two results or more; got {len(results)}.")
     loaded = [each if isinstance(each, xr.Dataset) else load_result(each) for each in results]
-    labels = label_results(loaded)
     check_chosen(loaded, config)
-    curves = [one_curve(each, label, config) for each, label in zip(loaded, labels, strict=True)]
+    chosen = [
+        choose_curve(each, label, config)
+        for each, label in zip(loaded, label_results(loaded), strict=True)
+    ]
+    labels = label_results(chosen)
+    curves = list(map(one_curve, chosen))
     check_pairs(curves, labels)
     config, alone = without_neuroids(config, n_neuroids=curves[0].sizes["neuroid"])
     pairs = _pairs(labels, config.reference)
@@ -118,7 +123,7 @@ def compare(
         ]
         made |= _along_subjects(parts)
     result = xr.Dataset(
-        {**made, **_models(curves, areas, pairs, families["whole_"], config)},
+        {**made, **_models(curves, areas, pairs, config)},
         coords=coords,
         attrs=_attrs(loaded, labels, config, alone),
     )
@@ -278,7 +283,6 @@ def _models(
     curves: list[xr.Dataset],
     areas: list[Influenced],
     pairs: list[Pair],
-    whole: Family,
     config: CompareConfig,
 ) -> dict[str, Any]:
     """Return the curve of each model with its interval, their ranks, and the ceiling."""
@@ -324,8 +328,15 @@ def _models(
     }
     if len(pairs) < len(areas) * (len(areas) - 1) / 2:
         return made  # ranks need all pairs
+    shared = make_family(
+        [over_all_bins(areas[a].minus(areas[b]), common) for a, b in pairs], config
+    )
     ranks = find_ranks(
-        len(areas), pairs, whole.values[:, 0], whole.of("p_adjusted")[:, 0], alpha=1 - config.level
+        len(areas),
+        pairs,
+        shared.values[:, 0],
+        shared.of("p_adjusted")[:, 0],
+        alpha=1 - config.level,
     )
     return made | {
         f"{which}_rank": variable(

@@ -24,6 +24,10 @@ SPLITTING = (
 """Options that decide splits and trial halves."""
 
 
+SINGLE = ("layer", "mapping")
+"""Dimensions along which a comparison takes one curve."""
+
+
 @dataclass(frozen=True)
 class Influenced:
     """A score per time bin with its influences, of all neuroids or of those of one subject.
@@ -101,7 +105,7 @@ def check_chosen(results: Sequence[xr.Dataset], config: CompareConfig) -> None:
     NeurofitError
         If none has it: of results with a single one, another would be compared without a word.
     """
-    for dim in ("layer", "mapping"):
+    for dim in SINGLE:
         names = {name for each in results for name in _named(each, dim)}
         if (chosen := getattr(config, dim)) and chosen not in names:
             raise unknown_name(dim, chosen, names, option=dim)
@@ -115,8 +119,8 @@ def _named(result: xr.Dataset, dim: str) -> list[str]:
     return [str(only["name"] if isinstance(only, dict) else only)]
 
 
-def one_curve(result: xr.Dataset, label: str, config: CompareConfig) -> xr.Dataset:
-    """Return a result without the dimensions layer and mapping.
+def choose_curve(result: xr.Dataset, label: str, config: CompareConfig) -> xr.Dataset:
+    """Return a result with a single layer and a single mapping.
 
     Raises
     ------
@@ -130,19 +134,22 @@ def one_curve(result: xr.Dataset, label: str, config: CompareConfig) -> xr.Datas
             f"Only pooled scores are compared; {label} is a result of {attrs['analysis']} with the "
             f"formula {formula}. Score the model with --preset pooled."
         )
-    for dim in ("layer", "mapping"):
-        if dim in result.dims:
-            names, chosen = result[dim].values.tolist(), getattr(config, dim)
-            if len(names) > 1 and not chosen:
-                raise NeurofitError(
-                    f"{label} has several {dim}s ({some_of(names)}); name the one to compare with "
-                    f"{dim}.",
-                    option=dim,
-                )
-            if len(names) > 1:
-                result = result.sel({dim: [check_option(dim, chosen, names)]})
-            result = result.squeeze(dim, drop=True)
+    for dim in SINGLE:
+        names, chosen = _named(result, dim), getattr(config, dim)
+        if len(names) > 1 and not chosen:
+            raise NeurofitError(
+                f"{label} has several {dim}s ({some_of(names)}); name the one to compare with "
+                f"{dim}.",
+                option=dim,
+            )
+        if len(names) > 1:
+            result = result.sel({dim: [check_option(dim, chosen, names)]})
     return result
+
+
+def one_curve(result: xr.Dataset) -> xr.Dataset:
+    """Return a result of one layer and one mapping without these dimensions."""
+    return result.squeeze([dim for dim in SINGLE if dim in result.dims], drop=True)
 
 
 def without_neuroids(config: CompareConfig, *, n_neuroids: int) -> tuple[CompareConfig, list[str]]:

@@ -12,6 +12,15 @@ from neurofit.metrics.two_way import percent
 MAX_PAIRS = 3
 """Up to so many pairs, each has sentences of its own."""
 
+MAX_WHOLE = 10
+"""Up to so many pairs, each has a sentence on the whole curve."""
+
+EXPLAINED = {
+    "features_constant": "features constant over images, as those of a network without memory are "
+    "once the image is off"
+}
+"""Reasons that need more words."""
+
 
 def conclude(result: xr.Dataset, config: CompareConfig) -> list[str]:
     """Return what a comparison found and how sure it is.
@@ -29,7 +38,7 @@ def conclude(result: xr.Dataset, config: CompareConfig) -> list[str]:
     for pair in range(result.sizes["pair"]):
         if result.sizes["pair"] <= MAX_PAIRS:
             sentences += _of_pair(result.isel(pair=pair), config)
-        elif "best_rank" not in result:  # nothing else says how each compares with the reference
+        elif result.sizes["pair"] <= MAX_WHOLE or "best_rank" not in result:
             sentences.append(_whole(result.isel(pair=pair), config))
     return [*sentences, f"These statements are {describe_scope(result, config)}."]
 
@@ -191,7 +200,8 @@ def _compared(at: xr.Dataset, window: str) -> str:
     start, end = map(int, window.removesuffix(" ms").split("-"))
     inside = ((at.time_bin_start >= start) & (at.time_bin_end <= end)).values
     shown = inside & np.isfinite(at.difference.values)
-    if shown.sum() == inside.sum():
+    bounds = at.time_bin_start.values[shown], at.time_bin_end.values[shown]
+    if shown.sum() == inside.sum() and (bounds[0].min(), bounds[1].max()) == (start, end):
         return window
     return f"{window} (scores of both only in {_ranges(at, shown)})"
 
@@ -205,7 +215,8 @@ def _alone(result: xr.Dataset, one: str, other: str) -> list[str]:
         flags = result.reason.sel(model=without).values
         for flag in np.unique(flags[has & ~lacks]):
             where = _ranges(result, has & ~lacks & (flags == flag))
-            why = meanings[int(flag)].replace("_", " ")
+            reason = meanings[int(flag)]
+            why = EXPLAINED.get(reason, reason.replace("_", " "))
             sentences.append(f"In {where} only {model} has a score ({without}: {why}).")
     return sentences
 
@@ -230,10 +241,19 @@ def _subjects(result: xr.Dataset, config: CompareConfig) -> str:
 
 def _ranks(result: xr.Dataset) -> str:
     """Return the order of the models, with ties where the data cannot tell."""
+    common = np.isfinite(result.curve.values).all(axis=0)
+    if not common.any():
+        return "The models have no rank: in no time bin do all have a score."
     order = np.lexsort((-result.mean_curve.values, result.best_rank + result.worst_rank))
     words = []
     for place in order:
         best, worst = int(result.best_rank[place]), int(result.worst_rank[place])
         rank = f"{best}" if best == worst else f"{best} to {worst}"
         words.append(f"{result.model.values[place]} (rank {rank})")
-    return f"Models by their whole curves, with the ranks that the data allow: {', '.join(words)}."
+    bins = f"{counted(int(common.sum()), 'time bin')} in {_ranges(result, common)}"
+    where = "the whole curves" if _all_shown(result, common) else "the part that all have"
+    return f"Over {where} ({bins}), with the ranks that the data allow: {', '.join(words)}."
+
+
+def _all_shown(result: xr.Dataset, common: np.ndarray) -> bool:
+    return bool(common.sum() == np.isfinite(result.curve.values).any(axis=0).sum())

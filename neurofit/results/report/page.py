@@ -103,20 +103,21 @@ def _parts(
     conclusions: dict[tuple[str, str], list[str]] = {}
     for each in compared:
         conclusions.setdefault(_about(each), []).extend(json.loads(each.attrs["conclusion"]))
-    said = [
-        tag(
-            "p",
-            tag("strong", f"{panel.name}. "),
-            answer(panel, conclusions.pop(_about(panel.first), [])),
-        )
-        for panel in panels
-    ]
+    said = []
+    for panel in panels:
+        found = conclusions.pop(_about(panel.first), [])
+        said.append(tag("p", tag("strong", f"{panel.name}. "), answer(panel, found)))
+        if len(found) > 1:
+            said.append(tag("ul", *(tag("li", each) for each in found[1:])))
     said += [tag("p", sentence) for left in conclusions.values() for sentence in left]
+    if exceeded := paired_differences(against):
+        said.append(tag("p", "Against baselines:"))
+        said.append(tag("ul", *(tag("li", each) for each in exceeded)))
     described = methods(results or every, compared or against[:1])
     sections = [
         *(_panel_section(panel) for panel in panels),
         *(_comparison_section(panel) for panel in pairs),
-        _sentences("Baselines", [*baselines(panels), *paired_differences(against)]),
+        _sentences("Baselines", baselines(panels)),
         _sentences("Ceilings", ceilings(panels)),
         _sentences("Limits", [*limits(panels, compared), *notes]),
         _copied("Methods", "div", *(tag("p", text) for text in described)),
@@ -181,8 +182,7 @@ def _means(panel: Panel) -> list[Html]:
 def _comparison_section(panel: Panel) -> Html:
     parts = [panel.chart()]
     for result in panel.results:
-        said = [tag("li", each) for each in json.loads(result.attrs["conclusion"])]
-        parts += [tag("ul", *said), _tables(result, "Tables of the comparison")]
+        parts.append(_tables(result, "Tables of the comparison"))
     return _section(f"Comparison: {panel.name}", *parts)
 
 

@@ -50,13 +50,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def answer(panel: Panel, conclusion: Sequence[str]) -> str:
-    """Return what a panel shows in a few sentences.
-
-    Of a comparison these are its first sentence, where only one model has a score, and its scope.
-    """
+    """Return what a panel shows in a few sentences; the first one of a comparison if any."""
     lines = [line for line in panel.lines if not line.control] or panel.lines
-    said = [*conclusion[:1], *(each for each in conclusion[1:-1] if " only " in each)]
-    said += conclusion[-1:] if len(conclusion) > 1 else []
+    said = [*conclusion[:1]]
     means = common_means([r for r in panel.results if not r.attrs["control"]])
     known = {label: cell for label, cell in means.items() if cell.value == cell.value}
     if len(lines) == 1 or len(panel.dims) > 1:

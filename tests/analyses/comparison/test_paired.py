@@ -196,3 +196,25 @@ def test_other_formulas_and_several_layers_are_refused(two: list[xr.Dataset]) ->
         neurofit.compare(two[:1])
     with pytest.raises(NeurofitError, match="holds none of 6 bins"):
         neurofit.compare(two, windows=((500, 600),))
+
+
+def test_ranks_are_over_the_bins_that_all_have(two: list[xr.Dataset]) -> None:
+    """A model that has scores in the early bins only does not lead for lack of the late ones."""
+    third = two[1].copy(deep=True)
+    third.attrs = {**third.attrs, "model": "third"}
+    third.curve[0, 3:] = np.nan
+    third.reason[0, :, 3:] = 4
+    made = neurofit.compare([*two, third], windows=())
+    early = [each.curve.values[0, :3].mean() for each in (*two, third)]
+    np.testing.assert_allclose(made.mean_curve.values, early)
+    assert made.best_rank.values.tolist() == [1, 1, 1], "first is better in late bins only"
+    assert made.whole_p_adjusted.values[0] < 0.001
+    assert json.loads(made.attrs["conclusion"])[0].startswith(
+        "Over the part that all have (3 time bins in 0-30 ms), with the ranks"
+    )
+
+
+def test_windows_have_names_in_python_too(two: list[xr.Dataset]) -> None:
+    by_name = neurofit.CompareConfig(windows=("early", "0:30"))
+    assert by_name.windows == ((70, 130), (0, 30))
+    assert neurofit.compare(two, windows=["0:30"]).window.values.tolist() == ["0-30 ms"]
