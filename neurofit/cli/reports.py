@@ -23,8 +23,13 @@ ResultsArgument = Annotated[
 def table(
     results: ResultsArgument,
     format_: Annotated[
-        str, typer.Option("--format", help="Format: text, md, latex (booktabs) or csv.")
-    ] = "text",
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format: text, md, latex (booktabs) or csv.",
+            show_default="the suffix of --out, or text",
+        ),
+    ] = None,
     rows: Annotated[
         str | None,
         typer.Option(
@@ -51,7 +56,10 @@ def table(
     from neurofit.results.paper_text import FORMATS, rich_table
     from neurofit.storage.home import atomic_file
 
-    check_option("format", format_, ["text", *FORMATS])
+    suffix = Path(file or "").suffix.lstrip(".")
+    format_ = check_option(
+        "format", format_ or {"tex": "latex"}.get(suffix, suffix) or "text", ["text", *FORMATS]
+    )
     made = paper_table(
         list(map(load_result, results)),
         rows=rows,
@@ -59,7 +67,7 @@ def table(
     )
     if format_ == "text":
         if file:
-            raise NeurofitError("A file needs --format md, latex or csv.")
+            raise NeurofitError("A file has the format md, latex or csv; text is printed.")
         out.print(rich_table(made))
         out.print(made.caption, style="dim", markup=False)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,8 +48,12 @@ def check_writable(folder: Path, analysis: str) -> Path:
             "folder with --out."
         )
     new = [part for part in (folder, *folder.parents) if not part.exists()]
-    with atomic_file(folder / ".writable"):
-        pass
+    try:
+        with atomic_file(folder / ".writable"):
+            pass
+    except NeurofitError as error:
+        error.args = (str(error).replace(f"{os.sep}.writable", ""),)
+        raise
     (folder / ".writable").unlink()
     for part in new:
         part.rmdir()

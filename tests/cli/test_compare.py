@@ -88,7 +88,7 @@ def test_wrong_use_is_refused_in_a_line(neurofit: Any, scores: list[str]) -> Non
         (("a",), "takes two results or more; got 1"),
         (("a", "nothing"), "There is no result at nothing"),
         (("a", "b", "--over", "pictures"), "Unknown --over 'pictures'"),
-        (("a", "b", "--windows", "middle"), "A window is START:END in ms, early or late"),
+        (("a", "b", "--windows", "middle"), "--windows takes START:END in ms, early or late"),
         (("a", "b", "--windows", "90:80"), "--windows must have START before END; got 90:80"),
         (("a", "b", "--reference", "rgc"), "Unknown --reference 'rgc'. Did you mean 'rgc_tiny'"),
     ):

@@ -215,6 +215,9 @@ def test_the_command_prints_and_writes_tables(
         assert code == 0
         assert neurofit(*asked, "--out", "here.txt")[0] == 0
         assert (tmp_path / "here.txt").read_text() == printed
+        suffix = {"latex": "tex"}.get(format_, format_)
+        assert neurofit("table", "a", "--out", f"here.{suffix}")[0] == 0
+        assert (tmp_path / f"here.{suffix}").read_text() == printed
     for given, said in (
         (("a", "--format", "word"), "Existing: csv, latex, md, text"),
         (("a", "--rows", "cats"), "--rows must be bins or models; got 'cats'."),

@@ -39,7 +39,7 @@ def _parse_window(text: str) -> Window:
         return int(start), int(end)
     except ValueError:
         raise NeurofitError(
-            f"A window is START:END in ms, early or late; got {text!r}.", option="windows"
+            f"windows takes START:END in ms, early or late; got {text!r}.", option="windows"
         ) from None
 
 

@@ -254,7 +254,8 @@ def _count_bins(each: list[Influenced], bins: Bins, windows: list[Window]) -> np
     """Return the number of scored bins of each pair and window; of both for a difference."""
     shown = np.isfinite([one.score for one in each]).astype(int)
     counts = shown @ np.stack([in_window(bins, window) for window in windows], axis=1)
-    return np.concatenate([counts, counts[:, 1:] + counts[:, :-1]], axis=1)
+    late, early = counts[:, 1:], counts[:, :-1]
+    return np.concatenate([counts, np.where(late * early > 0, late + early, 0)], axis=1)
 
 
 def _clustered(family: Family, config: CompareConfig) -> dict[str, Any]:
