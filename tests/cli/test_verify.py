@@ -31,7 +31,9 @@ def test_what_differs_is_a_table_of_80_columns_and_the_exit_code_is_1(
 ) -> None:
     assert neurofit(*SCORE)[0] == 0
     result = load_result(tmp_path / "here")
-    result["influence_of_neuroids"] = 2 * result.influence_of_neuroids
+    result["influence_of_neuroids"] = result.influence_of_neuroids.copy(
+        data=2 * result.influence_of_neuroids.values
+    )
     weights = result.attrs["activations"].replace('"weights_sha256": "', '"weights_sha256": "0')
     versions = result.attrs["versions"].replace('"numpy": "', '"numpy": "0.')
     result.attrs |= {"recording_sha256": "f" * 64, "activations": weights, "versions": versions}
