@@ -1,6 +1,7 @@
 """Scores of the tiny zoo on hvm-sim and cowley2023: the tables of docs/tiny_zoo.md.
 
     python benchmarks/tiny_zoo_scores.py [--models 'rgc*_tiny'] [--recordings hvm-sim,cowley2023]
+        [--modes per-bin,fixed]
 
 Trained and untrained, in both time modes. A cell is the mean over the scored bins, or for a
 recording of one bin the score with its 95 % interval over neuroids and stimuli; preset pooled with
@@ -29,7 +30,9 @@ def main() -> None:
     )
     parser.add_argument("--models", default="*_tiny")
     parser.add_argument("--recordings", default="hvm-sim,cowley2023")
+    parser.add_argument("--modes", default="per-bin,fixed")
     options = parser.parse_args()
+    modes = options.modes.split(",")
     torch.set_num_threads(1)
     for name in options.recordings.split(","):
         recording = neurofit.load_recording(name)
@@ -37,23 +40,17 @@ def main() -> None:
             recording = recording.select(window=WINDOW)
         for region in recording.regions:
             area = recording.select(region=region)
-            print(
-                f"\n{name} {region}\n\n| model | per-bin, trained | untrained | fixed, trained | "
-                "untrained |"
-            )
-            print("| --- | --- | --- | --- | --- |")
+            shown = modes if len(recording.time_bins) > 1 else ["per-bin"]
+            headings = [f"{mode}, trained | untrained" for mode in shown]
+            print(f"\n{name} {region}\n\n| model | {' | '.join(headings)} |")
+            print("| --- |" + " --- | --- |" * len(shown))
             for model in list_models(options.models):
                 cells = [
                     score_model(model, area, mode, trained=trained)
-                    for mode in modes(recording)
+                    for mode in shown
                     for trained in (True, False)
                 ]
                 print(f"| {model} | {' | '.join(cells)} |", flush=True)
-
-
-def modes(recording: Recording) -> tuple[str, ...]:
-    """Return the time modes: both, or one for a recording of a single bin."""
-    return ("per-bin", "fixed") if len(recording.time_bins) > 1 else ("per-bin",)
 
 
 def score_model(name: str, recording: Recording, time_mode: str, *, trained: bool) -> str:

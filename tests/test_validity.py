@@ -18,7 +18,7 @@ def validity(repository: Path) -> Iterator[Any]:
     sys.path.insert(0, folder)
     yield import_module("run")
     sys.path.remove(folder)
-    for name in ("run", "planted", "page"):
+    for name in ("run", "planted", "page", "compare"):
         sys.modules.pop(name, None)
 
 
@@ -56,6 +56,10 @@ def test_intervals_over_both_cover_what_can_be_reached(validity: Any) -> None:
 def test_the_tables_of_the_page_are_those_of_its_figures(validity: Any, repository: Path) -> None:
     page = import_module("page")
     text = (repository / "docs" / "validity.md").read_text()
-    figures = json.loads((repository / "docs" / "validity.json").read_text())
-    assert page.filled(text, figures) == text
-    assert set(figures) == set(validity.conditions(200)), "every condition was run"
+    docs = repository / "docs"
+    assert page.filled(text, page.read_figures(docs)) == text
+    names = set(json.loads((docs / "validity.json").read_text()))
+    assert names == set(validity.conditions(200)), "every condition was run"
+    compare = import_module("compare")
+    names = set(json.loads((docs / "validity_compare.json").read_text()))
+    assert names == set(compare.conditions()), "every condition was run"

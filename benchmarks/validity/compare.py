@@ -65,7 +65,7 @@ class Pair:
         Number of sessions, each with its own neuroids and part of the stimuli.
     subjects
         Number of animals, among which the neuroids are divided.
-    mapping, jackknife
+    n_splits, n_halves, mapping, jackknife
         Options of the scores.
     """
 
@@ -81,6 +81,8 @@ class Pair:
     missing: float = 0.0
     sessions: int = 1
     subjects: int = 1
+    n_splits: int = 10
+    n_halves: int = 4
     mapping: str = "ridge"
     jackknife: int = 0
 
@@ -160,7 +162,12 @@ class Pair:
         activations, recording = self.draw(seed)
         options: dict[str, Any] = {"jackknife": self.jackknife} if self.jackknife else {}
         config = neurofit.make_config(
-            layers="all", n_halves=4, min_z=None, mapping=self.mapping, **options
+            layers="all",
+            n_splits=self.n_splits,
+            n_halves=self.n_halves,
+            min_z=None,
+            mapping=self.mapping,
+            **options,
         )
         one_core = neurofit.Compute(n_jobs=1)
         made = neurofit.score(activations, recording, config, compute=one_core)
@@ -168,6 +175,12 @@ class Pair:
 
 
 LOW = (0.1, 0.15, 0.2, 0.2, 0.25, 0.3)
+
+SMALL: dict[str, Any] = {
+    **{"n_neuroids": 20, "n_stimuli": 120, "reliabilities": (0.6,) * 4},
+    **{"n_splits": 5, "n_halves": 2},
+}
+"""A population that is small, because refits take long."""
 
 REGIMES: dict[str, Pair] = {
     "alike": Pair(),
@@ -186,9 +199,10 @@ REGIMES: dict[str, Pair] = {
     "30 % of trials missing": Pair(missing=0.3, own=True),
     "two sessions": Pair(sessions=2, own=True, n_stimuli=300),
     "own differences, 100 neuroids, 600 stimuli": Pair(own=True, n_neuroids=100, n_stimuli=600),
-    "PLS, alike": Pair(mapping="pls"),
-    "PLS, alike, 20 refits": Pair(mapping="pls", jackknife=20),
+    "PLS (*)": Pair(**SMALL, mapping="pls"),
+    "PLS (*), 20 refits": Pair(**SMALL, mapping="pls", jackknife=20),
 }
+"""Populations without a difference; in `own` ones, without one over neuroids of the area."""
 
 POWER: dict[str, Pair] = {
     "difference of 0.05, 30 neuroids, 200 stimuli": Pair(advantage=0.05, own=True),
@@ -257,6 +271,12 @@ def summarise(found: list[dict[str, Any]], *, shown: slice = slice(None)) -> dic
     return made
 
 
+def conditions() -> dict[str, Pair]:
+    """Return all conditions by their names."""
+    size = {f"size/{name}": pair for name, pair in REGIMES.items()}
+    return size | {f"power/{name}": pair for name, pair in POWER.items()}
+
+
 def main() -> None:
     """Run the conditions that are not in the output file yet."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -266,10 +286,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/validity_compare.json"))
     given = parser.parse_args()
     done = json.loads(given.out.read_text()) if given.out.exists() else {}
-    every = {f"size/{name}": pair for name, pair in REGIMES.items()}
-    every |= {f"power/{name}": pair for name, pair in POWER.items()}
     with ProcessPoolExecutor(given.jobs, initializer=quiet) as pool:
-        for name, pair in every.items():
+        for name, pair in conditions().items():
             if name in done or (given.only and not name.startswith(tuple(given.only))):
                 continue
             begun = time.time()

@@ -159,18 +159,18 @@ def size(figures: dict[str, Any]) -> list[str]:
     """Return how often comparisons find a difference where there is none."""
     headings = ("two-way", "each bin", "whole", "one-way", "each bin", *NAIVE)
     lines = [
-        f"| regime | {' | '.join(headings)} |",
-        "| --- |" + " --- |" * len(headings),
+        f"| regime | sets | {' | '.join(headings)} |",
+        "| --- |" + " --- |" * (len(headings) + 1),
     ]
     for (name,) in _parts(figures, "size"):
         found = figures[f"size/{name}"]
         own = "own differences" in name
         shares = [found["both"][key] for key in ("any bin", "each bin", "whole curve")]
         shares += [found["stimuli"][key] for key in ("any bin", "each bin")]
-        shares += [found["naive"][test]["any bin"] for test in NAIVE]
+        shares += [found["naive"][test]["each bin"] for test in NAIVE]
         cells = [_percent(share) for share in shares]
         cells[3:5] = ["-", "-"] if own else cells[3:5]  # not the hypothesis of one-way tests
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {found['sets']} | {' | '.join(cells)} |")
     return lines
 
 
@@ -178,15 +178,16 @@ def power(figures: dict[str, Any]) -> list[str]:
     """Return how often a difference is found, in each bin that has one."""
     headings = ("two-way band", "two-way, BH", "each bin alone", "whole curve", *NAIVE)
     lines = [
-        f"| population | {' | '.join(headings)} |",
-        "| --- |" + " --- |" * len(headings),
+        f"| population | sets | {' | '.join(headings)} |",
+        "| --- |" + " --- |" * (len(headings) + 1),
     ]
     for (name,) in _parts(figures, "power"):
         found = figures[f"power/{name}"]
         keys = ("bins", "bins, BH", "each bin", "whole curve")
         shares = [found["both"][key] for key in keys]
         shares += [found["naive"][test]["each bin"] for test in NAIVE]
-        lines.append(f"| {name} | {' | '.join(map(_percent, shares))} |")
+        cells = " | ".join(map(_percent, shares))
+        lines.append(f"| {name} | {found['sets']} | {cells} |")
     return lines
 
 
