@@ -24,6 +24,7 @@ def validity(repository: Path) -> Iterator[Any]:
 
 @pytest.mark.filterwarnings("ignore::neurofit.errors.NeurofitWarning")
 @pytest.mark.parametrize("truth", [0.0, 0.7, 1.0])
+@pytest.mark.simulation
 def test_the_pooled_score_is_unbiased_at_every_reliability(validity: Any, truth: float) -> None:
     population = validity.Population(truth=truth, n_stimuli=300, n_neuroids=60, spread=1.0)
     found = [validity.one_bias(population, number) for number in range(6)]
@@ -35,6 +36,7 @@ def test_the_pooled_score_is_unbiased_at_every_reliability(validity: Any, truth:
 
 
 @pytest.mark.filterwarnings("ignore::neurofit.errors.NeurofitWarning")
+@pytest.mark.simulation
 def test_bins_without_signal_have_no_number_and_forced_intervals_hold_0(validity: Any) -> None:
     found = validity.summarise_null([validity.one_null(number) for number in range(2)])
     assert found["bins"] == 100
@@ -44,6 +46,7 @@ def test_bins_without_signal_have_no_number_and_forced_intervals_hold_0(validity
 
 
 @pytest.mark.filterwarnings("ignore::neurofit.errors.NeurofitWarning")
+@pytest.mark.simulation
 def test_intervals_over_both_cover_what_can_be_reached(validity: Any) -> None:
     population = validity.Population(truth=(0.4, 0.9), n_stimuli=150, n_neuroids=24)
     ridge = {"mapping": "ridge"}

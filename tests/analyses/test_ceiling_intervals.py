@@ -65,6 +65,7 @@ LEAST = stats.binom.ppf(0.001, N_SIMULATED, 0.95)
 """Intervals of 95 % that hold the truth, at least, in all but one series in a thousand."""
 
 
+@pytest.mark.simulation
 def test_the_interval_holds_the_truth_as_often_as_it_says_where_neuroids_see_the_same(
     planted: Planted,
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says_where_neuroids_see_the
     )
 
 
+@pytest.mark.simulation
 def test_the_interval_holds_the_truth_as_often_as_it_says_where_neuroids_are_unrelated(
     planted: Planted,
 ) -> None:

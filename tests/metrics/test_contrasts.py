@@ -46,6 +46,7 @@ def test_false_discovery_is_scipys(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("n_neuroids", "n_stimuli", "sds"), [(30, 80, (0.5, 1.0, 3.0)), (10, 60, (1.0, 0.0, 2.0))]
 )
+@pytest.mark.simulation
 def test_a_family_rejects_as_often_as_it_says(
     rng: np.random.Generator, n_neuroids: int, n_stimuli: int, sds: tuple[float, float, float]
 ) -> None:

@@ -101,6 +101,7 @@ def covers(result: xr.Dataset, truth: float) -> bool:
 SHARES = np.random.default_rng(1).uniform(0.3, 0.9, 30)
 
 
+@pytest.mark.simulation
 def test_the_interval_over_stimuli_covers_the_score_of_these_neuroids_on_other_stimuli() -> None:
     truth = float(np.median(np.sqrt(SHARES)))
     covered = [
@@ -110,6 +111,7 @@ def test_the_interval_over_stimuli_covers_the_score_of_these_neuroids_on_other_s
     assert 0.83 <= np.mean(covered) <= 0.97  # 0.90 with a standard error of 0.03
 
 
+@pytest.mark.simulation
 def test_the_interval_over_both_covers_where_that_over_neuroids_alone_is_too_narrow() -> None:
     both, alone = [], []
     for data in range(100):

@@ -296,6 +296,7 @@ def test_kar2019_of_unrelated_features_is_0_within_folds_and_negative_over_all_t
     assert np.mean(found["folds-together"]) < np.mean(found["folds"]) - 3
 
 
+@pytest.mark.simulation
 def test_the_interval_of_a_perfect_model_seldom_lies_above_1(plant: Plant, run: Run) -> None:
     for r_yy in (0.6, 0.45, 0.3):
         noise, above, scores = noise_for(r_yy, n_trials=8), [], []

@@ -172,6 +172,7 @@ def test_squares_carry_the_sign_and_are_taken_before_the_median_over_neuroids(
     np.testing.assert_allclose(per_cent, 100 * medians, rtol=1e-9)
 
 
+@pytest.mark.simulation
 def test_the_interval_covers_the_median_of_all_neuroids_as_often_as_it_says(
     plant: Plant, run: Run
 ) -> None:

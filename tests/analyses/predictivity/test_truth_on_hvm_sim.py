@@ -54,6 +54,7 @@ def curve(
     return np.asarray(neurofit.score(activations, part, config).curve.values[0])
 
 
+@pytest.mark.simulation
 def test_the_teacher_is_the_best_of_all_candidates_in_every_reliable_bin(
     recording: Recording, activations: Callable[[str], Activations]
 ) -> None:
