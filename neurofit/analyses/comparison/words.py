@@ -252,7 +252,10 @@ def _ranks(result: xr.Dataset) -> str:
         words.append(f"{result.model.values[place]} (rank {rank})")
     bins = f"{counted(int(common.sum()), 'time bin')} in {_ranges(result, common)}"
     where = "the whole curves" if _all_shown(result, common) else "the part that all have"
-    return f"Over {where} ({bins}), with the ranks that the data allow: {', '.join(words)}."
+    ranks = ", ".join(words)
+    return (
+        f"Over {where} ({bins}), models rank as follows, tied where the data cannot tell: {ranks}."
+    )
 
 
 def _all_shown(result: xr.Dataset, common: np.ndarray) -> bool:

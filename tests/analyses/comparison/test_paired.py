@@ -210,7 +210,7 @@ def test_ranks_are_over_the_bins_that_all_have(two: list[xr.Dataset]) -> None:
     assert made.best_rank.values.tolist() == [1, 1, 1], "first is better in late bins only"
     assert made.whole_p_adjusted.values[0] < 0.001
     assert json.loads(made.attrs["conclusion"])[0].startswith(
-        "Over the part that all have (3 time bins in 0-30 ms), with the ranks"
+        "Over the part that all have (3 time bins in 0-30 ms), models rank as follows"
     )
 
 
