@@ -1,0 +1,94 @@
+"""The variables of a comparison that belong to a model: its curve, its ranks, and the ceiling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurofit.analyses.analysis import score_variable, variable
+from neurofit.analyses.comparison.config import CompareConfig
+from neurofit.analyses.comparison.families import make_family, over_all_bins
+from neurofit.analyses.comparison.pairing import Influenced
+from neurofit.analyses.comparison.ranks import find_ranks
+from neurofit.metrics.two_way import describe_band, describe_interval
+
+ENDS = ("low", "high", "band_low", "band_high")
+
+
+def model_variables(
+    curves: list[xr.Dataset],
+    areas: list[Influenced],
+    pairs: list[tuple[int, int]],
+    config: CompareConfig,
+) -> dict[str, Any]:
+    """Return the curve of each model with its interval, their ranks, and the ceiling."""
+    intervals = [
+        each.interval(over=config.over, level=config.level, seed=config.seed) for each in areas
+    ]
+    dims = ("model", "time_bin")
+    words, band = describe_interval(config.level, config.over), describe_band(config.level)
+    score = np.stack([each.score for each in areas])
+    common = np.isfinite(score).all(axis=0)
+    mean = score[:, common].mean(axis=1) if common.any() else np.full(len(score), np.nan)
+    pointers: dict[str, Any] = {end: f"curve_{end}" for end in ENDS}
+    made: dict[str, Any] = {
+        "curve": score_variable(
+            dims,
+            score,
+            long_name=curves[0].curve.attrs["long_name"],
+            formula=curves[0].curve.attrs["formula"],
+            interval=words,
+            band=band,
+            bound="ceiling",
+            reason="reason",
+            **pointers,
+        ),
+        **{
+            f"curve_{end}": variable(
+                dims,
+                np.stack([getattr(each, end) for each in intervals]),
+                "interval",
+                f"{end.split('_')[-1]} end of the {band if 'band' in end else words}",
+            )
+            for end in ENDS
+        },
+        "reason": _reasons(curves, score),
+        "ceiling": ("time_bin", curves[0].ceiling.values, dict(curves[0].ceiling.attrs)),
+        "mean_curve": score_variable(
+            ("model",),
+            mean,
+            long_name=f"{curves[0].curve.attrs['long_name']}, mean over common time bins",
+            formula=f"mean over the {common.sum()} time bins in which all models have a score",
+            column="mean",
+        ),
+    }
+    if len(pairs) < len(areas) * (len(areas) - 1) / 2:
+        return made  # ranks need all pairs
+    shared = make_family(
+        [over_all_bins(areas[a].minus(areas[b]), common) for a, b in pairs], config
+    )
+    ranks = find_ranks(
+        len(areas),
+        pairs,
+        shared.values[:, 0],
+        shared.of("p_adjusted")[:, 0],
+        alpha=1 - config.level,
+    )
+    return made | {
+        f"{which}_rank": variable(
+            ("model",), rank, "count", f"{which} rank that the data allow", column=f"{which} rank"
+        )
+        for which, rank in zip(("best", "worst"), ranks, strict=True)
+    }
+
+
+def _reasons(curves: list[xr.Dataset], score: np.ndarray) -> Any:
+    """Return why a model has no score in a time bin: the most frequent reason of its neuroids."""
+    attrs = curves[0].reason.attrs
+    flags = np.zeros(score.shape, dtype=np.int8)
+    for model, bin_ in zip(*np.nonzero(np.isnan(score)), strict=True):
+        values, counts = np.unique(curves[model].reason.values[:, bin_], return_counts=True)
+        flags[model, bin_] = values[counts.argmax()]
+    return ("model", "time_bin"), flags, {**attrs, "long_name": "why there is a score or none"}
