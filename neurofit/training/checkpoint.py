@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, some_of
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
 
@@ -80,15 +81,24 @@ class TrainingState:
             Number of steps done.
         record
             Description of the run, which `load` compares.
+
+        Raises
+        ------
+        NeurofitError
+            If a tensor is not finite; the last checkpoint is preserved.
         """
         tensors = {f"model.{name}": values for name, values in self.model.state_dict().items()}
         tensors |= {f"average.{name}": values for name, values in (self.average or {}).items()}
         tensors |= {f"momentum.{name}": values for name, values in self._momentum().items()}
         tensors = {name: values.detach().cpu().contiguous() for name, values in tensors.items()}
+        check_finite_tensors(tensors, path, step)
+        metadata = {
+            "step": str(step),
+            "record": json.dumps(record),
+            "sha256": json.dumps({name: _sha256(values) for name, values in tensors.items()}),
+        }
         with atomic_file(path) as temporary:
-            save_file(
-                tensors, temporary, metadata={"step": str(step), "record": json.dumps(record)}
-            )
+            save_file(tensors, temporary, metadata=metadata)
 
     def load(self, path: Path, record: Mapping[str, Any]) -> int:
         """Read a checkpoint of the same run; return the number of steps done.
@@ -142,7 +152,8 @@ def read_checkpoint(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]
     Raises
     ------
     NeurofitError
-        If there is no such file, or it is not a checkpoint.
+        If there is no such file, it is not a checkpoint, or a tensor has changed since it was
+        written.
     """
     if not path.is_file():
         raise NeurofitError(f"There is no checkpoint to resume from: {path}.")
@@ -151,9 +162,37 @@ def read_checkpoint(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]
             metadata = file.metadata() or {}
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-            return int(metadata["step"]), json.loads(metadata["record"]), tensors
+            step, record = int(metadata["step"]), json.loads(metadata["record"])
+            expected: dict[str, str] = json.loads(metadata["sha256"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise NeurofitError(f"{path} is not a checkpoint of a training run: {error}.") from error
+    if damaged := [name for name in tensors if _sha256(tensors[name]) != expected.get(name)]:
+        raise NeurofitError(
+            f"{path} is damaged: {some_of(damaged, most=3)} changed since it was written (sha256). "
+            "Resume from a copy of it, or start again in another folder."
+        )
+    return step, record, tensors
+
+
+def check_finite_tensors(tensors: Mapping[str, Tensor], path: Path, step: int) -> None:
+    """Check that no tensor of a state has NaN or infinite values.
+
+    Raises
+    ------
+    NeurofitError
+        Naming those that have, and the checkpoint that is preserved.
+    """
+    bad = [name for name, values in tensors.items() if not bool(torch.isfinite(values).all())]
+    if bad:
+        saved = f"{path} is that of an earlier step" if path.is_file() else "No checkpoint is saved"
+        raise NeurofitError(
+            f"After step {step} {some_of(bad, most=3)} {'is' if len(bad) == 1 else 'are'} not "
+            f"finite. {saved}. Try a smaller lr, a longer warm-up or clipping."
+        )
+
+
+def _sha256(values: Tensor) -> str:
+    return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 class Metrics:

@@ -119,9 +119,10 @@ class TrainConfig:
                     f"{name} must be at least 1; got {getattr(self, name)}.", option=name
                 )
         for name in ("lr", "warmup_epochs", "momentum", "weight_decay", "label_smoothing", "seed"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise NeurofitError(
-                    f"{name} must not be negative; got {getattr(self, name)}.", option=name
+                    f"{name} must be finite and not negative; got {getattr(self, name)}.",
+                    option=name,
                 )
         if self.batch_size % self.accumulate:
             raise NeurofitError(

@@ -114,7 +114,7 @@ TRAIN = ("train", "--model", "rgc_tiny", "--data", "none", "--out", "run")
         (("analyse", "similarity", "--n-groups", "2"), "--n-groups must be at least 3; got 2."),
         (("check", "small", "--time-bin", "70"), "--time-bin takes START:END in ms, "),
         (("data", "convert", "small", "x.nc", "--window", "9"), "--window takes START:END "),
-        ((*TRAIN, "--lr", "-1"), "--lr must not be negative; got -1.0."),
+        ((*TRAIN, "--lr", "-1"), "--lr must be finite and not negative; got -1.0."),
         ((*TRAIN, "--batch-size", "9", "--accumulate", "2"), "--batch-size must be a multiple "),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +20,12 @@ from neurofit.errors import MachineError, NeurofitError
 from neurofit.models import weights_sha256
 from neurofit.models.convrnn import ConvRNN
 from neurofit.training import checkpoint
+from neurofit.training.checkpoint import TrainingState
 from neurofit.training.config import TrainConfig
 from neurofit.training.train import train
+
+N_STEPS = 6
+"""Steps of an epoch of the 48 images, in batches of 8."""
 
 Images = Callable[..., ImageSet]
 Net = Callable[..., ConvRNN]
@@ -38,6 +44,50 @@ def test_another_configuration_does_not_resume(
         train(net(), image_set(), short_run, out=tmp_path)
     with pytest.raises(NeurofitError, match="no checkpoint to resume from"):
         train(net(), image_set(), short_run, out=tmp_path / "empty", resume=True)
+
+
+@pytest.mark.parametrize("name", ["model.", "momentum.", "average."])
+def test_a_checkpoint_with_a_flipped_bit_is_refused_by_name(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig, name: str
+) -> None:
+    config = replace(short_run, epochs=1, ema=0.9)
+    train(net(), image_set(), config, out=tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    tensor = next(key for key in header if key.startswith(name) and "conv1" in key)
+    content[8 + length + header[tensor]["data_offsets"][0]] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(NeurofitError, match=rf"is damaged: {re.escape(tensor)} changed since"):
+        train(net(), image_set(), config, out=tmp_path, resume=True)
+
+
+def test_a_last_update_that_is_not_finite_fails_and_the_last_good_state_is_finite(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig
+) -> None:
+    """Every loss is finite; the weights after the last step are not."""
+    config = replace(short_run, epochs=1, save_steps=2, clip=None, schedule="constant")
+    network = net()
+
+    class Last(TrainingState):
+        def update_average(self, decay: float | None) -> None:
+            if self.steps == N_STEPS - 1:
+                next(self.model.parameters()).data.fill_(float("inf"))
+            self.steps += 1
+
+        steps = 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neurofit.training.train.TrainingState", Last)
+        with pytest.raises(
+            NeurofitError, match=r"After step 6 model\.\S+ is not finite\. .* earlier"
+        ):
+            train(network, image_set(), config, out=tmp_path)
+    step, _, tensors = checkpoint.read_checkpoint(tmp_path / "checkpoint.safetensors")
+    assert step == 4
+    assert all(bool(torch.isfinite(values).all()) for values in tensors.values())
+    assert not list(tmp_path.glob("little*.safetensors"))
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_state(
@@ -139,7 +189,9 @@ def test_unreadable_images_are_left_out_and_named_and_too_many_stop_the_run(
     [
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
-        ({"lr": -1.0}, "lr must not be negative"),
+        ({"lr": -1.0}, "lr must be finite and not negative"),
+        ({"lr": float("nan")}, "lr must be finite and not negative; got nan"),
+        ({"weight_decay": float("inf")}, "weight_decay must be finite"),
         (
             {"batch_size": 9, "accumulate": 2},
             "batch_size must be a multiple of accumulate, 2; got 9",
