@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from neurofit.errors import MachineError, NeurofitError, check_option
 
@@ -84,14 +84,16 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[Path]:
-    """Let one process at a time enter the block; the others wait.
+def exclusive_lock(path: Path, *, refusal: str = "") -> Iterator[Path]:
+    """Let one process at a time enter the block; the others wait, or are refused.
 
     Parameters
     ----------
     path
         Lock file, which is created if necessary. The operating system releases the lock of a
         process that dies.
+    refusal
+        Message of the error if another process is in the block; without one, it is waited for.
 
     Yields
     ------
@@ -100,14 +102,17 @@ def exclusive_lock(path: Path) -> Iterator[Path]:
     Raises
     ------
     NeurofitError
-        If the folder is not writable.
+        If the folder is not writable, or another process is in the block and is not waited for.
     MachineError
         If the disk is full.
     """
     lock = FileLock(path)
     with _translate_errors(path, every_error=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0 if refusal else -1)
+        except Timeout:
+            raise NeurofitError(refusal) from None
     try:
         yield path
     finally:

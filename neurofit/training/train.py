@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from neurofit.activations.model import PRECISIONS, layout_of
 from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import NeurofitError
 from neurofit.models.weight_files import save_weights
-from neurofit.storage.home import atomic_file
+from neurofit.storage.home import atomic_file, exclusive_lock
 from neurofit.training.batches import TrainingBatches, evaluation_batches
 from neurofit.training.checkpoint import Metrics, TrainingState, code_version, read_checkpoint
 from neurofit.training.config import TrainConfig, learning_rate
@@ -29,6 +30,9 @@ from neurofit.training.step import Objective, compute_gradients, input_size, mak
 CHECKPOINT = "checkpoint.safetensors"
 
 METRICS = "metrics.csv"
+
+LOCK = ".lock"
+"""Locked while a run writes to its folder; the system releases the lock of a killed process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +102,16 @@ def train(
     Raises
     ------
     NeurofitError
-        If model, images and configuration do not match, the folder contains another run, too many
-        images are unreadable, or the loss is not finite.
+        If model, images and configuration do not match, the folder contains another run or one is
+        writing to it, too many images are unreadable, or loss or weights are not finite.
     MachineError
         If the disk is full; the last checkpoint is preserved.
     """
     folder = Path(out)
-    with join_process_group(device) as processes:
+    with join_process_group(device) as processes, ExitStack() as stack:
+        if processes.is_main:
+            refusal = f"Another run is writing to {folder}; wait for it or choose another folder."
+            stack.enter_context(exclusive_lock(folder / LOCK, refusal=refusal))
         batches = _make_batches(model, images, config, processes)
         steps_per_epoch = batches.steps_per_epoch
         n_steps = config.epochs * steps_per_epoch

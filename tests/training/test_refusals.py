@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +90,29 @@ def test_a_last_update_that_is_not_finite_fails_and_the_last_good_state_is_finit
     assert step == 4
     assert all(bool(torch.isfinite(values).all()) for values in tensors.values())
     assert not list(tmp_path.glob("little*.safetensors"))
+
+
+def test_a_folder_has_one_run_at_a_time_and_a_killed_one_leaves_no_lock(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig
+) -> None:
+    program = f"""
+import sys, time
+from pathlib import Path
+from neurofit.storage.home import exclusive_lock
+with exclusive_lock(Path({str(tmp_path / ".lock")!r})):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "locked\n"
+    config = replace(short_run, epochs=1)
+    with pytest.raises(NeurofitError, match="Another run is writing to"):
+        train(net(), image_set(), config, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"], "nothing was written"
+    other.kill()
+    other.wait()
+    train(net(), image_set(), config, out=tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_last_good_state(
