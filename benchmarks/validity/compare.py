@@ -1,6 +1,6 @@
 """Size and power of comparisons of two models, from recordings with a planted difference.
 
-    python benchmarks/validity/compare.py [--sets 200] [--only NAME ...] [--jobs 1]
+    python benchmarks/validity/compare.py [--sets 200] [--only NAME ...] [--large]
     python benchmarks/validity/page.py
 
 Two models carry 20 latents each; a neuroid follows the first with the weight a_n, the second with
@@ -198,18 +198,25 @@ REGIMES: dict[str, Pair] = {
     "more features (440) than images": Pair(n_noise=420),
     "30 % of trials missing": Pair(missing=0.3, own=True),
     "two sessions": Pair(sessions=2, own=True, n_stimuli=300),
-    "own differences, 100 neuroids, 600 stimuli": Pair(own=True, n_neuroids=100, n_stimuli=600),
     "PLS (*)": Pair(**SMALL, mapping="pls"),
     "PLS (*), 20 refits": Pair(**SMALL, mapping="pls", jackknife=20),
 }
 """Populations without a difference; in `own` ones, without one over neuroids of the area."""
 
 POWER: dict[str, Pair] = {
-    "difference of 0.05, 30 neuroids, 200 stimuli": Pair(advantage=0.05, own=True),
-    "difference of 0.05, 100 neuroids, 600 stimuli": Pair(
+    "difference of 0.05, 30 neuroids, 200 stimuli": Pair(advantage=0.05, own=True)
+}
+"""Populations with a difference in the second half of the bins."""
+
+LARGE: dict[str, Pair] = {
+    "size/own differences, 100 neuroids, 600 stimuli": Pair(
+        own=True, n_neuroids=100, n_stimuli=600
+    ),
+    "power/difference of 0.05, 100 neuroids, 600 stimuli": Pair(
         advantage=0.05, own=True, n_neuroids=100, n_stimuli=600
     ),
 }
+"""Conditions that take an hour each."""
 
 
 def one_set(pair: Pair, seed: int) -> dict[str, Any]:
@@ -271,10 +278,11 @@ def summarise(found: list[dict[str, Any]], *, shown: slice = slice(None)) -> dic
     return made
 
 
-def conditions() -> dict[str, Pair]:
-    """Return all conditions by their names."""
+def conditions(*, large: bool = False) -> dict[str, Pair]:
+    """Return the conditions by their names; those that take long if they are asked for."""
     size = {f"size/{name}": pair for name, pair in REGIMES.items()}
-    return size | {f"power/{name}": pair for name, pair in POWER.items()}
+    power = {f"power/{name}": pair for name, pair in POWER.items()}
+    return size | power | (LARGE if large else {})
 
 
 def main() -> None:
@@ -282,12 +290,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=200, help="recordings in a condition")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of names to run")
+    parser.add_argument("--large", action="store_true", help="run the large populations too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--out", type=Path, default=Path("docs/validity_compare.json"))
     given = parser.parse_args()
     done = json.loads(given.out.read_text()) if given.out.exists() else {}
     with ProcessPoolExecutor(given.jobs, initializer=quiet) as pool:
-        for name, pair in conditions().items():
+        for name, pair in conditions(large=given.large).items():
             if name in done or (given.only and not name.startswith(tuple(given.only))):
                 continue
             begun = time.time()
