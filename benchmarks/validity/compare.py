@@ -196,8 +196,8 @@ REGIMES: dict[str, Pair] = {
     ),
     "alike, 12 neuroids, 100 stimuli": Pair(n_neuroids=12, n_stimuli=100),
     "more features (440) than images": Pair(n_noise=420),
-    "30 % of trials missing": Pair(missing=0.3, own=True),
-    "two sessions": Pair(sessions=2, own=True, n_stimuli=300),
+    "own differences, 30 % of trials missing": Pair(missing=0.3, own=True),
+    "own differences, two sessions": Pair(sessions=2, own=True, n_stimuli=300),
     "PLS (*)": Pair(**SMALL, mapping="pls"),
     "PLS (*), 20 refits": Pair(**SMALL, mapping="pls", jackknife=20),
 }
