@@ -11,7 +11,7 @@ import functools
 import inspect
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -207,3 +207,39 @@ def variable(
 ) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
     """Return a variable of another role (bound, interval, count or detail)."""
     return dims, values, {"role": role, "long_name": long_name, "units": units, **attrs}
+
+
+ENDS = ("low", "high", "band_low", "band_high")
+"""Ends of an interval and of a band."""
+
+
+def banded_variables(
+    name: str,
+    dims: tuple[str, ...],
+    values: Any,
+    ends: Mapping[str, Any],
+    *,
+    interval: str,
+    band: str,
+    **attrs: Any,
+) -> dict[str, Any]:
+    """Return a score with the ends of its interval and of its band, as variables by their names.
+
+    Parameters
+    ----------
+    name, dims, values
+        Name, dimensions and values of the score.
+    ends
+        Values of each of `ENDS`.
+    interval, band
+        What they are, in words.
+    **attrs
+        Further arguments of `score_variable`.
+    """
+    pointers: dict[str, Any] = {end: f"{name}_{end}" for end in ENDS}
+    made = {name: score_variable(dims, values, interval=interval, band=band, **pointers, **attrs)}
+    for end in ENDS:
+        of = band if "band" in end else interval
+        words = f"{end.removeprefix('band_')} end of the {of}"
+        made[f"{name}_{end}"] = variable(dims, ends[end], "interval", words)
+    return made

@@ -129,7 +129,7 @@ def _largest(
     p = np.full(len(t), np.nan)
     if not tested.any():
         return np.nan, p
-    parts = sampled_parts(influences, tested, over=over)
+    parts = influences.sampled(tested).rows(over)
     drawn = signed_t(parts, seed=seed)
     tops = [np.abs(drawn).max(axis=1)]
     if min(map(len, parts)) < FEW:
@@ -140,13 +140,6 @@ def _largest(
         above = len(top) - np.searchsorted(np.sort(top), t[tested])
         p[tested] = np.fmax(p[tested], (1 + above) / (len(top) + 1))
     return quantile, p
-
-
-def sampled_parts(influences: Influences, shown: np.ndarray, *, over: str) -> list[np.ndarray]:
-    """Return the influences that random signs are drawn for: of neuroids, stimuli or both."""
-    own = influences.sampled(shown)
-    rows = {"neuroids": [own.neuroids], "stimuli": [own.stimuli]}
-    return rows.get(over, [own.neuroids, own.stimuli])
 
 
 def _multivariate_t(drawn: np.ndarray, df: float, *, seed: int) -> np.ndarray:

@@ -30,6 +30,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from neurofit.metrics.sketch import squared_norm
+
 RESAMPLED = {"neuroids": "neuroids", "stimuli": "stimuli", "both": "neuroids and stimuli"}
 """What an interval is over -> its description in results."""
 
@@ -61,6 +63,23 @@ class Influences:
     stimuli: Float[np.ndarray, "stimulus time_bin"]
     cells: Float[np.ndarray, " time_bin"]
     pairs: Float[np.ndarray, " time_bin"]
+
+    @classmethod
+    def of_sketches(
+        cls,
+        neuroids: Float[np.ndarray, "neuroid time_bin"],
+        stimuli: Float[np.ndarray, "stimulus time_bin"],
+        cells: Float[np.ndarray, "bucket time_bin"],
+        pairs: Float[np.ndarray, "bucket time_bin"],
+    ) -> Influences:
+        """Return influences whose cells and pairs are sketched (`neurofit.metrics.sketch`)."""
+        n = int((neuroids != 0).any(axis=1).sum())
+        return cls(neuroids, stimuli, n / max(n - 1, 1) * squared_norm(cells), squared_norm(pairs))
+
+    def rows(self, over: str) -> list[np.ndarray]:
+        """Return the influences of what is sampled: of neuroids, of stimuli, or of both."""
+        rows = {"neuroids": [self.neuroids], "stimuli": [self.stimuli]}
+        return rows.get(over, [self.neuroids, self.stimuli])
 
     def sampled(self, bins: Bool[np.ndarray, " time_bin"]) -> Influences:
         """Return the influences in some time bins, of the rows that were sampled.
@@ -129,8 +148,7 @@ def interval_of(
     if shown.any() and not (over == "neuroids" and alone):
         se[shown], df[shown] = standard_error(own, over=over)
         se = np.where(se > 0, se, np.nan)
-        rows = {"neuroids": [own.neuroids], "stimuli": [own.stimuli]}
-        drawn = signed_t(rows.get(over, [own.neuroids, own.stimuli]), seed=seed)
+        drawn = signed_t(own.rows(over), seed=seed)
         wide = se * np.quantile(np.abs(drawn).max(axis=1), level)
     margin = se * stats.t.ppf((1 + level) / 2, df)
     wide = np.maximum(margin, wide)  # a band holds each of its bins too

@@ -19,7 +19,6 @@ from scipy import stats
 
 from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.comparison.families import Family
-from neurofit.metrics.contrasts import sampled_parts
 from neurofit.metrics.two_way import N_DRAWS, signed_t
 
 
@@ -47,7 +46,7 @@ def find_clusters(family: Family, config: CompareConfig) -> Clusters:
     if not tested.any():
         return Clusters(number, p)
     limits = np.reshape(stats.t.ppf((1 + config.level) / 2, family.tests.df), shape)
-    parts = sampled_parts(family.influences, tested, over=config.over)
+    parts = family.influences.sampled(tested).rows(config.over)
     drawn = np.zeros((N_DRAWS, tested.size))
     drawn[:, tested] = signed_t(parts, seed=config.seed)
     null = np.max(

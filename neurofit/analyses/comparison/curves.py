@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.analyses.analysis import score_variable, variable
+from neurofit.analyses.analysis import ENDS, banded_variables, score_variable, variable
 from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.comparison.families import make_family, over_all_bins
 from neurofit.analyses.comparison.pairing import Influenced
 from neurofit.analyses.comparison.ranks import find_ranks
 from neurofit.metrics.two_way import describe_band, describe_interval
-
-ENDS = ("low", "high", "band_low", "band_high")
 
 
 def model_variables(
@@ -28,32 +26,22 @@ def model_variables(
         each.interval(over=config.over, level=config.level, seed=config.seed) for each in areas
     ]
     dims = ("model", "time_bin")
-    words, band = describe_interval(config.level, config.over), describe_band(config.level)
     score = np.stack([each.score for each in areas])
     common = np.isfinite(score).all(axis=0)
     mean = score[:, common].mean(axis=1) if common.any() else np.full(len(score), np.nan)
-    pointers: dict[str, Any] = {end: f"curve_{end}" for end in ENDS}
     made: dict[str, Any] = {
-        "curve": score_variable(
+        **banded_variables(
+            "curve",
             dims,
             score,
+            {end: np.stack([getattr(each, end) for each in intervals]) for end in ENDS},
+            interval=describe_interval(config.level, config.over),
+            band=describe_band(config.level),
             long_name=curves[0].curve.attrs["long_name"],
             formula=curves[0].curve.attrs["formula"],
-            interval=words,
-            band=band,
             bound="ceiling",
             reason="reason",
-            **pointers,
         ),
-        **{
-            f"curve_{end}": variable(
-                dims,
-                np.stack([getattr(each, end) for each in intervals]),
-                "interval",
-                f"{end.split('_')[-1]} end of the {band if 'band' in end else words}",
-            )
-            for end in ENDS
-        },
         "reason": _reasons(curves, score),
         "ceiling": ("time_bin", curves[0].ceiling.values, dict(curves[0].ceiling.attrs)),
         "mean_curve": score_variable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +13,6 @@ from neurofit.analyses.comparison.config import PHASES, CompareConfig, Window
 from neurofit.analyses.comparison.pairing import Influenced
 from neurofit.errors import NeurofitError
 from neurofit.metrics.contrasts import Contrasts, compare_contrasts
-from neurofit.metrics.sketch import squared_norm
 from neurofit.metrics.two_way import Influences, sum_of_squares
 
 Bins = Int[np.ndarray, "time_bin 2"]
@@ -75,10 +74,10 @@ def make_family(
     ]
     unknown = np.any([np.isnan(each).any(axis=0) for each in given], axis=0)
     neuroids, stimuli, cells, pairs = map(np.nan_to_num, given)
-    n = int((neuroids != 0).any(axis=1).sum())
-    doubled = squared_norm(pairs) if like is None else like.twice * sum_of_squares(stimuli)
-    influences = Influences(neuroids, stimuli, n / max(n - 1, 1) * squared_norm(cells), doubled)
-    unknown |= n < 2 and stimuli.any() and config.over != "stimuli"
+    influences = Influences.of_sketches(neuroids, stimuli, cells, pairs)
+    if like is not None:
+        influences = replace(influences, pairs=like.twice * sum_of_squares(stimuli))
+    unknown |= (neuroids != 0).any(axis=1).sum() < 2 and stimuli.any() and config.over != "stimuli"
     tests = compare_contrasts(
         np.where(unknown, np.nan, values.ravel()),
         influences,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.analyses.analysis import score_variable, variable
+from neurofit.analyses.analysis import ENDS, banded_variables, variable
 from neurofit.analyses.comparison.clusters import find_clusters
 from neurofit.analyses.comparison.config import CompareConfig, Window
 from neurofit.analyses.comparison.curves import model_variables
@@ -202,31 +202,23 @@ def _tested(beginning: str, family: Family, config: CompareConfig) -> dict[str, 
     dims = ("pair", axis) if axis else ("pair",)
     name, (long_name, formula) = f"{beginning}difference", MEANINGS[beginning]
     every = {"": "time bins", "whole_": "pairs", "window_": "windows"}[beginning]
-    words = describe_interval(config.level, config.over, each=every.removesuffix("s"))
-    at_once = f"{percent(config.level)} band, for all {every} at once"
-    ends = {"low": words, "high": words, "band_low": at_once, "band_high": at_once}
 
     def shaped(values: np.ndarray) -> np.ndarray:
         return values if axis else values[:, 0]
 
     return {
-        name: score_variable(
+        **banded_variables(
+            name,
             dims,
             shaped(family.values),
+            {end: shaped(family.of(end)) for end in ENDS},
+            interval=describe_interval(config.level, config.over, each=every.removesuffix("s")),
+            band=f"{percent(config.level)} band, for all {every} at once",
             long_name=long_name,
             formula=formula,
             best=np.nan,
-            interval=words,
-            band=at_once,
             column="difference",
-            **{end: f"{name}_{end}" for end in ends},
         ),
-        **{
-            f"{name}_{end}": variable(
-                dims, shaped(family.of(end)), "interval", f"{end.split('_')[-1]} end of the {of}"
-            )
-            for end, of in ends.items()
-        },
         **{
             f"{beginning}{p}": variable(dims, shaped(family.of(p)), "p_value", meaning, **heading)
             for p, meaning, heading in (

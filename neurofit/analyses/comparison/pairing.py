@@ -14,7 +14,6 @@ from jaxtyping import Float
 from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.errors import CannotRepeat, NeurofitError, check_option, some_of, unknown_name
-from neurofit.metrics.sketch import squared_norm
 from neurofit.metrics.two_way import Influences, Interval, interval_of
 
 SPLITTING = (
@@ -75,9 +74,7 @@ class Influenced:
 
     def interval(self, *, over: str, level: float, seed: int) -> Interval:
         """Return the interval and the band of the score."""
-        n = int((self.neuroids != 0).any(axis=1).sum())
-        cells = n / max(n - 1, 1) * squared_norm(self.cells)
-        influences = Influences(self.neuroids, self.stimuli, cells, squared_norm(self.pairs))
+        influences = Influences.of_sketches(self.neuroids, self.stimuli, self.cells, self.pairs)
         return interval_of(self.score, influences, over=over, level=level, seed=seed)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.analyses.analysis import score_variable, variable
+from neurofit.analyses.analysis import ENDS, banded_variables, score_variable, variable
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.pooling import Part, PooledScores
 from neurofit.analyses.predictivity.reasons import REASONS
@@ -15,8 +15,7 @@ from neurofit.metrics.predictivity import FORMULAS, describe_formula
 from neurofit.metrics.sketch import N_BUCKETS
 from neurofit.metrics.two_way import Interval, describe_band, describe_interval, interval_of
 
-POINTERS = {"bound": "ceiling", "count": "n_neuroids", "reason": "reason"}
-ENDS = ("low", "high", "band_low", "band_high")
+POINTERS: dict[str, Any] = {"bound": "ceiling", "count": "n_neuroids", "reason": "reason"}
 
 
 def pooled_variables(
@@ -113,33 +112,18 @@ def _with_interval(
     config: ScoreConfig,
 ) -> dict[str, Any]:
     """Return a score with both ends of its interval and of its band."""
-    formula = FORMULAS["pooled_r"]
-    words = describe_interval(config.interval, config.interval_over, config.groups)
-    band = describe_band(config.interval)
-    main: dict[str, Any] = POINTERS if name == "curve" else {}
-    ends: dict[str, Any] = {end: f"{name}_{end}" for end in ENDS}
-    return {
-        name: score_variable(
-            dims,
-            score,
-            long_name=formula.long_name,
-            formula=describe_formula("pooled_r", config.average),
-            interval=words,
-            band=band,
-            column="score",
-            **ends,
-            **main,
-        ),
-        **{
-            f"{name}_{end}": variable(
-                dims,
-                np.stack([getattr(each, end) for each in intervals]),
-                "interval",
-                f"{end.replace('band_', '')} end of the {band if 'band' in end else words}",
-            )
-            for end in ENDS
-        },
-    }
+    return banded_variables(
+        name,
+        dims,
+        score,
+        {end: np.stack([getattr(each, end) for each in intervals]) for end in ENDS},
+        interval=describe_interval(config.interval, config.interval_over, config.groups),
+        band=describe_band(config.interval),
+        long_name=FORMULAS["pooled_r"].long_name,
+        formula=describe_formula("pooled_r", config.average),
+        column="score",
+        **(POINTERS if name == "curve" else {}),
+    )
 
 
 def _subjects(
