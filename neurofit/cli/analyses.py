@@ -18,9 +18,9 @@ from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
 from neurofit.cli.options import (
-    App,
     flags_of,
     given_options,
+    late_command,
     naming_flags,
     parameters_of,
     with_signature,
@@ -115,10 +115,8 @@ def analysis_command(name: str) -> Any:
         run_and_show(config, **output)
 
     command.__doc__ = analysis.summary
-    app = App(add_completion=False, rich_markup_mode="rich")
     example = EXAMPLES.get(name, f"neurofit analyse {name} --model rgc_tiny --region IT")
-    app.command(name, epilog=f"Example: {example}")(with_signature(command, parameters))
-    return typer.main.get_command(app)
+    return late_command(name, with_signature(command, parameters), example=example)
 
 
 def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) -> None:

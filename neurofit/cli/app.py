@@ -40,6 +40,7 @@ LATE: dict[str, tuple[str, Callable[[], Any]]] = {
         for name, summary in analyses.SHORT_NAMES.items()
     },
     "compare": (comparison.SUMMARY, comparison.compare_command),
+    "plot": (figures.SUMMARY, figures.plot_command),
 }
 """Commands that are made when they are called, not for the help: a line on each, and the maker."""
 
@@ -86,7 +87,6 @@ for _command, _example in (
     (reports.report, "report neurofit-results/* --out report.html"),
     (reports.table, "table neurofit-results/* --format latex"),
     (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
-    (figures.plot, "plot A/result.nc B/result.nc --format pdf --width 85mm"),
     (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):

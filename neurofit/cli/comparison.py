@@ -12,7 +12,7 @@ from rich.text import Text
 
 from neurofit.cli.analyses import print_result
 from neurofit.cli.console import err, out
-from neurofit.cli.options import App, expand
+from neurofit.cli.options import expand, late_command
 
 if TYPE_CHECKING:
     from neurofit.analyses.comparison.config import CompareConfig
@@ -56,10 +56,8 @@ def compare_command() -> Any:
         compare_and_show(results, statistics, out_folder=out_folder, as_json=as_json)
 
     compare.__doc__ = SUMMARY
-    app = App(add_completion=False, rich_markup_mode="rich")
     example = "neurofit compare A/result.nc B/result.nc --windows early,late"
-    app.command("compare", epilog=f"Example: {example}")(expand(statistics=CompareConfig)(compare))
-    return typer.main.get_command(app)
+    return late_command("compare", expand(statistics=CompareConfig)(compare), example=example)
 
 
 def compare_and_show(

@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurofit.cli.console import out
-from neurofit.cli.options import expand
+from neurofit.cli.options import expand, late_command
 from neurofit.errors import NeurofitError
-from neurofit.results.figures import FigureConfig
+
+if TYPE_CHECKING:
+    from neurofit.results.figures import FigureConfig
 
 
-@expand(figure=FigureConfig)
-def plot(
-    results: Annotated[
-        list[str],
-        typer.Argument(metavar="RESULT...", help="result.nc of an analysis, or its folder."),
-    ],
-    figure: FigureConfig,
-    out_file: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="File to write; with several formats each gets its own suffix.",
-        ),
-    ] = "figure",
-) -> None:
-    """Draw results as a figure: one, several over each other, or a comparison."""
+SUMMARY = "Draw results as a figure: one, several over each other, or a comparison."
+
+ResultsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="RESULT...", help="result.nc of an analysis, or its folder."),
+]
+
+OutOption = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="File to write; with several formats each gets its own suffix.",
+    ),
+]
+
+
+def plot_command() -> Any:
+    """Return the command, whose options are those of a dataclass that takes time to import."""
+    from neurofit.results.figures.config import FigureConfig
+
+    def plot(results: ResultsArgument, figure: Any, out_file: OutOption = "figure") -> None:
+        draw_and_save(results, figure, out_file)
+
+    plot.__doc__ = SUMMARY
+    example = "neurofit plot A/result.nc B/result.nc --format pdf --width 85mm"
+    return late_command("plot", expand(figure=FigureConfig)(plot), example=example)
+
+
+def draw_and_save(results: list[str], figure: FigureConfig, out_file: str) -> None:
+    """Draw results, write the files and print the caption."""
     from neurofit.results.figures import caption, draw, save
     from neurofit.results.io import load_result
 

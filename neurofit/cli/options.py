@@ -64,6 +64,13 @@ class App(typer.Typer):
         return super().command(name, **{"cls": Command, **settings})
 
 
+def late_command(name: str, function: Callable[..., Any], *, example: str) -> Any:
+    """Return a command that is made when it is called, since its options take time to import."""
+    app = App(add_completion=False, rich_markup_mode="rich")
+    app.command(name, epilog=f"Example: {example}")(function)
+    return typer.main.get_command(app)
+
+
 def parameters_of(config: type, *, panel: str, prefix: str = "") -> list[inspect.Parameter]:
     """Return a keyword parameter for each option of a dataclass.
 

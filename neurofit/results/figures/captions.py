@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from neurofit.results.figures.compose import MOST_LINES, MOST_PAIRS, has_raw_panel, kind_of
 from neurofit.results.figures.heatmaps import matrices
@@ -25,6 +25,9 @@ from neurofit.results.figures.parts import (
 )
 from neurofit.results.figures.points import learning_means, site_values
 from neurofit.results.schema import describe_selection, headline, series
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def caption(results: Results, kind: str = "auto") -> str:
