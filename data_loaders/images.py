@@ -123,6 +123,11 @@ class ImageShards:
         # pread has no shared file position, so several threads may read
         return decode_image(os.pread(self._open[path], size, offset), name=f"{name} in {path}")
 
+    def entry(self, index: int, /) -> str:
+        """Return the names of an image's tar file and its own, and its size in bytes."""
+        path, name, _, size = self.members[index]
+        return f"{path.name}/{name} {size}"
+
 
 def image_shards(path: Path) -> ImageSet:
     """Return the images of WebDataset shards: KEY.jpg and KEY.cls, the class as a number from 0.

@@ -43,6 +43,15 @@ class HasContent(Protocol):
         ...
 
 
+@runtime_checkable
+class HasEntry(Protocol):
+    """An image source that knows name and size of each image without reading it."""
+
+    def entry(self, index: int, /) -> str:
+        """Return the name of an image, without the place of the source, and its size in bytes."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
 class StimulusSet:
     """The stimuli of a recording.
@@ -222,6 +231,14 @@ class ImageFiles:
         if not path.is_file():
             raise NeurofitError(f"Stimulus image {path} does not exist.")
         return path.read_bytes()
+
+    def entry(self, index: int) -> str:
+        """Return the names of an image's folder and file, and the size of the file in bytes."""
+        path = self.paths[index]
+        try:
+            return f"{path.parent.name}/{path.name} {path.stat().st_size}"
+        except OSError as error:
+            raise NeurofitError(f"Stimulus image {path} does not exist.") from error
 
 
 @dataclass(frozen=True)
