@@ -91,7 +91,7 @@ def test(model: str, folder: Path, tests: Mapping[str, torch.Tensor], labels: np
     path = folder / "correct.npz"
     if path.is_file():
         return
-    network = create_model(model, weights="random").eval()
+    network = create_model(model, weights="random", n_classes=int(labels.max()) + 1).eval()
     load_weights(network, folder / f"{model}.safetensors")
     right: dict[str, Any] = {}
     for kind, pictures in tests.items():
