@@ -40,12 +40,12 @@ def main() -> None:
     options = parser.parse_args()
     images = load_images(options.data)
     rows = [row for row in ROWS if not options.only or row.key in options.only]
-    chosen = {row.key: choose(row, images, options.runs / "tuning") for row in rows}
     tests = {kind: test_pictures(images, kind) for kind in KINDS}
     for seed in SEEDS:
         for row in rows:
+            chosen = choose(row, images, options.runs / "tuning")
             folder = options.runs / f"{row.key}-{seed}"
-            fit(row.model, images, folder, seed=seed, epochs=row.epochs, **chosen[row.key])
+            fit(row.model, images, folder, seed=seed, epochs=row.epochs, **chosen)
             test(row.model, folder, tests, images.test.labels)
 
 
