@@ -40,12 +40,12 @@ def main() -> None:
     options = parser.parse_args()
     images = load_images(options.data)
     rows = [row for row in ROWS if not options.only or row.key in options.only]
-    chosen = {row.key: choose(row, images, options.runs / "tuning") for row in rows}
     tests = {kind: test_pictures(images, kind) for kind in KINDS}
     for seed in SEEDS:
         for row in rows:
+            chosen = choose(row, images, options.runs / "tuning")
             folder = options.runs / f"{row.key}-{seed}"
-            fit(row.model, images, folder, seed=seed, epochs=row.epochs, **chosen[row.key])
+            fit(row.model, images, folder, seed=seed, epochs=row.epochs, **chosen)
             test(row.model, folder, tests, images.test.labels)
 
 
@@ -91,7 +91,7 @@ def test(model: str, folder: Path, tests: Mapping[str, torch.Tensor], labels: np
     path = folder / "correct.npz"
     if path.is_file():
         return
-    network = create_model(model, weights="random").eval()
+    network = create_model(model, weights="random", n_classes=int(labels.max()) + 1).eval()
     load_weights(network, folder / f"{model}.safetensors")
     right: dict[str, Any] = {}
     for kind, pictures in tests.items():
