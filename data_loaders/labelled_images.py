@@ -44,7 +44,15 @@ class LabelledImages:
         return len(self.labels)
 
     def first(self, n: int) -> LabelledImages:
-        """Return the first n images with their labels."""
+        """Return the first n images with their labels.
+
+        Raises
+        ------
+        NeurofitError
+            If n is less than 1.
+        """
+        if n < 1:
+            raise NeurofitError(f"first must be at least 1 image; got {n}.", option="first")
         return self.part(0, n)
 
     def part(self, start: int, stop: int) -> LabelledImages:

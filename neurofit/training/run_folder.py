@@ -15,6 +15,8 @@ from neurofit.models.weight_files import training_card
 from neurofit.storage.home import atomic_file, exclusive_lock
 from neurofit.training.checkpoint import Metrics, check_record, compare_records, read_checkpoint
 
+CHECKPOINT = "checkpoint.safetensors"
+
 Resume = bool | Literal["auto"]
 """Whether to go on from a checkpoint; "auto" does so if there is one."""
 
@@ -46,7 +48,7 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """Path of the last saved state."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
 
     @property
     def metrics(self) -> Path:

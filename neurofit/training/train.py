@@ -24,6 +24,7 @@ from neurofit.training.checkpoint import Metrics, TrainingState, code_version, r
 from neurofit.training.config import TrainConfig, learning_rate
 from neurofit.training.distributed import ProcessGroup, join_process_group
 from neurofit.training.evaluate import Accuracy, evaluate
+from neurofit.training.memory import check_memory
 from neurofit.training.run_folder import Resume, RunFolder
 from neurofit.training.step import Objective, compute_gradients, input_size, make_optimizer
 
@@ -97,10 +98,10 @@ def train(
     Raises
     ------
     NeurofitError
-        If model, images and configuration do not match, the folder contains another run or files
-        that would be overwritten, another run is writing to it, too many images are unreadable, or
-        loss or weights are not finite. A new run that fails before its first checkpoint leaves no
-        files.
+        If model, images and configuration do not match, a step does not fit into memory, the folder
+        contains another run or files that would be overwritten, another run is writing to it, too
+        many images are unreadable, or loss or weights are not finite. A new run that fails before
+        its first checkpoint leaves no files.
     MachineError
         If the disk is full; the last checkpoint is preserved.
     """
@@ -108,6 +109,7 @@ def train(
         batches = _make_batches(model, images, config, processes)
         steps_per_epoch = batches.steps_per_epoch
         n_steps = config.epochs * steps_per_epoch
+        check_memory(model, config, device=processes.device, world=processes.world)
         record = _describe_run(model, images, config)
         folder = RunFolder(path=Path(out), model=_name(model), record=record)
         resume = folder.resumes(resume)
