@@ -103,6 +103,13 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
             raise NeurofitError(f"Views are {' or '.join(VIEWS)}; got {self.views!r}.")
+        for part in (self.train, self.test):
+            low, high = int(part.labels.min()), int(part.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise NeurofitError(
+                    f"Labels of {len(self.classes)} classes must lie between 0 and "
+                    f"{len(self.classes) - 1}; got {low} to {high}."
+                )
 
     def with_validation(self, n: int) -> ImageSet:
         """Return a set that is tested on the last n training images, and trained on the others.

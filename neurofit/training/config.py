@@ -16,7 +16,7 @@ LOSSES = ("decoder", "all")
 PRECISION_NAMES = ("float32", "bfloat16")
 """Names of `neurofit.activations.model.PRECISIONS`, for which no help has to import torch."""
 
-MOST = {"epochs": 100_000, "n_workers": 256}
+MOST = {"epochs": 100_000, "warmup_epochs": 100_000, "n_workers": 256}
 """Largest values of fields whose cost in time and threads nothing else limits."""
 
 

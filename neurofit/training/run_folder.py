@@ -20,10 +20,10 @@ CHECKPOINT = "checkpoint.safetensors"
 Resume = bool | Literal["auto"]
 """Whether to go on from a checkpoint; "auto" does so if there is one."""
 
-_TORN = re.compile(r"\.(checkpoint|config|metrics)-\w{8}\.(safetensors|json|csv)")
+_TORN = r"\.(checkpoint|config|metrics|{model})-\w{{8}}\.(safetensors|json|csv)"
 """Names of the temporary files of `atomic_file`, which a killed run leaves."""
 
-_TORN_TENSORS = re.compile(r"\.tmp\w{6}")
+_TORN_TENSORS = r"\.tmp\w{6}"
 """Names of the temporary files of safetensors."""
 
 
@@ -100,7 +100,7 @@ class RunFolder:
         refusal = f"Another run is writing to {self.path}; wait for it or choose another folder."
         with exclusive_lock(self.lock, refusal=refusal):
             self._refuse_others(resume=resume)
-            for each in filter(_is_torn, self.path.iterdir()):
+            for each in filter(self._is_torn, self.path.iterdir()):
                 each.unlink()
             try:
                 if not resume:
@@ -172,12 +172,11 @@ class RunFolder:
             f"{path} {reason}, and training would overwrite it: move it or choose another folder."
         )
 
-
-def _is_torn(path: Path) -> bool:
-    """Return whether a file is a temporary one that a killed run has left."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    if _TORN_TENSORS.fullmatch(path.name):
-        with open(path, "rb") as file:
-            return b'"__metadata__"' in file.read(2**12)
-    return _TORN.fullmatch(path.name) is not None
+    def _is_torn(self, path: Path) -> bool:
+        """Return whether a file is a temporary one that a killed run has left."""
+        if path.is_symlink() or not path.is_file():
+            return False
+        if re.fullmatch(_TORN_TENSORS, path.name):
+            with open(path, "rb") as file:
+                return b'"__metadata__"' in file.read(2**12)
+        return re.fullmatch(_TORN.format(model=re.escape(self.model)), path.name) is not None

@@ -368,18 +368,18 @@ torch.set_num_threads(1)
 from neurofit.training import checkpoint
 from neurofit.training.train import train
 
-def {way}(tensors, path, metadata):
-    if int(metadata["step"]) >= 12:
+def fails(tensors, path, metadata):
+    if int(metadata["step"]) >= {at}:
         {then}
     save_file(tensors, path, metadata=metadata)
 
-checkpoint.save_file = {way}
+checkpoint.save_file = fails
 train(here.little_net(), here.halves(), here.CONFIG, out={out!r}, resume="auto")
 """
 
 
-def run_program(out: Path, way: str, then: str) -> subprocess.CompletedProcess[str]:
-    code = PROGRAM.format(tests=str(Path(__file__).parent), way=way, then=then, out=str(out))
+def run_program(out: Path, then: str, *, at: int = 12) -> subprocess.CompletedProcess[str]:
+    code = PROGRAM.format(tests=str(Path(__file__).parent), then=then, at=at, out=str(out))
     return subprocess.run(
         [sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True
     )
@@ -394,7 +394,7 @@ def test_a_run_that_is_killed_while_it_writes_resumes_to_the_same_bits(
         "(Path(path).parent / '.tmpAbC123').write_bytes(half); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = run_program(tmp_path / "killed", "dies", torn)
+    done = run_program(tmp_path / "killed", torn)
     assert done.returncode == -signal.SIGKILL, done.stderr
     names = {path.name for path in (tmp_path / "killed").iterdir()}
     assert any(name.startswith(".checkpoint-") for name in names)
@@ -406,6 +406,22 @@ def test_a_run_that_is_killed_while_it_writes_resumes_to_the_same_bits(
     assert {path.name for path in (tmp_path / "killed").iterdir()} == {
         path.name for path in (tmp_path / "straight").iterdir()
     }
+
+
+def test_a_run_that_is_killed_before_its_first_checkpoint_starts_again(
+    tmp_path: Path, image_set: Images, net: Net, short_run: TrainConfig
+) -> None:
+    run_program(tmp_path / "killed", "os.kill(os.getpid(), signal.SIGKILL)", at=4)
+    left = contents(tmp_path / "killed")
+    assert {"config.json", "metrics.csv"} < left.keys()
+    assert "checkpoint.safetensors" not in left
+    with pytest.raises(NeurofitError, match=r"config.json belongs to another run \(lr 0.1, now"):
+        train(net(), image_set(), replace(short_run, lr=0.2), out=tmp_path / "killed")
+    assert contents(tmp_path / "killed") == left
+    train(again := net(), image_set(), short_run, out=tmp_path / "killed", resume="auto")
+    train(straight := net(), image_set(), short_run, out=tmp_path / "straight")
+    assert weights_sha256(again) == weights_sha256(straight)
+    assert contents(tmp_path / "killed").keys() == contents(tmp_path / "straight").keys()
 
 
 def test_what_safetensors_says_of_a_full_disk_is_said_in_a_sentence(
@@ -432,7 +448,7 @@ def test_a_file_that_cannot_grow_leaves_the_last_checkpoint(
 ) -> None:
     """Safetensors itself fails here: the limit on the size of files is below the checkpoint's."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
-    done = run_program(tmp_path / "full", "limited", limit)
+    done = run_program(tmp_path / "full", limit)
     assert done.returncode == 1
     assert "os error 27" in done.stderr
     assert read_checkpoint(tmp_path / "full" / "checkpoint.safetensors")[0] == 8
