@@ -61,7 +61,9 @@ def _n_bytes(output: object) -> int:
 def free_bytes(device: torch.device) -> int:
     """Return the free memory of a GPU, or the machine's memory available to this process."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # what torch holds for its next tensors is free too
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
     with suppress(OSError):
         free = [

@@ -179,3 +179,19 @@ def test_a_step_is_refused_by_the_free_memory_of_its_own_machine(
     with pytest.raises(NeurofitError, match="are free"):
         train(model, image_set(), short_run, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_memory_of_a_gpu_is_its_own_and_includes_what_torch_holds(
+    monkeypatch: pytest.MonkeyPatch, net: Net, short_run: TrainConfig
+) -> None:
+    model = net()
+    need = count_bytes(model, short_run, n_images=8)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (need - 5, need))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 100)
+    for allocated, fits in ((95, True), (96, False)):
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device, n=allocated: n)
+        if fits:
+            assert check_memory(model, short_run, device="cuda") == need
+        else:
+            with pytest.raises(NeurofitError, match="of the memory of cuda are free"):
+                check_memory(model, short_run, device="cuda")
