@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from plan import ROWS, Row
+from plan import EPOCHS, ROWS, Row
 
 import neurofit
 from neurofit.results.io import write_result
@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--recordings", default="hvm-sim:V4,hvm-sim:IT,cowley2023:V4")
     options = parser.parse_args()
     # Results are named by their model, so that a model has one row.
-    rows = {row.model: row for row in reversed(ROWS)}
-    done = [row for row in reversed(rows.values()) if weights_of(options.runs, row).is_file()]
+    rows = {row.model: row for row in ROWS if row.epochs == EPOCHS}.values()
+    done = [row for row in rows if weights_of(options.runs, row).is_file()]
     for each in options.recordings.split(","):
         recording, region = each.split(":")
         folders = [score(options.runs, row, recording, region) for row in done]
@@ -58,7 +58,7 @@ def score(runs: Path, row: Row, recording: str, region: str) -> Path:
 
 def table(folders: list[Path], rows: list[Row]) -> str:
     """Return a row for each net: its score, and its difference from the base net in windows."""
-    config = neurofit.CompareConfig(reference=rows[0].model, windows="early,late")
+    config = neurofit.CompareConfig(reference=rows[0].model)
     results = [neurofit.load_result(folder) for folder in folders]
     one_bin = results[0].sizes["time_bin"] == 1
     compared = neurofit.compare(results, config)
@@ -66,8 +66,7 @@ def table(folders: list[Path], rows: list[Row]) -> str:
     head = ["net", "score", *(f"{each} - base" for each in ("whole curve", *windows))]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for number, row in enumerate(rows):
-        mean = float(np.nanmean(results[number].curve.values))
-        cells = [row.label, f"{mean:.3f}"]
+        cells = [row.label, f"{float(compared.mean_curve[number]):.3f}"]
         if number:
             pair = compared.isel(pair=number - 1)
             cells.append(_interval(pair, "whole_difference"))
@@ -84,7 +83,7 @@ def _interval(part: object, name: str) -> str:
         float(part[each])  # type: ignore[index]
         for each in (name, f"{name}_low", f"{name}_high")
     )
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+    return "" if np.isnan(value) else f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 if __name__ == "__main__":
