@@ -71,6 +71,13 @@ def fault(message: str) -> None:
         faults.append(message)
 
 
+def report(source: object, faults: Iterable[str]) -> None:
+    """Report faults of a file as `fault` does, each with its source; empty ones are none."""
+    for each in faults:
+        if each:
+            fault(f"{source}: {each}")
+
+
 @contextmanager
 def all_faults() -> Iterator[list[str]]:
     """Collect the messages of `fault` within the block, so that a check reports all of them."""

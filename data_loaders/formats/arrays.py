@@ -20,6 +20,7 @@ from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError
+from neurofit.recordings.identifiers import as_text
 from neurofit.recordings.time_bins import TimeBin
 
 TABLES = {
@@ -108,6 +109,7 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
         matlab = read_head(path).startswith(b"MATLAB 7.3")
         group = _group(file)
         arrays: dict[str, np.ndarray] = {}
+        units: dict[str, str] = {}
         datasets = [item for item in group.values() if isinstance(item, h5py.Dataset)]
         n_values = sum(float(item.size or 0) for item in datasets)
         n_bytes = sum(map(dataset_nbytes, datasets))
@@ -115,6 +117,8 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
         for name, item in group.items():
             if isinstance(item, h5py.Dataset):
                 arrays[name] = _from_matlab(item, path) if matlab else _values(item)
+                if "units" in item.attrs:
+                    units[name] = str(as_text(item.attrs["units"]))
                 if "dims" in item.attrs:
                     arrays["dims"] = np.asarray(item.attrs["dims"])
         if not datasets and len(group):
@@ -125,7 +129,8 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
         for name, value in group.attrs.items():
             if name in ("region", "missing") and name not in arrays:
                 arrays[name] = np.asarray(value)
-    return make_responses(arrays, read_sidecar(path, time_bin=time_bin), source=path)
+    sidecar = read_sidecar(path, time_bin=time_bin)
+    return make_responses(arrays, sidecar, source=path, units=units)
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

@@ -23,6 +23,8 @@ from neurofit.data_loaders.formats.names import (
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, NeurofitWarning, some_of
+from neurofit.recordings.identifiers import number_repetitions
+from neurofit.recordings.times import TIME_BINS, bin_edges
 
 
 def make_responses(
@@ -31,6 +33,7 @@ def make_responses(
     *,
     source: Path,
     tables: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    units: Mapping[str, str] = {},
 ) -> xr.DataArray:
     """Return the responses (presentation neuroid time_bin) in named arrays.
 
@@ -45,13 +48,15 @@ def make_responses(
         File of the arrays, for messages.
     tables
         Axis ("stimulus", "neuroid", "presentation", "time_bin") -> columns along it.
+    units
+        Name of an array -> units that the file gives for it.
 
     Raises
     ------
     NeurofitError
         If there is no array of responses, or an axis or required coordinate cannot be identified.
     """
-    renamed = rename_arrays(arrays, sidecar.words)
+    renamed = rename_arrays(arrays, sidecar.words, units)
     name = _responses_name(renamed, source)
     values = renamed.pop(name)
     if values.dtype.kind not in "iufb":
@@ -261,68 +266,19 @@ def _coords(
             f"the stimulus ids are missing. Add an array stimulus_id of {sizes[rows]} values.",
         )
     try:
-        coords |= _bin_coords(arrays, coords, sizes, sidecar, source)
+        edges = bin_edges(
+            *(coords[name][1] if name in coords else None for name in TIME_BINS),
+            n_bins=sizes.get("time_bin", 1),
+            width=_scalar(arrays.get("bin_width_ms")),
+            given=sidecar.time_bin,
+        )
+        coords |= {name: ("time_bin", edge) for name, edge in zip(TIME_BINS, edges, strict=True)}
     except NeurofitError as error:
         faults["time_bin"] = str(error)
     if faults:
         named = [f"{source}: {each}" for each in faults.values()]
         raise NeurofitError("\n".join(named), faults=named)
     return coords
-
-
-def _bin_coords(
-    arrays: Mapping[str, np.ndarray],
-    coords: Mapping[str, tuple[str, np.ndarray]],
-    sizes: Mapping[str, int],
-    sidecar: Sidecar,
-    source: Path,
-) -> dict[str, tuple[str, np.ndarray]]:
-    if sidecar.time_bin is not None and sizes.get("time_bin", 1) != 1:
-        raise NeurofitError(
-            f"time_bin applies to files with one time bin; this one has {sizes['time_bin']}."
-        )
-    if "time_bin_start" in coords and "time_bin_end" in coords:
-        return {}
-    starts: np.ndarray | None = coords["time_bin_start"][1] if "time_bin_start" in coords else None
-    if starts is not None and starts.dtype.kind in "iuf":
-        ends = _ends(starts.astype(np.float64), _scalar(arrays.get("bin_width_ms")))
-        if ends is not None:
-            return {"time_bin_end": ("time_bin", ends)}
-    if sizes.get("time_bin", 1) == 1 and sidecar.time_bin is not None:
-        return {
-            "time_bin_start": ("time_bin", np.array([sidecar.time_bin[0]])),
-            "time_bin_end": ("time_bin", np.array([sidecar.time_bin[1]])),
-        }
-    if sizes.get("time_bin", 1) != 1:
-        raise NeurofitError(
-            f"the times of its {sizes['time_bin']} time bins are missing. "
-            "Add time_bin_start and time_bin_end (ms from onset)."
-        )
-    raise NeurofitError(
-        "the times of its one time bin are missing. Add time_bin_start and time_bin_end (ms from "
-        'onset), give --time-bin 50:150, or write {"time_bin": [50, 150]} '
-        f"into {sidecar_path(source)}."
-    )
-
-
-def _ends(starts: np.ndarray, width: float | None) -> np.ndarray | None:
-    """Return the ends of time bins from their starts and width; None if the width is unknown."""
-    listed = f"{', '.join(f'{start:g}' for start in starts[:4])}{', ...' * (len(starts) > 4)}"
-    if width is None:
-        if len(starts) < 2:
-            return None
-        widths = np.unique(np.diff(starts))
-        if len(widths) > 1:
-            raise NeurofitError(
-                f"time bins that start at {listed} ms are not evenly spaced; add time_bin_end."
-            )
-        width = float(widths[0])
-    if not (np.append(starts, width) % 1 == 0).all() or width <= 0:
-        raise NeurofitError(
-            "time bins must be whole ms of positive width; "
-            f"they start at {listed} ms and are {width:g} ms wide."
-        )
-    return np.asarray(starts + width).astype(np.int64)
 
 
 def _flatten_trials(
@@ -366,16 +322,6 @@ def _flatten_trials(
     return xr.DataArray(
         trials[shown], dims=("presentation", "neuroid", "time_bin"), coords=rows, attrs=array.attrs
     )
-
-
-def number_repetitions(stimulus_ids: np.ndarray) -> np.ndarray:
-    """Return the repetition number of each presentation, from 0 in the order of presentation."""
-    _, rows = np.unique(stimulus_ids, return_inverse=True)
-    order = np.argsort(rows, kind="stable")
-    counts = np.bincount(rows)
-    ranks = np.empty(len(rows), dtype=np.int64)
-    ranks[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return ranks
 
 
 def _units(name: str, values: np.ndarray) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from neurofit.errors import fault
+from neurofit.recordings.identifiers import as_identifiers, as_text
 from neurofit.recordings.lazy import PROCESSING
+from neurofit.recordings.times import ONSET, TIME_BINS, to_ms
 
 ALIASES: Mapping[str, str] = {
     "image_id": "stimulus_id",
@@ -54,7 +56,9 @@ RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
-ATTRIBUTES = ("units", PROCESSING)
+IDENTIFIERS = ("stimulus_id", "neuroid_id")
+
+ATTRIBUTES = ("units", PROCESSING, ONSET)
 """Scalar metadata that stay attributes of the responses."""
 
 METADATA_KEYS = (
@@ -69,12 +73,14 @@ METADATA_KEYS = (
 
 
 def rename_arrays(
-    arrays: Mapping[str, np.ndarray], words: Mapping[str, str]
+    arrays: Mapping[str, np.ndarray], words: Mapping[str, str], units: Mapping[str, str] = {}
 ) -> dict[str, np.ndarray]:
-    """Return arrays under their standard names, bytes decoded; other dtypes are dropped.
+    """Return arrays under their standard names (`as_coordinate`); other dtypes are dropped.
 
     Raises
     ------
+    NeurofitError
+        If times or identifiers cannot be what they are called.
     ValueError
         If an array with a standard name contains neither numbers nor text.
     """
@@ -82,7 +88,7 @@ def rename_arrays(
     for name, standard in standard_names(list(arrays), words).items():
         values = arrays[name]
         if values.dtype.kind in "iufbSUOMm":
-            renamed[standard] = as_text(values)
+            renamed[standard] = as_coordinate(standard, values, units.get(name, ""))
         elif standard in DIM_OF or standard in RESPONSES:
             raise ValueError(f"{name} contains {values.dtype!s:.60}, not numbers or text")
     return renamed
@@ -109,19 +115,26 @@ def standard_names(
     return {name: found[name] for name in names}
 
 
-def as_text(values: np.ndarray) -> np.ndarray:
-    """Return bytes and objects as fixed-width text; numbers are unchanged."""
-    values = np.asarray(values)
-    if values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8", "replace")
-    if values.dtype.kind == "O":
-        flat = [
-            value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            for value in values.ravel().tolist()
-        ]
-        texts = any(isinstance(value, str) for value in flat)
-        return np.array([str(value) for value in flat] if texts else flat).reshape(values.shape)
-    return values
+def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
+    """Return the values of a coordinate by the rules of its kind: time, identifiers or others.
+
+    Parameters
+    ----------
+    name
+        Standard name.
+    values
+        Values as the file has them.
+    units
+        What the file says about their units.
+
+    Raises
+    ------
+    NeurofitError
+        If the units of a time are unknown, or a row of identifiers holds several values.
+    """
+    if name in TIME_BINS:
+        return to_ms(as_text(values), units=units, name=name)
+    return as_identifiers(values, name=name) if name in IDENTIFIERS else as_text(values)
 
 
 def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
@@ -130,7 +143,7 @@ def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path)
         return None
     try:
         number = float(metadata[key])
-    except ValueError:
+    except (TypeError, ValueError):
         number = np.nan
     if 0 < number < np.inf:
         return number

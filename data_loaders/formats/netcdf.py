@@ -19,9 +19,18 @@ from xarray.core import indexing
 
 from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.limits import HDF5, short
-from neurofit.data_loaders.formats.named import number_repetitions
-from neurofit.data_loaders.formats.names import as_text, is_simulated, positive_metadata
-from neurofit.data_loaders.formats.netcdf_axes import find_variable, single_bin_edges, standard_name
+from neurofit.data_loaders.formats.names import (
+    IDENTIFIERS,
+    as_coordinate,
+    is_simulated,
+    positive_metadata,
+)
+from neurofit.data_loaders.formats.netcdf_axes import (
+    engine_of,
+    find_variable,
+    standard_name,
+    stored_values,
+)
 from neurofit.data_loaders.formats.netcdf_fills import (
     dataset_fills,
     default_fills,
@@ -33,9 +42,11 @@ from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.data_loaders.formats.stimuli import combined_sha256, find_stimuli
 from neurofit.errors import NeurofitError, check_option
+from neurofit.recordings.identifiers import as_text, number_repetitions
 from neurofit.recordings.recording import COORDS, DIMS, Recording
 from neurofit.recordings.stimuli import StimulusSet
 from neurofit.recordings.time_bins import TimeBin
+from neurofit.recordings.times import TIME_BINS, bin_edges
 from neurofit.storage.home import atomic_file, check_free_space, sha256_of
 
 LAYOUTS = ("neurofit", "brainscore")
@@ -91,7 +102,7 @@ def read_netcdf(
     try:
         responses, attrs = _responses(path, sidecar)
         degrees, duration = (
-            positive_metadata(attrs, key, path) or getattr(sidecar, key)
+            getattr(sidecar, key) or positive_metadata(attrs, key, path)
             for key in ("visual_degrees", "duration_ms")
         )
     except NeurofitError:
@@ -170,15 +181,20 @@ def _sha256(path: Path, sidecar: Sidecar) -> str:
 
 
 def recording_attributes(recording: Recording) -> dict[str, Any]:
-    """Return the metadata of a recording that are stored as attributes of a file."""
-    return {
+    """Return the metadata of a recording that are stored as attributes of a file.
+
+    What is assumed is not stored, as the file would state it.
+    """
+    stimuli = recording.stimuli
+    attrs = {
         "identifier": recording.name,
-        "stimulus_set_identifier": recording.stimuli.name,
+        "stimulus_set_identifier": stimuli.name,
         "citation": recording.citation,
-        "visual_degrees": recording.stimuli.visual_degrees,
-        "duration_ms": recording.stimuli.duration_ms,
+        "visual_degrees": stimuli.visual_degrees,
+        "duration_ms": stimuli.duration_ms,
         "simulated": int(recording.simulated),
     }
+    return {name: value for name, value in attrs.items() if name not in stimuli.assumed}
 
 
 def _has_dimensions(path: Path) -> bool:
@@ -193,8 +209,7 @@ def _has_dimensions(path: Path) -> bool:
 
 
 def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, Any]]:
-    with open(path, "rb") as file:
-        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
+    engine = engine_of(path)
     if engine == "h5netcdf":
         check_hdf5(path)
         _check_declared(path)
@@ -333,25 +348,34 @@ def _coords(
     variables = {**dataset.data_vars, **dataset.coords}
     for name, values in variables.items():
         standard = standard_name(str(name), variables, sidecar)
+        if values.ndim > 1:
+            continue
+        exact = stored_values(values, path, exact=standard in IDENTIFIERS)
+        own = as_coordinate(standard, exact, str(values.attrs.get("units", "")))
         if (
             values.ndim == 1
             and values.dims[0] in renamed
             and name != variable.name
             and standard not in DIMS
         ):
-            coords[standard] = (renamed[values.dims[0]], as_text(values.values))
-        if standard in ("time_bin_start", "time_bin_end") and values.size == 1:
-            edges[standard] = values.values
+            coords[standard] = (renamed[values.dims[0]], own)
+        if standard in TIME_BINS and values.size == 1:
+            edges[standard] = np.ravel(own)
     sizes = dict(zip(dims, variable.shape, strict=True))
     for name, value in (("region", sidecar.region), ("subject", sidecar.subject)):
         if name not in coords and value is not None:
             coords[name] = ("neuroid", np.full(sizes["neuroid"], value))
-    only = single_bin_edges(edges, attrs, sidecar, n_bins=sizes.get("time_bin", 1), path=path)
-    if only is not None:
-        coords |= {
-            name: ("time_bin", np.array([edge]))
-            for name, edge in zip(("time_bin_start", "time_bin_end"), only, strict=True)
-        }
+    n_bins = sizes.get("time_bin", 1)
+    if n_bins == 1 or sidecar.time_bin is not None:
+        for name in ("time_bin_start", "time_bin_stop", "time_bin_end"):
+            if name in attrs:
+                standard = standard_name(name, (), sidecar)
+                edges.setdefault(standard, as_coordinate(standard, np.ravel(attrs[name])))
+        try:
+            only = bin_edges(*map(edges.get, TIME_BINS), n_bins=n_bins, given=sidecar.time_bin)
+        except NeurofitError as error:
+            raise NeurofitError(f"{path}: {error}") from error
+        coords |= {name: ("time_bin", edge) for name, edge in zip(TIME_BINS, only, strict=True)}
     missing = [name for name in COORDS if name not in coords and name != "repetition"]
     if missing:
         raise NeurofitError(
@@ -364,17 +388,6 @@ def _coords(
             f"{path}: the coordinate stimulus_id must lie along presentation; "
             f"it lies along {coords['stimulus_id'][0]}."
         )
-    for name in ("time_bin_start", "time_bin_end"):
-        coords[name] = (coords[name][0], _whole(coords[name][1]))
     if "repetition" not in coords:
         coords["repetition"] = ("presentation", number_repetitions(coords["stimulus_id"][1]))
     return coords
-
-
-def _whole(edges: np.ndarray) -> np.ndarray:
-    """Return whole numbers as integers; others unchanged, to be reported by the validation."""
-    return (
-        edges.astype(np.int64)
-        if edges.dtype.kind == "f" and np.isfinite(edges).all() and (edges == np.round(edges)).all()
-        else edges
-    )

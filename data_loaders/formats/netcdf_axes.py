@@ -1,4 +1,4 @@
-"""Identify the axes of a netCDF variable, and the times of a single time bin, without guessing.
+"""Identify the axes of a netCDF variable, without guessing.
 
 An axis not called presentation, neuroid or time_bin is named in the sidecar, or identified by a
 coordinate that lies along it (`DIM_OF_COORD`).
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurofit.data_loaders.formats.limits import read_head
 from neurofit.data_loaders.formats.names import ALIASES
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.errors import NeurofitError
@@ -77,6 +78,33 @@ def find_variable(dataset: xr.Dataset, sidecar: Sidecar, path: Path) -> tuple[st
     )
 
 
+def engine_of(path: Path) -> str:
+    """Return the engine with which xarray reads a file: that of HDF5, or of classic netCDF."""
+    return "scipy" if read_head(path).startswith(b"CDF") else "h5netcdf"
+
+
+def stored_values(variable: xr.DataArray, path: Path, *, exact: bool) -> np.ndarray:
+    """Return the values of a coordinate; integers with a fill value, of which xarray makes floats.
+
+    Where one is missing, the others are objects if they must be exact, and else floats.
+    """
+    values, held = np.asarray(variable.values), variable.encoding
+    if (
+        values.dtype.kind != "f"
+        or np.dtype(held.get("dtype", values.dtype)).kind not in "iu"
+        or not {"scale_factor", "add_offset", "_Unsigned"}.isdisjoint(held)
+        or (np.isnan(values).any() and not exact)
+    ):
+        return values
+    with xr.open_dataset(path, engine=engine_of(path), decode_cf=False) as dataset:
+        stored = np.asarray(dataset[variable.name].values)
+    missing = np.isnan(values)
+    if missing.any():
+        stored = stored.astype(object)
+        stored[missing] = None
+    return stored
+
+
 def coords_along(dataset: xr.Dataset, sidecar: Sidecar) -> dict[str, set[str]]:
     """Return axis, as named in the file -> standard names of the coordinates along it."""
     along: dict[str, set[str]] = {}
@@ -113,66 +141,6 @@ def name_axes(
     if len(left) == 1 and len(sizes) == 3 and sizes[left[0]] == 1 and not roles[left[0]]:
         names[left[0]] = "time_bin"
     return _valid(tuple(names.values()))
-
-
-def single_bin_edges(
-    edges: Mapping[str, np.ndarray],
-    attrs: Mapping[str, Any],
-    sidecar: Sidecar,
-    *,
-    n_bins: int,
-    path: Path,
-) -> tuple[float, float] | None:
-    """Return (start, end) in ms of a file's only time bin; None if the file has several.
-
-    Parameters
-    ----------
-    edges
-        `time_bin_start` and `time_bin_end`, if the file has them, with one value each.
-    attrs
-        Attributes of the variable and of the file.
-    sidecar
-        Sidecar, with the `time_bin` given by the caller or NAME.json.
-    n_bins
-        Number of time bins in the file.
-    path
-        File, for messages.
-
-    Raises
-    ------
-    NeurofitError
-        If the times are missing or contradictory, or given for a file with several bins.
-    """
-    if n_bins != 1:
-        if sidecar.time_bin is not None:
-            raise NeurofitError(
-                f"time_bin applies to files with one time bin; {path} has {n_bins}."
-            )
-        return None
-    known = {name: float(np.ravel(values)[0]) for name, values in edges.items()}
-    for name, words in {
-        "time_bin_start": ("time_bin_start",),
-        "time_bin_end": ("time_bin_end", "time_bin_stop"),
-    }.items():
-        attribute = next((attrs[word] for word in words if word in attrs), None)
-        if name not in known and attribute is not None:
-            known[name] = float(np.ravel(attribute)[0])
-    own = (known["time_bin_start"], known["time_bin_end"]) if len(known) == 2 else None
-    if sidecar.time_bin is not None:
-        if own is not None and own != sidecar.time_bin:
-            raise NeurofitError(
-                f"{path} states that its time bin is {own[0]:g}-{own[1]:g} ms; "
-                f"got {sidecar.time_bin[0]}-{sidecar.time_bin[1]} ms."
-            )
-        return float(sidecar.time_bin[0]), float(sidecar.time_bin[1])
-    if own is None:
-        raise NeurofitError(
-            f"{path} does not state the times of its time bin, in coordinates or attributes "
-            "time_bin_start and time_bin_end (ms from onset).\nGive --time-bin 70:170, "
-            'load_recording(PATH, time_bin=(70, 170)), or write {"time_bin": [70, 170]} '
-            f"into {path.stem}.json."
-        )
-    return own
 
 
 def _axes(

@@ -6,6 +6,7 @@ its trials. Needs pynwb (extra nwb).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,24 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, refuse_large, short
-from neurofit.data_loaders.formats.named import number_repetitions
-from neurofit.data_loaders.formats.names import as_text
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.data_loaders.formats.spikes import BINS, count_spikes
-from neurofit.data_loaders.formats.tables import as_text_column
-from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.data_loaders.formats.spikes import BINS, as_responses, empty_counts
+from neurofit.errors import NeurofitError, NeurofitWarning, counted, fault, report
+from neurofit.recordings.identifiers import (
+    MORE_PRECISE,
+    are_numbers,
+    as_identifiers,
+    as_texts,
+    block_fault,
+    is_missing,
+    neuroid_faults,
+    number_repetitions,
+)
+from neurofit.recordings.lazy import PROCESSING
+from neurofit.recordings.recording import DIMS
 from neurofit.recordings.time_bins import make_time_bins
+from neurofit.recordings.times import ASSUMED, ONSET, ROUNDING, clock_faults, onset_faults
 
 STIMULUS = (
     "stimulus_id",
@@ -36,12 +47,23 @@ STIMULUS = (
     "stimulus_filename",
     "stimulus_presented",
 )
-ONSET = ("stimulus_onset", "stim_on", "stimulus_start", "onset", "onset_time", "start_time")
+ONSETS = (
+    "stimulus_onset",
+    "stimulus_onset_time",
+    "stimulus_on_time",
+    "stimulus_start",
+    "stimulus_start_time",
+    "stim_onset",
+    "stim_on",
+    "stim_on_time",
+    "image_onset",
+    "image_on",
+    "onset",
+    "onset_time",
+    "start_time",
+)
 REGION = ("region", "area", "brain_area", "location")
 """Column names that are searched, in this order."""
-
-ROUNDING = 1e-6
-"""Tolerance in seconds for equal times."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -71,11 +93,23 @@ def read_nwb(path: Path) -> xr.DataArray:
     sidecar = read_sidecar(path)
     files = session_files(path)
     sessions = []
+    names: dict[str, Path] = {}
     for file in files:
         with open_nwb(file) as nwb:
-            sessions.append(_read_session(nwb, file, sidecar, sidecar_file=sidecar_path(path)))
-    names = [file.stem for file in files]
-    return sessions[0] if len(sessions) == 1 else _join_sessions(sessions, names)
+            name = str(nwb.identifier)
+            other = names.setdefault(name, file)
+            if other != file:
+                name = file.stem
+                warnings.warn(
+                    f"{other.name} and {file.name} have the identifier {nwb.identifier!r}: if they "
+                    f"are one session, keep one. Units of {file.name} are called {name}-NUMBER.",
+                    NeurofitWarning,
+                    stacklevel=2,
+                )
+            ids = _ids(nwb, file, sidecar, name, alone=len(files) == 1)
+            sessions.append(_read_session(nwb, ids, file, sidecar, sidecar_file=sidecar_path(path)))
+    stems = [file.stem for file in files]
+    return sessions[0] if len(sessions) == 1 else _join_sessions(sessions, stems)
 
 
 def session_files(path: Path) -> list[Path]:
@@ -108,7 +142,9 @@ def open_nwb(file: Path) -> Iterator[Any]:
 
 
 def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, str, str]:
-    """Return the trials with an onset, and the names of the stimulus and onset (s) columns.
+    """Return the trials that show a stimulus, and the names of the stimulus and onset (s) columns.
+
+    A trial without an onset or a stimulus (a gray screen, say) showed none.
 
     Raises
     ------
@@ -119,13 +155,14 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
         raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
     trials = nwb.trials.to_dataframe()
     stimulus = find_column(trials, STIMULUS, sidecar, "stimulus_id")
-    onset = find_column(trials, ONSET, sidecar, "onset")
+    onset = find_column(trials, ONSETS, sidecar, "onset")
     if stimulus is None or onset is None:
         raise NeurofitError(
             f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and one "
             f"of onsets; they have {', '.join(map(str, trials))}."
         )
     trials = trials[np.isfinite(trials[onset].to_numpy(dtype=np.float64))]
+    trials = trials[~is_missing(texts(trials[stimulus]))]
     if not len(trials):
         raise NeurofitError(f"{file}: no trial has an onset; the column {onset} has no numbers.")
     return trials, stimulus, onset
@@ -133,7 +170,8 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
 
 def texts(column: pd.Series[Any]) -> np.ndarray:
     """Return a column of a table as strings."""
-    return as_text(column.to_numpy(dtype=object)).astype(str)
+    own = as_identifiers(column.to_numpy(dtype=object), name=str(column.name))
+    return np.array(as_texts(own.tolist(), name=str(column.name)), dtype=str)
 
 
 def _check_declared(file: Path) -> None:
@@ -170,11 +208,19 @@ def _check_declared(file: Path) -> None:
     refuse_large(file, n_values=0, n_bytes=sum(sizes.values()), stored=file.stat().st_size)
 
 
-def _read_session(nwb: Any, file: Path, sidecar: Sidecar, *, sidecar_file: Path) -> xr.DataArray:
+def _read_session(
+    nwb: Any, ids: list[str], file: Path, sidecar: Sidecar, *, sidecar_file: Path
+) -> xr.DataArray:
     (trials, stimulus, onset), units = read_trials(nwb, file, sidecar), nwb.units
-    rows = pd.DataFrame(
-        {"presentation": np.arange(len(trials)), "stimulus_id": texts(trials[stimulus])}
+    shown = texts(trials[stimulus])
+    onsets, begun, ended = (
+        trials[name].to_numpy(dtype=np.float64) for name in (onset, "start_time", "stop_time")
     )
+    columns = {str(name): texts(trials[name]) for name in trials if name in MORE_PRECISE}
+    columns.pop(stimulus, None)
+    faults = onset_faults(onsets, starts=begun, stops=ended, name=onset)
+    report(file, [*faults, block_fault(shown, columns)])
+    rows = pd.DataFrame({"presentation": np.arange(len(trials)), "stimulus_id": shown})
     for name in trials:
         if trials[name].dtype.kind in "iufb" and name not in (
             stimulus,
@@ -186,56 +232,45 @@ def _read_session(nwb: Any, file: Path, sidecar: Sidecar, *, sidecar_file: Path)
             rows[str(name)] = trials[name].to_numpy()
     regions = _regions(units, sidecar, file, sidecar_file=sidecar_file)
     subject = sidecar.subject or (nwb.subject.subject_id if nwb.subject is not None else None)
-    sites = pd.DataFrame({"neuroid_id": _ids(nwb, file, sidecar), "region": regions})
+    sites = pd.DataFrame({"neuroid_id": ids, "region": regions})
     if subject is not None:
         sites["subject"] = subject
     bins = make_time_bins(*(sidecar.bins or BINS))
-    # the tolerance keeps spikes on the first edge; count_spikes assigns them to bins
-    begin, end = bins[0][0] / 1e3 - ROUNDING, bins[-1][1] / 1e3
-    onsets = trials[onset].to_numpy(dtype=np.float64)
-    spike_units, spike_times, spike_trials, n_spikes, n_all = [], [], [], 0, 0
+    # half of the tolerance keeps spikes on an edge in the bin that begins there
+    edges = np.array([bins[0][0], *(end for _, end in bins)]) / 1e3 - ROUNDING / 2e3
+    counts = empty_counts(rows, sites, bins=bins, source=file)
+    n_spikes, first, last, n_descents = 0, np.inf, -np.inf, 0
     _check_index(units, file)
     for number in range(len(sites)):
-        times = np.sort(np.asarray(units.get_unit_spike_times(number), dtype=np.float64))
-        if not np.isfinite(times).all():
-            n_invalid = int((~np.isfinite(times)).sum())
+        times = np.asarray(units.get_unit_spike_times(number), dtype=np.float64)
+        n_descents = max(n_descents, int((np.diff(times) < -ROUNDING).sum()))
+        invalid = ~np.isfinite(times)
+        if invalid.any():
+            n_invalid = int(invalid.sum())
             fault(f"{file}: {n_invalid} spike times of unit {units.id[number]} are not numbers.")
-            times = times[np.isfinite(times)]
-        first, last = np.searchsorted(times, onsets + begin), np.searchsorted(times, onsets + end)
-        counts = last - first
-        n_spikes, n_all = n_spikes + int(counts.sum()), n_all + len(times)
-        refuse_large(
-            f"Spikes around the trials of {file}",
-            n_values=0,
-            n_bytes=24 * n_spikes,
-            stored=file.stat().st_size,
-        )
-        at = (
-            np.arange(counts.sum())
-            - np.repeat(np.cumsum(counts) - counts, counts)
-            + np.repeat(first, counts)
-        )
-        trial = np.repeat(np.arange(len(onsets)), counts)
-        spike_units.append(np.full(len(at), number))
-        spike_trials.append(trial)
-        spike_times.append(1e3 * (times[at] - onsets[trial]))
-    if n_all and not n_spikes:
+        times = np.sort(times[~invalid])
+        counts[:, number] = np.diff(np.searchsorted(times, onsets[:, None] + edges))
+        n_spikes += len(times)
+        first, last = min([first, *times[:1]]), max([last, *times[-1:]])
+    if n_spikes and not counts.any():
         fault(
-            f"{file}: none of {n_all:,} spikes lies near a trial. Spike times and onsets must both "
-            "be in seconds from the start of the session."
+            f"{file}: none of {n_spikes:,} spikes lies near a trial. Spike times and onsets must "
+            "both be in seconds from the start of the session."
         )
-    spikes = pd.DataFrame(
-        {
-            "neuroid_id": sites.neuroid_id.to_numpy()[np.concatenate(spike_units)],
-            "presentation": np.concatenate(spike_trials),
-        }
-    )
-    times_ms = np.round(np.concatenate(spike_times), 6)
-    responses = count_spikes(spikes, rows, sites, bins=bins, times_ms=times_ms, source=file)
+    elif n_spikes:
+        report(file, clock_faults(first, last, n_descents, onsets))
+    responses = as_responses(counts, rows, sites, bins=bins)
     if "obs_intervals" in units.colnames:
         for number in range(len(sites)):
             observed = _observed(units, number, file, onsets[:, None, None] + np.array(bins) / 1e3)
             responses.values[:, number][~observed] = np.nan
+    assumed = onset == "start_time" and onset not in sidecar.words
+    responses.attrs[ONSET] = f"start of the trial {ASSUMED}" if assumed else onset
+    n_left = len(nwb.trials) - len(trials)
+    if n_left:
+        responses.attrs[PROCESSING] = (
+            f"Left out {counted(n_left, 'trial')} of {file.name} without {onset} or {stimulus}."
+        )
     return responses
 
 
@@ -285,23 +320,20 @@ def find_column(
     return next((name for name in (*given, *names) if name in table), None)
 
 
-def _ids(nwb: Any, file: Path, sidecar: Sidecar) -> list[str]:
-    """Return unit ids from a column `neuroid_id`, shared by sessions, else SESSION-NUMBER."""
+def _ids(nwb: Any, file: Path, sidecar: Sidecar, session: str, *, alone: bool) -> list[str]:
+    """Return unit ids from a column `neuroid_id`, shared by sessions, else SESSION-NUMBER.
+
+    Numbers in that column are not shared by sessions, see `are_numbers`.
+    """
+    if nwb.units is None:
+        return []  # reported with the trials
     given = [name for name, word in sidecar.words.items() if word == "neuroid_id"]
     name = next(iter(given), "neuroid_id")
-    if name in nwb.units.colnames:
-        own = as_text_column(pd.Series(np.asarray(nwb.units[name][:])))
-        if "" in own:
-            raise NeurofitError(
-                f"{file}: every unit needs a {name}; it is missing in unit {own.index('')}."
-            )
-        several = sorted({each for each in own if own.count(each) > 1})
-        if several:
-            raise NeurofitError(
-                f"{file}: {name} must be unique; several units are called {some_of(several)}."
-            )
-        return own
-    return [f"{nwb.identifier}-{number}" for number in nwb.units.id[:]]
+    if name not in nwb.units.colnames:
+        return [f"{session}-{number}" for number in nwb.units.id[:]]
+    own = texts(pd.Series(list(nwb.units[name][:]), name=name, dtype=object)).tolist()
+    report(file, neuroid_faults(np.array(own)))
+    return [f"{session}-{each}" for each in own] if are_numbers(own) and not alone else own
 
 
 def _regions(units: Any, sidecar: Sidecar, file: Path, *, sidecar_file: Path) -> list[str]:
@@ -360,6 +392,8 @@ def _join_sessions(sessions: list[xr.DataArray], names: list[str]) -> xr.DataArr
         np.repeat(names, [s.sizes["presentation"] for s in sessions]),
     )
     coords["repetition"] = ("presentation", number_repetitions(coords["stimulus_id"][1]))
-    return xr.DataArray(
-        trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs=sessions[0].attrs
-    )
+    attrs = dict(sessions[0].attrs)
+    for name, between in ((ONSET, "; "), (PROCESSING, " ")):
+        said = dict.fromkeys(str(s.attrs[name]) for s in sessions if name in s.attrs)
+        attrs |= {name: between.join(said)} if said else {}
+    return xr.DataArray(trials, dims=DIMS, coords=coords, attrs=attrs)

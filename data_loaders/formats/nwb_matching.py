@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import pandas as pd
 
 from neurofit.data_loaders.formats.stimuli import SUFFIXES
 from neurofit.data_loaders.formats.stored_images import StoredImage
+from neurofit.recordings.identifiers import Names
 
 NAME = (
     "image_name",
@@ -108,13 +109,9 @@ def match_images(ids: list[str], sessions: Sequence[SessionImages]) -> list[Stor
     """
     columns = [None, *dict.fromkeys(column for session in sessions for column in session.labels)]
     rules: list[Callable[[], dict[str, StoredImage]]] = [
-        *(
-            partial(_by_label, ids, sessions, column, key)
-            for key in (str, _base)
-            for column in columns
-        ),
+        *(partial(_by_label, ids, sessions, column) for column in columns),
         partial(_by_number, sessions),
-        *(partial(_by_label, ids, sessions, column, _stem) for column in columns),
+        *(partial(_by_label, ids, sessions, column, any_suffix=True) for column in columns),
     ]
     errors: list[UnusableImagesError] = []
     for rule in rules:
@@ -165,7 +162,11 @@ def whole_numbers(column: pd.Series[Any]) -> np.ndarray | None:
 
 
 def _by_label(
-    ids: list[str], sessions: Sequence[SessionImages], column: str | None, key: Callable[[str], str]
+    ids: list[str],
+    sessions: Sequence[SessionImages],
+    column: str | None,
+    *,
+    any_suffix: bool = False,
 ) -> dict[str, StoredImage]:
     """Match images by the stimulus ids, or by the labels in a column of the trials."""
     labels = (
@@ -173,9 +174,9 @@ def _by_label(
         if column is None
         else _merged(session.labels.get(column, {}).items() for session in sessions)
     )
-    wanted = {key(label) for label in labels.values()}
-    named = _merged(_named(wanted, key, session) for session in sessions)
-    return {each: named[key(label)] for each, label in labels.items() if key(label) in named}
+    wanted = list(dict.fromkeys(labels.values()))
+    named = _merged(_named(wanted, session, any_suffix) for session in sessions)
+    return {each: named[label] for each, label in labels.items() if label in named}
 
 
 def _by_number(sessions: Sequence[SessionImages]) -> dict[str, StoredImage]:
@@ -193,19 +194,17 @@ def _by_id(session: SessionImages) -> Iterable[tuple[str, StoredImage]]:
 
 
 def _named(
-    wanted: set[str], key: Callable[[str], str], session: SessionImages
+    wanted: list[str], session: SessionImages, any_suffix: bool
 ) -> Iterable[tuple[str, StoredImage]]:
-    found: dict[str, StoredImage] = {}
-    for each in session.groups:
-        for name, image in each.named.items():
-            if key(name) in wanted:
-                other = found.setdefault(key(name), image)
-                if (other.file, other.dataset) != (image.file, image.dataset):
-                    raise UnusableImagesError(
-                        f"{session.file.name} contains two images {key(name)!r}: "
-                        "which was shown is not known."
-                    )
-    return found.items()
+    held = [(name, image) for group in session.groups for name, image in group.named.items()]
+    names = Names(dict(held), SUFFIXES if any_suffix else ())
+    for label, found in names.find(wanted, any_suffix=any_suffix).items():
+        images = {(image.file, image.dataset): image for name, image in held if name in found}
+        if len(images) > 1:
+            raise UnusableImagesError(
+                f"{session.file.name} contains two images {label!r}: which was shown is not known."
+            )
+        yield from ((label, image) for image in images.values())
 
 
 def _numbered(rows: Mapping[str, int], group: ImageGroup) -> Iterable[tuple[str, StoredImage]]:
@@ -238,14 +237,3 @@ def _merged(parts: Iterable[Iterable[tuple[str, Any]]]) -> dict[str, Any]:
                     f"Stimulus {key!r} has two different images: {other}, and {value}."
                 )
     return merged
-
-
-def _base(name: str) -> str:
-    """Return a file name without folders."""
-    return PurePosixPath(name.replace("\\", "/")).name
-
-
-def _stem(name: str) -> str:
-    """Return a file name without folders and image suffix."""
-    path = PurePosixPath(_base(name))
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name

@@ -15,7 +15,8 @@ import xarray as xr
 from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.matlab import read_mat
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.errors import NeurofitError, fault
+from neurofit.errors import NeurofitError, fault, report
+from neurofit.recordings.times import onset_faults
 
 WIDTH_MS = 10
 
@@ -92,6 +93,9 @@ def _site(file: Path, label: str | None, onset: int | None) -> dict[str, Any]:
             f"{file}: raster_data must be (trial, ms) with one label per trial; "
             f"got {raster.shape} and {len(shown)} labels."
         )
+    at, begin, end = (np.array([float(each)]) for each in (onset, 1, raster.shape[1]))
+    clock, name = "ms of the raster, counted from 1", "alignment_event_time"
+    report(file, onset_faults(at, starts=begin, stops=end, name=name, clock=clock))
     first = (onset - 1) % WIDTH_MS  # so that a bin starts at the onset
     n_bins = (raster.shape[1] - first) // WIDTH_MS
     milliseconds = (

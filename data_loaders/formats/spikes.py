@@ -18,15 +18,23 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import refuse_large
-from neurofit.data_loaders.formats.named import number_repetitions
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
-from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, as_text_column, read_table
-from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
+from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, read_table
+from neurofit.errors import NeurofitError, NeurofitWarning, fault, report, some_of
+from neurofit.recordings.identifiers import are_numbers, as_texts, number_repetitions
 from neurofit.recordings.recording import COORDS, DIMS
 from neurofit.recordings.time_bins import TimeBin, make_time_bins
+from neurofit.recordings.times import spike_faults, to_ms
 
 BINS = (0, 300, 10)
 """Default start, end and width of time bins in ms; NAME.json overrides: {"bins": [0, 300, 10]}."""
+
+UNITS = {
+    **dict.fromkeys(("time_ms", "spike_time_ms"), "ms"),
+    **dict.fromkeys(("time_s", "spike_time_s"), "s"),
+    **dict.fromkeys(("time_us", "spike_time_us"), "us"),
+}
+"""Column of spike times -> unit."""
 
 FEW_INSIDE = 0.1
 """Smallest proportion of spikes inside the time bins that does not give a warning."""
@@ -41,7 +49,7 @@ def recognises(path: Path, head: bytes) -> bool:
     if head.startswith(b"PAR1"):
         return True
     first = head.split(b"\n", 1)[0].lower()
-    return b"," in first and any(word in first for word in (b"time_ms", b"time_s", b"spike_time"))
+    return b"," in first and any(name.encode() in first for name in UNITS)
 
 
 def read_spikes(path: Path) -> xr.DataArray:
@@ -93,9 +101,10 @@ def read_spikes(path: Path) -> xr.DataArray:
         sites = sites[first].reset_index(drop=True)
         recorded = None if recorded is None else recorded[:, first]
     bins = make_time_bins(*(sidecar.bins or BINS))
-    counts = count_spikes(
-        spikes, trials, sites, bins=bins, times_ms=_times_ms(spikes, path), source=path
-    )
+    times_ms = _times_ms(spikes, path)
+    trial_of = pd.factorize(spikes.presentation)[0]
+    report(path, spike_faults(times_ms, trial_of, end=bins[-1][1]))
+    counts = count_spikes(spikes, trials, sites, bins=bins, times_ms=times_ms, source=path)
     return counts if recorded is None else _mask_unrecorded(counts, recorded, path)
 
 
@@ -127,7 +136,7 @@ def count_spikes(
     """
     shown = [table.presentation for table in (trials, spikes)]
     if shown[0].dtype.kind == "O" or shown[1].dtype.kind == "O":  # compare as text
-        shown = [pd.Series(as_text_column(column)) for column in shown]
+        shown = [pd.Series(as_texts(column)) for column in shown]
     row = pd.Index(shown[0]).get_indexer(pd.Index(shown[1]))
     column = pd.Index(sites.neuroid_id).get_indexer(pd.Index(spikes.neuroid_id))
     for name, found, table in (
@@ -141,8 +150,6 @@ def count_spikes(
             fault(
                 f"{source}: {what}: {listed} ({len(unknown):,} in all). Add it, or drop its spikes."
             )
-    n_counts = float(len(trials)) * len(sites) * len(bins)
-    refuse_large(source, n_values=n_counts, n_bytes=8 * n_counts, stored=float("inf"))
     start, width = bins[0][0], bins[0][1] - bins[0][0]
     which = np.floor((times_ms - start) / width)
     within = (which >= 0) & (which < len(bins))
@@ -162,20 +169,34 @@ def count_spikes(
             stacklevel=2,
         )
     inside = within & (row >= 0) & (column >= 0)
-    shape = (len(trials), len(sites), len(bins))
+    counts = empty_counts(trials, sites, bins=bins, source=source)
     flat = np.ravel_multi_index(
-        (row[inside], column[inside], which[inside].astype(np.int64)), shape
+        (row[inside], column[inside], which[inside].astype(np.int64)), counts.shape
     )
-    counts = np.bincount(flat, minlength=int(np.prod(shape))).astype(np.float32).reshape(shape)
+    counts += np.bincount(flat, minlength=counts.size).reshape(counts.shape)
+    return as_responses(counts, trials, sites, bins=bins)
+
+
+def empty_counts(
+    trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], source: Path
+) -> np.ndarray:
+    """Return zeros, float32 (presentation neuroid time_bin), if they fit into memory."""
+    shape = (len(trials), len(sites), len(bins))
+    refuse_large(
+        source, n_values=2 * float(np.prod(shape, dtype=np.float64)), n_bytes=0, stored=float("inf")
+    )
+    return np.zeros(shape, dtype=np.float32)
+
+
+def as_responses(
+    counts: np.ndarray, trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin]
+) -> xr.DataArray:
+    """Return counts (presentation neuroid time_bin) with the columns of trials and sites."""
     coords: dict[str, Any] = {
-        str(name): ("presentation", trials[name].to_numpy())
-        for name in trials
-        if not _taken(name, "presentation")
-    }
-    coords |= {
-        str(name): ("neuroid", sites[name].to_numpy())
-        for name in sites
-        if not _taken(name, "neuroid")
+        str(name): (dim, table[name].to_numpy())
+        for dim, table in (("presentation", trials), ("neuroid", sites))
+        for name in table
+        if name not in DIMS and COORDS.get(str(name), dim) == dim
     }
     coords.setdefault(
         "repetition", ("presentation", number_repetitions(trials.stimulus_id.to_numpy()))
@@ -185,17 +206,7 @@ def count_spikes(
         "time_bin_end": ("time_bin", [e for _, e in bins]),
     }
     coords = {name: (dim, _plain(values)) for name, (dim, values) in coords.items()}
-    return xr.DataArray(
-        counts,
-        dims=("presentation", "neuroid", "time_bin"),
-        coords=coords,
-        attrs={"units": "spikes per bin"},
-    )
-
-
-def _taken(name: Any, dim: str) -> bool:
-    """Return whether a column has the name of a coordinate of another dimension."""
-    return name in DIMS or COORDS.get(name, dim) != dim
+    return xr.DataArray(counts, dims=DIMS, coords=coords, attrs={"units": "spikes per bin"})
 
 
 def _by_session(
@@ -208,6 +219,15 @@ def _by_session(
     if "session" not in trials or "session" not in sites:
         return sites.drop_duplicates(ignore_index=True), None
     found = sites.drop(columns="session").drop_duplicates(ignore_index=True)
+    ids = sites.drop_duplicates(["neuroid_id", "session"]).neuroid_id
+    again = ids[ids.duplicated()].unique().tolist()
+    if again and are_numbers(again):
+        warnings.warn(
+            f"Neuroids {some_of(again)} were recorded in several sessions and are each taken as "
+            "one. If units are numbered anew in each session, give them other names.",
+            NeurofitWarning,
+            stacklevel=3,
+        )
     recorded = np.zeros((len(trials), len(found)), dtype=bool)
     for session in trials.session.unique():
         ids = sites.neuroid_id[sites.session == session]
@@ -243,24 +263,22 @@ def _table(path: Path, sidecar: Sidecar) -> pd.DataFrame:
 
 
 def _times_ms(spikes: pd.DataFrame, path: Path) -> np.ndarray:
-    for name, scale in (
-        ("time_ms", 1.0),
-        ("spike_time_ms", 1.0),
-        ("time_s", 1e3),
-        ("spike_time_s", 1e3),
-    ):
-        if name in spikes:
-            times = pd.to_numeric(spikes[name], errors="coerce").to_numpy(dtype=np.float64) * scale
-            times = np.round(times, 6)  # 1.001 s must be 1001 ms despite rounding errors
-            broken = np.flatnonzero(~np.isfinite(times))
-            if len(broken):
-                rows = f"row {some_of(spikes.index[broken].tolist())}, counted from 0"
-                fault(f"{path}: {name} is not a number in {rows} ({len(broken):,} in all).")
-            return np.where(np.isfinite(times), times, np.nan)
-    raise NeurofitError(
-        f"{path} needs a column time_ms or time_s, the time of each spike from stimulus onset; "
-        f"it has {', '.join(map(str, spikes))}."
-    )
+    name = next((name for name in UNITS if name in spikes), None)
+    if name is None:
+        raise NeurofitError(
+            f"{path} needs a column time_ms, time_s or time_us, the time of each spike from "
+            f"stimulus onset; it has {', '.join(map(str, spikes))}."
+        )
+    given = spikes[name]
+    if given.dtype.kind not in "mM":
+        given = pd.to_numeric(given, errors="coerce")
+    times = to_ms(given.to_numpy(), units=UNITS[name], name=name).astype(np.float64)
+    times = np.round(times, 6)  # 1.001 s must be 1001 ms despite rounding errors
+    broken = np.flatnonzero(~np.isfinite(times))
+    if len(broken):
+        rows = f"row {some_of(spikes.index[broken].tolist())}, counted from 0"
+        fault(f"{path}: {name} is not a number in {rows} ({len(broken):,} in all).")
+    return np.where(np.isfinite(times), times, np.nan)
 
 
 def _require_columns(tables: Mapping[Path, tuple[pd.DataFrame, Iterable[str]]]) -> None:

@@ -13,9 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.names import ALIASES
-from neurofit.data_loaders.formats.tables import as_text_column, read_table
+from neurofit.data_loaders.formats.names import ALIASES, positive_metadata
+from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.recordings.identifiers import Names, as_texts, same_name
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -28,9 +29,8 @@ _STIMULUS = {alias: name for alias, name in ALIASES.items() if name == "stimulus
 
 MAX_IMAGE_BYTES = 2**28
 
-DEGREES = 8.0
-DURATION_MS = 100.0
-"""Defaults if the width and duration of the images are not given, as in the HvM experiments."""
+DEFAULTS = {"visual_degrees": 8.0, "duration_ms": 100.0}
+"""Width and duration of the images that are assumed if not given, as in the HvM experiments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +112,16 @@ def find_stimuli(
         )
         visual_degrees = found.visual_degrees if visual_degrees is None else visual_degrees
     if visual_degrees is None and "degrees" in table:
-        visual_degrees = _positive(table.degrees.iloc[0], table_path or recording)
+        visual_degrees = positive_metadata(
+            {"degrees": table.degrees.iloc[0]}, "degrees", table_path or recording
+        )
+    said = {"visual_degrees": visual_degrees, "duration_ms": duration_ms}
     return StimulusSet(
         name=recording.stem,
         table=table,
         images=images,
-        visual_degrees=DEGREES if visual_degrees is None else float(visual_degrees),
-        duration_ms=DURATION_MS if duration_ms is None else float(duration_ms),
+        **{name: DEFAULTS[name] if value is None else float(value) for name, value in said.items()},
+        assumed=tuple(name for name, value in said.items() if value is None),
     )
 
 
@@ -159,17 +162,6 @@ def _find_files(recording: Path, given: Path | None) -> tuple[Path | None, Path 
     return next(iter(tables), None), next(iter(images), None)
 
 
-def _positive(value: object, source: Path) -> float | None:
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = np.nan
-    if number > 0:
-        return number
-    fault(f"{source}: degrees, the width of an image, must be positive; got {value!r}.")
-    return None
-
-
 def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     rows = read_table(path, known=_STIMULUS, texts=("stimulus_id", *FILE_COLUMNS))
     if "stimulus_id" not in rows:
@@ -182,8 +174,11 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         listed = some_of(several.tolist())
         fault(f"{path}: a stimulus must have one row; there are different rows for {listed}.")
     rows = rows.drop_duplicates("stimulus_id").set_index("stimulus_id")
-    # matched as text; the column stimulus_id keeps its type
-    own = table.set_index(np.array(as_text_column(table.stimulus_id), dtype=object))
+    # matched as text in one normal form; the column stimulus_id keeps its type
+    own = table.set_index(np.array(as_texts(table.stimulus_id), dtype=object))
+    for each in (rows, own):
+        names = each.index.map(same_name)
+        each.index = names if names.is_unique else each.index
     lacking = own.index[~own.index.isin(rows.index)]
     if len(lacking):
         named = some_of([each or "''" for each in lacking])
@@ -206,17 +201,10 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
     except NeurofitError as error:
         fault(str(error))
         return NoImages(len(table), location, str(error))
-    by_name: dict[str, list[str]] = {}
-    set_of_names = set(names)
-    for name in names:
-        for key in {Path(name).name, Path(name).stem}:
-            by_name.setdefault(key, []).append(name)
     column = next((name for name in FILE_COLUMNS if name in table), None)
-    asked = as_text_column(table[column or "stimulus_id"])
-    found = [
-        [name] if name in set_of_names else by_name.get(Path(name).name, by_name.get(name, []))
-        for name in asked
-    ]
+    asked = as_texts(table[column or "stimulus_id"])
+    files = Names(names, SUFFIXES).find(asked)
+    found = [files[name] for name in asked]
     several = [
         f"{name} ({', '.join(files)})"
         for name, files in zip(asked, found, strict=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from neurofit.data_loaders.formats.limits import read_head, short
 from neurofit.data_loaders.formats.names import ALIASES, standard_names
 from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.recordings.identifiers import as_texts
 
 TEXT_COLUMNS = ("stimulus_id", "neuroid_id", "region")
 """Columns that are read as text, unchanged: 001 and 1 are two stimuli, NA is a name."""
@@ -99,10 +100,4 @@ def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:
     if len(absent) and column.name in REQUIRED:
         rows = f"row {some_of(absent.tolist())}, counted from 0 ({len(absent):,} in all)"
         fault(f"{path}: every row needs a {column.name}; it is missing in {rows}.")
-    return np.array(as_text_column(column), dtype=object)
-
-
-def as_text_column(column: pd.Series[Any]) -> list[str]:
-    """Return a column as text: whole numbers without .0, missing values as empty strings."""
-    values = column.to_numpy(dtype=object, na_value="")
-    return [f"{v:.0f}" if isinstance(v, float) and v.is_integer() else str(v) for v in values]
+    return np.array(as_texts(column, name=str(column.name)), dtype=object)

@@ -107,7 +107,7 @@ def describe_screen(stimuli: StimulusSet, *, size: int, field_degrees: float) ->
     )
     placing = {-1: f"padded with gray {GRAY_LEVEL}", 0: "as it is", 1: "centre cropped"}
     return {
-        "image": f"{width} x {height} px, {stimuli.visual_degrees:g} degrees",
+        "image": f"{width} x {height} px, {stimuli.width}",
         "canvas": f"{across} x {down} px, {field_degrees:g} degrees",
         "placed": placing[int(np.sign(stimuli.visual_degrees - field_degrees))],
         "resized": f"to {size} x {size} px, {RESIZE}" if (across, down) != (size, size) else "no",

@@ -22,6 +22,7 @@ from neurofit.config.registry import Registry
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.recording import Recording
+from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
 from neurofit.results.provenance import describe_provenance
 from neurofit.results.schema import validate_result
@@ -153,7 +154,8 @@ def _notes_on_trials(recording: Recording) -> list[str]:
     for note in biasing:
         warnings.warn(note, NeurofitWarning, stacklevel=3)
     done = str(recording.responses.attrs.get(PROCESSING, ""))
-    return [*filter(None, [done]), *biasing]
+    onset = f"Stimulus onset: {recording.onset}." if ASSUMED in recording.onset else ""
+    return [*filter(None, [onset, done]), *biasing]
 
 
 def analysis_of(config: Any) -> Analysis:

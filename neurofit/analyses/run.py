@@ -23,6 +23,7 @@ from neurofit.config.options import (
 from neurofit.errors import NeurofitError
 from neurofit.recordings.selection import Selection, ids_in
 from neurofit.recordings.time_bins import parse_time_bin
+from neurofit.recordings.times import ASSUMED
 from neurofit.results.provenance import RUN, to_json
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class RunConfig:
     images, time_bin
         For a recording given by path: its images, if they are not beside it, and (start, end) in
         ms of its only bin, if the file does not state it.
+    trial_start
+        Whether the start of a trial is confirmed to be stimulus onset, for a recording that states
+        no other; without it such a recording is not scored.
     compute
         Device, cores, batch size and cache; these do not change a result.
 
@@ -120,6 +124,11 @@ class RunConfig:
         parse=parse_time_bin,
         metavar="START:END",
         help="Time window (ms) of a file with a single bin that does not state it.",
+    )
+    trial_start: bool = option(
+        False,
+        panel="Recording",
+        help="Confirm that stimulus onset is the start of a trial, if the file states no other.",
     )
     compute: Compute = field(default_factory=Compute)
 
@@ -239,6 +248,7 @@ def _results(
     whole = find_recording(config, progress=progress)
     if analysis.models:
         whole.stimuli.need_images()
+        _need_onset(whole, confirmed=config.trial_start)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
@@ -261,6 +271,16 @@ def _results(
                 given, recording, config.analysis, compute=config.compute, progress=progress
             )
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
+
+
+def _need_onset(recording: Recording, *, confirmed: bool) -> None:
+    if ASSUMED in recording.onset and not confirmed:
+        raise NeurofitError(
+            f"{recording.name} does not state when in a trial the stimulus came on. Name the "
+            'column of onsets in NAME.json beside it, as in {"words": {"image_on": "onset"}}, or '
+            "confirm by trial_start that it was at the start of the trial.",
+            option="trial_start",
+        )
 
 
 def _need_one_region(models: int, recording: Recording) -> None:

@@ -227,6 +227,7 @@ def _from_stimulus_set(
         images=images,
         visual_degrees=visual_degrees,
         duration_ms=100.0,
+        assumed=("duration_ms",),
     )
 
 

@@ -69,7 +69,10 @@ def describe_path(path: str, selection: Selection, *, images: str = "", time_bin
         "format": find_format(Path(path)).name,
         "units": str(recording.responses.attrs.get("units", "not stated; taken as rates")),
         "time bins": _describe_bins(recording),
+        "stimulus onset": recording.onset or "0 ms, as its times say",
         "stimuli": f"{len(recording.stimuli):,}; images: {_describe_images(recording)}",
+        "width of an image": recording.stimuli.width,
+        "shown for": recording.stimuli.duration,
         "presentations": f"{recording.responses.sizes['presentation']:,}; repetitions {counts[0]} "
         f"to {counts[2]}, median {counts[1]:g}",
         "missing": f"{_missing(recording):.1%} of the trials of a neuroid",

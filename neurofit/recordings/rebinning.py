@@ -18,7 +18,13 @@ from xarray.core import indexing
 
 from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.time_bins import TimeBin, is_a_bin, overlapping
+from neurofit.recordings.time_bins import (
+    TimeBin,
+    is_a_bin,
+    nearest_window,
+    overlapping,
+    shared_bins,
+)
 
 COUNTS = (
     "spikes per bin",
@@ -49,7 +55,8 @@ def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
     Raises
     ------
     NeurofitError
-        If the recorded bins do not cover a new one, or overlap each other and do not include it.
+        If the recorded bins do not cover a new one, overlap each other and do not include it, or
+        would be divided among new ones, which would repeat their responses.
     """
     recorded = recording.time_bins
     if not len(time_bins):
@@ -74,6 +81,14 @@ def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
         rows = [recorded.index(each) for each in time_bins]
         truth = None if recording.truth is None else recording.truth.isel(time_bin=rows)
         return replace(recording, responses=recording.responses.isel(time_bin=rows), truth=truth)
+    if divided := shared_bins(recorded, time_bins):
+        nearest = nearest_window(recorded, time_bins)
+        start, end = divided[0]
+        raise NeurofitError(
+            f"New time bins must not divide recorded ones, whose responses would be repeated: "
+            f"{start}-{end} ms of {recording.name} ({len(divided)} in all). "
+            + (f"Nearest: --bins {nearest}." if nearest else "Use edges of recorded bins.")
+        )
     counts = are_counts(recording.responses)
     weights = overlap_weights(recorded, time_bins, counts=counts, name=recording.name)
     rebinned = _weighted(recording, weights, time_bins)
@@ -175,19 +190,12 @@ class _RebinnedArray(BackendArray):
         positions = np.atleast_1d(np.arange(self.shape[2])[bins])
         dims = tuple(map(str, self.responses.dims[:2]))
         part = self.responses.isel({dims[0]: rows, dims[1]: columns})
-        needed = [np.flatnonzero(self.weights[position]).tolist() for position in positions]
-        cached: dict[int, np.ndarray] = {}  # recorded bins that the next new bin needs too
         sums = []
-        for position, own, of_next in zip(positions, needed, [*needed[1:], []], strict=True):
+        for weights in self.weights[positions]:
             total: np.ndarray | float = 0.0
-            for old in own:
-                if old in cached:
-                    values = cached.pop(old)
-                else:
-                    values = np.asarray(part.isel(time_bin=old).values, dtype=np.float64)
-                total = total + self.weights[position, old] * values
-                if old in of_next:
-                    cached[old] = values
+            for old in np.flatnonzero(weights).tolist():
+                values = np.asarray(part.isel(time_bin=old).values, dtype=np.float64)
+                total = total + weights[old] * values
             sums.append(np.asarray(total, dtype=np.float32))
         stacked = np.stack(sums, axis=-1)
         return stacked[..., 0] if isinstance(bins, int | np.integer) else stacked

@@ -12,6 +12,7 @@ import xarray as xr
 from neurofit.errors import NeurofitError, check_option
 from neurofit.recordings.stimuli import StimulusSet
 from neurofit.recordings.time_bins import TimeBin
+from neurofit.recordings.times import ONSET
 
 DIMS = ("presentation", "neuroid", "time_bin")
 
@@ -68,6 +69,11 @@ class Recording:
         name = f"{self.name!r}{', simulated' * self.simulated}"
         sizes = ", ".join(f"{n} {dim}s" for dim, n in self.responses.sizes.items())
         return f"Recording({name}: {sizes}; {len(self.stimuli)} stimuli)"
+
+    @property
+    def onset(self) -> str:
+        """What was taken for stimulus onset in each trial; empty if the file's times say it."""
+        return str(self.responses.attrs.get(ONSET, ""))
 
     @property
     def regions(self) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from neurofit.recordings.time_bins import (
     overlapping,
     parse_bins,
     parse_window,
-    shared_bins,
 )
 
 if TYPE_CHECKING:
@@ -138,8 +137,7 @@ class Selection:
         Warns
         -----
         NeurofitWarning
-            About bins that overlap or are finer than the recorded ones, and about the number of
-            neuroids dropped as unreliable.
+            About new bins, bins that overlap, and the number of neuroids dropped as unreliable.
         """
         from neurofit.recordings.artefacts import exclude_trials, parse_limit
         from neurofit.recordings.drift import detrend
@@ -252,14 +250,7 @@ def _notes_on_bins(before: Recording, after: Recording) -> list[str]:
     described = f"{made[0][0]}:{made[-1][1]}:{width}" if adjacent else listed
     kind = "counts" if are_counts(before.responses) else "rates"
     units = before.responses.attrs.get("units", "units unknown")
-    notes = [f"Bins of {described} ms: responses are taken as {kind} ({units})."]
-    if shared := shared_bins(recorded, made):
-        listed = ", ".join(f"{start}-{end}" for start, end in shared[:3])
-        listed += " ..." * (len(shared) > 3)
-        notes.append(
-            f"Bins of {described} ms overlap recorded bins, which cannot be split: {listed} ms."
-        )
-    return notes
+    return [f"Bins of {described} ms: responses are taken as {kind} ({units})."]
 
 
 def keep_reliable(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from neurofit.errors import NeurofitError
 from neurofit.recordings.image_decoding import decode_image
+from neurofit.recordings.times import ASSUMED
 
 MAX_BYTES = 2**28
 """Largest image file that is read."""
@@ -68,6 +69,8 @@ class StimulusSet:
         Width of an image in degrees of visual angle.
     duration_ms
         Duration of each image's presentation, in ms.
+    assumed
+        Which of `visual_degrees` and `duration_ms` nothing states: a default is in their place.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class StimulusSet:
     images: ImageSource
     visual_degrees: float
     duration_ms: float
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where, table = f"Stimulus set {self.name}", self.table
@@ -106,6 +110,18 @@ class StimulusSet:
     def ids(self) -> np.ndarray:
         """Stimulus ids, in the order of the images: array (stimulus)."""
         return np.asarray(self.table.stimulus_id.to_numpy())
+
+    @property
+    def width(self) -> str:
+        """Width of an image in words, with whether it is assumed."""
+        assumed = f" {ASSUMED}" if "visual_degrees" in self.assumed else ""
+        return f"{self.visual_degrees:g} degrees{assumed}"
+
+    @property
+    def duration(self) -> str:
+        """Duration of a presentation in words, with whether it is assumed."""
+        assumed = f" {ASSUMED}" if "duration_ms" in self.assumed else ""
+        return f"{self.duration_ms:g} ms{assumed}"
 
     def need_images(self) -> None:
         """Raise NeurofitError if there are no images."""

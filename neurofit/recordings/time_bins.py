@@ -85,12 +85,32 @@ def overlapping(time_bins: Sequence[TimeBin]) -> bool:
 
 
 def shared_bins(recorded: Sequence[TimeBin], asked: Sequence[TimeBin]) -> list[TimeBin]:
-    """Return the recorded bins that overlap with several of the new ones."""
-    return [
-        (start, end)
-        for start, end in recorded
-        if sum(first < end and start < last for first, last in asked) > 1
-    ]
+    """Return the recorded bins that several new ones overlap and that an edge of theirs divides.
+
+    Windows that slide by whole recorded bins divide none.
+    """
+    shared = []
+    for start, end in recorded:
+        over = [(first, last) for first, last in asked if first < end and start < last]
+        if len(over) > 1 and any(first > start or last < end for first, last in over):
+            shared.append((start, end))
+    return shared
+
+
+def nearest_window(recorded: Sequence[TimeBin], asked: Sequence[TimeBin]) -> str:
+    """Return START:END:WIDTH of bins that recorded ones make up, near to those asked for.
+
+    Empty if the recorded bins are not adjacent and equally wide.
+    """
+    starts, ends = np.array(recorded).T
+    step = int(ends[0] - starts[0])
+    if not ((ends - starts == step).all() and (starts[1:] == ends[:-1]).all()):
+        return ""
+    begin, end = asked[0][0], asked[-1][1]
+    width = max(1, round((asked[0][1] - asked[0][0]) / step)) * step
+    first = int(starts[0]) + (begin - int(starts[0])) // step * step
+    n_bins = max(1, min(round((end - begin) / width), (int(ends[-1]) - first) // width))
+    return f"{first}:{first + n_bins * width}:{width}"
 
 
 def parse_bins(text: str) -> list[TimeBin]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurofit.errors import NeurofitError, some_of
+from neurofit.recordings.identifiers import (
+    block_fault,
+    identity_faults,
+    is_missing,
+    neuroid_faults,
+)
 from neurofit.recordings.recording import COORDS, DIMS, Recording
+from neurofit.recordings.times import bin_faults
 
 MAX_FAULTS = 20
 """Longest list of problems in a message: one mistake can affect every bin or neuroid."""
@@ -66,77 +75,28 @@ def _layout_faults(responses: xr.DataArray) -> list[str]:
 
 def _content_faults(recording: Recording) -> list[str]:
     """Return problems of the values of coordinates."""
-    responses = recording.responses
+    coords = recording.responses.coords
     return (
-        _bin_faults(responses)
-        + _neuroid_faults(responses.neuroid_id.values)
-        + _presentation_faults(responses.stimulus_id.values, recording.stimuli.ids)
+        bin_faults(coords["time_bin_start"].values, coords["time_bin_end"].values)
+        + neuroid_faults(coords["neuroid_id"].values)
+        + _presentation_faults(coords, recording.stimuli.ids)
     )
 
 
-def _bin_faults(responses: xr.DataArray) -> list[str]:
-    starts, ends = responses.time_bin_start.values, responses.time_bin_end.values
-    for name, edges in (("time_bin_start", starts), ("time_bin_end", ends)):
-        rule = "Give whole numbers: ms from stimulus onset."
-        if edges.dtype.kind not in "iuf":
-            return [f"{name} has the type {edges.dtype}. {rule}"]
-        broken = np.flatnonzero(~(np.isfinite(edges) & (edges == np.round(edges))))
-        if len(broken):
-            return [f"{name} {broken[0]} is {edges[broken[0]]}. {rule}"]
-    faults = []
-    backwards = len(starts) > 2 and (np.diff(starts) < 0).all()
-    if backwards:
-        faults.append(
-            "time bins are in descending order. Repair: responses.sortby('time_bin_start')."
-        )
-    empty = np.flatnonzero(ends <= starts)
-    if len(empty):
-        listed = some_of([f"{row} ({starts[row]} to {ends[row]} ms)" for row in empty])
-        faults.append(
-            f"time_bin {listed} has no positive width. Bins are half-open [start, end) in ms; "
-            "swap or correct their edges."
-        )
-    for position, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        if end <= start or backwards:
-            continue
-        where = f"time_bin {position} ({start}-{end} ms)"
-        if position and (start, end) in zip(starts[:position], ends[:position], strict=True):
-            faults.append(f"{where} occurs twice. Keep one: responses.isel(time_bin=...).")
-        elif position and start < starts[position - 1]:
-            faults.append(
-                f"{where} comes after {starts[position - 1]}-{ends[position - 1]} ms. "
-                "Repair: responses.sortby('time_bin_start')."
-            )
-    return faults
-
-
-def _neuroid_faults(neuroid_ids: np.ndarray) -> list[str]:
-    faults = []
-    missing = np.flatnonzero(_is_missing(neuroid_ids))
-    if len(missing):
-        listed = some_of(missing.tolist())
-        faults.append(f"neuroid {listed} has no neuroid_id ({len(missing):,} in all).")
-    ids = neuroid_ids.astype(str)
-    names, counts = np.unique(np.delete(ids, missing), return_counts=True)
-    for name, count in zip(names[counts > 1], counts[counts > 1], strict=True):
-        listed = ", ".join(map(str, np.flatnonzero(ids == name)))
-        faults.append(
-            f"neuroid_id {str(name)!r} occurs {count} times, at neuroid {listed}; "
-            "ids must be unique."
-        )
-    return faults
-
-
-def _presentation_faults(shown: np.ndarray, stimulus_ids: np.ndarray) -> list[str]:
-    faults = []
-    missing = np.flatnonzero(_is_missing(shown))
+def _presentation_faults(coords: Mapping[Any, xr.DataArray], stimulus_ids: np.ndarray) -> list[str]:
+    shown = coords["stimulus_id"].values
+    faults = identity_faults(shown, name="stimulus_id")
+    columns = {str(name): coord.values for name, coord in coords.items() if coord.dims == DIMS[:1]}
+    if blocks := block_fault(shown, columns):
+        faults.append(blocks)
+    missing = np.flatnonzero(is_missing(shown))
     if len(missing):
         faults.append(
             f"presentation {some_of(missing.tolist())} has no stimulus_id ({len(missing):,} in "
             "all). Name it or drop it."
         )
-    times = Counter(shown[~_is_missing(shown)].tolist())
-    known = set(stimulus_ids[~_is_missing(stimulus_ids)].tolist())
+    times = Counter(shown[~is_missing(shown)].tolist())
+    known = set(stimulus_ids[~is_missing(stimulus_ids)].tolist())
     unknown = sorted(set(times) - known, key=str)
     if unknown:
         faults.append(
@@ -158,10 +118,6 @@ def _presentation_faults(shown: np.ndarray, stimulus_ids: np.ndarray) -> list[st
             "stimulus."
         )
     return faults
-
-
-def _is_missing(ids: np.ndarray) -> np.ndarray:
-    return np.asarray(np.isnan(ids) if ids.dtype.kind == "f" else ids == "")
 
 
 def _value_faults(recording: Recording) -> list[str]:

@@ -100,21 +100,23 @@ def test_ctrl_c_is_said_and_exits_with_130(
     assert "Written" not in out
 
 
-def test_a_ceiling_says_its_selection_what_it_replaces_and_that_bins_are_shared(
+def test_a_ceiling_says_its_selection_and_what_it_replaces_and_divides_no_bins(
     neurofit: Any, registered: Any, tmp_path: Path
 ) -> None:
-    _, out, err = neurofit(*CEILING, "--bins", "70:110:5")
+    code, out, err = neurofit(*CEILING, "--bins", "70:110:5")
     said = (
-        "Note: Bins of 70:110:5 ms overlap recorded bins, which cannot be split: "
-        "70-80, 80-90, 90-100 ... ms."
+        "New time bins must not divide recorded ones, whose responses would be repeated: "
+        "70-80 ms of small (4 in all). Nearest: --bins 70:110:10."
     )
+    assert code == 2
     assert said in " ".join(err.split())
-    assert "Selection: bins 70:110:5." in out
+    assert "Written" not in out
+    _, out, err = neurofit(*CEILING, "--bins", "70:110:20")
+    assert "Selection: bins 70:110:20." in out
     assert "Written: here/result.nc" in out
     summary = json.loads((tmp_path / "here" / "summary.json").read_text())
-    assert summary["selection"] == {"bins": "70:110:5"}
+    assert summary["selection"] == {"bins": "70:110:20"}
     _, out, err = neurofit(*CEILING, "--bins", "70:110:20")
-    assert "overlap" not in err
     assert "Replaced: here/result.nc" in out
 
 

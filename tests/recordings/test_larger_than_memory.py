@@ -214,9 +214,9 @@ def test_other_bins_read_what_they_take_once(
     recording: Recording, tmp_path: Path, bytes_read: list[int]
 ) -> None:
     lazy = rebin(
-        stored(recording, tmp_path / "r.nc", "brainscore"), [(70, 85), (85, 100), (100, 130)]
+        stored(recording, tmp_path / "r.nc", "brainscore"), [(70, 90), (90, 100), (100, 130)]
     )
-    held = rebin(recording, [(70, 85), (85, 100), (100, 130)])
+    held = rebin(recording, [(70, 90), (90, 100), (100, 130)])
     np.testing.assert_array_equal(lazy.responses.values, held.responses.values)
     assert sum(bytes_read) == recording.responses.nbytes
 
@@ -241,7 +241,7 @@ def test_a_bin_made_of_many_holds_few_of_them(recording: Recording) -> None:
     for made in (
         over_all_bins(long),
         rebin(long, [(0, int(starts[-1]) + 10)]),
-        rebin(long, [(0, 55), (55, 110)]),
+        rebin(long, [(0, 50), (50, 110)]),
     ):
         tracemalloc.start()
         made.block(0)

@@ -118,6 +118,30 @@ def test_counts_are_kept_whatever_the_bins(
         np.testing.assert_allclose(weights, by_ms.mean(axis=0), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("asked", "divided", "nearest"),
+    [
+        ("5:75:10", "10-20 ms of small (6 in all)", "0:70:10"),  # shifted
+        ("0:80:5", "0-10 ms of small (8 in all)", "0:80:10"),  # finer
+        ("5:35:10", "10-20 ms of small (2 in all)", "0:30:10"),
+        ("10:40:15", "20-30 ms of small (1 in all)", "10:50:20"),
+    ],
+)
+def test_bins_that_would_repeat_responses_are_refused_with_the_nearest_that_do_not(
+    recording: Recording, asked: str, divided: str, nearest: str
+) -> None:
+    with pytest.raises(NeurofitError, match="must not divide recorded ones") as caught:
+        rebin(recording, parse_bins(asked))
+    assert f"repeated: {divided}. Nearest: --bins {nearest}." in str(caught.value)
+    assert rebin(recording, parse_bins(nearest)).time_bins == parse_bins(nearest)
+
+
+def test_windows_that_slide_by_whole_bins_divide_none(recording: Recording) -> None:
+    slid = rebin(recording, [(0, 20), (10, 30), (20, 40)])
+    expected = [recording.responses.values[..., at : at + 2].mean(axis=2) for at in range(3)]
+    np.testing.assert_allclose(slid.responses.values, np.stack(expected, axis=2), rtol=1e-6)
+
+
 def test_a_missing_trial_stays_missing(recording: Recording) -> None:
     recording.responses.values[3, 1, 2] = np.nan
     wide = rebin(recording, [(0, 20), (20, 40)]).responses.values

@@ -122,12 +122,8 @@ def test_bins_are_those_inside_a_window_or_made_with_a_warning(recording: Record
     as_recorded = Selection(bins=[(0, 10), (30, 40)]).apply(recording)
     assert as_recorded.time_bins == [(0, 10), (30, 40)]
     assert as_recorded.selection == {"bins": "0-10,30-40"}
-    with (
-        pytest.warns(NeurofitWarning, match="Bins of 0:80:5 ms: responses are taken as rates"),
-        pytest.warns(
-            NeurofitWarning,
-            match=r"overlap recorded bins, which cannot be split: 0-10, 10-20, 20-30 \.\.\. ms",
-        ),
+    with pytest.raises(
+        NeurofitError, match=r"must not divide recorded ones.* Nearest: --bins 0:80:10\."
     ):
         Selection(bins="0:80:5").apply(recording)
     with pytest.warns(

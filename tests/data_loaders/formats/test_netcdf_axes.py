@@ -149,8 +149,8 @@ def test_a_bin_that_no_one_says_is_asked_for_and_can_be_said_in_three_ways(
     path = written(tmp_path / "r.nc", ("presentation", "neuroid", ""), bins=False)
     with pytest.raises(
         NeurofitError,
-        match=r"does not state the times of its time bin.*\n"
-        r"Give --time-bin 70:170, load_recording\(PATH, time_bin=",
+        match=r"r.nc: the times of its one time bin are missing.*"
+        r"give --time-bin 50:150 or load_recording\(PATH, time_bin=",
     ):
         open_recording(path)
     assert load_recording(path, time_bin=(70, 170)).time_bins == [(70, 170)]

@@ -229,13 +229,12 @@ def test_an_id_of_two_nwb_units_of_a_session_is_refused(tmp_path: Path) -> None:
     write_nwb(tmp_path / "one.nwb", spikes, onsets, list(STIMULI), ids=["a", "b", "a"])
     for name, numbers in (("one", [1, 2, 3]), ("two", [1.0, 2.0, 3.0])):
         write_nwb(tmp_path / "numbers" / f"{name}.nwb", spikes, onsets, list(STIMULI), ids=numbers)
-    assert open_recording(tmp_path / "numbers").responses.neuroid_id.values.tolist() == [
-        "1",
-        "2",
-        "3",
-    ]
+    numbered = open_recording(tmp_path / "numbers").responses.neuroid_id.values.tolist()
+    assert numbered == ["one-1", "one-2", "one-3", "two-1", "two-2", "two-3"], "not the same units"
+    alone = open_recording(tmp_path / "numbers" / "two.nwb").responses
+    assert alone.neuroid_id.values.tolist() == ["1", "2", "3"]
     with pytest.raises(
-        NeurofitError, match=r"one.nwb: neuroid_id must be unique; several units are called a"
+        NeurofitError, match=r"one.nwb: neuroid_id 'a' occurs 2 times, at neuroid 0, 2; ids must be"
     ):
         open_recording(tmp_path / "one.nwb")
 

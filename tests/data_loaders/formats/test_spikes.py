@@ -320,7 +320,7 @@ def test_a_neuroid_of_two_regions_is_refused(tmp_path: Path) -> None:
             lambda t: t.assign(presentation=[*map(str, t.presentation[:-1]), "?"]),
             r"missing from the presentations: \? \(1 in all\)\. Add",
         ),
-        (lambda t: t.drop(columns="time_ms"), "needs a column time_ms or time_s"),
+        (lambda t: t.drop(columns="time_ms"), "needs a column time_ms, time_s or time_us"),
         (
             lambda t: t.assign(time_ms="soon"),
             (
