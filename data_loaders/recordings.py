@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurofit.config.registry import Registry
 from neurofit.data_loaders.formats import open_recording
-from neurofit.errors import NeurofitError
-from neurofit.recordings.recording import Recording
+from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.recordings.identifiers import alike_notes
+from neurofit.recordings.recording import Recording, identifiers_of
 from neurofit.recordings.validation import validate_structure
 
 Progress = Callable[[str, int, int], None]
@@ -163,9 +165,16 @@ def load_recording(
         invalid.
     MachineError
         If a download fails or the disk is full.
+
+    Warns
+    -----
+    NeurofitWarning
+        About identifiers that differ only in case or leading zeros.
     """
     recording = read_recording(name, images=images, time_bin=time_bin, progress=progress)
     validate_structure(recording)
+    for note in alike_notes(identifiers_of(recording)):
+        warnings.warn(note, NeurofitWarning, stacklevel=2)
     return recording.select(region=region, window=window)
 
 

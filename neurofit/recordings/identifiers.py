@@ -17,7 +17,7 @@ import numpy as np
 
 from neurofit.errors import NeurofitError, some_of
 
-MISSING = ("", "nan", "NaN", "None", "NaT", "<NA>")
+MISSING = ("", "nan", "NaN", "None", "NaT", "<NA>", "[]")
 """Texts that stand for no identifier: what programs write for one that is missing."""
 
 EXACT = 2**53
@@ -70,16 +70,16 @@ def as_identifiers(values: Any, *, name: str = "identifiers") -> np.ndarray:
     return as_text(values)
 
 
-def as_text(values: np.ndarray) -> np.ndarray:
+def as_text(values: Any) -> np.ndarray:
     """Return bytes and objects as fixed-width text; numbers in native byte order."""
     values = np.asarray(values)
     if values.dtype.kind == "S":
-        return np.char.decode(values, "utf-8", "replace")
+        return np.asarray(np.char.decode(values, "utf-8", "replace"))
     if values.dtype.kind == "O":
         flat = [_decoded(value) for value in values.ravel().tolist()]
         texts = any(isinstance(value, str) for value in flat)
         return np.array([str(value) for value in flat] if texts else flat).reshape(values.shape)
-    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+    return np.asarray(values, dtype=values.dtype.newbyteorder("="))
 
 
 def as_texts(values: Iterable[Any], *, name: str = "identifiers") -> list[str]:
@@ -190,6 +190,17 @@ def neuroid_faults(neuroid_ids: np.ndarray) -> list[str]:
 def alike(ids: np.ndarray) -> list[str]:
     """Return pairs of identifiers that differ only in case or leading zeros, as 'a' and 'A'."""
     return [] if ids.dtype.kind in "iufb" else _pairs(ids, _similar_name)
+
+
+def alike_notes(named: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a sentence for each coordinate whose identifiers may be meant to be the same."""
+    found = {name: alike(ids) for name, ids in named.items()}
+    return [
+        f"Values of {name} that differ only in case or leading zeros, taken as different: "
+        f"{some_of(pairs)}."
+        for name, pairs in found.items()
+        if pairs
+    ]
 
 
 def _pairs(ids: np.ndarray, key: Callable[[str], str]) -> list[str]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.duplicates import compare_images
+from neurofit.recordings.identifiers import alike_notes
 from neurofit.recordings.rebinning import are_counts
-from neurofit.recordings.recording import Recording
+from neurofit.recordings.recording import Recording, identifiers_of
 from neurofit.recordings.stimuli import NoImages, StimulusSet
 from neurofit.recordings.time_bins import overlapping
 from neurofit.recordings.trial_checks import check_trials
@@ -43,6 +44,7 @@ def plausibility_warnings(recording: Recording) -> list[str]:
     checks = check_trials(recording)
     return [
         *_check_trials(recording),
+        *alike_notes(identifiers_of(recording)),
         *_check_areas(recording.responses.region.values),
         *_check_bins(recording),
         *_check_values(recording),
@@ -92,10 +94,15 @@ def _plain(name: str) -> str:
 
 def _check_bins(recording: Recording) -> list[str]:
     bins = recording.time_bins
+    early = sum(start < 0 for start, _ in bins)
+    found = (
+        [f"Time bins that begin before stimulus onset: {early} of {len(bins)}."] if early else []
+    )
     if overlapping(bins):
-        return ["Time bins overlap and share spikes. Select bins that do not overlap with --bins."]
+        said = "Time bins overlap and share spikes. Select bins that do not overlap with --bins."
+        return [*found, said]
     gaps = [f"{end}-{start}" for (_, end), (start, _) in pairwise(bins) if start > end]
-    return [f"No time bin covers {', '.join(gaps)} ms."] if gaps else []
+    return [*found, f"No time bin covers {', '.join(gaps)} ms."] if gaps else found
 
 
 def _check_values(recording: Recording) -> list[str]:

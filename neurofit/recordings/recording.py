@@ -133,6 +133,12 @@ class Recording:
         )
 
 
+def identifiers_of(recording: Recording) -> dict[str, np.ndarray]:
+    """Return the identifiers of stimuli and of neuroids, by the name of their coordinate."""
+    neuroids = recording.responses.neuroid_id.values
+    return {"stimulus_id": recording.stimuli.ids, "neuroid_id": neuroids}
+
+
 def as_slice(index: np.ndarray) -> slice | np.ndarray:
     """Return consecutive indices as a slice, which file backends read fast; others unchanged."""
     if len(index) and index[-1] - index[0] + 1 == len(index):

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import pandas as pd
 import pynwb
 import pytest
+import scipy.io
 import xarray as xr
 from pynwb.base import ImageReferences, Images
 from pynwb.image import ImageSeries, RGBImage
@@ -175,3 +178,123 @@ def why() -> Why:
 def _why(recording: Recording) -> str:
     assert isinstance(recording.stimuli.images, NoImages)
     return recording.stimuli.images.why
+
+
+N_STIMULI, N_REPETITIONS, N_NEUROIDS, N_BINS = 6, 2, 4, 3
+COUNTS = np.random.default_rng(0).poisson(3, (N_STIMULI * N_REPETITIONS, N_NEUROIDS, N_BINS))
+AXES = ("presentation", "neuroid", "time_bin")
+
+Arrays = dict[str, np.ndarray]
+ArraysOf = Callable[..., Arrays]
+Written = Callable[..., Path]
+
+
+@pytest.fixture
+def arrays_of() -> ArraysOf:
+    """Return the arrays of a valid recording, some of them changed."""
+    return _arrays_of
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """Write the arrays of a valid recording in a format, some changed or with units."""
+
+    def write(form: str, *, units: Mapping[str, str] = {}, **changed: Any) -> Path:
+        return WRITERS[form](tmp_path, _arrays_of(**changed), units)
+
+    return write
+
+
+def _arrays_of(**changed: Any) -> Arrays:
+    """Return the arrays of a valid recording, some of them changed."""
+    own: dict[str, Any] = {
+        "responses": COUNTS.astype(np.float32),
+        "stimulus_id": np.repeat([f"s{i}" for i in range(N_STIMULI)], N_REPETITIONS),
+        "repetition": np.tile(np.arange(N_REPETITIONS), N_STIMULI),
+        "neuroid_id": [f"n{i}" for i in range(N_NEUROIDS)],
+        "region": ["IT"] * N_NEUROIDS,
+        "time_bin_start": [70, 80, 90],
+        "time_bin_end": [80, 90, 100],
+    }
+    return {name: np.asarray(value) for name, value in (own | changed).items()}
+
+
+def _along(name: str) -> str:
+    if name in ("stimulus_id", "repetition", "frame"):
+        return "presentation"
+    return "neuroid" if name in ("neuroid_id", "region") else "time_bin"
+
+
+def _as_netcdf(folder: Path, arrays: Arrays, units: Mapping[str, str], **written: Any) -> Path:
+    coords = {
+        name: (_along(name), values, {"units": units[name]} if name in units else {})
+        for name, values in arrays.items()
+        if name != "responses"
+    }
+    path = folder / "r.nc"
+    data = {"responses": (AXES, arrays["responses"])}
+    xr.Dataset(data, coords=coords).to_netcdf(path, **{"engine": "h5netcdf", **written})
+    return path
+
+
+def _as_classic_netcdf(folder: Path, arrays: Arrays, units: Mapping[str, str]) -> Path:
+    return _as_netcdf(folder, arrays, units, engine="scipy", format="NETCDF3_64BIT")
+
+
+def _as_filled_netcdf(folder: Path, arrays: Arrays, units: Mapping[str, str]) -> Path:
+    """Write netCDF whose integers have a fill value, of which xarray makes floats."""
+    filled = {
+        name: {"_FillValue": values.dtype.type(-1)}
+        for name, values in arrays.items()
+        if values.dtype.kind == "i"
+    }
+    return _as_netcdf(folder, arrays, units, encoding=filled)
+
+
+def _as_npz(folder: Path, arrays: Arrays, units: Mapping[str, str]) -> Path:
+    held: dict[str, Any] = {**arrays, "dims": np.array(AXES)}
+    np.savez(folder / "r.npz", **held)
+    return folder / "r.npz"
+
+
+def _as_hdf5(folder: Path, arrays: Arrays, units: Mapping[str, str]) -> Path:
+    with h5py.File(folder / "r.h5", "w") as file:
+        for name, values in arrays.items():
+            file[name] = values.tolist() if values.dtype.kind == "U" else values
+            if name in units:
+                file[name].attrs["units"] = units[name]
+        file["responses"].attrs["dims"] = list(AXES)
+    return folder / "r.h5"
+
+
+def _as_matlab(folder: Path, arrays: Arrays, units: Mapping[str, str]) -> Path:
+    texts = {
+        name: values.astype(object) if values.dtype.kind == "U" else values
+        for name, values in arrays.items()
+    }
+    scipy.io.savemat(folder / "r.mat", texts | {"dims": np.array(AXES, dtype=object)})
+    return folder / "r.mat"
+
+
+def _as_tables(folder: Path, arrays: Arrays, units: Mapping[str, str]) -> Path:
+    """Write responses.npy with its tables."""
+    np.save(folder / "responses.npy", arrays["responses"])
+    for table, dim in (
+        ("presentations", "presentation"),
+        ("neuroids", "neuroid"),
+        ("time_bins", "time_bin"),
+    ):
+        columns = {n: v for n, v in arrays.items() if n != "responses" and _along(n) == dim}
+        pd.DataFrame(columns).to_csv(folder / f"{table}.csv", index=False)
+    return folder
+
+
+WRITERS: dict[str, Callable[[Path, Arrays, Mapping[str, str]], Path]] = {
+    "netCDF": _as_netcdf,
+    "classic netCDF": _as_classic_netcdf,
+    "netCDF with fills": _as_filled_netcdf,
+    "npz": _as_npz,
+    "HDF5": _as_hdf5,
+    "MATLAB": _as_matlab,
+    "tables": _as_tables,
+}
