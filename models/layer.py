@@ -26,12 +26,13 @@ from neurofit.models.initialisers import (
     VarianceScaling,
     prefixed,
 )
+from neurofit.models.nonlinearities import elu
 
 Op = Literal["elu", "max_pool", "mean"]
 """ELU; max pooling, 2 x 2 with stride 2, partial windows included; mean over height and width."""
 
 _OPS: Mapping[Op, Callable[[Tensor], Tensor]] = {
-    "elu": F.elu,
+    "elu": elu,
     "max_pool": lambda maps: F.max_pool2d(maps, 2, 2, ceil_mode=True),
     "mean": lambda maps: maps.mean(dim=(2, 3), keepdim=True),
 }

@@ -44,7 +44,7 @@ def train(
     seed: Annotated[
         int, typer.Option(help="Random seed for initial weights, shuffling and augmentation.")
     ] = 0,
-    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla (a TPU).")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume from the checkpoint in --out.")
     ] = False,
@@ -54,6 +54,7 @@ def train(
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
 ) -> None:
     """Train a model on labelled images; with torchrun, on several GPUs or machines."""
+    from neurofit.config.xla import describe_device
     from neurofit.data_loaders import load_images
     from neurofit.models import create_model
     from neurofit.training.recipes import make_recipe
@@ -75,7 +76,7 @@ def train(
     size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
     n_classes = len(images.classes)
     network = create_model(model, weights="random", seed=seed, n_classes=n_classes, **size)
-    where = "xla" if device == "xla" else find_device(device)
+    where = find_device(device)
     is_main = os.environ.get("RANK", "0") == "0"
     if is_main:
         cost = measure_step(network, config, device=where)
@@ -90,7 +91,7 @@ def train(
         epochs_ = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
         out.print(
             f"  {recipe}: {epochs_}, batches of {config.batch_size}, lr {config.lr:g}, "
-            f"{config.schedule}; {where}"
+            f"{config.schedule}; {describe_device(where)}"
         )
         out.print(
             f"  about {cost.images_per_s:,.0f} images/s and {max(cost.n_bytes / 1e9, 0.1):.1f} GB "
@@ -139,7 +140,7 @@ def eval_(
     input_size: Annotated[
         int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
     ] = None,
-    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla (a TPU).")] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the accuracies as JSON, nothing else.")
