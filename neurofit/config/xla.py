@@ -38,7 +38,8 @@ def open_device(device: str | torch.device) -> torch.device:
         from torch_xla import backends, runtime
     except ImportError as error:
         raise NeurofitError(
-            f"The device xla needs torch_xla ({error}). Install it: pip install 'neurofit[tpu]'.",
+            f"The device xla needs torch_xla ({error}), in the version of torch: "
+            "pip install 'neurofit[tpu]'.",
             option="device",
         ) from error
     if not runtime.is_spmd() and not torch_xla._XLAC._xla_runtime_is_initialized():

@@ -87,7 +87,7 @@ def train(
         Folder of the run. It receives `checkpoint.safetensors` (the last saved state),
         `metrics.csv`, `config.json` and, at the end, the weights as NAME.safetensors.
     device
-        "cpu", "cuda" or "xla" (a TPU, see docs/training.md). Processes started by `torchrun` share
+        "cpu", "cuda" or "xla" (a TPU, see docs/tpus.md). Processes started by `torchrun` share
         each batch. On other devices than a CPU, the gradients of a small batch are first compared
         with the CPU's.
     resume
