@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -38,19 +38,27 @@ class LabelledImages:
 
     def first(self, n: int) -> LabelledImages:
         """Return the first n images with their labels."""
-        return LabelledImages(images=_FirstImages(self.images, n), labels=self.labels[:n])
+        return self.part(0, n)
+
+    def part(self, start: int, stop: int) -> LabelledImages:
+        """Return the images from `start` up to, but not including, `stop`, with their labels."""
+        stop = min(stop, len(self))
+        return LabelledImages(
+            images=_Part(self.images, start, stop), labels=self.labels[start:stop]
+        )
 
 
 @dataclass(frozen=True)
-class _FirstImages:
+class _Part:
     images: ImageSource
-    n: int
+    start: int
+    stop: int
 
     def __len__(self) -> int:
-        return min(self.n, len(self.images))
+        return self.stop - self.start
 
     def __getitem__(self, index: int, /) -> np.ndarray:
-        return self.images[index]
+        return self.images[self.start + range(len(self))[index]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,6 +88,30 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.views not in VIEWS:
             raise NeurofitError(f"Views are {' or '.join(VIEWS)}; got {self.views!r}.")
+
+    def with_validation(self, n: int) -> ImageSet:
+        """Return a set that is tested on the last n training images, and trained on the others.
+
+        Hyperparameters are chosen on it, so that the test images remain unseen.
+
+        Raises
+        ------
+        NeurofitError
+            If there are not more than n training images.
+        """
+        n_train = len(self.train) - n
+        if n < 1 or n_train < 1:
+            raise NeurofitError(
+                f"validation must be from 1 to {len(self.train) - 1:,} of the {len(self.train):,} "
+                f"training images; got {n:,}.",
+                option="validation",
+            )
+        return replace(
+            self,
+            name=f"{self.name}, validation on the last {n:,} training images",
+            train=self.train.part(0, n_train),
+            test=self.train.part(n_train, len(self.train)),
+        )
 
 
 VIEWS = ("photographs", "thumbnails")

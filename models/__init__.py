@@ -13,6 +13,7 @@ from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.models import (  # noqa: F401 - these modules register their models
     baselines,
     controls,
+    five_layer,
     intermediate,
     resnet,
     shallow,

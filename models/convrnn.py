@@ -302,7 +302,7 @@ class ConvRNN(nn.Module):
         drive = last.drive if last is not None and same_u else compute_drive(u)
         state = built.initial_state(drive) if last is None else last.state
         inputs = _match_batches(drive, fb, state)
-        if self.recompute and torch.is_grad_enabled():
+        if self.recompute and built.can_recompute and torch.is_grad_enabled():
             return _Step(
                 u, drive, *checkpoint(step, *inputs, use_reentrant=False, preserve_rng_state=False)
             )

@@ -39,6 +39,35 @@ class Last(Decoder):
         return logits
 
 
+class Sum(Decoder):
+    """The sum of the logits over timesteps."""
+
+    def forward(self, outputs: Iterable[Tensor]) -> Tensor:
+        """Return the decoded logits."""
+        return torch.stack(list(outputs)).sum(0)
+
+
+class Average(Decoder):
+    """The mean of the logits over timesteps."""
+
+    def forward(self, outputs: Iterable[Tensor]) -> Tensor:
+        """Return the decoded logits."""
+        return torch.stack(list(outputs)).mean(0)
+
+
+class RandomTime(Decoder):
+    """In training the logits of a timestep that is drawn for each batch, otherwise of the last one.
+
+    A net that is trained so has to be right at every timestep. All timesteps are equally likely.
+    """
+
+    def forward(self, outputs: Iterable[Tensor]) -> Tensor:
+        """Return the decoded logits."""
+        timesteps = list(outputs)
+        drawn = int(torch.randint(len(timesteps), ())) if self.training else -1
+        return timesteps[drawn]
+
+
 class MaxConf(Decoder):
     """The logits of the most confident timestep of each image, the first one on ties.
 
@@ -77,7 +106,14 @@ class Thresh(Decoder):
         return _choose(outputs, beta=1.0, threshold=self.threshold)
 
 
-DECODERS: Mapping[str, type[Decoder]] = {"last": Last, "max_conf": MaxConf, "thresh": Thresh}
+DECODERS: Mapping[str, type[Decoder]] = {
+    "last": Last,
+    "sum": Sum,
+    "average": Average,
+    "random_time": RandomTime,
+    "max_conf": MaxConf,
+    "thresh": Thresh,
+}
 
 
 def confidence(logits: Tensor, beta: Tensor | float) -> Tensor:

@@ -1,6 +1,6 @@
 """Layers of a model, as a declaration and as a module with parameters.
 
-x = before_cell(conv(before_conv(u)))
+x = before_cell(norm(conv(before_conv(u))))
 y, state' = cell(x, u, fb, state)
 output = after_cell(post_conv(y) + R(u))
 """
@@ -27,13 +27,26 @@ from neurofit.models.initialisers import (
     prefixed,
 )
 from neurofit.models.nonlinearities import elu
+from neurofit.models.normalisation import BatchNorm
 
-Op = Literal["elu", "max_pool", "mean"]
-"""ELU; max pooling, 2 x 2 with stride 2, partial windows included; mean over height and width."""
+Op = Literal["elu", "swish", "max_pool", "max_pool_3", "mean"]
+"""ELU; swish; max pooling with stride 2, 2 x 2 or 3 x 3; mean over height and width.
+
+Pooling includes partial windows, as TensorFlow's padding "SAME" does.
+"""
+
+
+def _max_pool_3(maps: Tensor) -> Tensor:
+    # TensorFlow pads odd sizes on both sides, and even ones at the bottom and right.
+    height, width = maps.shape[2:]
+    return F.max_pool2d(maps, 3, 2, padding=(height % 2, width % 2), ceil_mode=True)
+
 
 _OPS: Mapping[Op, Callable[[Tensor], Tensor]] = {
     "elu": elu,
+    "swish": F.silu,
     "max_pool": lambda maps: F.max_pool2d(maps, 2, 2, ceil_mode=True),
+    "max_pool_3": _max_pool_3,
     "mean": lambda maps: maps.mean(dim=(2, 3), keepdim=True),
 }
 
@@ -55,6 +68,8 @@ class Conv:
         "same" or "valid", see `neurofit.models.convolution`.
     weight, bias
         Initialisers.
+    norm
+        Batch norm of the output; None for none.
     """
 
     channels: int
@@ -64,6 +79,7 @@ class Conv:
     padding: Padding = "same"
     weight: Initialiser = _WEIGHT
     bias: Initialiser = _BIAS
+    norm: Callable[[int], BatchNorm] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,8 @@ class Layer:
         Convolution of the cell's output, with stride 1.
     residual
         Whether the input u is added, through a 1 x 1 convolution if the channels differ.
+    weight_decay
+        Weight decay of all parameters that have one; None for the published values.
 
     Notes
     -----
@@ -105,6 +123,7 @@ class Layer:
     post_conv: Conv | None = None
     residual: bool = False
     after_cell: tuple[Op, ...] = ()
+    weight_decay: float | None = None
 
     @property
     def channels(self) -> int:
@@ -158,6 +177,7 @@ class BuiltLayer(nn.Module):
         self.spec = spec
         channels, height, width = _shape_after(spec.before_conv, u)
         self.conv = _convolution(spec.conv, channels)
+        self.norm = spec.conv.norm(spec.conv.channels) if spec.conv.norm else None
         size = self.conv.size_after(height), self.conv.size_after(width)
         if min(size) < 1:
             raise NeurofitError(
@@ -191,7 +211,8 @@ class BuiltLayer(nn.Module):
 
     def drive(self, u: Tensor) -> LayerDrive:
         """Return what depends on the feedforward input alone."""
-        x = _apply(self.spec.before_cell, self.conv(_apply(self.spec.before_conv, u)))
+        x = self.conv(_apply(self.spec.before_conv, u))
+        x = _apply(self.spec.before_cell, x if self.norm is None else self.norm(x))
         return LayerDrive(
             x, self.cell.drive(x, u), () if self.residual is None else (self.residual(u),)
         )
@@ -215,14 +236,23 @@ class BuiltLayer(nn.Module):
         if self.residual is not None:
             projection = [name for name, _ in self.residual.named_parameters()]
             own |= prefixed("residual", dict.fromkeys(projection, GlorotUniform()))
+        if self.norm is not None:
+            own |= prefixed("norm", self.norm.initialisers())
         return own | prefixed("cell", self.cell.initialisers())
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return the weight decays of the convolutions and of the cell; a residual has none."""
+        """Return the weight decays of convolutions and cell; residual and norm have none."""
         own = {
             f"{name}.{part}": WEIGHT_DECAY for name in self._convs() for part in ("weight", "bias")
         }
-        return own | {f"cell.{name}": decay for name, decay in self.cell.weight_decays().items()}
+        own |= {f"cell.{name}": decay for name, decay in self.cell.weight_decays().items()}
+        decay = self.spec.weight_decay
+        return own if decay is None else dict.fromkeys(own, decay)
+
+    @property
+    def can_recompute(self) -> bool:
+        """Whether a step has no effect but its result: a batch norm in the cell would update."""
+        return not any(isinstance(module, BatchNorm) for module in self.cell.modules())
 
     def _convs(self) -> dict[str, Conv]:
         convs = {"conv": self.spec.conv, "post_conv": self.spec.post_conv}

@@ -10,10 +10,12 @@ from neurofit.models.cells.cell import (
     State,
     register_cell,
 )
+from neurofit.models.cells.egu import EGU
 from neurofit.models.cells.gru import GRU
 from neurofit.models.cells.intersectionrnn import IntersectionRNN
 from neurofit.models.cells.lstm import LSTM
 from neurofit.models.cells.memoryless import Memoryless
+from neurofit.models.cells.res3 import Res3
 from neurofit.models.cells.rgc import RGC
 from neurofit.models.cells.rgc_median import RGCMedian
 from neurofit.models.cells.simplernn import SimpleRNN
@@ -22,6 +24,7 @@ from neurofit.models.cells.ugrnn import UGRNN
 
 __all__ = [
     "CELLS",
+    "EGU",
     "GRU",
     "LSTM",
     "RGC",
@@ -33,6 +36,7 @@ __all__ = [
     "IntersectionRNN",
     "Memoryless",
     "RGCMedian",
+    "Res3",
     "Shape",
     "SimpleRNN",
     "State",

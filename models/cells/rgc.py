@@ -1,4 +1,4 @@
-"""The shallow reciprocal gated cell (RGC-S): cell and output gate each other."""
+"""The reciprocal gated cell: cell and output gate each other (RGC-S, and the cell of 2018)."""
 
 from __future__ import annotations
 
@@ -29,24 +29,37 @@ class RGC(Cell):
 
     Both lines use the old c and o. Kernels are 3 x 3 and W_fb is 1 x 1, all without bias. Without
     bypassing, W_io * x replaces x in the second line. Without gating, all four gates are 1 / 2.
+    The cell of 2018 has no W_rg, and a W_fb of 3 x 3.
 
     Parameters
     ----------
     shapes
         See `CellShapes`. c, o and `x` have the same number of channels, and `u` has the height and
         width of `x`. The feedback term exists only with `fb`; rgc_shallow has none.
+    input_gate
+        Whether the input u of the layer also gates the output, by W_rg.
+    feedback_kernel
+        Height and width of W_fb, in pixels.
     bypassing, gating
         Switches of the 2018 ablations. The published model has both.
 
     Notes
     -----
-    Source: docs/zoo.md, section 5.7; `ReciprocalGateCell` of the reference. Kernels with the same
-    input are joined: `cell_to_gates` is (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg).
+    Source: docs/zoo.md, sections 4.5 and 5.7; `ReciprocalGateCell` of the reference. Kernels with
+    the same input are joined: `cell_to_gates` is (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg).
     """
 
     takes_feedback = True
 
-    def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:
+    def __init__(
+        self,
+        shapes: CellShapes,
+        *,
+        input_gate: bool = True,
+        feedback_kernel: int = 1,
+        bypassing: bool = True,
+        gating: bool = True,
+    ) -> None:
         super().__init__(shapes)
         self.require_equal_channels()
         self.require_equal_maps()
@@ -57,10 +70,12 @@ class RGC(Cell):
 
         self.input_to_cell = conv(channels)  # W_ic
         self.input_to_out = None if bypassing else conv(channels)  # W_io
-        self.feedback = None if shapes.fb is None else conv(shapes.fb[0], kernel=1)  # W_fb
+        self.feedback = (
+            None if shapes.fb is None else conv(shapes.fb[0], kernel=feedback_kernel)
+        )  # W_fb
         self.cell_to_gates = conv(channels, 2 * channels) if gating else None  # W_ctau, W_og
         self.out_to_gates = conv(channels, 2 * channels) if gating else None  # W_otau, W_cg
-        self.raw_to_out_gate = conv(shapes.u[0]) if gating else None  # W_rg
+        self.raw_to_out_gate = conv(shapes.u[0]) if gating and input_gate else None  # W_rg
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
         """Return the inputs of cell and output, and W_rg * u."""
@@ -80,7 +95,7 @@ class RGC(Cell):
         if self.cell_to_gates is not None and self.out_to_gates is not None:
             cell_tau, out_gate = self.cell_to_gates(c).chunk(2, dim=1)
             out_tau, cell_gate = self.out_to_gates(o).chunk(2, dim=1)
-            out_gate = out_gate + to_gate[0]
+            out_gate = sum(to_gate, start=out_gate)
         c_new = elu(closing_gate(cell_tau) * c + closing_gate(cell_gate) * to_cell)
         o_new = elu(closing_gate(out_tau) * o + closing_gate(out_gate) * to_out)
         return o_new, (c_new, o_new)

@@ -46,7 +46,7 @@ more with the wrong ELU. The tolerances of GPUs and TPUs have not been tried the
 
 LOSS = "the loss"
 
-N_IMAGES = 2
+N_IMAGES = 4
 """Images of the batch."""
 
 

@@ -116,3 +116,19 @@ def test_sets_that_do_not_fit_together_are_refused() -> None:
     assert len(part.first(2)) == len(part.first(2).images) == 2
     with pytest.raises(NeurofitError, match="Views are photographs or thumbnails; got 'paintings'"):
         ImageSet(name="x", classes=("a",), train=part, test=part, views="paintings")
+
+
+def test_validation_images_are_the_last_training_images_and_are_not_trained_on() -> None:
+    pictures = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    whole = LabelledImages(images=pictures, labels=np.arange(10))
+    images = ImageSet(name="ten", classes=tuple("abcdefghij"), train=whole, test=whole.first(2))
+    held_out = images.with_validation(3)
+    assert [int(held_out.train.images[i][0, 0, 0]) for i in range(7)] == list(range(7))
+    assert [int(held_out.test.images[i][0, 0, 0]) for i in range(3)] == [7, 8, 9]
+    assert held_out.test.labels.tolist() == [7, 8, 9]
+    assert "validation" in held_out.name
+    with pytest.raises(IndexError):
+        held_out.test.images[3]
+    for n in (0, 10, -1):
+        with pytest.raises(NeurofitError, match="validation must be from 1 to 9 of the 10"):
+            images.with_validation(n)

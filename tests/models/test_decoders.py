@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor
 
@@ -49,7 +51,29 @@ def test_thresh_takes_the_first_step_that_is_sure_enough() -> None:
     assert chosen(Thresh(0.0)(OUTPUTS)) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", DECODERS)
+def test_sum_and_average_are_those_of_the_logits_over_time() -> None:
+    stacked = torch.stack(OUTPUTS)
+    assert torch.equal(DECODERS["sum"]()(OUTPUTS), stacked.sum(0))
+    assert torch.equal(DECODERS["average"]()(OUTPUTS), stacked.mean(0))
+
+
+def test_random_time_draws_each_timestep_in_training_and_takes_the_last_in_a_test() -> None:
+    decoder = DECODERS["random_time"]()
+    torch.manual_seed(0)
+    drawn = []
+    for _ in range(600):
+        chosen_logits = decoder(OUTPUTS)
+        drawn.append(next(t for t, each in enumerate(OUTPUTS) if each is chosen_logits))
+    counts = np.bincount(drawn, minlength=len(OUTPUTS))
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3
+    torch.manual_seed(7)
+    first = [decoder(OUTPUTS) for _ in range(20)]
+    torch.manual_seed(7)
+    assert all(a is decoder(OUTPUTS) for a in first)  # a function of the seed of the step
+    assert decoder.eval()(OUTPUTS) is OUTPUTS[-1]
+
+
+@pytest.mark.parametrize("name", ["last", "random_time", "max_conf", "thresh"])
 def test_gradients_reach_the_chosen_logits_and_no_others(name: str) -> None:
     outputs = [step.clone().requires_grad_() for step in OUTPUTS]
     decoder = DECODERS[name]()

@@ -113,6 +113,7 @@ def test_every_parameter_gets_a_gradient(cell: Cell) -> None:
 
 
 def test_images_of_a_batch_do_not_touch_each_other(cell: Cell) -> None:
+    cell.eval()  # batch norm mixes them in training
     x, u, fb, state = inputs(cell)
     together, _ = cell(x, u, fb, state)
     alone, _ = cell(x[:1], u[:1], None if fb is None else fb[:1], tuple(part[:1] for part in state))

@@ -1,0 +1,130 @@
+"""Make the tables and the figure of docs/claim.md from the runs of `run.py`.
+
+    python benchmarks/claim/page.py RUNS
+
+Prints the tables and writes docs/claim.json and docs/claim.png. Rows without three finished seeds
+are left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from images import KINDS
+from intervals import differences
+from plan import RECIPE, ROWS, SEEDS, Row
+
+from neurofit.models.weight_files import training_card
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+REFERENCES = ("feedforward", "rgc")
+
+
+def main() -> None:
+    """Print the tables; write the numbers and the figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, help="folder of the runs")
+    runs = parser.parse_args().runs
+    done = [
+        row for row in ROWS if all((_folder(runs, row, s) / "correct.npz").is_file() for s in SEEDS)
+    ]
+    for row in ROWS:
+        if row not in done:
+            print(f"Not finished: {row.key}")
+    found = {row.key: _read(runs, row) for row in done}
+    numbers = _numbers(found, done)
+    (DOCS / "claim.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    print(accuracies(numbers))
+    print(commands(numbers))
+    draw(found, done, DOCS / "claim.png")
+
+
+def _folder(runs: Path, row: Row, seed: int) -> Path:
+    return runs / f"{row.key}-{seed}"
+
+
+def _read(runs: Path, row: Row) -> dict[str, Any]:
+    """Return the training card, and which images are right: kind -> bool (seed timestep image)."""
+    files = [np.load(_folder(runs, row, seed) / "correct.npz") for seed in SEEDS]
+    right = {kind: np.stack([file[kind] for file in files]) for kind in KINDS}
+    card = training_card(_folder(runs, row, SEEDS[0]) / f"{row.model}.safetensors")
+    return {"card": card, "timesteps": files[0]["timesteps"].tolist(), **right}
+
+
+def _numbers(found: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+    """Return what the tables say; accuracies in per cent, of the last timestep."""
+    numbers: dict[str, Any] = {}
+    for row in rows:
+        card = found[row.key]["card"]
+        settings = {name: card[name] for name in ("n_parameters", "epochs", "lr", "clip")}
+        numbers[row.key] = {"label": row.label, "model": row.model, **settings}
+    for kind in KINDS:
+        last = {key: each[kind][:, -1] for key, each in found.items()}
+        for key, right in last.items():
+            numbers[key][kind] = (100 * right.mean(axis=1)).round(2).tolist()
+        for reference in REFERENCES:
+            if reference in last:
+                for key, each in differences(last, reference).items():
+                    change = round(100 * each.value, 2), round(100 * each.half, 2)
+                    numbers[key][f"{kind} - {reference}"] = change
+    return numbers
+
+
+def accuracies(numbers: dict[str, Any]) -> str:
+    """Return the table of accuracies and of their differences from the base net."""
+    head = ["net", "parameters", "epochs", *KINDS, *(f"{kind} - base" for kind in KINDS)]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for each in numbers.values():
+        values = [f"{np.mean(each[kind]):.1f}" for kind in KINDS]
+        changes = [each.get(f"{kind} - {REFERENCES[0]}") for kind in KINDS]
+        shown = [
+            f"{c[0]:+.1f} ({c[0] - c[1]:+.1f} to {c[0] + c[1]:+.1f})" if c else "" for c in changes
+        ]
+        lines.append(
+            [each["label"], f"{each['n_parameters']:,}", str(each["epochs"]), *values, *shown]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def commands(numbers: dict[str, Any]) -> str:
+    """Return the table of hyperparameters and commands."""
+    lines = [["net", "command (seed 0; also 1 and 2)"], ["---", "---"]]
+    for key, each in numbers.items():
+        changes = f"--lr {each['lr']:g}"
+        changes += " --clip none" if each["clip"] is None else f" --clip {each['clip']:g}"
+        command = (
+            f"neurofit train --model {each['model']} --data cifar10 --recipe {RECIPE} {changes} "
+            f"--epochs {each['epochs']} --seed 0 --out runs/{key}-0"
+        )
+        lines.append([each["label"], f"`{command}`"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def draw(found: dict[str, Any], rows: list[Row], path: Path) -> None:
+    """Draw accuracy over timesteps, a panel for each kind of images."""
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(KINDS), figsize=(10, 3.6), layout="constrained")
+    for kind, panel in zip(KINDS, panels, strict=True):
+        for number, row in enumerate(rows):
+            each = found[row.key]
+            line = 100 * each[kind].mean(axis=(0, 2))
+            panel.plot(
+                each["timesteps"], line, label=row.label, color=plt.cm.tab20(number),
+                marker="o", markersize=3,
+            )  # fmt: skip
+        panel.set_title(kind)
+        panel.set_xlabel("Timestep")
+    panels[0].set_ylabel("Correct test images (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Train the models of the claim and test them; resumable, cheapest first.
+
+    OMP_NUM_THREADS=1 python benchmarks/claim/run.py RUNS [--data cifar10] [--only KEY ...]
+
+For each model, learning rate and clip are chosen on validation images (RUNS/tuning/...); then three
+seeds are trained on all training images (RUNS/KEY-SEED) and tested on clean, occluded and cluttered
+test images (RUNS/KEY-SEED/correct.npz). Runs that are finished are not repeated, an interrupted one
+is resumed. `page.py` makes the table of docs/claim.md from the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from images import KINDS, change
+from plan import CLIPS, RATES, RECIPE, ROWS, SEEDS, VALIDATION, Row
+
+from neurofit.data_loaders import load_images
+from neurofit.data_loaders.labelled_images import ImageSet
+from neurofit.errors import NeurofitError
+from neurofit.models import create_model, load_weights
+from neurofit.training.recipes import make_recipe
+from neurofit.training.train import CHECKPOINT, train
+
+
+def main() -> None:
+    """Do what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, help="folder of the runs")
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--only", nargs="+", help="keys of rows", default=[])
+    options = parser.parse_args()
+    images = load_images(options.data)
+    rows = [row for row in ROWS if not options.only or row.key in options.only]
+    tests = {kind: test_pictures(images, kind) for kind in KINDS}
+    for seed in SEEDS:
+        for row in rows:
+            chosen = choose(row, images, options.runs / "tuning")
+            folder = options.runs / f"{row.key}-{seed}"
+            fit(row.model, images, folder, seed=seed, epochs=row.epochs, **chosen)
+            test(row.model, folder, tests, images.test.labels)
+
+
+def choose(row: Row, images: ImageSet, runs: Path) -> dict[str, Any]:
+    """Return the learning rate and the clip that are best on validation images after one epoch."""
+    held_out = images.with_validation(VALIDATION)
+    usual = make_recipe(RECIPE).clip
+
+    def accuracy(lr: float, clip: float | None) -> float:
+        folder = runs / f"{row.model}-{lr}-{clip}"
+        try:
+            return fit(row.model, held_out, folder, seed=100, epochs=1, lr=lr, clip=clip)
+        except NeurofitError as error:  # the loss is not finite
+            (folder / "result.json").write_text(json.dumps({"top1": 0.0, "error": str(error)}))
+            return 0.0
+
+    lr = max(RATES, key=lambda rate: accuracy(rate, usual))
+    clip = max((usual, *CLIPS), key=lambda each: accuracy(lr, each))
+    return {"lr": lr, "clip": clip}
+
+
+def fit(model: str, images: ImageSet, folder: Path, *, seed: int, **changes: Any) -> float:
+    """Train a model unless its result exists; return its accuracy on the test images of the set."""
+    result = folder / "result.json"
+    if not result.is_file():
+        network = create_model(model, weights="random", seed=seed, n_classes=len(images.classes))
+        config = make_recipe(RECIPE, seed=seed, **{"evaluate_epochs": 1000, **changes})
+        done = train(network, images, config, out=folder, resume=(folder / CHECKPOINT).is_file())
+        result.write_text(json.dumps({"top1": done.accuracy.top1}))
+        print(f"{folder.name}: {done.accuracy.top1:.2%}", flush=True)
+    return float(json.loads(result.read_text())["top1"])
+
+
+def test_pictures(images: ImageSet, kind: str) -> torch.Tensor:
+    """Return test images (image channel height width), float32 in [0, 1], of a kind."""
+    pictures = np.stack([images.test.images[index] for index in range(len(images.test))])
+    return torch.from_numpy(change(pictures, kind)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.inference_mode()
+def test(model: str, folder: Path, tests: Mapping[str, torch.Tensor], labels: np.ndarray) -> None:
+    """Write which images are right at which timestep: KIND (timestep image), and `timesteps`."""
+    path = folder / "correct.npz"
+    if path.is_file():
+        return
+    network = create_model(model, weights="random", n_classes=int(labels.max()) + 1).eval()
+    load_weights(network, folder / f"{model}.safetensors")
+    right: dict[str, Any] = {}
+    for kind, pictures in tests.items():
+        parts = []
+        for start in range(0, len(pictures), 250):
+            readouts = dict(network.readouts(pictures[start : start + 250]))
+            answers = torch.stack([each.argmax(dim=1) for each in readouts.values()])
+            parts.append(answers.numpy() == labels[start : start + 250])
+            right["timesteps"] = list(readouts)
+        right[kind] = np.concatenate(parts, axis=1)
+    np.savez_compressed(path, **right)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The scripts of docs/claim.md: what is covered, and intervals that hold what they say."""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from neurofit.models import model_info
+
+
+@pytest.fixture
+def claim(repository: Path) -> Iterator[Any]:
+    """Import a script of the claim by its name."""
+    folder = str(repository / "benchmarks" / "claim")
+    sys.path.insert(0, folder)
+    yield import_module
+    sys.path.remove(folder)
+    for name in ("images", "intervals", "plan", "page", "run"):
+        sys.modules.pop(name, None)
+
+
+def test_occluders_and_clutter_cover_two_fifths_and_are_the_same_in_every_run(claim: Any) -> None:
+    images = claim("images")
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3)).astype(np.uint8)
+    assert np.array_equal(images.change(pictures, "clean"), pictures)
+    for kind in ("occluded", "cluttered"):
+        changed = images.change(pictures, kind)
+        covered = (changed != pictures).any(axis=-1).mean(axis=(1, 2))
+        assert ((covered > 0.39) & (covered < 0.55)).all()
+        assert np.array_equal(changed, images.change(pictures, kind))
+        assert len({each.tobytes() for each in changed != pictures}) == 40
+    occluded = images.change(pictures, "occluded")
+    assert (occluded[occluded != pictures] == 128).all()
+
+
+def test_clutter_comes_from_other_pictures(claim: Any) -> None:
+    pictures = np.repeat(np.arange(50, dtype=np.uint8), 32 * 32 * 3).reshape(50, 32, 32, 3)
+    for index, picture in enumerate(claim("images").change(pictures, "cluttered")):
+        own = (picture == index).mean()
+        assert 0.45 < own < 0.61
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("sd_of_seeds", [0.0, 0.15, 0.4])
+def test_intervals_hold_all_differences_with_their_probability(
+    claim: Any, sd_of_seeds: float
+) -> None:
+    """Images and seeds that are new in each study; the truth is that of the probit model."""
+    rng = np.random.default_rng(0)
+    truth = np.array([0.0, 0.2, 0.5, 0.0, -0.2])
+    spread = np.sqrt(1 + 0.5**2 + sd_of_seeds**2 + 0.7**2)
+    change = norm.cdf(truth / spread) - 0.5
+    missed, n = 0, 400
+    for _ in range(n):
+        z = truth[:, None, None] + rng.normal(size=300)
+        z = z + 0.5 * rng.normal(size=(5, 1, 300)) + sd_of_seeds * rng.normal(size=(5, 3, 1))
+        right = {
+            str(m): each > 0
+            for m, each in enumerate(z + 0.7 * rng.normal(size=(*z.shape[:1], 3, 300)))
+        }
+        found = claim("intervals").differences(right, "0")
+        missed += any(abs(e.value - change[int(m)]) > e.half for m, e in found.items())
+    assert missed / n < 0.05 + 3 * np.sqrt(0.05 * 0.95 / n)
+
+
+def test_intervals_are_not_wider_than_those_of_images_alone_where_seeds_agree(claim: Any) -> None:
+    rng = np.random.default_rng(1)
+    one = {name: np.repeat(rng.random((1, 5000)) < 0.7, 3, axis=0) for name in "ab"}
+    found = claim("intervals").differences(one, "a")["b"]
+    change = one["b"][0].astype(float) - one["a"][0]
+    assert found.value == pytest.approx(change.mean())
+    # The pooled variance over seeds contains that over images.
+    assert found.half == pytest.approx(1.96 * change.std(ddof=1) / np.sqrt(5000), rel=0.01)
+
+
+def test_every_row_is_a_registered_model_and_the_budget_is_equal(claim: Any) -> None:
+    plan = claim("plan")
+    assert len({row.key for row in plan.ROWS}) == len(plan.ROWS) == 14
+    for row in plan.ROWS:
+        assert model_info(row.model).family == "5layer_32"
+        assert row.epochs == (8 * plan.EPOCHS if "longer" in row.key else plan.EPOCHS)
+
+
+def test_one_small_study_from_training_to_the_tables(claim: Any, tmp_path: Path) -> None:
+    """On generated images: everything is resumable, and the tables have a row for each net."""
+    from neurofit.data_loaders.labelled_images import ImageSet, LabelledImages
+
+    rng = np.random.default_rng(0)
+
+    def part(n: int) -> LabelledImages:
+        labels = np.arange(n) % 2
+        pixels = rng.integers(0, 100, (n, 32, 32, 3)) + 120 * labels[:, None, None, None]
+        return LabelledImages(images=pixels.astype(np.uint8), labels=labels)
+
+    images = ImageSet(
+        name="generated", classes=("a", "b"), train=part(96), test=part(40), views="thumbnails"
+    )
+    run, plan = claim("run"), claim("plan")
+    tests = {kind: run.test_pictures(images, kind) for kind in ("clean", "occluded", "cluttered")}
+    rows = [row for row in plan.ROWS if row.key in ("feedforward", "simplernn")]
+    for row in rows:
+        for seed in plan.SEEDS:
+            folder = tmp_path / f"{row.key}-{seed}"
+            first = run.fit(row.model, images, folder, seed=seed, epochs=1, batch_size=16, lr=0.05)
+            assert first == run.fit(row.model, images, folder, seed=seed)  # from its result
+            run.test(row.model, folder, tests, images.test.labels)
+    page = claim("page")
+    numbers = page._numbers({row.key: page._read(tmp_path, row) for row in rows}, rows)
+    assert numbers["simplernn"]["clean - feedforward"][1] > 0
+    assert page.accuracies(numbers).count("\n") == 4
+    assert "--model simplernn_5layer_32 --data cifar10" in page.commands(numbers)
