@@ -42,7 +42,9 @@ train(
     here.little_net({cell!r}), here.halves(), replace(here.CONFIG, **{options!r}), out={out!r},
     device="xla", resume={resume!r},
 )
-print(xla.count_devices(), "devices")
+import torch, torch_xla
+batch = xla.shard(torch.zeros(4, 3).to("xla"))
+print(torch_xla._XLAC._get_xla_sharding_spec(batch))
 """
 
 
@@ -115,7 +117,7 @@ def test_two_devices_share_each_batch_and_give_the_weights_of_one(
     train(alone := net(CELL), image_set(), replace(short_run, **options), out=tmp_path / "one")
     said, error = shared.communicate(timeout=300)
     assert shared.returncode == 0, error
-    assert said == "2 devices\n"
+    assert said == "{devices=[2,1]0,1}\n"  # the batch is divided by two, the rest by one
     load_weights(two := net(CELL, seed=7), tmp_path / "two" / "little.safetensors")
     for (name, ours), theirs in zip(two.named_parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5, msg=name)
