@@ -89,6 +89,7 @@ def check_device(
         tolerance = _tolerance(each, device)
         with on_device():
             found = _gradients(model, each, device, torch.float32)
+        found = {name: found.get(name, torch.zeros_like(values)) for name, values in truth.items()}
         errors = {
             name: _error(found[name], values)
             for name, values in truth.items()

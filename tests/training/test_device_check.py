@@ -129,6 +129,16 @@ def test_a_wrong_loss_and_nan_are_refused(net: Net, short_run: TrainConfig) -> N
             check_device(net(), short_run, CPU, on_device=wrong)
 
 
+def test_a_gradient_that_does_not_arrive_is_refused(net: Net, short_run: TrainConfig) -> None:
+    cut = partial(Broken, torch.tanh, _cut_tanh)
+    with pytest.raises(NeurofitError, match="computes other gradients"):
+        check_device(net("gru"), short_run, CPU, on_device=cut)
+
+
+def _cut_tanh(x: Tensor) -> Tensor:
+    return x.tanh().detach()
+
+
 def test_dropout_and_gradients_that_cancel_are_no_reason_to_refuse(short_run: TrainConfig) -> None:
     class Net(nn.Sequential):
         input_size = 6
