@@ -14,7 +14,7 @@ from neurofit.config.registry import Registry
 from neurofit.data_loaders.labelled_images import ImageSet, LabelledImages
 from neurofit.errors import NeurofitError, unknown_name
 from neurofit.recordings.image_decoding import decode_image
-from neurofit.recordings.stimuli import ImageFiles
+from neurofit.recordings.stimuli import ImageFiles, check_size
 
 IMAGE_SETS: Registry[Callable[[], ImageSet]] = Registry("image set")
 register_images = IMAGE_SETS.register
@@ -118,10 +118,16 @@ class ImageShards:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         path, name, offset, size = self.members[index]
+        check_size(size, name=f"{name} in {path}")
         if path not in self._open:
             self._open[path] = os.open(path, os.O_RDONLY)
         # pread has no shared file position, so several threads may read
         return decode_image(os.pread(self._open[path], size, offset), name=f"{name} in {path}")
+
+    def entry(self, index: int, /) -> str:
+        """Return the names of an image's tar file and its own, and its size in bytes."""
+        path, name, _, size = self.members[index]
+        return f"{path.name}/{name} {size}"
 
 
 def image_shards(path: Path) -> ImageSet:

@@ -87,9 +87,8 @@ def main() -> None:
                     model = neurofit.create_model(
                         name, weights="random", seed=seed, n_classes=len(images.classes)
                     )
-                    resume = (folder / "checkpoint.safetensors").is_file()
                     neurofit.train(
-                        model, images, replace(config, seed=seed), out=folder, resume=resume
+                        model, images, replace(config, seed=seed), out=folder, resume="auto"
                     )
                 scores.append(100 * training_card(weights)["top1"])
             card = training_card(weights)

@@ -7,13 +7,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from neurofit.activations.model import tensors_sha256
 from neurofit.errors import NeurofitError, some_of
+from neurofit.models.catalogue import INFO
 from neurofit.storage.home import atomic_file
+
+MAX_JSON = 2**24
+"""Largest number of characters of JSON that is read from the metadata of a file."""
+
+CARD_FIELDS: Mapping[str, type] = {
+    **dict.fromkeys(("model", "data", "recipe", "neurofit", "commit"), str),
+    **dict.fromkeys(("input_size", "n_classes", "n_train", "epochs", "seed"), int),
+    **dict.fromkeys(("top1", "top5"), float),
+}
+"""Fields of a training card that are read again, with their types."""
+
+MAX_SIZE = 10**6
+"""Largest input size and number of classes that a training card may state."""
 
 
 def save_weights(
@@ -52,10 +67,16 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     Raises
     ------
     NeurofitError
-        If the file does not exist, is damaged, or does not contain exactly the model's weights;
-        the model is then unchanged.
+        If the file does not exist, is damaged, states that it is of another registered model, or
+        does not contain exactly the model's weights; the model is then unchanged.
     """
     weights, metadata = read_weights(path)
+    of = metadata.get("model") or _read_card(metadata, path).get("model")
+    own = getattr(model, "name", None)
+    if of in INFO and own in INFO and of != own:
+        raise NeurofitError(
+            f"{path} contains weights of {of}, not of {own}: create the model {of} to load them."
+        )
     check_weights(model.state_dict(), weights, source=f"Weights {path}")
     model.load_state_dict(weights)
     return metadata
@@ -64,16 +85,60 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
 def training_card(path: str | Path) -> dict[str, Any]:
     """Return the training record that `neurofit.train` stores in a file of weights.
 
-    It is empty for other files. Errors are those of `load_weights`.
+    It is empty for other files.
+
+    Raises
+    ------
+    NeurofitError
+        If the file does not exist, or it or its record is damaged.
     """
-    card: dict[str, Any] = json.loads(read_weights(path)[1].get("training", "{}"))
+    return _read_card(read_weights(path)[1], path)
+
+
+def _read_card(metadata: Mapping[str, str], path: str | Path) -> dict[str, Any]:
+    what = "training card"
+    card = parse_metadata(metadata.get("training", "{}"), f"{path} is damaged: its {what}")
+    for name in card.keys() & CARD_FIELDS.keys():
+        kind, value = CARD_FIELDS[name], card[name]
+        if type(value) not in (kind, int if kind is float else kind):
+            raise NeurofitError(
+                f"{path} is damaged: {name} of its {what} must be {kind.__name__}; "
+                f"got {str(value)[:40]!r}."
+            )
+        if name in ("input_size", "n_classes") and not 1 <= value <= MAX_SIZE:
+            raise NeurofitError(
+                f"{path} is damaged: {name} of its {what} must lie between 1 and {MAX_SIZE:,}; "
+                f"got {value}."
+            )
     return card
+
+
+def parse_metadata(text: str, what: str) -> dict[str, Any]:
+    """Return a dictionary that is stored as JSON in the metadata of a file.
+
+    Raises
+    ------
+    NeurofitError
+        If the text is not a dictionary in JSON, is nested too deeply or too long. The message
+        begins with `what`.
+    """
+    if len(text) > MAX_JSON:
+        raise NeurofitError(f"{what} has {len(text):,} characters, more than {MAX_JSON:,}.")
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise NeurofitError(f"{what} is nested too deeply.") from error
+    except ValueError as error:
+        raise NeurofitError(f"{what} is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise NeurofitError(f"{what} must be a dictionary; got {type(found).__name__}.")
+    return found
 
 
 def check_weights(
     expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, source: str
 ) -> None:
-    """Check that names and shapes of weights are the expected ones.
+    """Check that names, shapes and types of weights are the expected ones, and values finite.
 
     Raises
     ------
@@ -82,20 +147,28 @@ def check_weights(
     """
     missing = expected.keys() - weights.keys()
     unexpected = weights.keys() - expected.keys()
-    misshapen = {
-        name
-        for name in expected.keys() & weights.keys()
-        if expected[name].shape != weights[name].shape
-    }
+    comparable = expected.keys() & weights.keys()
+    misshapen = {name for name in comparable if expected[name].shape != weights[name].shape}
     shapes = (
         f"{name} {tuple(weights[name].shape)}, not {tuple(expected[name].shape)}"
         for name in sorted(misshapen)
     )
+    types = {name: (weights[name].dtype, expected[name].dtype) for name in sorted(comparable)}
+    mistyped = {name: pair for name, pair in types.items() if pair[0] != pair[1]}
     if deviations := list_deviations(
         {
             "missing": sorted(missing),
             "unexpected": sorted(unexpected),
             "of another shape": shapes,
+            "of another type": (
+                f"{name} {given}, not {own}".replace("torch.", "")
+                for name, (given, own) in mistyped.items()
+            ),
+            "with NaN or infinite values": (
+                name
+                for name in sorted(comparable - mistyped.keys())
+                if not bool(torch.isfinite(weights[name]).all())
+            ),
         },
         limit=3,
     ):

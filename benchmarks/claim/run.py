@@ -26,7 +26,7 @@ from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import NeurofitError
 from neurofit.models import create_model, load_weights
 from neurofit.training.recipes import make_recipe
-from neurofit.training.train import CHECKPOINT, train
+from neurofit.training.train import train
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def fit(model: str, images: ImageSet, folder: Path, *, seed: int, **changes: Any
     if not result.is_file():
         network = create_model(model, weights="random", seed=seed, n_classes=len(images.classes))
         config = make_recipe(RECIPE, seed=seed, **{"evaluate_epochs": 1000, **changes})
-        done = train(network, images, config, out=folder, resume=(folder / CHECKPOINT).is_file())
+        done = train(network, images, config, out=folder, resume="auto")
         result.write_text(json.dumps({"top1": done.accuracy.top1}))
         print(f"{folder.name}: {done.accuracy.top1:.2%}", flush=True)
     return float(json.loads(result.read_text())["top1"])

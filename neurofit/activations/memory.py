@@ -37,7 +37,7 @@ def fitting_batch_size(model: Model, *, device: str | torch.device = "cpu") -> i
     finally:
         for hook in hooks:
             hook.remove()
-    return max(1, min(largest, _free_bytes(torch.device(device)) // (4 * max(sum(sizes), 1))))
+    return max(1, min(largest, free_bytes(torch.device(device)) // (4 * max(sum(sizes), 1))))
 
 
 def count_units(model: Model, layers: Sequence[str] | None = None) -> dict[str, int]:
@@ -58,10 +58,12 @@ def _n_bytes(output: object) -> int:
     return sum(_n_bytes(each) for each in output) if isinstance(output, tuple | list) else 0
 
 
-def _free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
     """Return the free memory of a GPU, or the machine's memory available to this process."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # what torch holds for its next tensors is free too
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
     with suppress(OSError):
         free = [

@@ -41,6 +41,7 @@ LATE: dict[str, tuple[str, Callable[[], Any]]] = {
     },
     "compare": (comparison.SUMMARY, comparison.compare_command),
     "plot": (figures.SUMMARY, figures.plot_command),
+    "train": (training.SUMMARY, training.train_command),
 }
 """Commands that are made when they are called, not for the help: a line on each, and the maker."""
 
@@ -87,7 +88,6 @@ for _command, _example in (
     (reports.report, "report neurofit-results/* --out report.html"),
     (reports.table, "table neurofit-results/* --format latex"),
     (verifying.verify, "verify neurofit-results/rgc_tiny_IT_hvm-sim_ridge"),
-    (training.train, "train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"),
     (training.eval_, "eval --model rgc_tiny --data cifar10"),
 ):
     app.command(_command.__name__.rstrip("_"), epilog=f"Example: neurofit {_example}")(_command)

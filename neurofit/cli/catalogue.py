@@ -12,13 +12,16 @@ from rich.table import Table
 from neurofit.cli import recordings
 from neurofit.cli.console import err, out
 from neurofit.cli.options import expand
-from neurofit.errors import NeurofitError, check_option
+from neurofit.errors import NeurofitError, check_option, counted
 from neurofit.recordings.selection import Selection
 
 if TYPE_CHECKING:
     from neurofit.config.registry import Registry
     from neurofit.data_loaders.recordings import RecordingInfo
     from neurofit.models import ModelInfo
+
+CARD = ("data", "n_train", "recipe", "epochs", "seed", "neurofit", "top1", "top5")
+"""Fields of a training card that are printed."""
 
 LISTED = (
     "models",
@@ -181,10 +184,15 @@ def _card_rows(info: ModelInfo) -> dict[str, str]:
     card = training_card(info.weights) if info.has_weights else {}
     if not card:
         return {}
+    if lacking := [name for name in CARD if name not in card]:
+        return {"trained": f"the training card is incomplete: it lacks {', '.join(lacking)}"}
     commit = f", commit {card['commit'][:12]}" if "commit" in card else ""
     return {
-        "trained": f"on {card['data']}, {card['n_train']:,} images, {card['recipe']}, "
-        f"{card['epochs']} epochs, seed {card['seed']}; neurofit {card['neurofit']}{commit}",
+        "trained": escape(
+            f"on {card['data']}, {counted(card['n_train'], 'image')}, {card['recipe']}, "
+            f"{counted(card['epochs'], 'epoch')}, seed {card['seed']}; "
+            f"neurofit {card['neurofit']}{commit}"
+        ),
         "accuracy": f"top-1 {card['top1']:.2%}, top-5 {card['top5']:.2%} of its test images",
     }
 

@@ -41,8 +41,15 @@ class Command(typer.core.TyperCommand):
     It refuses an option given twice, of which only the last would be used.
     """
 
+    bare: Mapping[str, str] = {}
+    """Flags that may be given without a value -> the value that they then have."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments."""
+        args = [
+            f"{arg}={self.bare[arg]}" if arg in self.bare and following[:1] in ("", "-") else arg
+            for arg, following in zip(args, [*args[1:], ""], strict=True)
+        ]
         given = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
         for param in self.params:
             times = sum(map(given.count, {*param.opts, *param.secondary_opts}))
@@ -71,7 +78,9 @@ def late_command(name: str, function: Callable[..., Any], *, example: str) -> An
     return typer.main.get_command(app)
 
 
-def parameters_of(config: type, *, panel: str, prefix: str = "") -> list[inspect.Parameter]:
+def parameters_of(
+    config: type, *, panel: str, prefix: str = "", defaults: bool = True
+) -> list[inspect.Parameter]:
     """Return a keyword parameter for each option of a dataclass.
 
     All have the default None, which means that the option is not given.
@@ -84,20 +93,27 @@ def parameters_of(config: type, *, panel: str, prefix: str = "") -> list[inspect
         Heading in the help of the options that have none of their own.
     prefix
         Prefix of the flags: "ridge" makes `--ridge-select` of the field `select`.
+    defaults
+        Whether the defaults are those of the fields. Others are not shown, and may turn a flag on,
+        so that it can also be turned off.
     """
     hints = get_type_hints(config)
-    return [_parameter(each, hints[each.name], panel, prefix) for each in options_of(config)]
+    return [
+        _parameter(each, hints[each.name], panel, prefix, defaults) for each in options_of(config)
+    ]
 
 
-def _parameter(each: Field[Any], hint: Any, panel: str, prefix: str) -> inspect.Parameter:
+def _parameter(
+    each: Field[Any], hint: Any, panel: str, prefix: str, defaults: bool
+) -> inspect.Parameter:
     rule = each.metadata
     name = _name(each, prefix)
     flag = flag_of(name)
     several = getattr(rule["parse"], "__name__", "") in SEVERAL
     kind: Any = list[str] if several else str if rule["parse"] else hint
-    if kind is bool and each.default is True:
+    if kind is bool and (each.default is True or not defaults):
         flag = f"{flag}/{flag_of(f'no-{name}')}"
-    usual = None if each.default in (MISSING, None, "", False) else each.default
+    usual = None if each.default in (MISSING, None, "", False) or not defaults else each.default
     shown = rule["default_text"] or ("" if usual is None else str(usual))
     extra: dict[str, Any] = {"metavar": rule["metavar"]} if rule["metavar"] else {}
     option = typer.Option(
@@ -114,7 +130,13 @@ def _parameter(each: Field[Any], hint: Any, panel: str, prefix: str) -> inspect.
 
 
 def given_options(config: type, given: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """Return the options of a dataclass that are given on the command line, parsed."""
+    """Return the options of a dataclass that are given on the command line, parsed.
+
+    Raises
+    ------
+    NeurofitError
+        If a text cannot be parsed.
+    """
     values = {}
     for each in options_of(config):
         value = given.get(_name(each, prefix))
@@ -122,7 +144,13 @@ def given_options(config: type, given: dict[str, Any], *, prefix: str = "") -> d
             continue
         parse = each.metadata["parse"]
         if parse is not None:
-            value = parse(",".join(value) if isinstance(value, list) else value)
+            text = ",".join(value) if isinstance(value, list) else value
+            try:
+                value = parse(text)
+            except ValueError:
+                raise NeurofitError(
+                    f"{each.name} takes {each.metadata['metavar']}; got {text!r}.", option=each.name
+                ) from None
         values[each.name] = value
     return values
 
@@ -148,7 +176,7 @@ def expand(**configs: type) -> Callable[[Callable[..., None]], Any]:
     """Return a decorator that replaces parameters by the options of their dataclasses.
 
     `@expand(selection=Selection)` gives a command the options of a selection, and passes the
-    function a `Selection`.
+    function a `Selection`. A dataclass with `from_options` is made by it, and gives the defaults.
     """
 
     def decorate(function: Callable[..., None]) -> Any:
@@ -162,7 +190,8 @@ def expand(**configs: type) -> Callable[[Callable[..., None]], Any]:
         @functools.wraps(function)
         def command(**given: Any) -> None:
             built = {
-                name: config(**given_options(config, given)) for name, config in configs.items()
+                name: getattr(config, "from_options", config)(**given_options(config, given))
+                for name, config in configs.items()
             }
             function(**{each.name: given[each.name] for each in own}, **built)
 
@@ -170,7 +199,11 @@ def expand(**configs: type) -> Callable[[Callable[..., None]], Any]:
         made = [
             parameter
             for name, config in configs.items()
-            for parameter in parameters_of(config, panel=name.capitalize())
+            for parameter in parameters_of(
+                config,
+                panel=name.capitalize(),
+                defaults=not hasattr(config, "from_options"),
+            )
         ]
         return with_signature(command, [*own, *made])
 

@@ -4,106 +4,122 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
+from neurofit.cli.options import expand, late_command
 from neurofit.config.compute import find_device
+from neurofit.errors import NeurofitError, counted
 
 if TYPE_CHECKING:
+    from neurofit.data_loaders.labelled_images import ImageSet
+    from neurofit.training.config import TrainConfig
     from neurofit.training.evaluate import Accuracy
+    from neurofit.training.run_folder import Resume
 
 DATA = "Labelled images: cifar10, imagenet, folder:PATH or shards:PATH."
+DEVICE = "Device: auto, cpu, cuda or xla (a TPU)."
 INPUT_SIZE = "Width and height of the model's images in pixels."
 
 
-def train(
-    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
-    data: Annotated[str, typer.Option(help=DATA)],
-    folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the run.")],
-    recipe: Annotated[
-        str, typer.Option(help="Recipe whose values the options change (neurofit list recipes).")
-    ] = "cifar10-tiny",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per step, over all processes.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Learning rate schedule: constant, step or cosine.")
-    ] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Gradient accumulation steps.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Precision of convolutions: float32 or bfloat16.")
-    ] = None,
-    input_size: Annotated[
-        int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Random seed for initial weights, shuffling and augmentation.")
-    ] = 0,
-    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla (a TPU).")] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume from the checkpoint in --out.")
-    ] = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write the metrics for TensorBoard too.")
-    ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+SUMMARY = "Train a model on labelled images; with torchrun, on several GPUs or machines."
+
+
+def train_command() -> Any:
+    """Return the command, whose options are those of a dataclass that takes time to import."""
+    from neurofit.training.config import TrainConfig
+
+    def train(
+        model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+        data: Annotated[str, typer.Option(help=DATA)],
+        folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the run.")],
+        training: Any,
+        input_size: Annotated[
+            int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
+        ] = None,
+        device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
+        resume: Annotated[
+            str | None,
+            typer.Option(
+                metavar="[auto]",
+                help="Resume from the checkpoint in --out; with auto, start if there is none.",
+            ),
+        ] = None,
+        tensorboard: Annotated[
+            bool, typer.Option("--tensorboard", help="Write the metrics for TensorBoard too.")
+        ] = False,
+        offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
+    ) -> None:
+        if resume not in (None, "yes", "auto"):
+            raise NeurofitError(
+                f"resume is given alone or with auto; got {resume!r}.", option="resume"
+            )
+        set_offline(offline)
+        train_and_show(
+            model,
+            data,
+            folder,
+            training,
+            size={} if input_size is None else {"input_size": input_size},
+            device=find_device(device),
+            resume="auto" if resume == "auto" else resume == "yes",
+            tensorboard=tensorboard,
+        )
+
+    train.__doc__ = SUMMARY
+    example = "neurofit train --model rgc_tiny --data cifar10 --out runs/rgc_tiny"
+    command = late_command("train", expand(training=TrainConfig)(train), example=example)
+    command.bare = {"--resume": "yes"}
+    return command
+
+
+def train_and_show(
+    model: str,
+    data: str,
+    folder: str,
+    config: TrainConfig,
+    *,
+    size: Mapping[str, int],
+    device: str,
+    resume: Resume,
+    tensorboard: bool,
 ) -> None:
-    """Train a model on labelled images; with torchrun, on several GPUs or machines."""
+    """Train a model; print what it takes, and its accuracy."""
     from neurofit.config.xla import describe_device
     from neurofit.data_loaders import load_images
     from neurofit.models import create_model
-    from neurofit.training.recipes import make_recipe
-    from neurofit.training.step import measure_step
-    from neurofit.training.train import train as run
+    from neurofit.training.train import train
 
-    set_offline(offline)
-    given = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "schedule": schedule,
-        "accumulate": accumulate,
-        "precision": precision,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    config = make_recipe(recipe, seed=seed, **changes)
     images = load_images(data)
-    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
     n_classes = len(images.classes)
-    network = create_model(model, weights="random", seed=seed, n_classes=n_classes, **size)
-    where = find_device(device)
+    network = create_model(model, weights="random", seed=config.seed, n_classes=n_classes, **size)
     is_main = os.environ.get("RANK", "0") == "0"
     if is_main:
-        cost = measure_step(network, config, device=where)
-        n_images = config.epochs * len(images.train)
-        seconds = n_images / cost.images_per_s / int(os.environ.get("WORLD_SIZE", "1"))
         n_parameters = sum(p.numel() for p in network.parameters())
         out.print(
             f"[bold]{model}[/bold] ({n_parameters:,} parameters, {network.input_size} px) on "
-            f"[bold]{images.name}[/bold], {len(images.train):,} images of {n_classes} classes",
+            f"[bold]{escape(images.name)}[/bold], {len(images.train):,} images of {n_classes} "
+            "classes",
             soft_wrap=True,
         )
-        epochs_ = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
         out.print(
-            f"  {recipe}: {epochs_}, batches of {config.batch_size}, lr {config.lr:g}, "
-            f"{config.schedule}; {describe_device(where)}"
+            f"  {config.recipe}: {counted(config.epochs, 'epoch')}, batches of "
+            f"{config.batch_size}, lr {config.lr:g}, {config.schedule}; {describe_device(device)}"
         )
-        out.print(
-            f"  about {cost.images_per_s:,.0f} images/s and {max(cost.n_bytes / 1e9, 0.1):.1f} GB "
-            f"per process: {describe_duration(seconds)}"
-        )
+        out.print(f"  {_describe_cost(network, images, config, folder, device, resume)}")
     with progress() as report:
-        done = run(
+        done = train(
             network,
             images,
             config,
             out=folder,
-            device=where,
+            device=device,
             resume=resume,
             tensorboard=tensorboard,
             progress=(lambda step, steps, _: report("training steps", step, steps))
@@ -115,10 +131,44 @@ def train(
             err.print(f"Skipped: {reason}", markup=False)
         print_accuracy(done.accuracy)
         out.print(
-            f"Written: {done.weights}. "
+            f"Weights: {done.weights}. "
             f"neurofit score --model {model} --region IT --weights {done.weights}",
             soft_wrap=True,
         )
+
+
+def _describe_cost(
+    network: Any, images: ImageSet, config: TrainConfig, folder: str, device: str, resume: Resume
+) -> str:
+    """Return speed, memory and duration of what is left of a run, in words."""
+    from neurofit.training.batches import TrainingBatches
+    from neurofit.training.checkpoint import read_checkpoint
+    from neurofit.training.memory import check_memory
+    from neurofit.training.run_folder import CHECKPOINT
+    from neurofit.training.step import measure_step
+
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    batches = TrainingBatches(
+        images=images.train,
+        size=network.input_size,
+        views=images.views,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    n_steps = config.epochs * batches.steps_per_epoch
+    n_bytes = check_memory(network, config, device=device, world=world)
+    checkpoint, n_done = Path(folder) / CHECKPOINT, 0
+    if resume and checkpoint.is_file():
+        n_done = read_checkpoint(checkpoint, with_tensors=False)[0]
+    if n_done >= n_steps:
+        return f"finished: {n_done:,} steps are done"
+    speed = measure_step(network, config, device=device).images_per_s
+    seconds = (n_steps - n_done) * config.batch_size / speed / world
+    so_far = f"; {n_done:,} of {n_steps:,} steps are done" if n_done else ""
+    return (
+        f"about {speed:,.0f} images/s and {max(n_bytes / 1e9, 0.1):.1f} GB per process: "
+        f"{describe_duration(seconds)}{so_far}"
+    )
 
 
 def eval_(
@@ -140,7 +190,7 @@ def eval_(
     input_size: Annotated[
         int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
     ] = None,
-    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla (a TPU).")] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the accuracies as JSON, nothing else.")
@@ -152,13 +202,17 @@ def eval_(
     from neurofit.data_loaders import load_images
     from neurofit.models import create_model
     from neurofit.training.batches import evaluation_batches
+    from neurofit.training.config import TrainConfig
     from neurofit.training.evaluate import evaluate
+    from neurofit.training.memory import check_memory
 
     set_offline(offline)
     images = load_images(data)
     size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
     network = create_model(model, weights=weights, n_classes=len(images.classes), **size)
     tested = images.test if first is None else images.test.first(first)
+    shown = TrainConfig(batch_size=min(batch_size, len(tested)), presentation=presentation)
+    check_memory(network, shown, device=find_device(device), gradients=False)
     batches = evaluation_batches(
         tested, size=network.input_size, views=images.views, batch_size=batch_size
     )
@@ -173,7 +227,10 @@ def eval_(
     if as_json:
         print(json.dumps(asdict(found)))
     else:
-        out.print(f"[bold]{model}[/bold] ({network.weights_origin}) on [bold]{images.name}[/bold]")
+        out.print(
+            f"[bold]{model}[/bold] ({escape(network.weights_origin)}) on "
+            f"[bold]{escape(images.name)}[/bold]"
+        )
         print_accuracy(found)
 
 

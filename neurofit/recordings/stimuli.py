@@ -18,8 +18,7 @@ from neurofit.errors import NeurofitError
 from neurofit.recordings.image_decoding import decode_image
 
 MAX_BYTES = 2**28
-"""Largest image file that is decompressed from an archive."""
-
+"""Largest image file that is read."""
 
 CACHE_BYTES = 2**28
 """Size of a process's cache of decoded images: 1,300 of 256 x 256 px."""
@@ -40,6 +39,15 @@ class HasContent(Protocol):
 
     def content(self, index: int, /) -> bytes:
         """Return the bytes of an image as they are stored."""
+        ...
+
+
+@runtime_checkable
+class HasEntry(Protocol):
+    """An image source that knows name and size of each image without reading it."""
+
+    def entry(self, index: int, /) -> str:
+        """Return the name of an image, without the place of the source, and its size in bytes."""
         ...
 
 
@@ -155,6 +163,21 @@ class _Reordered:
         return self.images[int(self.order[index])]
 
 
+def check_size(n_bytes: int, *, name: str) -> None:
+    """Check that an image file is not larger than `MAX_BYTES`.
+
+    Raises
+    ------
+    NeurofitError
+        If it is.
+    """
+    if n_bytes > MAX_BYTES:
+        raise NeurofitError(
+            f"Stimulus image {name} is too large: {n_bytes / 1e6:.0f} MB, at most "
+            f"{MAX_BYTES / 1e6:.0f} are read."
+        )
+
+
 def _content(images: ImageSource, row: int) -> bytes:
     """Return the stored bytes of an image or, if it has none, its shape, type and values."""
     if isinstance(images, _Reordered):
@@ -221,7 +244,16 @@ class ImageFiles:
         path = self.paths[index]
         if not path.is_file():
             raise NeurofitError(f"Stimulus image {path} does not exist.")
+        check_size(path.stat().st_size, name=str(path))
         return path.read_bytes()
+
+    def entry(self, index: int) -> str:
+        """Return the names of an image's folder and file, and the size of the file in bytes."""
+        path = self.paths[index]
+        try:
+            return f"{path.parent.name}/{path.name} {path.stat().st_size}"
+        except OSError as error:
+            raise NeurofitError(f"Stimulus image {path} does not exist.") from error
 
 
 @dataclass(frozen=True)
@@ -245,11 +277,7 @@ class ImageZip:
             if not self._archive:
                 self._archive.append(zipfile.ZipFile(self.path))
             size = self._archive[0].getinfo(name).file_size
-            if size > MAX_BYTES:
-                raise NeurofitError(
-                    f"Stimulus image {name} in {self.path} is too large: {size / 1e6:.0f} MB, at "
-                    f"most {MAX_BYTES / 1e6:.0f} are read."
-                )
+            check_size(size, name=f"{name} in {self.path}")
             return self._archive[0].read(name)
         except KeyError:
             raise NeurofitError(f"Stimulus image {name} is not in {self.path}.") from None

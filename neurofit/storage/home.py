@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import platformdirs
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from neurofit.errors import MachineError, NeurofitError, check_option
 
@@ -144,14 +146,24 @@ def _translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _DISK_FULL:
+    except (OSError, SafetensorError) as error:
+        number = _number(error)
+        if number in _DISK_FULL:
             raise MachineError(f"No space left on the disk while writing {path}.") from error
-        if every_error or error.errno in _NOT_WRITABLE:
+        if number in _NOT_WRITABLE or (every_error and isinstance(error, OSError)):
+            reason = getattr(error, "strerror", None) or os.strerror(number or 0)
             raise NeurofitError(
-                f"Cannot write {path}: {error.strerror}. Choose a writable folder."
+                f"Cannot write {path}: {reason}. Choose a writable folder."
             ) from error
         raise
+
+
+def _number(error: Exception) -> int | None:
+    """Return the errno of an error; safetensors has it in the text only."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"os error (\d+)", str(error))
+    return int(found[1]) if found else None
 
 
 def _umask() -> int:

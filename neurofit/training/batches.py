@@ -163,8 +163,13 @@ def evaluation_batches(
     Raises
     ------
     NeurofitError
-        If an image cannot be read: an accuracy must cover all images.
+        If `batch_size` is less than 1, or an image cannot be read: an accuracy must cover all
+        images.
     """
+    if batch_size < 1:
+        raise NeurofitError(
+            f"batch_size must be at least 1; got {batch_size}.", option="batch_size"
+        )
     with ThreadPoolExecutor(n_workers) as pool:
         for start in range(0, len(images), batch_size):
             rows = range(start, min(start + batch_size, len(images)))

@@ -18,8 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError, some_of
+from neurofit.models.weight_files import check_weights, parse_metadata
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
+
+PARTS = ("model", "average", "momentum")
+"""Parts of a state; the names of the tensors of a checkpoint begin with one of them."""
 
 
 class TrainingState:
@@ -100,40 +104,43 @@ class TrainingState:
         with atomic_file(path) as temporary:
             save_file(tensors, temporary, metadata=metadata)
 
-    def load(self, path: Path, record: Mapping[str, Any]) -> int:
-        """Read a checkpoint of the same run; return the number of steps done.
+    def load(self, path: Path, record: Mapping[str, Any], *, n_steps: int) -> int:
+        """Read a checkpoint of the same run, which has `n_steps`; return the number of steps done.
 
         Raises
         ------
         NeurofitError
-            If there is no checkpoint, or the record of its run differs.
+            If there is no checkpoint, the record of its run differs, or its contents do not fit
+            the run; the state is then unchanged.
         """
         step, saved, tensors = read_checkpoint(path)
-        if differences := [
-            f"{name} {saved.get(name)!r}, now {record.get(name)!r}"
-            for name in sorted(saved.keys() | record.keys())
-            if saved.get(name) != json.loads(json.dumps(record.get(name)))
-        ]:
-            raise NeurofitError(
-                f"{path} belongs to another run: {'; '.join(differences)}. Resume with the same "
-                "configuration or choose another folder."
-            )
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "momentum": {}}
+        check_record(path, saved, record)
+        if step > n_steps:
+            raise NeurofitError(f"{path} is damaged: it is after step {step} of {n_steps}.")
+        parts: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
         for key, values in tensors.items():
             part, _, name = key.partition(".")
             parts[part][name] = values
+        parameters = dict(self.model.named_parameters())
+        moving = {name: values for name, values in parameters.items() if name in parts["momentum"]}
+        expected: dict[str, Mapping[str, Tensor]] = {
+            "model": self.model.state_dict(),
+            "average": self.average or {},
+            "momentum": moving,
+        }
+        for part, own in expected.items():
+            check_weights(own, parts[part], source=f"The {part} tensors of {path}")
         self.model.load_state_dict(parts["model"])
         if self.average is not None:
             self.average = {
                 name: values.to(self.average[name].device)
                 for name, values in parts["average"].items()
             }
-        for name, parameter in self.model.named_parameters():
-            if name in parts["momentum"]:
-                momentum = parts["momentum"][name].to(parameter.device)
-                # The optimizer's buffers have the memory layout of their parameters.
-                buffer = torch.empty_like(parameter).copy_(momentum)
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        for name, parameter in moving.items():
+            momentum = parts["momentum"][name].to(parameter.device)
+            # The optimizer's buffers have the memory layout of their parameters.
+            buffer = torch.empty_like(parameter).copy_(momentum)
+            self.optimizer.state[parameter]["momentum_buffer"] = buffer
         return step
 
     def _momentum(self) -> dict[str, Tensor]:
@@ -146,8 +153,47 @@ class TrainingState:
         return {name: buffer for name, buffer in buffers.items() if buffer is not None}
 
 
-def read_checkpoint(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
-    """Return step, record and tensors of a checkpoint.
+def compare_records(saved: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """Return the differences of a run's record from a saved one, in words.
+
+    The name of the images does not count: their hashes do (`ImageSet.sha256`).
+    """
+    now: dict[str, Any] = json.loads(json.dumps(record))
+    found = []
+    for name in sorted(saved.keys() | now.keys()):
+        if name == "data" or (name in saved and name in now and saved[name] == now[name]):
+            continue
+        before = saved.get(name)
+        if name != "data_sha256":
+            known = f"{name} {before!r}" if name in saved else f"{name} not recorded"
+            found.append(f"{known}, now {now.get(name)!r}")
+        elif isinstance(before, dict) and name in now:
+            other = [part for part in now[name] if before.get(part) != now[name][part]]
+            found.append(f"other images: {', '.join(other)} of {now.get('data')} differ")
+        else:
+            found.append("its images are not recorded, as in earlier versions")
+    return found
+
+
+def check_record(path: Path, saved: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Check that a checkpoint's record is that of this run.
+
+    Raises
+    ------
+    NeurofitError
+        Naming what differs.
+    """
+    if differences := compare_records(saved, record):
+        raise NeurofitError(
+            f"{path} belongs to another run: {'; '.join(differences)}. Resume with the same "
+            "configuration and images or choose another folder."
+        )
+
+
+def read_checkpoint(
+    path: Path, *, with_tensors: bool = True
+) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
+    """Return step, record and tensors of a checkpoint, or no tensors.
 
     Raises
     ------
@@ -161,12 +207,21 @@ def read_checkpoint(path: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-            step, record = int(metadata["step"]), json.loads(metadata["record"])
-            expected: dict[str, str] = json.loads(metadata["sha256"])
-    except (SafetensorError, KeyError, ValueError) as error:
+            tensors = {name: file.get_tensor(name) for name in names if with_tensors}
+            step, texts = int(metadata["step"]), (metadata["record"], metadata["sha256"])
+            if step < 0 or any(name.partition(".")[0] not in PARTS for name in tensors):
+                raise ValueError(f"step {step}, tensors {some_of(sorted(tensors), most=3)}")
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise NeurofitError(f"{path} is not a checkpoint of a training run: {error}.") from error
-    if damaged := [name for name in tensors if _sha256(tensors[name]) != expected.get(name)]:
+    record, expected = (
+        parse_metadata(text, f"{path} is damaged: its {what}")
+        for what, text in zip(("record", "list of sha256"), texts, strict=True)
+    )
+    if damaged := [
+        name
+        for name in sorted(tensors.keys() | expected.keys() if with_tensors else ())
+        if name not in tensors or _sha256(tensors[name]) != expected.get(name)
+    ]:
         raise NeurofitError(
             f"{path} is damaged: {some_of(damaged, most=3)} changed since it was written (sha256). "
             "Resume from a copy of it, or start again in another folder."
@@ -223,10 +278,26 @@ class Metrics:
     def __init__(self, path: Path, start: int, *, tensorboard: bool) -> None:
         self.path = path
         self.writer = _open_tensorboard(path.parent) if tensorboard else None
-        self.rows: list[dict[str, str]] = []
-        if start and path.is_file():
-            with open(path, newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= start]
+        rows = self.read(path) if start and path.is_file() else []
+        self.rows = [row for row in rows if int(row["step"]) <= start]
+
+    @classmethod
+    def read(cls, path: Path) -> list[dict[str, str]]:
+        """Return the rows of a table.
+
+        Raises
+        ------
+        NeurofitError
+            If the file is not such a table.
+        """
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            if not all(set(row) == set(cls.COLUMNS) and int(row["step"]) >= 0 for row in rows):
+                raise ValueError(f"its columns are not {', '.join(cls.COLUMNS)}")
+        except (OSError, ValueError, csv.Error) as error:
+            raise NeurofitError(f"{path} is not a table of metrics: {error}.") from error
+        return rows
 
     def add(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Add a row; the file is replaced atomically."""

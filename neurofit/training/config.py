@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from neurofit.activations.model import PRECISIONS
-from neurofit.errors import NeurofitError, check_option
+from neurofit.config.options import check_fields, option, parse_names
+from neurofit.errors import NeurofitError
 
 SCHEDULES = ("constant", "step", "cosine")
 
 LOSSES = ("decoder", "all")
+
+PRECISION_NAMES = ("float32", "bfloat16")
+"""Names of `neurofit.activations.model.PRECISIONS`, for which no help has to import torch."""
+
+MOST = {"epochs": 100_000, "warmup_epochs": 100_000, "n_workers": 256}
+"""Largest values of fields whose cost in time and threads nothing else limits."""
+
+
+def parse_fractions(text: str) -> tuple[float, ...]:
+    """Return the numbers of "0.3,0.6"."""
+    return tuple(map(float, parse_names(text)))
+
+
+def parse_or_none(text: str) -> float | None:
+    """Return a number, or None for "none"."""
+    return None if text == "none" else float(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +36,8 @@ class TrainConfig:
 
     Parameters
     ----------
+    recipe
+        Name of the recipe that the values come from, see `make_recipe`.
     epochs
         Number of passes over the training images.
     batch_size
@@ -69,8 +88,6 @@ class TrainConfig:
         Number of threads that decode images, per process.
     max_unreadable
         Largest share of training images that may be unreadable.
-    recipe
-        Name of the recipe that the values come from.
 
     Raises
     ------
@@ -78,51 +95,87 @@ class TrainConfig:
         If a value is not one of the choices or is out of range.
     """
 
-    epochs: int = 30
-    batch_size: int = 128
-    lr: float = 0.05
-    schedule: str = "cosine"
-    milestones: tuple[float, ...] = (1 / 3, 2 / 3, 8 / 9)
-    warmup_epochs: float = 0.0
-    momentum: float = 0.9
-    weight_decay: float = 1.0
-    clip: float | None = None
-    label_smoothing: float = 0.0
-    loss: str = "decoder"
-    ema: float | None = None
-    accumulate: int = 1
-    recompute: bool = False
-    precision: str = "float32"
-    compile: bool = False
-    presentation: str = "default"
-    seed: int = 0
-    evaluate_epochs: int = 1
-    save_steps: int = 500
-    n_workers: int = 2
-    max_unreadable: float = 0.01
-    recipe: str = "none"
+    recipe: str = option(
+        "none",
+        default_text="cifar10-tiny",
+        help="Recipe whose values the other options change (neurofit list recipes).",
+    )
+    epochs: int = option(30, least=1, help="Passes over the training images.")
+    batch_size: int = option(128, least=1, help="Images per step, over all processes.")
+    lr: float = option(0.05, help="Peak learning rate.")
+    schedule: str = option(
+        "cosine", choices=SCHEDULES, help="Learning rate schedule: constant, step or cosine."
+    )
+    milestones: tuple[float, ...] = option(
+        (1 / 3, 2 / 3, 8 / 9),
+        parse=parse_fractions,
+        metavar="FRACTION,...",
+        help="Fractions of the run at which the schedule step divides the learning rate by ten.",
+    )
+    warmup_epochs: float = option(
+        0.0, help="Epochs over which the learning rate rises linearly from 0."
+    )
+    momentum: float = option(0.9, least=0, below=1, help="Nesterov momentum.")
+    weight_decay: float = option(1.0, help="Factor of the model's own weight decays.")
+    clip: float | None = option(
+        None,
+        above=0,
+        parse=parse_or_none,
+        metavar="NUMBER|none",
+        help="Limit of the absolute value of each element of the gradients.",
+    )
+    label_smoothing: float = option(
+        0.0, least=0, below=1, help="Share of the target that is spread over all classes."
+    )
+    loss: str = option(
+        "decoder",
+        choices=LOSSES,
+        help="Cross-entropy of the decoder's logits, or of the readouts at all timesteps (all).",
+    )
+    ema: float | None = option(
+        None,
+        least=0,
+        below=1,
+        parse=parse_or_none,
+        metavar="NUMBER|none",
+        help="Decay per step of a moving average of the weights, which is then tested and saved.",
+    )
+    accumulate: int = option(1, least=1, help="Gradient accumulation steps.")
+    recompute: bool = option(
+        False, help="Recompute activations for the gradients: less memory, a third more time."
+    )
+    precision: str = option(
+        "float32", choices=PRECISION_NAMES, help="Precision of convolutions: float32 or bfloat16."
+    )
+    compile: bool = option(False, help="Compile the layers, for GPUs.")
+    presentation: str = option("default", help="Presentation of the images to the model.")
+    seed: int = option(
+        0,
+        least=0,
+        below=2**32,
+        help="Random seed for initial weights, shuffling and augmentation.",
+    )
+    evaluate_epochs: int = option(1, least=1, help="Epochs between tests on the test images.")
+    save_steps: int = option(
+        500, least=1, help="Steps between checkpoints; one is also saved after each epoch."
+    )
+    n_workers: int = option(2, least=1, help="Threads that decode images, per process.")
+    max_unreadable: float = option(
+        0.01, least=0, below=1, help="Largest share of training images that may be unreadable."
+    )
 
     def __post_init__(self) -> None:
-        check_option("schedule", self.schedule, SCHEDULES)
-        check_option("precision", self.precision, PRECISIONS)
-        check_option("loss", self.loss, LOSSES)
-        for name in (
-            "epochs",
-            "batch_size",
-            "accumulate",
-            "evaluate_epochs",
-            "save_steps",
-            "n_workers",
-        ):
-            if getattr(self, name) < 1:
-                raise NeurofitError(
-                    f"{name} must be at least 1; got {getattr(self, name)}.", option=name
-                )
-        for name in ("lr", "warmup_epochs", "momentum", "weight_decay", "label_smoothing", "seed"):
+        check_fields(self)
+        for name in ("lr", "warmup_epochs", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise NeurofitError(
                     f"{name} must be finite and not negative; got {getattr(self, name)}.",
                     option=name,
+                )
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise NeurofitError(
+                    f"{name} must be at most {most:,}; got {getattr(self, name):,}.", option=name
                 )
         if self.batch_size % self.accumulate:
             raise NeurofitError(
@@ -130,6 +183,13 @@ class TrainConfig:
                 f"got {self.batch_size}.",
                 option="batch_size",
             )
+
+    @classmethod
+    def from_options(cls, *, recipe: str = "cifar10-tiny", **changes: Any) -> TrainConfig:
+        """Return a recipe's configuration with changes, for the command line."""
+        from neurofit.training.recipes import make_recipe
+
+        return make_recipe(recipe, **changes)
 
 
 def learning_rate(step: int, *, n_steps: int, steps_per_epoch: int, config: TrainConfig) -> float:

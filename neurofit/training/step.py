@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import resource
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from neurofit.activations.memory import LARGEST_BATCH
 from neurofit.activations.model import PRECISIONS, autocast, layout_of
 from neurofit.config import xla
 from neurofit.errors import NeurofitError
@@ -112,12 +111,9 @@ class StepCost:
     ----------
     images_per_s
         Speed of one process.
-    n_bytes
-        Memory, including weights and gradients: of a GPU, or of the process.
     """
 
     images_per_s: float
-    n_bytes: int
 
 
 def measure_step(
@@ -125,17 +121,18 @@ def measure_step(
 ) -> StepCost:
     """Measure a training step, without the optimizer, of a copy of the model on random images.
 
-    The first of two steps warms up, the second is timed.
+    The first of two steps warms up, the second is timed. They have at most `LARGEST_BATCH` images,
+    beyond which a step is not faster.
     """
     device = xla.open_device(device)
     network: Any = copy.deepcopy(model)
     network.to(device, memory_format=layout_of(model))
     network.recompute = config.recompute
     objective = Objective(network, config)
-    n, size = max(1, config.batch_size // config.accumulate), input_size(model)
+    largest = LARGEST_BATCH[device.type != "cpu"]
+    n, size = min(max(1, config.batch_size // config.accumulate), largest), input_size(model)
     batch = torch.rand(n, 3, size, size), torch.zeros(n, dtype=torch.int64)
     processes = ProcessGroup(0, 1, device)
-    before = _peak_memory(device)
     seconds = 0.0
     for _ in range(2):
         start = time.monotonic()
@@ -146,15 +143,7 @@ def measure_step(
         xla.sync(device)
         float(loss)  # waits for the device
         seconds = time.monotonic() - start
-    return StepCost(images_per_s=n / seconds, n_bytes=_peak_memory(device) - before)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Return the peak memory so far, in bytes: of the GPU, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return StepCost(images_per_s=n / seconds)
 
 
 def input_size(model: nn.Module) -> int:

@@ -20,21 +20,15 @@ from neurofit.config import xla
 from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import NeurofitError
 from neurofit.models.weight_files import save_weights
-from neurofit.storage.home import atomic_file, exclusive_lock
 from neurofit.training.batches import TrainingBatches, evaluation_batches
 from neurofit.training.checkpoint import Metrics, TrainingState, code_version, read_checkpoint
 from neurofit.training.config import TrainConfig, learning_rate
 from neurofit.training.device_check import check_device
 from neurofit.training.distributed import ProcessGroup, join_process_group
 from neurofit.training.evaluate import Accuracy, evaluate
+from neurofit.training.memory import check_memory
+from neurofit.training.run_folder import Resume, RunFolder
 from neurofit.training.step import Objective, compute_gradients, input_size, make_optimizer
-
-CHECKPOINT = "checkpoint.safetensors"
-
-METRICS = "metrics.csv"
-
-LOCK = ".lock"
-"""Locked while a run writes to its folder; the system releases the lock of a killed process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +62,7 @@ def train(
     *,
     out: str | Path,
     device: str | torch.device = "cpu",
-    resume: bool = False,
+    resume: Resume = False,
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Trained:
@@ -91,8 +85,10 @@ def train(
         each batch. On other devices than a CPU, the gradients of a small batch are first compared
         with the CPU's.
     resume
-        Continue from the checkpoint in `out`. The weights are bit-identical to those of an
-        uninterrupted run.
+        Continue from the checkpoint in `out`, which must be one of the same configuration and
+        images (`ImageSet.sha256`). The weights are bit-identical to those of an uninterrupted run.
+        "auto" starts the run if there is no checkpoint. The weights of a finished run are tested
+        again and not written.
     tensorboard
         Also write the metrics for TensorBoard into `out`; requires the package
         (pip install 'neurofit[tensorboard]').
@@ -106,36 +102,34 @@ def train(
     Raises
     ------
     NeurofitError
-        If model, images and configuration do not match, the folder contains another run or one is
-        writing to it, the device computes wrong gradients, too many images are unreadable, or loss
-        or weights are not finite.
+        If model, images and configuration do not match, a step does not fit into memory, the folder
+        contains another run or files that would be overwritten, another run is writing to it, the
+        device computes wrong gradients, too many images are unreadable, or loss or weights are not
+        finite. A new run that fails before its first checkpoint leaves no files.
     MachineError
         If the disk is full; the last checkpoint is preserved.
     """
-    folder = Path(out)
     with join_process_group(device) as processes, ExitStack() as stack:
-        if processes.is_main:
-            refusal = f"Another run is writing to {folder}; wait for it or choose another folder."
-            stack.enter_context(exclusive_lock(folder / LOCK, refusal=refusal))
         batches = _make_batches(model, images, config, processes)
         steps_per_epoch = batches.steps_per_epoch
         n_steps = config.epochs * steps_per_epoch
+        check_memory(model, config, device=processes.device, world=processes.world)
+        record = _describe_run(model, images, config)
+        folder = RunFolder(path=Path(out), model=_name(model), record=record)
+        resume = folder.resumes(resume)
+        if processes.is_main:
+            stack.enter_context(folder.claim(resume=resume))
         network: Any = model
         network.to(processes.device, memory_format=layout_of(model))
         optimizer = make_optimizer(network, config)
         average = None if config.ema is None else copy.deepcopy(network.state_dict())
         state = TrainingState(network, optimizer, average=average)
-        record = _describe_run(network, images, config)
-        start = 0
-        if resume:
-            start = state.load(folder / CHECKPOINT, record)
-        elif processes.is_main:
-            _create_run(folder, record)
+        start = state.load(folder.checkpoint, record, n_steps=n_steps) if resume else 0
         if processes.device.type != "cpu":
             check_device(network, config, processes.device)
         metrics = None
         if processes.is_main:
-            metrics = Metrics(folder / METRICS, start, tensorboard=tensorboard)
+            metrics = Metrics(folder.metrics, start, tensorboard=tensorboard)
         if config.compile:
             network.compile()
         network.recompute = config.recompute  # read by ConvRNN
@@ -164,7 +158,7 @@ def train(
             values = {"lr": lr}
             epoch_ends = done % steps_per_epoch == 0
             if done % config.save_steps == 0 or epoch_ends or done == n_steps:
-                _check_finite(losses, folder)
+                _check_finite(losses, folder.checkpoint)
                 values["loss"] = float(torch.stack([each.cpu() for _, each in losses]).mean())
                 values["train_top1"] = float(top1)
                 values["images_per_s"] = n_images / (time.monotonic() - start_time)
@@ -179,19 +173,18 @@ def train(
                     values["test_loss"] = accuracy.loss
                 if metrics:
                     metrics.add(done, done / steps_per_epoch, values)
-                    state.save(folder / CHECKPOINT, done, record)
+                    state.save(folder.checkpoint, done, record)
             if progress and processes.is_main:
                 progress(done, n_steps, values)
         state.load_average()
         if accuracy is None:  # a finished run was resumed
             accuracy = _evaluate(network, images, config, processes)
-        path = folder / f"{_name(model)}.safetensors"
-        if processes.is_main:
+        if processes.is_main and not (start == n_steps and folder.has_weights()):
             result = {"step": n_steps, "top1": accuracy.top1, "top5": accuracy.top5}
             card = {**record, **code_version(), **result}
-            save_weights(network, path, metadata={"training": json.dumps(card)})
+            save_weights(network, folder.weights, metadata={"training": json.dumps(card)})
         unreadable = tuple(sorted(set(batches.unreadable)))
-        return Trained(weights=path, accuracy=accuracy, unreadable=unreadable)
+        return Trained(weights=folder.weights, accuracy=accuracy, unreadable=unreadable)
 
 
 def _make_batches(
@@ -234,17 +227,6 @@ def _has_unused_parameters(model: nn.Module) -> bool:
     return any(True for _ in getattr(model, "decoder", nn.Module()).parameters())
 
 
-def _create_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the configuration of a new run into a folder that contains no other run."""
-    if (folder / CHECKPOINT).exists():
-        raise NeurofitError(
-            f"{folder} already contains a run: resume it (resume, --resume) or choose another "
-            "folder."
-        )
-    with atomic_file(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
-
-
 def _describe_run(model: nn.Module, images: ImageSet, config: TrainConfig) -> dict[str, Any]:
     """Return everything that determines the run, in types of JSON."""
     return {
@@ -252,6 +234,7 @@ def _describe_run(model: nn.Module, images: ImageSet, config: TrainConfig) -> di
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_size": input_size(model),
         "data": images.name,
+        "data_sha256": images.sha256(),
         "n_classes": len(images.classes),
         "n_train": len(images.train),
         **asdict(config),
@@ -263,10 +246,9 @@ def _name(model: nn.Module) -> str:
     return str(getattr(model, "name", type(model).__name__))
 
 
-def _check_finite(losses: list[tuple[int, Tensor]], folder: Path) -> None:
+def _check_finite(losses: list[tuple[int, Tensor]], checkpoint: Path) -> None:
     for step, loss in losses:
         if not math.isfinite(float(loss)):
-            checkpoint = folder / CHECKPOINT
             saved = "No checkpoint was saved"
             if checkpoint.is_file():
                 last = read_checkpoint(checkpoint)[0]

@@ -287,7 +287,7 @@ def test_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -
     # (W_otau, W_cg) and W_rg have 7 times the channels in all.
     recurrent = 7 * (32 * 8 * 8 + 32 * 4 * 4 + 32 * 4 * 4)
     floats = 32 * 16 * 16 + 48 * 16 * 16 + recurrent + 10
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: int(5.5 * 4 * 4 * floats))
+    monkeypatch.setattr(memory, "free_bytes", lambda device: int(5.5 * 4 * 4 * floats))
     assert fitting_batch_size(model) == 5
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: 0)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
     assert fitting_batch_size(model) == 1

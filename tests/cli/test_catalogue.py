@@ -134,7 +134,9 @@ def test_every_command_has_help_with_an_example(neurofit: Any) -> None:
         assert "Example: neurofit" in out, command
 
 
-@pytest.mark.parametrize("command", [(), ("score",), ("ceiling",), ("list",), ("analyse",)])
+@pytest.mark.parametrize(
+    "command", [(), ("score",), ("ceiling",), ("list",), ("analyse",), ("train",)]
+)
 def test_help_does_not_wait_for_torch(command: tuple[str, ...]) -> None:
     program = f"""
 import sys

@@ -1,6 +1,8 @@
 """`neurofit train` and `neurofit eval`."""
 
 import json
+import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from neurofit.models import create_model
+from neurofit.training.config import TrainConfig
 
 
 @pytest.fixture
@@ -31,13 +34,14 @@ def test_a_model_is_trained_tested_and_resumed_from_the_command(
     data = ("--data", f"folder:{class_folders}", "--input-size", "32")
     wanted = ("--model", "timedecay_tiny", *data)
     run = ("train", *wanted, "--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--out", "run")
-    code, out, _ = neurofit(*run)
+    code, first, _ = neurofit(*run)
+    out = first
     assert code == 0
     assert "folder:set, 24 images of 2 classes" in out
     assert "images/s and" in out
     assert "of 8 test images" in out
     assert "timestep" in out
-    lines = [line for line in out.splitlines() if "set" not in line and "Written" not in line]
+    lines = [line for line in out.splitlines() if "set" not in line and "Weights" not in line]
     assert max(map(len, lines)) <= 80
     weights = tmp_path / "run" / "timedecay_tiny.safetensors"
     assert str(weights.name) in out
@@ -57,7 +61,128 @@ def test_a_model_is_trained_tested_and_resumed_from_the_command(
     assert (code, "already contains a run: resume it" in error) == (2, True)
     code, _, error = neurofit(*run, "--resume", "--seed", "4")
     assert (code, "belongs to another run: seed 0, now 4" in error) == (2, True)
-    assert neurofit(*run, "--resume")[0] == 0
+    before = weights.read_bytes()
+    for resume in (("--resume",), ("--resume", "auto"), ("--resume=auto",)):
+        code, again, _ = neurofit(*run, *resume)
+        assert code == 0
+        assert "finished: 9 steps are done" in again
+        assert again[again.index("top-1") :] == first[first.index("top-1") :]
+    assert weights.read_bytes() == before
+    Image.new("RGB", (40, 40)).save(class_folders / "train" / "red" / "3.png")
+    code, _, error = neurofit(*run, "--resume", "auto")
+    assert code == 2
+    assert "belongs to another run: other images: train images of folder:set differ" in error
+
+
+def test_a_run_starts_with_auto_and_goes_on(
+    neurofit: Any, class_folders: Path, tmp_path: Path
+) -> None:
+    run = (
+        *("train", "--model", "timedecay_tiny", "--data", f"folder:{class_folders}"),
+        *("--input-size", "32", "--batch-size", "8", "--save-steps", "2", "--epochs", "1"),
+        *("--resume", "auto", "--out", "run"),
+    )
+    code, out, _ = neurofit(*run)
+    assert (code, "steps are done" in out) == (0, False)
+    moved = class_folders.rename(tmp_path / "moved")
+    assert neurofit(*(each.replace(str(class_folders), str(moved)) for each in run))[0] == 0
+    steps = [line.split(",")[0] for line in Path("run/metrics.csv").read_text().splitlines()]
+    assert steps == ["step", "2", "3"]
+    code, _, error = neurofit(*(each.replace("auto", "always") for each in run))
+    assert (code, error) == (2, "--resume is given alone or with auto; got 'always'.\n")
+
+
+def test_every_field_of_the_configuration_is_an_option(
+    neurofit: Any, class_folders: Path, tmp_path: Path
+) -> None:
+    given = {
+        "recipe": "imagenet-intermediate",
+        "epochs": 1,
+        "batch_size": 8,
+        "lr": 0.01,
+        "schedule": "step",
+        "milestones": [0.25, 0.5],
+        "warmup_epochs": 0.5,
+        "momentum": 0.8,
+        "weight_decay": 0.5,
+        "clip": None,
+        "label_smoothing": 0.1,
+        "loss": "all",
+        "ema": 0.9,
+        "accumulate": 2,
+        "recompute": False,
+        "precision": "float32",
+        "compile": False,
+        "presentation": "neural",
+        "seed": 3,
+        "evaluate_epochs": 2,
+        "save_steps": 7,
+        "n_workers": 1,
+        "max_unreadable": 0.5,
+    }
+    assert set(given) == {each.name for each in fields(TrainConfig)}
+    flags: list[str] = []
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            flags.append(flag if value else flag.replace("--", "--no-"))
+        else:
+            text = "none" if value is None else str(value).strip("[]").replace(" ", "")
+            flags += [flag, text]
+    model = ("--model", "timedecay_tiny", "--data", f"folder:{class_folders}", "--input-size", "32")
+    assert neurofit("train", *model, *flags, "--out", "run")[0] == 0
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert {name: record[name] for name in given} == given
+
+
+def test_what_would_take_all_memory_or_time_is_refused_at_once(
+    neurofit: Any, class_folders: Path
+) -> None:
+    run = ("train", "--model", "rgc_tiny", "--data", f"folder:{class_folders}", "--out", "run")
+    begun = time.monotonic()
+    for flags, said in (
+        (("--batch-size", "100000"), "--batch-size must be from 1 to the number of training"),
+        (("--batch-size", "24", "--input-size", "100000"), "Reduce --batch-size or input_size"),
+        (("--epochs", "1000000000"), "--epochs must be at most 100,000; got 1,000,000,000."),
+        (("--n-workers", "10000"), "--n-workers must be at most 256; got 10,000."),
+        (("--accumulate", "1000000000"), "must be a multiple of accumulate, 1000000000; got 128"),
+        (("--save-steps", "0"), "--save-steps must be at least 1; got 0."),
+        (("--clip", "much"), "--clip takes NUMBER|none; got 'much'."),
+        (("--clip", "nan"), "--clip must be above 0; got nan."),
+        (("--milestones", "0.1,half"), "--milestones takes FRACTION,...; got '0.1,half'."),
+        (("--label-smoothing", "3"), "--label-smoothing must be at least 0 and below 1"),
+        (("--seed", "99999999999"), "--seed must be at least 0 and below 4.29497e+09"),
+        (("--presentation", "films", "--batch-size", "8"), "Unknown presentation of rgc_tiny"),
+    ):
+        code, _, error = neurofit(*run, *flags)
+        assert (code, said in error) == (2, True), error
+        assert len(error.splitlines()) <= 2
+        assert not Path("run").exists()
+    assert time.monotonic() - begun < 60
+
+
+def test_files_of_others_in_the_folder_are_refused(neurofit: Any, class_folders: Path) -> None:
+    Path("run").mkdir()
+    Path("run/config.json").write_text("mine")
+    data = ("--data", f"folder:{class_folders}", "--batch-size", "8", "--input-size", "32")
+    code, _, error = neurofit("train", "--model", "timedecay_tiny", *data, "--out", "run")
+    assert (code, "run/config.json was not written by neurofit" in error) == (2, True)
+    assert [path.name for path in Path("run").iterdir()] == ["config.json"]
+
+
+def test_eval_refuses_numbers_of_images_that_are_none(neurofit: Any, class_folders: Path) -> None:
+    data = ("--data", f"folder:{class_folders}")
+    model = ("--model", "timedecay_tiny", "--weights", "random")
+    code, _, error = neurofit("eval", *model, *data, "--input-size", "100000")
+    assert (code, "A batch needs about" in error) == (2, True)
+    assert error.endswith("are free. Reduce --batch-size or input_size.\n")
+    for *wrong, said in (
+        ("--first", "0", "--first must be at least 1 image; got 0."),
+        ("--first", "-3", "--first must be at least 1 image; got -3."),
+        ("--batch-size", "0", "--batch-size must be at least 1; got 0."),
+    ):
+        code, _, error = neurofit("eval", *model, *data, *wrong)
+        assert (code, error) == (2, f"{said}\n")
 
 
 def test_what_cannot_be_trained_is_refused(neurofit: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +137,18 @@ def test_what_is_no_image_set_is_refused(folder: Path, shards: Path, tmp_path: P
         r"train-001.tar: 000003 has an image",
     ):
         load_images(f"shards:{shards}")
+
+
+def test_a_file_that_no_memory_holds_is_not_read(folder: Path, shards: Path) -> None:
+    with open(folder / "train" / "cat" / "1.png", "r+b") as file:
+        file.truncate(2**36)  # a hole, which takes no space on the disk
+    source = load_images(f"folder:{folder}").train.images
+    with pytest.raises(NeurofitError, match=r"1\.png is too large: 68719 MB, at most 268 are"):
+        source[1]
+    in_shard: Any = load_images(f"shards:{shards}").train.images
+    path, name, offset, _ = in_shard.members[0]
+    with pytest.raises(NeurofitError, match=r"000000\.png in .*train-000\.tar is too large"):
+        replace(in_shard, members=[(path, name, offset, 2**36)])[0]
 
 
 @pytest.fixture

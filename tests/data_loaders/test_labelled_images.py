@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,10 @@ def test_sets_that_do_not_fit_together_are_refused() -> None:
         LabelledImages(images=np.zeros((3, 8, 8, 3), np.uint8), labels=np.zeros(2, np.int64))
     part = LabelledImages(images=np.zeros((3, 8, 8, 3), np.uint8), labels=np.zeros(3, np.int64))
     assert len(part.first(2)) == len(part.first(2).images) == 2
+    for labels, said in (([0, 2, 1], "got 0 to 2"), ([0, -1, 1], "got -1 to 1")):
+        wrong = replace(part, labels=np.array(labels))
+        with pytest.raises(NeurofitError, match=f"2 classes must lie between 0 and 1; {said}"):
+            ImageSet(name="x", classes=("a", "b"), train=part, test=wrong)
     with pytest.raises(NeurofitError, match="Views are photographs or thumbnails; got 'paintings'"):
         ImageSet(name="x", classes=("a",), train=part, test=part, views="paintings")
 
