@@ -43,6 +43,14 @@ def train_command() -> Any:
         input_size: Annotated[
             int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
         ] = None,
+        validation: Annotated[
+            int,
+            typer.Option(
+                metavar="N",
+                help="Test on the last N training images, which are not trained on, instead of the "
+                "test images: to choose hyperparameters.",
+            ),
+        ] = 0,
         device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
         resume: Annotated[
             str | None,
@@ -67,6 +75,7 @@ def train_command() -> Any:
             folder,
             training,
             size={} if input_size is None else {"input_size": input_size},
+            validation=validation,
             device=find_device(device),
             resume="auto" if resume == "auto" else resume == "yes",
             tensorboard=tensorboard,
@@ -86,6 +95,7 @@ def train_and_show(
     config: TrainConfig,
     *,
     size: Mapping[str, int],
+    validation: int,
     device: str,
     resume: Resume,
     tensorboard: bool,
@@ -97,6 +107,8 @@ def train_and_show(
     from neurofit.training.train import train
 
     images = load_images(data)
+    if validation:
+        images = images.with_validation(validation)
     n_classes = len(images.classes)
     network = create_model(model, weights="random", seed=config.seed, n_classes=n_classes, **size)
     is_main = os.environ.get("RANK", "0") == "0"

@@ -25,6 +25,11 @@ def parse_fractions(text: str) -> tuple[float, ...]:
     return tuple(map(float, parse_names(text)))
 
 
+def parse_durations(text: str) -> tuple[int, ...]:
+    """Return the numbers of "4,8"."""
+    return tuple(map(int, parse_names(text)))
+
+
 def parse_or_none(text: str) -> float | None:
     """Return a number, or None for "none"."""
     return None if text == "none" else float(text)
@@ -77,6 +82,9 @@ class TrainConfig:
         Compile the layers, see `ConvRNN.compile`.
     presentation
         Name of the model's presentation of the images.
+    durations
+        Numbers of timesteps for which the image is on, of which one is drawn for each batch;
+        without any, the duration of the presentation.
     seed
         Random seed for shuffling and augmentation. The seed of the initial weights is an argument
         of `create_model`.
@@ -149,6 +157,13 @@ class TrainConfig:
     )
     compile: bool = option(False, help="Compile the layers, for GPUs.")
     presentation: str = option("default", help="Presentation of the images to the model.")
+    durations: tuple[int, ...] = option(
+        (),
+        parse=parse_durations,
+        metavar="STEPS,...",
+        help="Timesteps for which the image is on; one is drawn for each batch.",
+        default_text="as the presentation",
+    )
     seed: int = option(
         0,
         least=0,
@@ -177,6 +192,11 @@ class TrainConfig:
                 raise NeurofitError(
                     f"{name} must be at most {most:,}; got {getattr(self, name):,}.", option=name
                 )
+        if any(each < 1 for each in self.durations):
+            raise NeurofitError(
+                f"durations must be at least 1; got {', '.join(map(str, self.durations))}.",
+                option="durations",
+            )
         if self.batch_size % self.accumulate:
             raise NeurofitError(
                 f"batch_size must be a multiple of accumulate, {self.accumulate}; "

@@ -8,12 +8,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from neurofit.activations.memory import LARGEST_BATCH
-from neurofit.activations.model import PRECISIONS, autocast, layout_of
+from neurofit.activations.model import PRECISIONS, autocast, find_presentation, layout_of
+from neurofit.activations.presentation import Presentation
 from neurofit.config import xla
 from neurofit.errors import NeurofitError
 from neurofit.training.batches import Batch
@@ -50,11 +52,14 @@ class Objective(nn.Module):
         self.model = model
         self.config = config
 
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, labels: Tensor, presentation: Presentation | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return both for images (batch channel height width) and labels (batch)."""
         config = self.config
         if hasattr(self.model, "readouts"):
-            readouts = [readout for _, readout in self.model.readouts(images, config.presentation)]
+            shown = presentation or config.presentation
+            readouts = [readout for _, readout in self.model.readouts(images, shown)]
             logits = self.model.decoder(readouts)
         else:
             logits = self.model(images)
@@ -68,6 +73,35 @@ class Objective(nn.Module):
         return torch.stack(losses).mean(), n_correct(logits.detach(), labels)[0]
 
 
+def drawn_presentation(model: Any, config: TrainConfig, step: int) -> Presentation | None:
+    """Return the presentation of a step, whose duration is a function of seed and step.
+
+    Without `durations` it is None: that of the configuration.
+
+    Raises
+    ------
+    NeurofitError
+        If the model is not unrolled in time, or is not unrolled for so long.
+    """
+    if not config.durations:
+        return None
+    if not hasattr(model, "readouts"):
+        raise NeurofitError(
+            "durations need a model that is unrolled in time and has readouts; "
+            f"{type(model).__name__} has none.",
+            option="durations",
+        )
+    shown = find_presentation(model, config.presentation)
+    if max(config.durations) > shown.n_timesteps:
+        raise NeurofitError(
+            f"durations must be at most the {shown.n_timesteps} timesteps of the presentation "
+            f"{config.presentation}; got {max(config.durations)}.",
+            option="durations",
+        )
+    rng = np.random.Generator(np.random.PCG64([config.seed, step, 0, 1]))
+    return replace(shown, image_off=int(rng.choice(config.durations)))
+
+
 def compute_gradients(
     objective: nn.Module,
     model: nn.Module,
@@ -75,6 +109,7 @@ def compute_gradients(
     batch: Batch,
     config: TrainConfig,
     processes: ProcessGroup,
+    presentation: Presentation | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients of a batch; return its loss and top-1 accuracy, on the device."""
     optimizer.zero_grad(set_to_none=True)
@@ -95,7 +130,7 @@ def compute_gradients(
         )
         with synchronisation, autocast(device, dtype):
             shown = xla.shard(images.to(device, memory_format=layout, non_blocking=True))
-            part_loss, n = objective(shown, labels.to(device, non_blocking=True))
+            part_loss, n = objective(shown, labels.to(device, non_blocking=True), presentation)
             (share * part_loss).backward()
         loss, correct = loss + share * part_loss.detach(), correct + n
         if i + 1 < len(parts):

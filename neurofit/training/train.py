@@ -28,7 +28,13 @@ from neurofit.training.distributed import ProcessGroup, join_process_group
 from neurofit.training.evaluate import Accuracy, evaluate
 from neurofit.training.memory import check_memory
 from neurofit.training.run_folder import Resume, RunFolder
-from neurofit.training.step import Objective, compute_gradients, input_size, make_optimizer
+from neurofit.training.step import (
+    Objective,
+    compute_gradients,
+    drawn_presentation,
+    input_size,
+    make_optimizer,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,7 @@ def train(
         batches = _make_batches(model, images, config, processes)
         steps_per_epoch = batches.steps_per_epoch
         n_steps = config.epochs * steps_per_epoch
+        drawn_presentation(model, config, step=0)
         check_memory(model, config, device=processes.device, world=processes.world)
         record = _describe_run(model, images, config)
         folder = RunFolder(path=Path(out), model=_name(model), record=record)
@@ -147,7 +154,10 @@ def train(
                 group["lr"] = lr
             # Random numbers of the model's modules (dropout) depend on seed and step only.
             xla.seed(config.seed * 1_000_003 + step, processes.device)
-            loss, top1 = compute_gradients(objective, network, optimizer, batch, config, processes)
+            shown = drawn_presentation(network, config, step)
+            loss, top1 = compute_gradients(
+                objective, network, optimizer, batch, config, processes, shown
+            )
             if config.clip is not None:
                 nn.utils.clip_grad_value_(network.parameters(), config.clip)
             optimizer.step()
@@ -239,6 +249,7 @@ def _describe_run(model: nn.Module, images: ImageSet, config: TrainConfig) -> di
         "n_train": len(images.train),
         **asdict(config),
         "milestones": list(config.milestones),
+        "durations": list(config.durations),
     }
 
 

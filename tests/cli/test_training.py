@@ -114,6 +114,7 @@ def test_every_field_of_the_configuration_is_an_option(
         "precision": "float32",
         "compile": False,
         "presentation": "neural",
+        "durations": [12, 20],
         "seed": 3,
         "evaluate_epochs": 2,
         "save_steps": 7,
@@ -196,3 +197,23 @@ def test_what_cannot_be_trained_is_refused(neurofit: Any) -> None:
     ):
         code, _, error = neurofit("train", *wrong, "--out", "run")
         assert (code, said in error) == (2, True), error
+
+
+def test_hyperparameters_are_chosen_on_held_out_training_images(
+    neurofit: Any, class_folders: Path, tmp_path: Path
+) -> None:
+    run = (
+        *("train", "--model", "feedforward_tiny", "--data", f"folder:{class_folders}"),
+        *("--epochs", "1", "--batch-size", "8", "--out", "run", "--clip", "none"),
+        *("--durations", "7,10"),
+    )
+    code, out, _ = neurofit(*run, "--validation", "6")
+    assert code == 0
+    assert "18 images of 2 classes" in out
+    assert "of 6 test images" in out
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["data"] == "folder:set, validation on the last 6 training images"
+    assert (record["clip"], record["durations"], record["n_train"]) == (None, [7, 10], 18)
+    code, _, error = neurofit(*run, "--validation", "24")
+    assert code == 2
+    assert "--validation must be from 1 to 23 of the 24 training images; got 24" in error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neurofit.models import create_model, list_models, model_info
-from neurofit.models.cells import CELLS, CellShapes
+from neurofit.models.cells import CELLS, Cell, CellShapes
 from neurofit.models.five_layer import SMALL, VARIANTS
 from neurofit.models.initialisers import initialise
 from neurofit.models.layer import _OPS
@@ -124,9 +125,13 @@ def same(maps: Tensor, weight: Tensor, bias: Tensor | None = None, groups: int =
     return F.conv2d(maps, weight, bias, padding="same", groups=groups)
 
 
+def build(name: str, shapes: CellShapes, **options: Any) -> Cell:
+    return CELLS[name](shapes, **options)
+
+
 def test_the_cell_of_2018_follows_its_equations() -> None:
     shapes = CellShapes(x=(4, 5, 5), u=(2, 5, 5), fb=(3, 5, 5), channels=4)
-    cell = CELLS["rgc"](shapes, input_gate=False, feedback_kernel=3)
+    cell = build("rgc", shapes, input_gate=False, feedback_kernel=3)
     initialise(cell, 1)
     cell.double()
     names = {name for name, _ in cell.named_parameters()}
@@ -152,7 +157,7 @@ def test_the_cell_of_2018_follows_its_equations() -> None:
 
 def test_res3_is_a_residual_block_of_three_convolutions_when_it_is_unrolled() -> None:
     shapes = CellShapes(x=(8, 5, 5), u=(8, 5, 5), channels=8)
-    cell = CELLS["res3"](shapes, cell_channels=3, tau_out=1.0)
+    cell = build("res3", shapes, cell_channels=3, tau_out=1.0)
     initialise(cell, 1)
     cell.double()
     for name, parameter in cell.named_parameters():
@@ -178,7 +183,7 @@ def test_res3_is_a_residual_block_of_three_convolutions_when_it_is_unrolled() ->
 @pytest.mark.parametrize("squeeze", [0.0, 0.5])
 def test_the_efficient_gated_unit_follows_its_equations(squeeze: float) -> None:
     shapes = CellShapes(x=(6, 5, 5), u=(4, 5, 5), fb=(3, 5, 5), channels=4)
-    cell = CELLS["egu"](shapes, squeeze=squeeze)
+    cell = build("egu", shapes, squeeze=squeeze)
     initialise(cell, 1)
     cell.double()
     p = dict(cell.named_parameters())
