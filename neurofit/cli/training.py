@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DATA = "Labelled images: cifar10, imagenet, folder:PATH or shards:PATH."
 DEVICE = "Device: auto, cpu, cuda or xla (a TPU)."
 INPUT_SIZE = "Width and height of the model's images in pixels."
+DECODER = "Logits of a ConvRNN: last, sum, average, random_time, max_conf or thresh."
 
 
 SUMMARY = "Train a model on labelled images; with torchrun, on several GPUs or machines."
@@ -43,10 +44,14 @@ def train_command() -> Any:
         input_size: Annotated[
             int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
         ] = None,
+        decoder: Annotated[
+            str | None, typer.Option(help=DECODER, show_default="the model's")
+        ] = None,
         validation: Annotated[
             int,
             typer.Option(
                 metavar="N",
+                show_default=False,
                 help="Test on the last N training images, which are not trained on, instead of the "
                 "test images: to choose hyperparameters.",
             ),
@@ -74,7 +79,7 @@ def train_command() -> Any:
             data,
             folder,
             training,
-            size={} if input_size is None else {"input_size": input_size},
+            options=_given(input_size=input_size, decoder=decoder),
             validation=validation,
             device=find_device(device),
             resume="auto" if resume == "auto" else resume == "yes",
@@ -88,13 +93,18 @@ def train_command() -> Any:
     return command
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options of a model that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def train_and_show(
     model: str,
     data: str,
     folder: str,
     config: TrainConfig,
     *,
-    size: Mapping[str, int],
+    options: Mapping[str, Any],
     validation: int,
     device: str,
     resume: Resume,
@@ -110,7 +120,9 @@ def train_and_show(
     if validation:
         images = images.with_validation(validation)
     n_classes = len(images.classes)
-    network = create_model(model, weights="random", seed=config.seed, n_classes=n_classes, **size)
+    network = create_model(
+        model, weights="random", seed=config.seed, n_classes=n_classes, **options
+    )
     is_main = os.environ.get("RANK", "0") == "0"
     if is_main:
         n_parameters = sum(p.numel() for p in network.parameters())
@@ -202,6 +214,7 @@ def eval_(
     input_size: Annotated[
         int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
     ] = None,
+    decoder: Annotated[str | None, typer.Option(help=DECODER, show_default="the model's")] = None,
     device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
     as_json: Annotated[
@@ -220,8 +233,8 @@ def eval_(
 
     set_offline(offline)
     images = load_images(data)
-    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
-    network = create_model(model, weights=weights, n_classes=len(images.classes), **size)
+    options = _given(input_size=input_size, decoder=decoder)
+    network = create_model(model, weights=weights, n_classes=len(images.classes), **options)
     tested = images.test if first is None else images.test.first(first)
     shown = TrainConfig(batch_size=min(batch_size, len(tested)), presentation=presentation)
     check_memory(network, shown, device=find_device(device), gradients=False)

@@ -243,6 +243,8 @@ def _describe_run(model: nn.Module, images: ImageSet, config: TrainConfig) -> di
         "model": _name(model),
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_size": input_size(model),
+        "decoder": getattr(model, "decoder_name", None),
+        "unroll": getattr(model, "unrolling", None),
         "data": images.name,
         "data_sha256": images.sha256(),
         "n_classes": len(images.classes),
