@@ -15,6 +15,7 @@ from neurofit.recordings.recording import Recording, identifiers_of
 from neurofit.recordings.stimuli import NoImages, StimulusSet
 from neurofit.recordings.suspicions import suspicions
 from neurofit.recordings.time_bins import overlapping
+from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
 
 
@@ -40,11 +41,13 @@ def image_faults(stimuli: StimulusSet) -> list[str]:
 def plausibility_warnings(recording: Recording) -> list[str]:
     """Return a sentence for everything valid but probably unintended.
 
-    Responses are read three times, and each image once unless one of them cannot be (`image_faults`).
+    Responses are read three times, and each image once unless one of them cannot be
+    (`image_faults`).
     """
     checks = check_trials(recording)
     return [
         *_check_trials(recording),
+        *([f"Stimulus onset: {recording.onset}."] if ASSUMED in recording.onset else []),
         *alike_notes(identifiers_of(recording)),
         *_check_areas(recording.responses.region.values),
         *_check_bins(recording),

@@ -93,7 +93,18 @@ def test_describe_says_what_a_file_holds(
         "16.7%",
         "V4",
         "IT",
+        "8 degrees",
+        "100 ms",
+        "0 ms, as its times say",
     ):
+        assert part in printed
+    assert "assumed" not in printed
+    whole.responses.attrs["onset"] = "start of the trial (assumed)"
+    supposed = replace(whole.stimuli, assumed=("visual_degrees", "duration_ms"))
+    write_recording(replace(whole, stimuli=supposed), tmp_path / "r.nc", overwrite=True)
+    run(monkeypatch, "describe", str(tmp_path / "r.nc"))
+    printed = capsys.readouterr().out
+    for part in ("8 degrees (assumed)", "100 ms (assumed)", "start of the trial (assumed)"):
         assert part in printed
 
 

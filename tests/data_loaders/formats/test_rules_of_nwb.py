@@ -19,6 +19,7 @@ from PIL import Image
 from neurofit.analyses.run import RunConfig, run
 from neurofit.data_loaders import load_recording, open_recording, write_recording
 from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.recordings.plausibility import plausibility_warnings
 from neurofit.recordings.stimuli import NoImages, StimulusSet
 from neurofit.recordings.validation import validate_recording
 
@@ -85,6 +86,7 @@ def test_the_start_of_a_trial_is_scored_only_if_it_is_confirmed(
         Image.fromarray(pixels).save(tmp_path / "stimuli" / f"{stimulus}.png")
     recording = load_recording(path)
     assert recording.onset == "start of the trial (assumed)"
+    assert "Stimulus onset: start of the trial (assumed)." in plausibility_warnings(recording)
     config = RunConfig(model="rgc_tiny", recording=path)
     with pytest.raises(NeurofitError, match="does not state when in a trial the stimulus came on"):
         run(config)
