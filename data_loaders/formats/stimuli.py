@@ -16,6 +16,7 @@ from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.names import ALIASES
 from neurofit.data_loaders.formats.tables import as_text_column, read_table
 from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.recordings.image_decoding import is_hidden
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -207,14 +208,14 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
         fault(str(error))
         return NoImages(len(table), location, str(error))
     by_name: dict[str, list[str]] = {}
-    set_of_names = set(names)
-    for name in names:
+    whole = {_with_slashes(name): name for name in names}
+    for name, stored in whole.items():
         for key in {Path(name).name, Path(name).stem}:
-            by_name.setdefault(key, []).append(name)
+            by_name.setdefault(key, []).append(stored)
     column = next((name for name in FILE_COLUMNS if name in table), None)
-    asked = as_text_column(table[column or "stimulus_id"])
+    asked = [_with_slashes(name) for name in as_text_column(table[column or "stimulus_id"])]
     found = [
-        [name] if name in set_of_names else by_name.get(Path(name).name, by_name.get(name, []))
+        [whole[name]] if name in whole else by_name.get(Path(name).name, by_name.get(name, []))
         for name in asked
     ]
     several = [
@@ -237,6 +238,11 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
         images = _opened(location, [found[row][0] for row in rows])
         return _SomeImages(images, {row: i for i, row in enumerate(rows)}, len(found), message)
     return _opened(location, [each[0] for each in found])
+
+
+def _with_slashes(name: str) -> str:
+    """Return a path with the separators of Windows replaced; some of its archives have them."""
+    return name.replace("\\", "/")
 
 
 def _opened(location: Path, names: list[str]) -> ImageSource:
@@ -271,6 +277,7 @@ def _names_in(location: Path) -> list[str]:
             str(path.relative_to(location))
             for path in location.rglob("*")
             if path.suffix.lower() in SUFFIXES
+            and not is_hidden(path.relative_to(location).as_posix())
         )
     try:
         with zipfile.ZipFile(location) as archive:
@@ -278,6 +285,7 @@ def _names_in(location: Path) -> list[str]:
                 member
                 for member in archive.infolist()
                 if member.filename.lower().endswith(SUFFIXES)
+                and not is_hidden(_with_slashes(member.filename))
             ]
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise NeurofitError(
