@@ -34,7 +34,7 @@ from neurofit.data_loaders.formats.names import (
 )
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.probe import check_hdf5
-from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
+from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.data_loaders.formats.stimuli import FoundImages, combined_sha256, find_stimuli
 from neurofit.data_loaders.formats.writing import write_recording
 from neurofit.errors import MachineError, NeurofitError, some_of
@@ -190,6 +190,11 @@ def open_recording(
     if time_bin is not None and not time_bin[0] < time_bin[1]:
         raise NeurofitError(
             f"time_bin must be (start, end) in ms from onset, with start < end; got {time_bin}."
+        )
+    if found.name not in ("NWB", "spike times") and read_sidecar(path).bins is not None:
+        raise NeurofitError(
+            f"bins in {sidecar_path(path)} applies to spike times; {path} is {found.name}, whose "
+            "time bins are its own. Join them with --bins, in Python with Selection(bins=...)."
         )
     if found.name == "netCDF":
         return read_netcdf(path, images=given, time_bin=time_bin)

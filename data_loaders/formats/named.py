@@ -7,22 +7,23 @@ an axis as long as the array of stimulus ids is the stimulus axis.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from neurofit.data_loaders.formats.limits import as_float32
 from neurofit.data_loaders.formats.names import (
     AXES,
     DIM_OF,
+    EDGES,
     METADATA_KEYS,
     RESPONSES,
     rename_arrays,
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
-from neurofit.errors import NeurofitError, NeurofitWarning, some_of
+from neurofit.errors import NeurofitError, some_of
 
 
 def make_responses(
@@ -54,23 +55,14 @@ def make_responses(
     renamed = rename_arrays(arrays, sidecar.words)
     name = _responses_name(renamed, source)
     values = renamed.pop(name)
+    _split_edges(renamed, source)
     if values.dtype.kind not in "iufb":
         raise NeurofitError(f"{source}: {name} contains {values.dtype}; responses must be numbers.")
     placed = {dim: rename_arrays(columns, sidecar.words) for dim, columns in (tables or {}).items()}
     lengths = {dim: len(next(iter(columns.values()))) for dim, columns in placed.items()}
     dims = _find_dims(values, renamed, sidecar, lengths, source=f"{source}: {name}", file=source)
     missing = _scalar(renamed.pop("missing", None)) if sidecar.missing is None else sidecar.missing
-    if (
-        values.dtype.kind in "iu"
-        and values.size
-        and max(int(values.max()), -int(values.min())) > 2**24
-    ):
-        warnings.warn(
-            f"{source}: {name} has integers above {2**24:,}, which float32 rounds.",
-            NeurofitWarning,
-            stacklevel=2,
-        )
-    trials = values.astype(np.float32)
+    trials = as_float32(values, f"{source}: {name}")
     if missing is not None:
         trials[values == missing] = np.nan
     sizes = dict(zip(dims, values.shape, strict=True))
@@ -87,6 +79,19 @@ def make_responses(
         if dim not in dims:
             array = array.expand_dims(dim)
     return _flatten_trials(array, coords, source)
+
+
+def _split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
+    """Put the starts and ends of time bins in place of their edges, such as binEdges."""
+    for name in [name for name in arrays if name.lower().replace("_", "") in EDGES]:
+        edges = arrays.pop(name)
+        if edges.ndim != 1 or len(edges) < 2 or edges.dtype.kind not in "iuf":
+            raise NeurofitError(
+                f"{source}: {name} must be two or more numbers, edges of time bins."
+            )
+        for standard, part in (("time_bin_start", edges[:-1]), ("time_bin_end", edges[1:])):
+            if not np.array_equal(arrays.setdefault(standard, part), part):
+                raise NeurofitError(f"{source}: {name} and {standard} state different time bins.")
 
 
 def _responses_name(arrays: Mapping[str, np.ndarray], source: Path) -> str:
@@ -166,8 +171,9 @@ def _dims_by_length(
         dims.append(fitting[0] if fitting else "")
     left = [
         dim
-        for dim in ("repetition", "time_bin", "neuroid")
-        if dim not in dims and dim not in lengths
+        for dim in ("repetition", "neuroid", "time_bin")
+        # one bin over all of a response in time does not make its time axis repetitions
+        if dim not in dims and (dim not in lengths or dim == "time_bin")
     ]
     placed = all(dim in dims or length == 1 for dim, length in lengths.items())
     if placed and dims.count("") == 1 and "stimulus" in dims:

@@ -52,6 +52,9 @@ DIM_OF = {
 RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 """Names of the array of responses; otherwise the largest numeric array of two or more axes."""
 
+EDGES = ("binedges", "timebinedges", "edges")
+"""Names of the edges of time bins, one more than bins, without underscores and capitals."""
+
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
 ATTRIBUTES = ("units", PROCESSING)

@@ -226,7 +226,7 @@ def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, An
             coding = dict(raw[name].attrs)
             lazy: Any
             if engine == "scipy":
-                lazy = decode(raw[name].values, coding)
+                lazy = decode(raw[name].values, coding, f"{path}: {name}")
                 lazy[lazy == np.float32(missing)] = np.nan
             else:
                 sizes = dict(zip(dims, variable.shape, strict=True))
@@ -283,7 +283,7 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
             with h5py.File(self.path, "r") as file:
                 dataset = file[self.name]
                 stored = np.asarray(dataset[tuple(asked[dim] for dim in self.dims)])
-                values = decode(stored, self.attrs, dataset.fillvalue)
+                values = decode(stored, self.attrs, f"{self.path}: {self.name}", dataset.fillvalue)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise NeurofitError(
                 f"Cannot read {self.path}: {short(error)}. "

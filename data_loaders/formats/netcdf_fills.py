@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurofit.data_loaders.formats.limits import as_float32
+
 PACKED = ("scale_factor", "add_offset", "_Unsigned")
 """Attributes of packed numbers."""
 
@@ -21,7 +23,9 @@ DEFAULT_FILLS = {
 """Kind of number -> default fill value of the netCDF library (NC_FILL_FLOAT ... in netcdf.h)."""
 
 
-def decode(stored: np.ndarray, attrs: Mapping[str, Any], fillvalue: Any = None) -> np.ndarray:
+def decode(
+    stored: np.ndarray, attrs: Mapping[str, Any], source: str, fillvalue: Any = None
+) -> np.ndarray:
     """Return stored numbers as xarray decodes them, as float32, and NaN for missing values.
 
     Missing are `_FillValue`, `missing_value`, what lies outside `valid_range`, `valid_min` and
@@ -33,6 +37,8 @@ def decode(stored: np.ndarray, attrs: Mapping[str, Any], fillvalue: Any = None) 
         Numbers as stored, of any shape.
     attrs
         Attributes of the variable.
+    source
+        File and variable, for a warning of numbers that float32 rounds.
     fillvalue
         Fill value of the HDF5 dataset, which shows whether the netCDF library wrote it; None for
         classic netCDF.
@@ -62,6 +68,8 @@ def decode(stored: np.ndarray, attrs: Mapping[str, Any], fillvalue: Any = None) 
                 values[beyond(decoded, limit)] = np.nan
             else:
                 values[beyond(raw, limit.astype(stored.dtype).view(raw.dtype))] = np.nan
+    if decoded.dtype.itemsize > 2 and decoded.dtype != np.float32:
+        as_float32(decoded[~np.isnan(values)], source)
     return values
 
 

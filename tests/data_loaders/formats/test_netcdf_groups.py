@@ -52,8 +52,14 @@ def write(path: Path, values: np.ndarray, attrs: dict[str, Any], group: str | No
             {"_FillValue": np.int16(4), "scale_factor": 0.5},
             lambda v: np.where(v == 4, np.nan, v / 2),
         ),
-        ({"missing_value": np.array([4, 7], "i2")}, lambda v: np.where((v == 4) | (v == 7), np.nan, v)),
-        ({"valid_range": np.array([2, 50], "i2")}, lambda v: np.where((v < 2) | (v > 50), np.nan, v)),
+        (
+            {"missing_value": np.array([4, 7], "i2")},
+            lambda v: np.where((v == 4) | (v == 7), np.nan, v),
+        ),
+        (
+            {"valid_range": np.array([2, 50], "i2")},
+            lambda v: np.where((v < 2) | (v > 50), np.nan, v),
+        ),
         ({"valid_min": np.int16(2)}, lambda v: np.where(v < 2, np.nan, v)),
         (
             {"valid_max": np.int16(50), "scale_factor": 0.5},  # of the stored numbers
