@@ -28,6 +28,7 @@ from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_images, raste
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
 from neurofit.data_loaders.formats.names import (
     ATTRIBUTES,
+    MARK,
     METADATA_KEYS,
     is_simulated,
     positive_metadata,
@@ -217,7 +218,13 @@ def open_recording(
         for key in ("visual_degrees", "duration_ms")
     )
     stimuli = find_stimuli(
-        path, responses, given=given, inside=inside, visual_degrees=degrees, duration_ms=duration
+        path,
+        responses,
+        given=given,
+        inside=inside,
+        visual_degrees=degrees,
+        duration_ms=duration,
+        mark=metadata.get(MARK, ""),
     )
     return Recording(
         name=metadata.get("identifier") or path.stem,

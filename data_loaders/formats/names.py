@@ -60,8 +60,12 @@ AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 ATTRIBUTES = ("units", PROCESSING)
 """Scalar metadata that stay attributes of the responses."""
 
+MARK = "neurofit_recording"
+"""Attribute, array or column that ties the files of a conversion together."""
+
 METADATA_KEYS = (
     *ATTRIBUTES,
+    MARK,
     "visual_degrees",
     "duration_ms",
     "simulated",

@@ -20,7 +20,7 @@ from xarray.core import indexing
 from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.limits import HDF5, short
 from neurofit.data_loaders.formats.named import number_repetitions
-from neurofit.data_loaders.formats.names import as_text, is_simulated, positive_metadata
+from neurofit.data_loaders.formats.names import MARK, as_text, is_simulated, positive_metadata
 from neurofit.data_loaders.formats.netcdf_axes import find_variable, single_bin_edges, standard_name
 from neurofit.data_loaders.formats.netcdf_fills import decode
 from neurofit.data_loaders.formats.probe import check_hdf5
@@ -94,7 +94,12 @@ def read_netcdf(
         raise NeurofitError(f"Cannot read {path} as netCDF: {short(error)}.") from error
     if stimuli is None:
         stimuli = find_stimuli(
-            path, responses, given=images, visual_degrees=degrees, duration_ms=duration
+            path,
+            responses,
+            given=images,
+            visual_degrees=degrees,
+            duration_ms=duration,
+            mark=str(attrs.get(MARK, "")),
         )
     return Recording(
         name=name or str(attrs.get("identifier") or path.stem),
@@ -172,7 +177,13 @@ def recording_attributes(recording: Recording) -> dict[str, Any]:
         "visual_degrees": recording.stimuli.visual_degrees,
         "duration_ms": recording.stimuli.duration_ms,
         "simulated": int(recording.simulated),
+        MARK: mark_of(recording),
     }
+
+
+def mark_of(recording: Recording) -> str:
+    """Return what ties the files of a converted recording together."""
+    return f"neurofit {recording.sha256[:16]}".strip()
 
 
 def _has_dimensions(path: Path) -> bool:

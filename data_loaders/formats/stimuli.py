@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +15,9 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.names import ALIASES
+from neurofit.data_loaders.formats.names import ALIASES, MARK
 from neurofit.data_loaders.formats.tables import as_text_column, read_table
-from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
 from neurofit.recordings.image_decoding import is_hidden
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
@@ -61,6 +63,7 @@ def find_stimuli(
     inside: Callable[[list[str]], FoundImages] | None = None,
     visual_degrees: float | None = None,
     duration_ms: float | None = None,
+    mark: str = "",
 ) -> StimulusSet:
     """Return the stimulus set of a recording, in the order of its table or of first presentation.
 
@@ -80,13 +83,19 @@ def find_stimuli(
     visual_degrees, duration_ms
         Width of an image in degrees and presentation time in ms. Default: the width that the images
         or a column `degrees` state, or 8 degrees; 100 ms.
+    mark
+        Mark of the recording, if neurofit wrote it. Files beside it that were written with another
+        recording are not used, with a warning, unless they are given.
 
     Raises
     ------
     NeurofitError
         If a stimulus is missing from the table or the images.
     """
-    table_path, location = _find_files(recording, given)
+    table_path, location = (
+        path if given or path is None or _belongs(path, mark, recording) else None
+        for path in _find_files(recording, given)
+    )
     _, first = np.unique(responses.stimulus_id.values, return_index=True)
     first.sort()
     known = {
@@ -160,6 +169,35 @@ def _find_files(recording: Path, given: Path | None) -> tuple[Path | None, Path 
     return next(iter(tables), None), next(iter(images), None)
 
 
+def mark_in(path: Path) -> str:
+    """Return the mark in a table or archive of stimuli; "" if a conversion did not write it."""
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                text = archive.comment.decode("ascii", "replace")
+        elif path.suffix.lower() == ".csv":
+            with open(path, encoding="utf-8", newline="") as file:
+                text = next(csv.DictReader(file), {}).get(MARK) or ""
+        else:
+            return ""
+    except (OSError, ValueError, csv.Error, zipfile.BadZipFile, NotImplementedError):
+        return ""
+    return text if text.startswith("neurofit") else ""
+
+
+def _belongs(path: Path, mark: str, recording: Path) -> bool:
+    """Return whether stimuli beside a recording may be its own."""
+    if mark_in(path) in ("", mark):
+        return True
+    warnings.warn(
+        f"{path} was written with another recording than {recording} and is not used; give "
+        "--images if these are its images.",
+        NeurofitWarning,
+        stacklevel=2,
+    )
+    return False
+
+
 def _positive(value: object, source: Path) -> float | None:
     try:
         number = float(str(value))
@@ -177,7 +215,7 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise NeurofitError(
             f"{path} needs a column stimulus_id; it has {', '.join(map(str, rows.columns))}."
         )
-    rows = rows.drop_duplicates()
+    rows = rows.drop(columns=MARK, errors="ignore").drop_duplicates()
     several = rows.stimulus_id[rows.stimulus_id.duplicated()].unique()
     if len(several):
         listed = some_of(several.tolist())

@@ -414,7 +414,7 @@ def test_numbers_that_float32_rounds_are_said(
         data = xr.DataArray(responses, dims=dims, coords=coords, name="data")
         data.to_netcdf(tmp_path / "r.nc", engine="h5netcdf")
     else:
-        arrays = {name: np.array(held) for name, (_, held) in coords.items()}
+        arrays: dict[str, Any] = {name: np.array(held) for name, (_, held) in coords.items()}
         np.savez(tmp_path / "r.npz", responses=responses, dims=np.array(dims), **arrays)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
