@@ -17,10 +17,10 @@ from neurofit.data_loaders.formats.limits import as_float32
 from neurofit.data_loaders.formats.names import (
     AXES,
     DIM_OF,
-    EDGES,
     METADATA_KEYS,
     RESPONSES,
     rename_arrays,
+    split_edges,
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, some_of
@@ -55,7 +55,7 @@ def make_responses(
     renamed = rename_arrays(arrays, sidecar.words)
     name = _responses_name(renamed, source)
     values = renamed.pop(name)
-    _split_edges(renamed, source)
+    split_edges(renamed, source)
     if values.dtype.kind not in "iufb":
         raise NeurofitError(f"{source}: {name} contains {values.dtype}; responses must be numbers.")
     placed = {dim: rename_arrays(columns, sidecar.words) for dim, columns in (tables or {}).items()}
@@ -79,19 +79,6 @@ def make_responses(
         if dim not in dims:
             array = array.expand_dims(dim)
     return _flatten_trials(array, coords, source)
-
-
-def _split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
-    """Put the starts and ends of time bins in place of their edges, such as binEdges."""
-    for name in [name for name in arrays if name.lower().replace("_", "") in EDGES]:
-        edges = arrays.pop(name)
-        if edges.ndim != 1 or len(edges) < 2 or edges.dtype.kind not in "iuf":
-            raise NeurofitError(
-                f"{source}: {name} must be two or more numbers, edges of time bins."
-            )
-        for standard, part in (("time_bin_start", edges[:-1]), ("time_bin_end", edges[1:])):
-            if not np.array_equal(arrays.setdefault(standard, part), part):
-                raise NeurofitError(f"{source}: {name} and {standard} state different time bins.")
 
 
 def _responses_name(arrays: Mapping[str, np.ndarray], source: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.errors import fault
+from neurofit.errors import NeurofitError, fault
 from neurofit.recordings.lazy import PROCESSING
 
 ALIASES: Mapping[str, str] = {
@@ -129,6 +129,25 @@ def as_text(values: np.ndarray) -> np.ndarray:
         texts = any(isinstance(value, str) for value in flat)
         return np.array([str(value) for value in flat] if texts else flat).reshape(values.shape)
     return values
+
+
+def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
+    """Put the starts and ends of time bins in place of their edges, such as binEdges.
+
+    Raises
+    ------
+    NeurofitError
+        If the edges are not numbers, or contradict starts or ends.
+    """
+    for name in [name for name in arrays if name.lower().replace("_", "") in EDGES]:
+        edges = arrays.pop(name)
+        if edges.ndim != 1 or len(edges) < 2 or edges.dtype.kind not in "iuf":
+            raise NeurofitError(
+                f"{source}: {name} must be two or more numbers, edges of time bins."
+            )
+        for standard, part in (("time_bin_start", edges[:-1]), ("time_bin_end", edges[1:])):
+            if not np.array_equal(arrays.setdefault(standard, part), part):
+                raise NeurofitError(f"{source}: {name} and {standard} state different time bins.")
 
 
 def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
