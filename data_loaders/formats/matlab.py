@@ -100,14 +100,7 @@ def read_mat(path: Path) -> dict[str, Any]:
                 name, value = _matrix(data, order, depth=0)
                 if name:  # the data of objects have none
                     found[name] = value
-    except (
-        ValueError,
-        StopIteration,
-        struct.error,
-        zlib.error,
-        UnicodeDecodeError,
-        OverflowError,
-    ) as error:
+    except (ValueError, StopIteration, struct.error, zlib.error, OverflowError) as error:
         raise NeurofitError(
             f"{path} is a damaged MATLAB file: {str(error) or 'an element is missing'}."
         ) from error

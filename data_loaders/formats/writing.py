@@ -121,16 +121,16 @@ def _no_new_folder(folder: Path) -> Iterator[None]:
 
 def _is_converted(path: Path) -> bool:
     """Return whether a conversion wrote a file."""
-    if path.suffix not in (".nc", ".npz"):
-        return bool(mark_in(path))
     try:
+        if path.suffix == ".nc":
+            with h5py.File(path, "r") as file:
+                return MARK in file.attrs
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return MARK in arrays
-        with h5py.File(path, "r") as file:
-            return MARK in file.attrs
+            with zipfile.ZipFile(path) as archive:
+                return f"{MARK}.npy" in archive.namelist()
     except Exception:  # any error may occur if another program wrote it
         return False
+    return bool(mark_in(path))
 
 
 def _arrays(recording: Recording) -> dict[str, Any]:
