@@ -123,7 +123,8 @@ class ConvRNN(nn.Module):
         self._compiled: dict[tuple[str, str], Callable[..., Any]] = {}
         self.recompute = False
         """Whether gradients recompute the inside of a step instead of storing it."""
-        self.decoder = DECODERS[check_option("decoder", decoder, DECODERS)]()
+        self.decoder_name = check_option("decoder", decoder, DECODERS)
+        self.decoder = DECODERS[decoder]()
         # Not persistent: the normalisation belongs to the definition, not to the weights.
         self.image_mean: Tensor
         self.image_std: Tensor
@@ -132,8 +133,7 @@ class ConvRNN(nn.Module):
 
         self.feedback = _sources(self.layers, feedback)
         channels = {spec.name: spec.channels for spec in specs}
-        self.net = nn.ModuleDict()
-        self.shapes: dict[str, Shape] = {}
+        self.net, self.shapes = nn.ModuleDict(), dict[str, Shape]()
         u: Shape = (len(mean), input_size, input_size)
         for spec in specs:
             sources = self.feedback[spec.name]

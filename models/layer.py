@@ -26,6 +26,7 @@ from neurofit.models.initialisers import (
     VarianceScaling,
     prefixed,
 )
+from neurofit.models.nonlinearities import elu
 from neurofit.models.normalisation import BatchNorm
 
 Op = Literal["elu", "swish", "max_pool", "max_pool_3", "mean"]
@@ -42,7 +43,7 @@ def _max_pool_3(maps: Tensor) -> Tensor:
 
 
 _OPS: Mapping[Op, Callable[[Tensor], Tensor]] = {
-    "elu": F.elu,
+    "elu": elu,
     "swish": F.silu,
     "max_pool": lambda maps: F.max_pool2d(maps, 2, 2, ceil_mode=True),
     "max_pool_3": _max_pool_3,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from neurofit.errors import NeurofitError
 from neurofit.models import model_info
 
 
@@ -114,3 +115,40 @@ def test_one_small_study_from_training_to_the_tables(claim: Any, tmp_path: Path)
     assert numbers["simplernn"]["clean - feedforward"][1] > 0
     assert page.accuracies(numbers).count("\n") == 4
     assert "--model simplernn_5layer_32 --data cifar10" in page.commands(numbers)
+
+
+def test_settings_with_which_a_final_run_diverges_are_replaced_for_all_seeds(
+    claim: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plan = claim("run"), claim("plan")
+    row = plan.ROWS[0]
+    trained: list[tuple[str, float, Any]] = []
+
+    def fit(
+        model: str, images: Any, folder: Path, *, seed: int, lr: float, clip: Any, **_: Any
+    ) -> Any:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.parent.name == "tuning":
+            return {(0.03, 0.5): 0.5, (0.1, 0.5): 0.7, (0.3, 0.5): 0.6, (0.1, None): 0.8}[lr, clip]
+        trained.append((folder.name, lr, clip))
+        if clip is None and seed == 1:
+            raise NeurofitError("The loss is nan.")
+        return 0.9
+
+    class Held:
+        def with_validation(self, n: int) -> None:
+            assert n == plan.VALIDATION
+
+    monkeypatch.setattr(run, "fit", fit)
+    (tmp_path / "tuning").mkdir()
+    assert run.settle(row, Held(), tmp_path, 0) == {"lr": 0.1, "clip": None}
+    for _ in range(2):  # also when it is resumed
+        assert run.settle(row, Held(), tmp_path, 1) == {"lr": 0.1, "clip": 0.5}
+    assert trained[:5] == [
+        ("feedforward-0", 0.1, None),
+        ("feedforward-0", 0.1, None),
+        ("feedforward-1", 0.1, None),
+        ("feedforward-0", 0.1, 0.5),
+        ("feedforward-1", 0.1, 0.5),
+    ]
+    assert all(clip == 0.5 for _, _, clip in trained[3:])

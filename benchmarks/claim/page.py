@@ -2,14 +2,16 @@
 
     python benchmarks/claim/page.py RUNS
 
-Prints the tables and writes docs/claim.json and docs/claim.png. Rows without three finished seeds
-are left out and named.
+Replaces the tables of docs/claim.md and writes docs/claim.json and docs/claim.png. Rows without a
+finished run are left out and named; intervals need two seeds of every row.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +27,48 @@ REFERENCES = ("feedforward", "rgc")
 
 
 def main() -> None:
-    """Print the tables; write the numbers and the figure."""
+    """Write the tables, the numbers and the figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, help="folder of the runs")
     runs = parser.parse_args().runs
-    done = [
-        row for row in ROWS if all((_folder(runs, row, s) / "correct.npz").is_file() for s in SEEDS)
-    ]
-    for row in ROWS:
-        if row not in done:
-            print(f"Not finished: {row.key}")
-    found = {row.key: _read(runs, row) for row in done}
+    seeds = {row.key: _finished(runs, row) for row in ROWS}
+    done = [row for row in ROWS if seeds[row.key]]
+    print("Not finished:", ", ".join(row.key for row in ROWS if row not in done) or "none")
+    n_seeds = min(len(seeds[row.key]) for row in done)
+    found = {row.key: _read(runs, row, seeds[row.key][:n_seeds]) for row in done}
     numbers = _numbers(found, done)
     (DOCS / "claim.json").write_text(json.dumps(numbers, indent=1) + "\n")
-    print(accuracies(numbers))
-    print(commands(numbers))
+    page = DOCS / "claim.md"
+    tables = {"accuracies": accuracies(numbers), "commands": commands(numbers)}
+    page.write_text(filled(page.read_text(), tables))
     draw(found, done, DOCS / "claim.png")
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """Return a page with its tables between the marks of their names."""
+    for name, table in tables.items():
+        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        pattern = re.escape(begin) + ".*?" + re.escape(end)
+        text, n = re.subn(pattern, (begin + table + end).replace("\\", r"\\"), text, flags=re.S)
+        assert n == 1, f"docs/claim.md has {n} tables called {name}"
+    return text
+
+
+def _finished(runs: Path, row: Row) -> list[int]:
+    return [seed for seed in SEEDS if (_folder(runs, row, seed) / "correct.npz").is_file()]
 
 
 def _folder(runs: Path, row: Row, seed: int) -> Path:
     return runs / f"{row.key}-{seed}"
 
 
-def _read(runs: Path, row: Row) -> dict[str, Any]:
+def _read(runs: Path, row: Row, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
     """Return the training card, and which images are right: kind -> bool (seed timestep image)."""
-    files = [np.load(_folder(runs, row, seed) / "correct.npz") for seed in SEEDS]
+    files = [np.load(_folder(runs, row, seed) / "correct.npz") for seed in seeds]
     right = {kind: np.stack([file[kind] for file in files]) for kind in KINDS}
-    card = training_card(_folder(runs, row, SEEDS[0]) / f"{row.model}.safetensors")
+    card = training_card(_folder(runs, row, seeds[0]) / f"{row.model}.safetensors")
     return {"card": card, "timesteps": files[0]["timesteps"].tolist(), **right}
 
 
@@ -69,7 +84,7 @@ def _numbers(found: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
         for key, right in last.items():
             numbers[key][kind] = (100 * right.mean(axis=1)).round(2).tolist()
         for reference in REFERENCES:
-            if reference in last:
+            if reference in last and len(last[reference]) > 1:
                 for key, each in differences(last, reference).items():
                     change = round(100 * each.value, 2), round(100 * each.half, 2)
                     numbers[key][f"{kind} - {reference}"] = change
@@ -78,7 +93,8 @@ def _numbers(found: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
 
 def accuracies(numbers: dict[str, Any]) -> str:
     """Return the table of accuracies and of their differences from the base net."""
-    head = ["net", "parameters", "epochs", *KINDS, *(f"{kind} - base" for kind in KINDS)]
+    head = ["net", "parameters", "epochs", "seeds", *KINDS]
+    head += [f"{kind} - base" for kind in KINDS]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for each in numbers.values():
         values = [f"{np.mean(each[kind]):.1f}" for kind in KINDS]
@@ -87,7 +103,14 @@ def accuracies(numbers: dict[str, Any]) -> str:
             f"{c[0]:+.1f} ({c[0] - c[1]:+.1f} to {c[0] + c[1]:+.1f})" if c else "" for c in changes
         ]
         lines.append(
-            [each["label"], f"{each['n_parameters']:,}", str(each["epochs"]), *values, *shown]
+            [
+                each["label"],
+                f"{each['n_parameters']:,}",
+                str(each["epochs"]),
+                str(len(each["clean"])),
+                *values,
+                *shown,
+            ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

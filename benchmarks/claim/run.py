@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,28 +44,54 @@ def main() -> None:
     tests = {kind: test_pictures(images, kind) for kind in KINDS}
     for seed in SEEDS:
         for row in rows:
-            chosen = choose(row, images, options.runs / "tuning")
+            settings = settle(row, images, options.runs, seed)
             folder = options.runs / f"{row.key}-{seed}"
-            fit(row.model, images, folder, seed=seed, epochs=row.epochs, **chosen)
             test(row.model, folder, tests, images.test.labels)
+            print(f"{row.key}, seed {seed}: {settings}", flush=True)
 
 
-def choose(row: Row, images: ImageSet, runs: Path) -> dict[str, Any]:
-    """Return the learning rate and the clip that are best on validation images after one epoch."""
+def settle(row: Row, images: ImageSet, runs: Path, seed: int) -> dict[str, Any]:
+    """Train the seeds of a row up to one of them; return learning rate and clip, equal for all.
+
+    They are the best ones on validation images with which no final run diverges.
+    """
+    marks = runs / "tuning" / f"{row.key}.diverged"
+    diverged = marks.read_text().splitlines() if marks.is_file() else []
+    for settings in ranked(row, images, runs / "tuning"):
+        if str(settings) in diverged:
+            continue
+        folders = {each: runs / f"{row.key}-{each}" for each in SEEDS if each <= seed}
+        try:
+            for each, folder in folders.items():
+                fit(row.model, images, folder, seed=each, epochs=row.epochs, **settings)
+            return settings
+        except NeurofitError as error:
+            print(f"{row.key} with {settings}: {error}", flush=True)
+            marks.write_text("\n".join([*diverged, str(settings)]))
+            diverged.append(str(settings))
+            for folder in folders.values():
+                shutil.rmtree(folder, ignore_errors=True)
+    raise NeurofitError(f"{row.key} diverges with all settings.")
+
+
+def ranked(row: Row, images: ImageSet, runs: Path) -> list[dict[str, Any]]:
+    """Return learning rates and clips, the best on validation images after one epoch first."""
     held_out = images.with_validation(VALIDATION)
     usual = make_recipe(RECIPE).clip
 
-    def accuracy(lr: float, clip: float | None) -> float:
-        folder = runs / f"{row.model}-{lr}-{clip}"
+    def accuracy(settings: Mapping[str, Any]) -> float:
+        folder = runs / f"{row.model}-{settings['lr']}-{settings['clip']}"
         try:
-            return fit(row.model, held_out, folder, seed=100, epochs=1, lr=lr, clip=clip)
+            return fit(row.model, held_out, folder, seed=100, epochs=1, **settings)
         except NeurofitError as error:  # the loss is not finite
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / "result.json").write_text(json.dumps({"top1": 0.0, "error": str(error)}))
             return 0.0
 
-    lr = max(RATES, key=lambda rate: accuracy(rate, usual))
-    clip = max((usual, *CLIPS), key=lambda each: accuracy(lr, each))
-    return {"lr": lr, "clip": clip}
+    tried: list[dict[str, Any]] = [{"lr": rate, "clip": usual} for rate in RATES]
+    best = max(tried, key=accuracy)
+    tried += [{"lr": best["lr"], "clip": clip} for clip in CLIPS]
+    return sorted(tried, key=accuracy, reverse=True)
 
 
 def fit(model: str, images: ImageSet, folder: Path, *, seed: int, **changes: Any) -> float:

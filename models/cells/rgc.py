@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from neurofit.models.cells.cell import (
@@ -18,6 +17,7 @@ from neurofit.models.cells.cell import (
 )
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import GlorotUniform, Initialiser, Stacked
+from neurofit.models.nonlinearities import elu
 
 
 @register_cell("rgc")
@@ -96,8 +96,8 @@ class RGC(Cell):
             cell_tau, out_gate = self.cell_to_gates(c).chunk(2, dim=1)
             out_tau, cell_gate = self.out_to_gates(o).chunk(2, dim=1)
             out_gate = sum(to_gate, start=out_gate)
-        c_new = F.elu(closing_gate(cell_tau) * c + closing_gate(cell_gate) * to_cell)
-        o_new = F.elu(closing_gate(out_tau) * o + closing_gate(out_gate) * to_out)
+        c_new = elu(closing_gate(cell_tau) * c + closing_gate(cell_gate) * to_cell)
+        o_new = elu(closing_gate(out_tau) * o + closing_gate(out_gate) * to_out)
         return o_new, (c_new, o_new)
 
     def initial_state(self, x: Tensor) -> State:

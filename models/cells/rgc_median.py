@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from neurofit.models.cells.cell import Cell, CellShapes, Drive, State, register_cell
 from neurofit.models.convolution import Convolution, SeparableConvolution, shortcut
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, VarianceScaling
+from neurofit.models.nonlinearities import elu
 
 # Results of a hyperparameter search, see docs/zoo.md, sections 5.8, 8.1 and 8.2.
 TAU_SCALE = 0.9219348064291611
@@ -76,7 +76,7 @@ class RGCMedian(Cell):
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
         """Return the inputs of cell and output."""
-        x = F.elu(x)
+        x = elu(x)
         to_out = self.input_to_out(x)
         return self.input_to_cell(x), to_out if self.residual is None else to_out + self.residual(u)
 
@@ -85,8 +85,8 @@ class RGCMedian(Cell):
         (to_cell, to_out), (c, o) = drive, state
         if self.feedback is not None and fb is not None:
             to_out = to_out + self.feedback(fb)
-        c_new = F.elu(self._retain("cell_tau", c) + self._gate("cell_gate", o) * to_cell)
-        o_new = F.elu(self._retain("out_tau", o) + self._gate("out_gate", c) * to_out)
+        c_new = elu(self._retain("cell_tau", c) + self._gate("cell_gate", o) * to_cell)
+        o_new = elu(self._retain("out_tau", o) + self._gate("out_gate", c) * to_out)
         return o_new, (c_new, o_new)
 
     def initial_state(self, x: Tensor) -> State:

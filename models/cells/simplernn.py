@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neurofit.models.cells.cell import WEIGHT_DECAY, Cell, CellShapes, Drive, State, register_cell
 from neurofit.models.cells.switches import Bypass, StateGates
 from neurofit.models.convolution import Convolution
 from neurofit.models.initialisers import Constant, GlorotUniform, Initialiser, prefixed
+from neurofit.models.nonlinearities import elu
 from neurofit.models.normalisation import layer_norm
 
 
@@ -63,7 +63,7 @@ class SimpleRNN(Cell):
         if self.state_gates is not None:
             retain, admit = self.state_gates(h)
             retained, driven = retain * retained, admit * driven
-        h = F.elu(self.norm(driven + retained))
+        h = elu(self.norm(driven + retained))
         return self.bypass.add(h, carried), (h,)
 
     def initial_state(self, x: Tensor) -> State:

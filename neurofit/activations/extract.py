@@ -17,6 +17,7 @@ from neurofit.activations.memory import fitting_batch_size
 from neurofit.activations.model import (
     PRECISIONS,
     Model,
+    autocast,
     find_layers,
     find_presentation,
     layout_of,
@@ -24,6 +25,7 @@ from neurofit.activations.model import (
 )
 from neurofit.activations.presentation import Presentation
 from neurofit.activations.screen import describe_screen, load_images
+from neurofit.config import xla
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError, check_option
 from neurofit.recordings.stimuli import StimulusSet
@@ -63,7 +65,7 @@ def extract(
     batch_size
         Images per batch. None fills the device's free memory; see `fitting_batch_size`.
     device
-        Torch device on which the model runs.
+        Torch device on which the model runs; "xla" for a TPU.
     precision
         Precision of the model's convolutions: "float32" or "bfloat16" (torch's autocast), which is
         faster on hardware that supports it and changes activations by about 1%. Activations are
@@ -96,18 +98,15 @@ def extract(
             f"timesteps of {model.ms_per_timestep} ms."
         )
     dtype = PRECISIONS[check_option("precision", precision, PRECISIONS)]
-    layout = layout_of(model)
+    layout, where = layout_of(model), xla.open_device(device)
     network: Any = model
     if isinstance(model, torch.nn.Module):
-        network = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
+        network = model.to(where, memory_format=layout).eval()  # type: ignore[call-overload]
     if batch_size is not None and batch_size < 1:
         raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")
-    per_batch = batch_size or fitting_batch_size(network, device=device)
+    per_batch = batch_size or fitting_batch_size(network, device=where)
     blocks = BlockWriter(len(stimuli), storage)
-    with (
-        torch.inference_mode(),
-        torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32),
-    ):
+    with torch.inference_mode(), autocast(where, dtype):
         for start in range(0, len(stimuli), per_batch):
             rows = slice(start, min(start + per_batch, len(stimuli)))
             images = load_images(
@@ -116,12 +115,13 @@ def extract(
                 size=model.input_size,
                 field_degrees=model.visual_degrees,
             )
-            images = images.to(device, memory_format=layout)
+            images = xla.shard(images.to(where, memory_format=layout))
             for timestep, activations in network.unroll(images, shown, layers=names):
+                xla.sync(where)
                 if timestep in wanted:
                     for layer in names:
-                        where = f"{model.name}, layer {layer}"
-                        blocks.write(layer, timestep, rows, activations[layer], where=where)
+                        name = f"{model.name}, layer {layer}"
+                        blocks.write(layer, timestep, rows, activations[layer], where=name)
                 if timestep == max(wanted):
                     break
             if progress:

@@ -82,6 +82,12 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Precision of a model's convolutions -> torch dtype; bfloat16 uses torch's autocast."""
 
 
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Return torch's autocast to a precision, which is off for float32."""
+    on = precision != torch.float32
+    return torch.autocast(device.type, dtype=precision if on else torch.bfloat16, enabled=on)
+
+
 def layout_of(model: object) -> torch.memory_format:
     """Return a model's preferred `memory_format`; without one, the format of tensors is kept."""
     layout: torch.memory_format = getattr(model, "memory_format", torch.preserve_format)

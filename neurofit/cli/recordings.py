@@ -141,11 +141,21 @@ def check(
     ],
     images: ImagesOption = "",
     time_bin: TimeBinOption = "",
+    plot: Annotated[
+        str,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw responses, trials, reliability and stimuli into this file (.png, .pdf or "
+            ".svg).",
+        ),
+    ] = "",
     offline: OfflineOption = False,
 ) -> None:
     """List all problems of a recording and its images; exit status 0 if there are none.
 
-    Each problem is given with its position and repair.
+    Each problem is given with its position and repair. Whether the recording is your experiment is
+    easier to judge from a figure (--plot) than from numbers.
 
     If the responses cannot be read at all, the reason is listed after the problems found before.
     """
@@ -154,6 +164,10 @@ def check(
     from neurofit.recordings.validation import find_faults
 
     set_offline(offline)
+    if plot:
+        from neurofit.results.figures.looks import format_of
+
+        format_of(plot)
     known: list[str] = []
     recording = None
     with all_faults() as faults, progress() as report:
@@ -185,6 +199,12 @@ def check(
         f"{path}: no problems in {sizes['presentation']:,} presentations x {sizes['neuroid']} "
         f"neuroids x {sizes['time_bin']} time bins."
     )
+    if plot:
+        from neurofit.results.figures import save
+        from neurofit.results.figures.sheet import recording_sheet
+
+        save(recording_sheet(recording), plot)
+        _print(f"Written: {plot}. Does this look like your experiment?")
 
 
 def _print(line: str) -> None:

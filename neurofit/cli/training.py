@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from neurofit.training.run_folder import Resume
 
 DATA = "Labelled images: cifar10, imagenet, folder:PATH or shards:PATH."
+DEVICE = "Device: auto, cpu, cuda or xla (a TPU)."
 INPUT_SIZE = "Width and height of the model's images in pixels."
+DECODER = "Logits of a ConvRNN: last, sum, average, random_time, max_conf or thresh."
 
 
 SUMMARY = "Train a model on labelled images; with torchrun, on several GPUs or machines."
@@ -42,15 +44,19 @@ def train_command() -> Any:
         input_size: Annotated[
             int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
         ] = None,
+        decoder: Annotated[
+            str | None, typer.Option(help=DECODER, show_default="the model's")
+        ] = None,
         validation: Annotated[
             int,
             typer.Option(
                 metavar="N",
+                show_default=False,
                 help="Test on the last N training images, which are not trained on, instead of the "
                 "test images: to choose hyperparameters.",
             ),
         ] = 0,
-        device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or xla.")] = "auto",
+        device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
         resume: Annotated[
             str | None,
             typer.Option(
@@ -73,9 +79,9 @@ def train_command() -> Any:
             data,
             folder,
             training,
-            size={} if input_size is None else {"input_size": input_size},
+            options=_given(input_size=input_size, decoder=decoder),
             validation=validation,
-            device="xla" if device == "xla" else find_device(device),
+            device=find_device(device),
             resume="auto" if resume == "auto" else resume == "yes",
             tensorboard=tensorboard,
         )
@@ -87,19 +93,25 @@ def train_command() -> Any:
     return command
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options of a model that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def train_and_show(
     model: str,
     data: str,
     folder: str,
     config: TrainConfig,
     *,
-    size: Mapping[str, int],
+    options: Mapping[str, Any],
     validation: int,
     device: str,
     resume: Resume,
     tensorboard: bool,
 ) -> None:
     """Train a model; print what it takes, and its accuracy."""
+    from neurofit.config.xla import describe_device
     from neurofit.data_loaders import load_images
     from neurofit.models import create_model
     from neurofit.training.train import train
@@ -108,7 +120,9 @@ def train_and_show(
     if validation:
         images = images.with_validation(validation)
     n_classes = len(images.classes)
-    network = create_model(model, weights="random", seed=config.seed, n_classes=n_classes, **size)
+    network = create_model(
+        model, weights="random", seed=config.seed, n_classes=n_classes, **options
+    )
     is_main = os.environ.get("RANK", "0") == "0"
     if is_main:
         n_parameters = sum(p.numel() for p in network.parameters())
@@ -120,7 +134,7 @@ def train_and_show(
         )
         out.print(
             f"  {config.recipe}: {counted(config.epochs, 'epoch')}, batches of "
-            f"{config.batch_size}, lr {config.lr:g}, {config.schedule}; {device}"
+            f"{config.batch_size}, lr {config.lr:g}, {config.schedule}; {describe_device(device)}"
         )
         out.print(f"  {_describe_cost(network, images, config, folder, device, resume)}")
     with progress() as report:
@@ -200,7 +214,8 @@ def eval_(
     input_size: Annotated[
         int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
     ] = None,
-    device: Annotated[str, typer.Option(help="Device: auto, cpu or cuda.")] = "auto",
+    decoder: Annotated[str | None, typer.Option(help=DECODER, show_default="the model's")] = None,
+    device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the accuracies as JSON, nothing else.")
@@ -218,8 +233,8 @@ def eval_(
 
     set_offline(offline)
     images = load_images(data)
-    size: dict[str, Any] = {} if input_size is None else {"input_size": input_size}
-    network = create_model(model, weights=weights, n_classes=len(images.classes), **size)
+    options = _given(input_size=input_size, decoder=decoder)
+    network = create_model(model, weights=weights, n_classes=len(images.classes), **options)
     tested = images.test if first is None else images.test.first(first)
     shown = TrainConfig(batch_size=min(batch_size, len(tested)), presentation=presentation)
     check_memory(network, shown, device=find_device(device), gradients=False)

@@ -21,7 +21,8 @@ class Compute:
     Parameters
     ----------
     device
-        "auto" (a GPU if there is one), "cpu" or "cuda" (or "cuda:1").
+        "auto" (a GPU if there is one), "cpu", "cuda" (or "cuda:1") or "xla" (a TPU, for the model
+        only; maps are fitted on the CPU).
     n_jobs
         Time bins fitted at once; None uses the cores that this process may use.
     batch_size
@@ -35,7 +36,7 @@ class Compute:
         If a number is out of its range.
     """
 
-    device: str = option("auto", help="Device: auto, cpu or cuda.")
+    device: str = option("auto", help="Device: auto, cpu, cuda or xla (a TPU).")
     n_jobs: int | None = option(
         None, least=1, help="Time bins fitted at once.", default_text="available cores"
     )
@@ -63,14 +64,20 @@ def available_cores() -> int:
 def find_device(device: str) -> str:
     """Return the torch device that a name stands for; "auto" is a GPU if there is one.
 
+    torch_xla is started for "xla".
+
     Raises
     ------
     NeurofitError
-        If the name is unknown or there is no CUDA device.
+        If the name is unknown, there is no CUDA device, or torch_xla is not installed.
     """
     import torch
 
-    check_option("device", device.split(":")[0], ("auto", "cpu", "cuda"))
+    check_option("device", device.split(":")[0], ("auto", "cpu", "cuda", "xla"))
+    if device.startswith("xla"):
+        from neurofit.config.xla import open_device
+
+        return open_device(device).type
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():

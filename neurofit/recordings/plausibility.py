@@ -12,6 +12,7 @@ from neurofit.recordings.duplicates import compare_images
 from neurofit.recordings.rebinning import are_counts
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import NoImages, StimulusSet
+from neurofit.recordings.suspicions import suspicions
 from neurofit.recordings.time_bins import overlapping
 from neurofit.recordings.trial_checks import check_trials
 
@@ -38,7 +39,7 @@ def image_faults(stimuli: StimulusSet) -> list[str]:
 def plausibility_warnings(recording: Recording) -> list[str]:
     """Return a sentence for everything valid but probably unintended.
 
-    Time bins are read twice, and each image once unless one of them cannot be (`image_faults`).
+    Responses are read three times, and each image once unless one of them cannot be (`image_faults`).
     """
     checks = check_trials(recording)
     return [
@@ -48,6 +49,7 @@ def plausibility_warnings(recording: Recording) -> list[str]:
         *_check_values(recording),
         *checks.biasing,
         *checks.noise,
+        *suspicions(recording),
         *_check_images(recording.stimuli),
     ]
 

@@ -1,4 +1,4 @@
-"""Processes of a training run: one, those started by torchrun (CPU or CUDA), or those of a TPU."""
+"""Processes of a training run: one, or those started by torchrun (CPU or CUDA)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from neurofit.errors import NeurofitError
+from neurofit.config import xla
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,17 @@ class ProcessGroup:
         some_unused
             Whether some parameters receive no gradient.
         """
-        if self.world == 1 or self.device.type == "xla":
+        if self.world == 1:
             return module
         devices = [self.device.index or 0] if self.device.type == "cuda" else None
         return DistributedDataParallel(
             module, device_ids=devices, find_unused_parameters=some_unused
         )
 
-    def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Average gradients over the processes of a TPU; on other devices, `wrap` does so."""
-        if self.device.type == "xla":
-            import torch_xla.core.xla_model as xm
-
-            xm.reduce_gradients(optimizer)
-
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Perform an optimizer step; on a TPU, then execute the recorded graph."""
-        optimizer.step()
-        if self.device.type == "xla":
-            import torch_xla.core.xla_model as xm
-
-            xm.mark_step()
-
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of a tensor over processes."""
         if self.world == 1:
             return values
-        if self.device.type == "xla":
-            import torch_xla.core.xla_model as xm
-
-            reduced: Tensor = xm.all_reduce(xm.REDUCE_SUM, values, scale=1 / self.world)
-            return reduced
         values = values.clone()
         torch.distributed.all_reduce(values)
         return values / self.world
@@ -83,25 +63,23 @@ class ProcessGroup:
 
 @contextmanager
 def join_process_group(device: str | torch.device) -> Iterator[ProcessGroup]:
-    """Join the processes started by torchrun or torch_xla, if any, and leave them at the end.
+    """Join the processes started by torchrun, if any, and leave them at the end.
 
     Parameters
     ----------
     device
-        "cpu", "cuda" (with the local rank as index) or "xla".
+        "cpu", "cuda" (with the local rank as index) or "xla" (one process, see
+        `neurofit.config.xla`).
 
     Raises
     ------
     NeurofitError
-        If torch_xla is not installed.
+        If torch_xla is not installed, or several processes were started for it.
     """
     kind = torch.device(device).type
-    if kind == "xla":
-        yield _tpu()
-        return
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield ProcessGroup(0, 1, torch.device(device))
+    if world == 1 or kind == "xla":
+        yield ProcessGroup(0, 1, xla.open_device(device))
         return
     torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
@@ -112,14 +90,3 @@ def join_process_group(device: str | torch.device) -> Iterator[ProcessGroup]:
         yield ProcessGroup(torch.distributed.get_rank(), world, own)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _tpu() -> ProcessGroup:
-    try:
-        import torch_xla.core.xla_model as xm
-        import torch_xla.runtime as xr
-    except ImportError as error:
-        raise NeurofitError(
-            f"A TPU needs torch_xla ({error}). Install it: pip install 'neurofit[tpu]'."
-        ) from error
-    return ProcessGroup(xr.global_ordinal(), xr.world_size(), xm.xla_device())

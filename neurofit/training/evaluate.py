@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from neurofit.activations.model import layout_of
+from neurofit.activations.model import autocast, layout_of
+from neurofit.config import xla
 from neurofit.errors import NeurofitError
 from neurofit.training.batches import Batch
 
@@ -70,18 +71,15 @@ def evaluate(
     NeurofitError
         If there are no images.
     """
-    device = torch.device(device)
+    device = xla.open_device(device)
     was_training = model.training
     layout = layout_of(model)
     network = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
-    total, loss, decoded = 0, 0.0, torch.zeros(2)
-    over_time: dict[int, Tensor] = {}
-    with (
-        torch.inference_mode(),
-        torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32),
-    ):
+    total, loss, timesteps = 0, 0.0, list[int]()
+    counts = torch.zeros(0)  # (decoded and each timestep, top 1 and top 5)
+    with torch.inference_mode(), autocast(device, precision):
         for images, labels in batches:
-            shown = images.to(device, memory_format=layout)
+            shown = xla.shard(images.to(device, memory_format=layout))
             steps: dict[int, Tensor] = {}
             if hasattr(network, "readouts"):
                 steps = dict(network.readouts(shown, presentation))
@@ -89,12 +87,11 @@ def evaluate(
             else:
                 logits = network(shown)
             on_device = labels.to(device)
-            loss += float(nn.functional.cross_entropy(logits.float(), on_device, reduction="sum"))
-            decoded += n_correct(logits, on_device)
-            for timestep, readout in steps.items():
-                over_time[timestep] = over_time.get(timestep, torch.zeros(2)) + n_correct(
-                    readout, on_device
-                )
+            entropy = nn.functional.cross_entropy(logits.float(), on_device, reduction="sum")
+            correct = [n_correct(each, on_device) for each in (logits, *steps.values())]
+            values = torch.cat([entropy[None], *correct]).cpu()  # the device is waited for once
+            loss += float(values[0])
+            timesteps, counts = list(steps), values[1:].view(-1, 2) + (counts if total else 0)
             total += len(labels)
             if progress:
                 progress(total)
@@ -102,12 +99,11 @@ def evaluate(
     if not total:
         raise NeurofitError("There are no images to evaluate on.")
 
-    def accuracies(counts: Tensor) -> tuple[float, float]:
-        top1, top5 = (counts / total).tolist()
-        return top1, top5
-
-    top1, top5 = accuracies(decoded)
-    by_timestep = {timestep: accuracies(counts) for timestep, counts in over_time.items()}
+    (top1, top5), *over_time = (counts / total).tolist()
+    by_timestep = {
+        timestep: (first, five)
+        for timestep, (first, five) in zip(timesteps, over_time, strict=True)
+    }
     return Accuracy(
         top1=top1, top5=top5, by_timestep=by_timestep, loss=loss / total, n_images=total
     )
@@ -116,6 +112,6 @@ def evaluate(
 def n_correct(
     logits: Float[Tensor, "batch class"], labels: Int[Tensor, " batch"]
 ) -> Float[Tensor, " 2"]:
-    """Return how many images are correct within the top 1 and the top 5 classes, on the CPU."""
+    """Return how many images are correct within the top 1 and the top 5 classes."""
     first = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-    return torch.stack([first[:, 0].sum(), first.sum()]).float().cpu()
+    return torch.stack([first[:, 0].sum(), first.sum()]).float()

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from neurofit.activations.memory import LARGEST_BATCH
-from neurofit.activations.model import PRECISIONS, find_presentation, layout_of
+from neurofit.activations.model import PRECISIONS, autocast, find_presentation, layout_of
 from neurofit.activations.presentation import Presentation
+from neurofit.config import xla
 from neurofit.errors import NeurofitError
 from neurofit.training.batches import Batch
 from neurofit.training.config import TrainConfig
@@ -110,10 +111,11 @@ def compute_gradients(
     processes: ProcessGroup,
     presentation: Presentation | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of a batch; return its loss and top-1 accuracy."""
+    """Compute the gradients of a batch; return its loss and top-1 accuracy, on the device."""
     optimizer.zero_grad(set_to_none=True)
     objective.train()
-    loss, correct = torch.zeros((), device=processes.device), torch.zeros(())
+    device = processes.device
+    loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     parts = list(
         zip(batch[0].chunk(config.accumulate), batch[1].chunk(config.accumulate), strict=True)
     )
@@ -126,15 +128,13 @@ def compute_gradients(
             if i + 1 < len(parts) and isinstance(objective, DistributedDataParallel)
             else nullcontext()
         )
-        device = processes.device
-        with (
-            synchronisation,
-            torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32),
-        ):
-            shown = images.to(device, memory_format=layout, non_blocking=True)
+        with synchronisation, autocast(device, dtype):
+            shown = xla.shard(images.to(device, memory_format=layout, non_blocking=True))
             part_loss, n = objective(shown, labels.to(device, non_blocking=True), presentation)
             (share * part_loss).backward()
         loss, correct = loss + share * part_loss.detach(), correct + n
+        if i + 1 < len(parts):
+            xla.sync(device)  # else all parts would be in memory at once
     return processes.mean(loss), correct / len(batch[1])
 
 
@@ -159,7 +159,7 @@ def measure_step(
     The first of two steps warms up, the second is timed. They have at most `LARGEST_BATCH` images,
     beyond which a step is not faster.
     """
-    device = torch.device(device)
+    device = xla.open_device(device)
     network: Any = copy.deepcopy(model)
     network.to(device, memory_format=layout_of(model))
     network.recompute = config.recompute
@@ -175,6 +175,7 @@ def measure_step(
         loss, _ = compute_gradients(
             objective, network, optimizer, batch, replace(config, accumulate=1), processes
         )
+        xla.sync(device)
         float(loss)  # waits for the device
         seconds = time.monotonic() - start
     return StepCost(images_per_s=n / seconds)

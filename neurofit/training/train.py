@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.activations.model import PRECISIONS, layout_of
+from neurofit.config import xla
 from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import NeurofitError
 from neurofit.models.weight_files import save_weights
 from neurofit.training.batches import TrainingBatches, evaluation_batches
 from neurofit.training.checkpoint import Metrics, TrainingState, code_version, read_checkpoint
 from neurofit.training.config import TrainConfig, learning_rate
+from neurofit.training.device_check import check_device
 from neurofit.training.distributed import ProcessGroup, join_process_group
 from neurofit.training.evaluate import Accuracy, evaluate
 from neurofit.training.memory import check_memory
@@ -85,7 +87,9 @@ def train(
         Folder of the run. It receives `checkpoint.safetensors` (the last saved state),
         `metrics.csv`, `config.json` and, at the end, the weights as NAME.safetensors.
     device
-        "cpu", "cuda" or "xla". Processes started by `torchrun` share each batch.
+        "cpu", "cuda" or "xla" (a TPU, see docs/tpus.md). Processes started by `torchrun` share
+        each batch. On other devices than a CPU, the gradients of a small batch are first compared
+        with the CPU's.
     resume
         Continue from the checkpoint in `out`, which must be one of the same configuration and
         images (`ImageSet.sha256`). The weights are bit-identical to those of an uninterrupted run.
@@ -105,9 +109,9 @@ def train(
     ------
     NeurofitError
         If model, images and configuration do not match, a step does not fit into memory, the folder
-        contains another run or files that would be overwritten, another run is writing to it, too
-        many images are unreadable, or loss or weights are not finite. A new run that fails before
-        its first checkpoint leaves no files.
+        contains another run or files that would be overwritten, another run is writing to it, the
+        device computes wrong gradients, too many images are unreadable, or loss or weights are not
+        finite. A new run that fails before its first checkpoint leaves no files.
     MachineError
         If the disk is full; the last checkpoint is preserved.
     """
@@ -128,6 +132,8 @@ def train(
         average = None if config.ema is None else copy.deepcopy(network.state_dict())
         state = TrainingState(network, optimizer, average=average)
         start = state.load(folder.checkpoint, record, n_steps=n_steps) if resume else 0
+        if processes.device.type != "cpu":
+            check_device(network, config, processes.device)
         metrics = None
         if processes.is_main:
             metrics = Metrics(folder.metrics, start, tensorboard=tensorboard)
@@ -147,23 +153,23 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = lr
             # Random numbers of the model's modules (dropout) depend on seed and step only.
-            torch.manual_seed(config.seed * 1_000_003 + step)
+            xla.seed(config.seed * 1_000_003 + step, processes.device)
             shown = drawn_presentation(network, config, step)
             loss, top1 = compute_gradients(
                 objective, network, optimizer, batch, config, processes, shown
             )
-            processes.average_gradients(optimizer)
             if config.clip is not None:
                 nn.utils.clip_grad_value_(network.parameters(), config.clip)
-            processes.step(optimizer)
+            optimizer.step()
             state.update_average(config.ema)
+            xla.sync(processes.device)
             losses.append((step, loss))
             done, n_images = step + 1, n_images + len(batch[1]) * processes.world
             values = {"lr": lr}
             epoch_ends = done % steps_per_epoch == 0
             if done % config.save_steps == 0 or epoch_ends or done == n_steps:
                 _check_finite(losses, folder.checkpoint)
-                values["loss"] = float(torch.stack([each for _, each in losses]).mean())
+                values["loss"] = float(torch.stack([each.cpu() for _, each in losses]).mean())
                 values["train_top1"] = float(top1)
                 values["images_per_s"] = n_images / (time.monotonic() - start_time)
                 losses.clear()
@@ -172,6 +178,7 @@ def train(
                     accuracy = state.evaluate_average(
                         lambda: _evaluate(network, images, config, processes)
                     )
+                    xla.sync(processes.device)
                     values["top1"], values["top5"] = accuracy.top1, accuracy.top5
                     values["test_loss"] = accuracy.loss
                 if metrics:
@@ -236,6 +243,8 @@ def _describe_run(model: nn.Module, images: ImageSet, config: TrainConfig) -> di
         "model": _name(model),
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_size": input_size(model),
+        "decoder": getattr(model, "decoder_name", None),
+        "unroll": getattr(model, "unrolling", None),
         "data": images.name,
         "data_sha256": images.sha256(),
         "n_classes": len(images.classes),

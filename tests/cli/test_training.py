@@ -205,7 +205,7 @@ def test_hyperparameters_are_chosen_on_held_out_training_images(
     run = (
         *("train", "--model", "feedforward_tiny", "--data", f"folder:{class_folders}"),
         *("--epochs", "1", "--batch-size", "8", "--out", "run", "--clip", "none"),
-        *("--durations", "7,10"),
+        *("--durations", "7,10", "--decoder", "random_time"),
     )
     code, out, _ = neurofit(*run, "--validation", "6")
     assert code == 0
@@ -214,6 +214,10 @@ def test_hyperparameters_are_chosen_on_held_out_training_images(
     record = json.loads((tmp_path / "run" / "config.json").read_text())
     assert record["data"] == "folder:set, validation on the last 6 training images"
     assert (record["clip"], record["durations"], record["n_train"]) == (None, [7, 10], 18)
+    assert (record["decoder"], record["unroll"]) == ("random_time", "biological")
+    code, _, error = neurofit(*run[:-1], "last", "--resume", "--validation", "6")
+    assert code == 2
+    assert "decoder 'random_time', now 'last'" in error
     code, _, error = neurofit(*run, "--validation", "24")
     assert code == 2
     assert "--validation must be from 1 to 23 of the 24 training images; got 24" in error

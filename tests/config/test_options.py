@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -184,3 +185,11 @@ def test_a_device_is_found_or_refused_by_name() -> None:
     assert find_device("auto") in ("cpu", "cuda")
     with pytest.raises(NeurofitError, match=r"Unknown device 'cdua'\. Did you mean 'cuda'\?"):
         find_device("cdua")
+
+
+def test_without_torch_xla_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_xla", None)
+    with pytest.raises(
+        NeurofitError, match=r"The device xla needs torch_xla .* pip install 'neurofit\[tpu\]'"
+    ):
+        find_device("xla")

@@ -12,8 +12,12 @@ from neurofit.mapping.reduce import Reduction
 
 
 def mapping_device(device: str) -> str:
-    """Return where maps are fitted: "cpu" (numpy), "torch-cpu" or a CUDA device."""
-    return device if device in ("cpu", "torch-cpu") else find_device(device)
+    """Return where maps are fitted: "cpu" (numpy), "torch-cpu" or a CUDA device.
+
+    With a model on a TPU ("xla") they are fitted on the CPU.
+    """
+    found = device if device in ("cpu", "torch-cpu") else find_device(device)
+    return "cpu" if found == "xla" else found
 
 
 def find_mappings(config: EncodingConfig, *, device: str = "cpu") -> list[GramMapping]:

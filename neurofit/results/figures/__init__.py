@@ -16,3 +16,4 @@ from neurofit.results.figures.paired import difference as difference
 from neurofit.results.figures.paired import scatter as scatter
 from neurofit.results.figures.points import learning as learning
 from neurofit.results.figures.points import sites as sites
+from neurofit.results.figures.sheet import recording_sheet as recording_sheet

@@ -50,6 +50,30 @@ def test_the_command_lists_all_faults_and_exits_with_0_only_without(
     assert "has 25 problems" in printed.err
 
 
+def test_what_was_read_is_drawn_unless_it_has_faults(
+    make_recording: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = make_recording()
+    write_recording(whole, tmp_path / "good.nc")
+    sheet = tmp_path / "sheet.png"
+    run(monkeypatch, "check", str(tmp_path / "good.nc"), "--plot", str(sheet))
+    assert f"Written: {sheet}. Does this look like your experiment?" in capsys.readouterr().out
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+    sheet.unlink()
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "check", str(tmp_path / "good.nc"), "--plot", str(tmp_path / "a.gif"))
+    assert "written as .svg, .pdf or .png; got '.gif'" in capsys.readouterr().err
+    whole.responses.values[:, 0] = np.nan
+    write_recording(whole, tmp_path / "bad.nc")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "check", str(tmp_path / "bad.nc"), "--plot", str(sheet))
+    assert not sheet.exists()
+
+
 def test_describe_says_what_a_file_holds(
     make_recording: Make,
     tmp_path: Path,
