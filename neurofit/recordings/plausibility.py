@@ -39,7 +39,8 @@ def image_faults(stimuli: StimulusSet) -> list[str]:
 def plausibility_warnings(recording: Recording) -> list[str]:
     """Return a sentence for everything valid but probably unintended.
 
-    Responses are read three times, and each image once unless one of them cannot be (`image_faults`).
+    Responses are read three times, and each image once unless one of them cannot be
+    (`image_faults`).
     """
     checks = check_trials(recording)
     return [
