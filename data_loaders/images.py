@@ -13,13 +13,19 @@ import numpy as np
 from neurofit.config.registry import Registry
 from neurofit.data_loaders.labelled_images import ImageSet, LabelledImages
 from neurofit.errors import NeurofitError, unknown_name
-from neurofit.recordings.image_decoding import decode_image
+from neurofit.recordings.image_decoding import decode_image, is_hidden
 from neurofit.recordings.stimuli import ImageFiles, check_size
 
 IMAGE_SETS: Registry[Callable[[], ImageSet]] = Registry("image set")
 register_images = IMAGE_SETS.register
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+
+MAX_DIGITS = 20
+"""Largest number of characters of a class in a shard."""
+
+MAX_PADDING = 2**20
+"""Largest padding at the end of a tar file that is looked at, in bytes."""
 
 LOCATIONS: Mapping[str, str] = {
     "folder": "PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE (or test)",
@@ -65,10 +71,12 @@ def imagenet() -> ImageSet:
 
 
 def image_folder(path: Path) -> ImageSet:
-    """Return the images of class folders, sorted by name and the same for training and test."""
+    """Return the images of class folders, sorted by name and the same for training and test.
+
+    Hidden files and folders are left out.
+    """
     train, test = _subfolder(path, "train"), _subfolder(path, "val", "test")
-    classes = tuple(sorted(folder.name for folder in train.iterdir() if folder.is_dir()))
-    others = tuple(sorted(folder.name for folder in test.iterdir() if folder.is_dir()))
+    classes, others = _class_names(train), _class_names(test)
     if classes != others or not classes:
         odd = ", ".join(sorted(set(classes) ^ set(others))[:5])
         raise NeurofitError(
@@ -92,9 +100,19 @@ def _subfolder(path: Path, *names: str) -> Path:
     )
 
 
+def _class_names(folder: Path) -> tuple[str, ...]:
+    return tuple(
+        sorted(each.name for each in folder.iterdir() if each.is_dir() and not is_hidden(each.name))
+    )
+
+
 def _files(folder: Path, classes: Sequence[str]) -> LabelledImages:
     per_class = [
-        sorted(file for file in (folder / name).iterdir() if file.suffix.lower() in SUFFIXES)
+        sorted(
+            file
+            for file in (folder / name).iterdir()
+            if file.suffix.lower() in SUFFIXES and not is_hidden(file.name)
+        )
         for name in classes
     ]
     if empty := [name for name, files in zip(classes, per_class, strict=True) if not files]:
@@ -133,7 +151,12 @@ class ImageShards:
 def image_shards(path: Path) -> ImageSet:
     """Return the images of WebDataset shards: KEY.jpg and KEY.cls, the class as a number from 0.
 
-    The tar files are indexed once; images are then read in any order.
+    The tar files are indexed once; images are then read in any order. Hidden members are left out.
+
+    Raises
+    ------
+    NeurofitError
+        If a tar file is damaged or cut short, or a key does not have one image and one class.
     """
     train, test = _shards(path, "train"), _shards(path, "val", "test")
     n_classes = 1 + max(int(train.labels.max()), int(test.labels.max()))
@@ -158,11 +181,25 @@ def _shards(path: Path, *names: str) -> LabelledImages:
             with tarfile.open(file, "r:") as shard:
                 for member in shard:
                     key, suffix = os.path.splitext(member.name)
-                    if suffix.lower() in SUFFIXES:
+                    is_image, is_class = suffix.lower() in SUFFIXES, suffix == ".cls"
+                    if is_hidden(member.name) or not (is_image or is_class):
+                        continue
+                    if key in (images if is_image else numbers):
+                        raise ValueError(f"{key} has several {'images' if is_image else 'classes'}")
+                    content = shard.extractfile(member)
+                    if content is None:
+                        raise ValueError(f"{member.name} is not a file")
+                    if is_image:
                         images[key] = (file, member.name, member.offset_data, member.size)
-                    elif suffix == ".cls":
-                        content = shard.extractfile(member)
-                        numbers[key] = int(content.read()) if content else -1
+                    elif (number := int(content.read(MAX_DIGITS))) >= 0:
+                        numbers[key] = number
+                    else:
+                        raise ValueError(f"the class of {key} is {number}; classes count from 0")
+                with open(file, "rb") as stream:  # tarfile takes a cut end for the end
+                    stream.seek(shard.offset)
+                    end = stream.read(MAX_PADDING)
+                if len(end) < tarfile.BLOCKSIZE or any(end):
+                    raise ValueError("its end is cut, or another file follows it")
         except (tarfile.TarError, OSError, ValueError) as error:
             raise NeurofitError(f"Cannot read {file} as a WebDataset shard: {error}.") from error
         if unmatched := sorted(images.keys() ^ numbers.keys()):

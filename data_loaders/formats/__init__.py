@@ -28,13 +28,14 @@ from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_images, raste
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
 from neurofit.data_loaders.formats.names import (
     ATTRIBUTES,
+    MARK,
     METADATA_KEYS,
     is_simulated,
     positive_metadata,
 )
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.probe import check_hdf5
-from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
+from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.data_loaders.formats.stimuli import FoundImages, combined_sha256, find_stimuli
 from neurofit.data_loaders.formats.writing import write_recording
 from neurofit.errors import MachineError, NeurofitError, some_of
@@ -191,6 +192,11 @@ def open_recording(
         raise NeurofitError(
             f"time_bin must be (start, end) in ms from onset, with start < end; got {time_bin}."
         )
+    if found.name not in ("NWB", "spike times") and read_sidecar(path).bins is not None:
+        raise NeurofitError(
+            f"bins in {sidecar_path(path)} applies to spike times; {path} is {found.name}, whose "
+            "time bins are its own. Join them with --bins, in Python with Selection(bins=...)."
+        )
     if found.name == "netCDF":
         return read_netcdf(path, images=given, time_bin=time_bin)
     try:
@@ -212,7 +218,13 @@ def open_recording(
         for key in ("visual_degrees", "duration_ms")
     )
     stimuli = find_stimuli(
-        path, responses, given=given, inside=inside, visual_degrees=degrees, duration_ms=duration
+        path,
+        responses,
+        given=given,
+        inside=inside,
+        visual_degrees=degrees,
+        duration_ms=duration,
+        mark=metadata.get(MARK, ""),
     )
     return Recording(
         name=metadata.get("identifier") or path.stem,

@@ -6,6 +6,7 @@ a table per axis: stimuli.csv, neuroids.csv, presentations.csv, time_bins.csv.
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,12 @@ import numpy as np
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, read_head, refuse_large
-from neurofit.data_loaders.formats.matlab import read_mat
+from neurofit.data_loaders.formats.matlab import LeftOut, from_columns, read_mat
 from neurofit.data_loaders.formats.named import make_responses
+from neurofit.data_loaders.formats.names import RESPONSES
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import read_table
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.recordings.identifiers import as_text
 from neurofit.recordings.time_bins import TimeBin
 
@@ -30,6 +32,12 @@ TABLES = {
     "time_bins": "time_bin",
 }
 """Name of a table -> axis that it describes."""
+
+PLAIN = (
+    *("", "double", "single", "logical", "char", "cell"),
+    *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)),
+)
+"""Classes of MATLAB v7.3 that are read; "" if a file does not state it."""
 
 MAX_CELLS = 200_000
 """Largest number of cells in an array; the largest experiments have some 100,000 presentations."""
@@ -77,24 +85,43 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 
 
 def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from a MATLAB file of v5 to v7; parameters as for `read_numpy`."""
+    """Read responses from a MATLAB file of v5 to v7; parameters as for `read_numpy`.
+
+    Structs, objects and other values that are not arrays are left out with a warning.
+    """
     variables = read_mat(path)
     fields = next((value for value in variables.values() if isinstance(value, dict)), {})
     if len(variables) == 1 and fields and all(len(values) == 1 for values in fields.values()):
         variables = {name: values[0] for name, values in fields.items()}  # a single struct
-    arrays = {
-        name: _squeezed(np.asarray(value))
-        for name, value in variables.items()
-        if value is not None and not isinstance(value, dict)
-    }
-    structs = [name for name, value in variables.items() if isinstance(value, dict)]
-    numeric = [values for values in arrays.values() if values.dtype.kind in "iufb"]
-    if structs and not any(values.ndim > 1 for values in numeric):
-        raise NeurofitError(
-            f"{path} contains structs ({', '.join(structs)}) but no array of responses. "
-            "Save their fields as variables, or save a single struct."
-        )
-    return make_responses(arrays, read_sidecar(path, time_bin=time_bin), source=path)
+    return _without_objects(variables, read_sidecar(path, time_bin=time_bin), path)
+
+
+def _without_objects(variables: Mapping[str, Any], sidecar: Sidecar, path: Path) -> xr.DataArray:
+    """Return the responses among the variables of a MATLAB file; objects are left out by name."""
+    arrays: dict[str, np.ndarray] = {}
+    kinds: dict[str, str] = {}
+    for name, value in variables.items():
+        values = _squeezed(value)
+        if isinstance(values, LeftOut):
+            kinds[name] = values.kind
+        else:
+            arrays[name] = values
+    if not any(values.ndim > 1 and values.dtype.kind in "iufb" for values in arrays.values()):
+        arrays |= {name: np.asarray(variables[name]) for name in RESPONSES if name in arrays}
+    left_out = (
+        f"{path}: {', '.join(f'{name} is {kind}' for name, kind in kinds.items())}; only arrays of "
+        "numbers or text, cells of text and the fields of a single struct are read."
+    )
+    try:
+        responses = make_responses(arrays, sidecar, source=path)
+    except NeurofitError as error:
+        if not kinds:
+            raise
+        faults = (*error.faults, left_out)
+        raise NeurofitError("\n".join(faults), faults=faults) from error
+    if kinds:
+        warnings.warn(left_out, NeurofitWarning, stacklevel=2)
+    return responses
 
 
 def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
@@ -108,20 +135,22 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     with h5py.File(path, "r") as file:
         matlab = read_head(path).startswith(b"MATLAB 7.3")
         group = _group(file)
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Any] = {}
         units: dict[str, str] = {}
         datasets = [item for item in group.values() if isinstance(item, h5py.Dataset)]
         n_values = sum(float(item.size or 0) for item in datasets)
         n_bytes = sum(map(dataset_nbytes, datasets))
         refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
         for name, item in group.items():
-            if isinstance(item, h5py.Dataset):
-                arrays[name] = _from_matlab(item, path) if matlab else _values(item)
+            if matlab and not name.startswith("#"):
+                arrays[name] = _from_matlab(item, path)
+            elif isinstance(item, h5py.Dataset):
+                arrays[name] = _values(item)
                 if "units" in item.attrs:
                     units[name] = str(as_text(item.attrs["units"]))
-                if "dims" in item.attrs:
-                    arrays["dims"] = np.asarray(item.attrs["dims"])
-        if not datasets and len(group):
+            if isinstance(item, h5py.Dataset) and "dims" in item.attrs:
+                arrays["dims"] = np.asarray(item.attrs["dims"])
+        if not datasets and len(group) and not matlab:
             raise NeurofitError(
                 f"{path} contains only groups: {', '.join(group)}. "
                 "Store the arrays in the root group, or in a single group."
@@ -130,6 +159,8 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
             if name in ("region", "missing") and name not in arrays:
                 arrays[name] = np.asarray(value)
     sidecar = read_sidecar(path, time_bin=time_bin)
+    if matlab:
+        return _without_objects(arrays, sidecar, path)
     return make_responses(arrays, sidecar, source=path, units=units)
 
 
@@ -202,7 +233,8 @@ def _group(file: Any) -> Any:
         for name, item in file.items()
         if isinstance(item, h5py.Group) and not name.startswith("#")
     ]
-    return groups[0] if len(groups) == 1 else file
+    only = groups[0] if len(groups) == 1 else file
+    return file if "MATLAB_sparse" in only.attrs else only
 
 
 def _values(item: Any) -> np.ndarray:
@@ -214,18 +246,33 @@ def _values(item: Any) -> np.ndarray:
     return np.asarray(item[()])
 
 
-def _from_matlab(item: Any, path: Path) -> np.ndarray:
+def _from_matlab(item: Any, path: Path) -> np.ndarray | LeftOut:
     """Return a v7.3 array as in MATLAB: axes reversed, characters and cells as text."""
     import h5py
 
+    kind = _class(item)
+    if isinstance(item, h5py.Group):
+        if "MATLAB_sparse" not in item.attrs or kind not in PLAIN:
+            return LeftOut("a struct" if kind in (*PLAIN, "struct") else f"a {kind} object")
+        stored = path.stat().st_size
+        n_values = float(item.attrs["MATLAB_sparse"]) * max(0, item["jc"].size - 1)
+        n_bytes = sum(map(dataset_nbytes, item.values())) + 8 * n_values
+        refuse_large(f"{path}: {item.name}", n_values=0, n_bytes=n_bytes, stored=stored)
+        return from_columns(
+            *(
+                _values(item[name]) if name in item else np.empty(0)
+                for name in ("data", "ir", "jc")
+            ),
+            shape=(int(item.attrs["MATLAB_sparse"]), item["jc"].size - 1),
+        )
+    if kind not in PLAIN or "MATLAB_object_decode" in item.attrs:
+        return LeftOut(f"a {kind} object")
     if item.attrs.get("MATLAB_empty", 0):
         return np.array([])
+    if item.dtype.kind == "V":
+        return LeftOut("an array of complex numbers")
     if h5py.check_ref_dtype(item.dtype) is None:
-        return (
-            _letters(item)
-            if item.attrs.get("MATLAB_class", b"") == b"char"
-            else _squeezed(_values(item).T)
-        )
+        return _letters(item) if kind == "char" else _values(item).T
     if item.size > MAX_CELLS:
         raise NeurofitError(
             f"{path}: {item.name} has {item.size:,} cells; at most {MAX_CELLS:,} are read."
@@ -233,24 +280,35 @@ def _from_matlab(item: Any, path: Path) -> np.ndarray:
     texts = []
     for reference in np.asarray(item[()]).ravel():
         cell = item.file[reference]
+        if not isinstance(cell, h5py.Dataset) or _class(cell) not in PLAIN:
+            return LeftOut(f"a cell array that holds a {_class(cell)} object")
         refuse_large(
             f"{path}: {item.name}",
             n_values=0,
             n_bytes=4 * item.size * dataset_nbytes(cell),
             stored=path.stat().st_size,
         )
-        texts.append(_cell(cell))
+        if (text := _cell(cell)) is None:
+            return LeftOut("a cell array that holds arrays")
+        texts.append(text)
     return np.array(texts, dtype=str)
 
 
-def _cell(item: Any) -> str:
-    """Return the content of a cell as text."""
+def _class(item: Any) -> str:
+    """Return the class of a v7.3 variable in MATLAB; "" if the file does not state it."""
+    kind = item.attrs.get("MATLAB_class", b"")
+    return kind.decode("ascii", "replace")[:60] if isinstance(kind, bytes) else ""
+
+
+def _cell(item: Any) -> str | None:
+    """Return the content of a cell as text; None if it is not a text or a number."""
     if item.attrs.get("MATLAB_empty", 0):
         return ""
     letters = item.attrs.get("MATLAB_class", b"char") == b"char" and item.dtype.kind == "u"
     if not letters and item.dtype.kind not in "iufb":
-        raise ValueError(f"{item.name} contains {item.dtype!s:.60}, not characters or numbers")
-    return str(_letters(item) if letters else np.squeeze(_values(item)))
+        return None
+    values = _letters(item) if letters else np.squeeze(_values(item))
+    return None if values.ndim else str(values)
 
 
 def _letters(item: Any) -> np.ndarray:
@@ -262,8 +320,16 @@ def _letters(item: Any) -> np.ndarray:
     return np.array(found[0] if len(found) == 1 else [row.rstrip() for row in found], dtype=str)
 
 
-def _squeezed(values: np.ndarray) -> np.ndarray:
+def _squeezed(value: Any) -> np.ndarray | LeftOut:
     """Return row and column arrays as vectors, and cells as text in MATLAB's order."""
+    if isinstance(value, LeftOut | dict):
+        return LeftOut("a struct") if isinstance(value, dict) else value
+    values = np.asarray(value)
     if values.dtype == object:
-        return np.array([str(np.squeeze(value)) for value in values.ravel(order="F")])
+        cells = [_squeezed(each) for each in values.ravel(order="F")]
+        other = next((each.kind for each in cells if isinstance(each, LeftOut)), "")
+        whole = [each for each in cells if isinstance(each, np.ndarray)]
+        if other or any(each.size > 1 for each in whole):
+            return LeftOut(f"a cell array that holds {other or 'arrays'}")
+        return np.array([str(np.squeeze(each)) if each.size else "" for each in whole])
     return values.ravel() if values.ndim == 2 and 1 in values.shape else values

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, NeurofitWarning
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
@@ -63,6 +64,28 @@ def refuse_large(
             f"{source} is damaged, or made to fill memory: it declares {needed / 1e9:,.1f} GB in "
             f"{stored / 1e6:,.2f} MB."
         )
+
+
+def as_float32(values: np.ndarray, source: str) -> np.ndarray:
+    """Return numbers as float32, with a warning if it rounds whole numbers, or more than 1e-6.
+
+    The limit is relative to the range of values: numbers far from 0 may lose all their differences.
+    """
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    what = ""
+    if values.dtype.kind in "iu" and values.size:
+        if max(int(values.max()), -int(values.min())) > 2**24:
+            what = f"integers above {2**24:,}"
+    elif values.dtype.kind == "f" and values.itemsize > 4:
+        finite = values[np.isfinite(values)]
+        error = np.abs(finite.astype(rounded.dtype) - finite).max(initial=0)
+        if finite.size and error > 1e-6 * np.ptp(finite) > 0:
+            what = f"numbers between {finite.min():g} and {finite.max():g}"
+    if what:
+        message = f"{source} has {what}, which float32 rounds."
+        warnings.warn(message, NeurofitWarning, stacklevel=2)
+    return rounded
 
 
 def dataset_nbytes(dataset: Any) -> float:

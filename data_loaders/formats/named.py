@@ -7,22 +7,23 @@ an axis as long as the array of stimulus ids is the stimulus axis.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from neurofit.data_loaders.formats.limits import as_float32
 from neurofit.data_loaders.formats.names import (
     AXES,
     DIM_OF,
     METADATA_KEYS,
     RESPONSES,
     rename_arrays,
+    split_edges,
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
-from neurofit.errors import NeurofitError, NeurofitWarning, some_of
+from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.identifiers import number_repetitions
 from neurofit.recordings.times import TIME_BINS, bin_edges
 
@@ -59,23 +60,14 @@ def make_responses(
     renamed = rename_arrays(arrays, sidecar.words, units)
     name = _responses_name(renamed, source)
     values = renamed.pop(name)
+    split_edges(renamed, source)
     if values.dtype.kind not in "iufb":
         raise NeurofitError(f"{source}: {name} contains {values.dtype}; responses must be numbers.")
     placed = {dim: rename_arrays(columns, sidecar.words) for dim, columns in (tables or {}).items()}
     lengths = {dim: len(next(iter(columns.values()))) for dim, columns in placed.items()}
     dims = _find_dims(values, renamed, sidecar, lengths, source=f"{source}: {name}", file=source)
     missing = _scalar(renamed.pop("missing", None)) if sidecar.missing is None else sidecar.missing
-    if (
-        values.dtype.kind in "iu"
-        and values.size
-        and max(int(values.max()), -int(values.min())) > 2**24
-    ):
-        warnings.warn(
-            f"{source}: {name} has integers above {2**24:,}, which float32 rounds.",
-            NeurofitWarning,
-            stacklevel=2,
-        )
-    trials = values.astype(np.float32)
+    trials = as_float32(values, f"{source}: {name}")
     if missing is not None:
         trials[values == missing] = np.nan
     sizes = dict(zip(dims, values.shape, strict=True))
@@ -171,8 +163,9 @@ def _dims_by_length(
         dims.append(fitting[0] if fitting else "")
     left = [
         dim
-        for dim in ("repetition", "time_bin", "neuroid")
-        if dim not in dims and dim not in lengths
+        for dim in ("repetition", "neuroid", "time_bin")
+        # one bin over all of a response in time does not make its time axis repetitions
+        if dim not in dims and (dim not in lengths or dim == "time_bin")
     ]
     placed = all(dim in dims or length == 1 for dim, length in lengths.items())
     if placed and dims.count("") == 1 and "stimulus" in dims:

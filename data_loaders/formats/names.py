@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.errors import fault
+from neurofit.errors import NeurofitError, fault
 from neurofit.recordings.identifiers import as_identifiers, as_text
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.times import ONSET, TIME_BINS, to_ms
@@ -54,6 +54,9 @@ DIM_OF = {
 RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
 """Names of the array of responses; otherwise the largest numeric array of two or more axes."""
 
+EDGES = ("binedges", "timebinedges", "edges")
+"""Names of the edges of time bins, one more than bins, without underscores and capitals."""
+
 AXES = ("presentation", "stimulus", "repetition", "neuroid", "time_bin")
 
 IDENTIFIERS = ("stimulus_id", "neuroid_id")
@@ -61,8 +64,12 @@ IDENTIFIERS = ("stimulus_id", "neuroid_id")
 ATTRIBUTES = ("units", PROCESSING, ONSET)
 """Scalar metadata that stay attributes of the responses."""
 
+MARK = "neurofit_recording"
+"""Attribute, array or column that ties the files of a conversion together."""
+
 METADATA_KEYS = (
     *ATTRIBUTES,
+    MARK,
     "visual_degrees",
     "duration_ms",
     "simulated",
@@ -135,6 +142,25 @@ def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
     if name in TIME_BINS:
         return to_ms(as_text(values), units=units, name=name)
     return as_identifiers(values, name=name) if name in IDENTIFIERS else as_text(values)
+
+
+def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
+    """Put the starts and ends of time bins in place of their edges, such as binEdges.
+
+    Raises
+    ------
+    NeurofitError
+        If the edges are not numbers, or contradict starts or ends.
+    """
+    for name in [name for name in arrays if name.lower().replace("_", "") in EDGES]:
+        edges = to_ms(arrays.pop(name), name=name)
+        if edges.ndim != 1 or len(edges) < 2 or edges.dtype.kind not in "iuf":
+            raise NeurofitError(
+                f"{source}: {name} must be two or more numbers, edges of time bins."
+            )
+        for standard, part in zip(TIME_BINS, (edges[:-1], edges[1:]), strict=True):
+            if not np.array_equal(arrays.setdefault(standard, part), part):
+                raise NeurofitError(f"{source}: {name} and {standard} state different time bins.")
 
 
 def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:

@@ -21,23 +21,19 @@ from neurofit.data_loaders.formats.by_bin import by_time_bin
 from neurofit.data_loaders.formats.limits import HDF5, short
 from neurofit.data_loaders.formats.names import (
     IDENTIFIERS,
+    MARK,
     as_coordinate,
     is_simulated,
     positive_metadata,
 )
 from neurofit.data_loaders.formats.netcdf_axes import (
-    engine_of,
     find_variable,
+    groups_in,
+    only_group,
     standard_name,
     stored_values,
 )
-from neurofit.data_loaders.formats.netcdf_fills import (
-    dataset_fills,
-    default_fills,
-    mask_fills,
-    numeric_values,
-    unwritten_mask,
-)
+from neurofit.data_loaders.formats.netcdf_fills import decode
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.data_loaders.formats.stimuli import combined_sha256, find_stimuli
@@ -61,7 +57,7 @@ before anything is allocated. The largest experiments reach a tenth of each."""
 
 def recognises(path: Path, head: bytes) -> bool:
     """Return whether a file is HDF5 with dimension scales (netCDF4), or classic netCDF."""
-    return head.startswith(b"CDF") or (head.startswith(HDF5) and _has_dimensions(path))
+    return head.startswith(b"CDF") or (head.startswith(HDF5) and bool(groups_in(path)))
 
 
 def read_netcdf(
@@ -111,7 +107,12 @@ def read_netcdf(
         raise NeurofitError(f"Cannot read {path} as netCDF: {short(error)}.") from error
     if stimuli is None:
         stimuli = find_stimuli(
-            path, responses, given=images, visual_degrees=degrees, duration_ms=duration
+            path,
+            responses,
+            given=images,
+            visual_degrees=degrees,
+            duration_ms=duration,
+            mark=str(attrs.get(MARK, "")),
         )
     return Recording(
         name=name or str(attrs.get("identifier") or path.stem),
@@ -193,58 +194,43 @@ def recording_attributes(recording: Recording) -> dict[str, Any]:
         "visual_degrees": stimuli.visual_degrees,
         "duration_ms": stimuli.duration_ms,
         "simulated": int(recording.simulated),
+        MARK: mark_of(recording),
     }
     return {name: value for name, value in attrs.items() if name not in stimuli.assumed}
 
 
-def _has_dimensions(path: Path) -> bool:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return any(
-            item.attrs.get("CLASS") == b"DIMENSION_SCALE"
-            for item in file.values()
-            if isinstance(item, h5py.Dataset)
-        )
+def mark_of(recording: Recording) -> str:
+    """Return what ties the files of a converted recording together."""
+    return f"neurofit {recording.sha256[:16]}".strip()
 
 
 def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, Any]]:
-    engine = engine_of(path)
+    with open(path, "rb") as file:
+        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
     if engine == "h5netcdf":
         check_hdf5(path)
-        _check_declared(path)
-    with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
+    group = only_group(path) if engine == "h5netcdf" else None
+    if engine == "h5netcdf":
+        _check_declared(path, group)
+    with xr.open_dataset(path, engine=engine, group=group, decode_times=False) as dataset:
         name, dims = find_variable(dataset, sidecar, path)
         variable = dataset[name]
         empty = [dim for dim, length in zip(dims, variable.shape, strict=True) if not length]
         if empty:
             raise NeurofitError(f"{path}: {name} is empty along {', '.join(empty)}.")
         attrs = {**dataset.attrs, **variable.attrs}
-        coords = _coords(dataset, variable, dims, attrs, sidecar, path)
-        packed = not {"scale_factor", "add_offset", "_Unsigned"}.isdisjoint(variable.encoding)
-        fills = np.concatenate(
-            [
-                numeric_values(variable.encoding.get(key, ()))
-                for key in ("_FillValue", "missing_value")
-            ]
-        )
-        fills = fills if sidecar.missing is None else np.append(fills, sidecar.missing)
-        if packed:
-            lazy: Any = (
-                variable.values
-                if sidecar.missing is None
-                else np.where(variable.values == sidecar.missing, np.nan, variable.values)
-            )
-            lazy = np.where(unwritten_mask(path, name, engine), np.nan, lazy)
-        elif engine == "scipy":
-            lazy = mask_fills(
-                variable.values,
-                np.append(fills, default_fills(variable.encoding.get("dtype", variable.dtype))),
-            )
-        else:
-            lazy = indexing.LazilyIndexedArray(
-                _Stored(path, name, dict(zip(dims, variable.shape, strict=True)), fills)
-            )
+        missing = np.nan if sidecar.missing is None else sidecar.missing
+        with xr.open_dataset(path, engine=engine, group=group, decode_cf=False) as raw:
+            coords = _coords(dataset, raw, variable, dims, attrs, sidecar, path)
+            coding = dict(raw[name].attrs)
+            lazy: Any
+            if engine == "scipy":
+                lazy = decode(raw[name].values, coding, f"{path}: {name}")
+                lazy[lazy == np.float32(missing)] = np.nan
+            else:
+                sizes = dict(zip(dims, variable.shape, strict=True))
+                where = name if group is None else f"{group}/{name}"
+                lazy = indexing.LazilyIndexedArray(_Stored(path, where, sizes, coding, missing))
     responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
     chunks = variable.encoding.get("chunksizes")
     bins_apart = chunks is not None and "time_bin" in dims and chunks[dims.index("time_bin")] == 1
@@ -270,13 +256,16 @@ def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
 
 
 class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
-    """Variable of a netCDF4 file as float32 (presentation neuroid time_bin), NaN for fill values.
+    """Variable of a netCDF4 file as float32 (presentation neuroid time_bin), decoded.
 
     The file is opened for each read only.
     """
 
-    def __init__(self, path: Path, name: str, sizes: dict[str, int], fills: np.ndarray) -> None:
-        self.path, self.name, self.dims, self.fills = path, name, tuple(sizes), fills
+    def __init__(
+        self, path: Path, name: str, sizes: dict[str, int], attrs: dict[str, Any], missing: float
+    ) -> None:
+        self.path, self.name, self.dims, self.attrs = path, name, tuple(sizes), attrs
+        self.missing = np.float32(missing)
         self.shape = tuple(sizes.get(dim, 1) for dim in DIMS)
         self.dtype = np.dtype(np.float32)
 
@@ -293,13 +282,13 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
             with h5py.File(self.path, "r") as file:
                 dataset = file[self.name]
                 stored = np.asarray(dataset[tuple(asked[dim] for dim in self.dims)])
-                fills = np.append(self.fills, dataset_fills(dataset))
+                values = decode(stored, self.attrs, f"{self.path}: {self.name}", dataset.fillvalue)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise NeurofitError(
                 f"Cannot read {self.path}: {short(error)}. "
                 "It is damaged, or was changed while it was in use."
             ) from error
-        values = mask_fills(stored, fills)
+        values[values == self.missing] = np.nan
         dims = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
         values = values.transpose([dims.index(dim) for dim in DIMS if dim in dims])
         if "time_bin" not in self.dims and not isinstance(asked["time_bin"], int | np.integer):
@@ -307,12 +296,13 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
         return values
 
 
-def _check_declared(path: Path) -> None:
+def _check_declared(path: Path, group: str | None) -> None:
     """Refuse implausible sizes before xarray allocates them."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        datasets = [item for item in file.values() if isinstance(item, h5py.Dataset)]
+        items = (file if group is None else file[group]).values()
+        datasets = [item for item in items if isinstance(item, h5py.Dataset)]
         longest = max((n for item in datasets for n in item.shape or ()), default=0)
         if longest > MAX_LENGTH:
             raise NeurofitError(
@@ -336,6 +326,7 @@ def _check_declared(path: Path) -> None:
 
 def _coords(
     dataset: xr.Dataset,
+    raw: xr.Dataset,
     variable: xr.DataArray,
     dims: tuple[str, ...],
     attrs: Mapping[str, Any],
@@ -350,7 +341,7 @@ def _coords(
         standard = standard_name(str(name), variables, sidecar)
         if values.ndim > 1:
             continue
-        exact = stored_values(values, path, exact=standard in IDENTIFIERS)
+        exact = stored_values(values, raw, exact=standard in IDENTIFIERS)
         own = as_coordinate(standard, exact, str(values.attrs.get("units", "")))
         if (
             values.ndim == 1

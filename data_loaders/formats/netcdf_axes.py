@@ -1,4 +1,4 @@
-"""Identify the axes of a netCDF variable, without guessing.
+"""Identify the group, the variable and the axes of a netCDF recording, without guessing.
 
 An axis not called presentation, neuroid or time_bin is named in the sidecar, or identified by a
 coordinate that lies along it (`DIM_OF_COORD`).
@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.limits import read_head
 from neurofit.data_loaders.formats.names import ALIASES
 from neurofit.data_loaders.formats.sidecar import Sidecar
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.recording import DIMS
 
 DIM_OF_COORD = {
@@ -78,12 +77,33 @@ def find_variable(dataset: xr.Dataset, sidecar: Sidecar, path: Path) -> tuple[st
     )
 
 
-def engine_of(path: Path) -> str:
-    """Return the engine with which xarray reads a file: that of HDF5, or of classic netCDF."""
-    return "scipy" if read_head(path).startswith(b"CDF") else "h5netcdf"
+def groups_in(path: Path) -> list[str]:
+    """Return the groups of an HDF5 file with dimension scales; "" is the root."""
+    import h5py
+
+    found: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.attrs.get("CLASS") == b"DIMENSION_SCALE":
+            found.append(name.rpartition("/")[0])
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return sorted(set(found))
 
 
-def stored_values(variable: xr.DataArray, path: Path, *, exact: bool) -> np.ndarray:
+def only_group(path: Path) -> str | None:
+    """Return the group of the only assembly of a file; None for the root, which comes first."""
+    groups = groups_in(path)
+    if len(groups) > 1 and "" not in groups:
+        raise NeurofitError(
+            f"{path} has several groups with dimensions, {some_of(groups)}; a recording is one. "
+            "Write each into a file of its own, for example with xarray."
+        )
+    return groups[0] or None if groups else None
+
+
+def stored_values(variable: xr.DataArray, raw: xr.Dataset, *, exact: bool) -> np.ndarray:
     """Return the values of a coordinate; integers with a fill value, of which xarray makes floats.
 
     Where one is missing, the others are objects if they must be exact, and else floats.
@@ -96,8 +116,7 @@ def stored_values(variable: xr.DataArray, path: Path, *, exact: bool) -> np.ndar
         or (np.isnan(values).any() and not exact)
     ):
         return values
-    with xr.open_dataset(path, engine=engine_of(path), decode_cf=False) as dataset:
-        stored = np.asarray(dataset[variable.name].values)
+    stored = np.asarray(raw[variable.name].values)
     missing = np.isnan(values)
     if missing.any():
         stored = stored.astype(object)

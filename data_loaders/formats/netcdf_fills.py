@@ -1,14 +1,19 @@
-"""Fill values of netCDF files: declared ones, and the library's defaults for unwritten values."""
+"""Numbers of netCDF variables: packed ones are decoded by xarray, missing ones are NaN."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-NETCDF_DEFAULT_FILLS = {
+from neurofit.data_loaders.formats.limits import as_float32
+
+PACKED = ("scale_factor", "add_offset", "_Unsigned")
+"""Attributes of packed numbers."""
+
+DEFAULT_FILLS = {
     **dict.fromkeys(("f4", "f8"), 15 * 2.0**119),
     **{f"i{size}": 1 - 2.0 ** (8 * size - 1) for size in (2, 4)},
     **{f"u{size}": 2.0 ** (8 * size) - 1 for size in (2, 4)},
@@ -18,41 +23,57 @@ NETCDF_DEFAULT_FILLS = {
 """Kind of number -> default fill value of the netCDF library (NC_FILL_FLOAT ... in netcdf.h)."""
 
 
-def unwritten_mask(path: Path, name: str, engine: str) -> np.ndarray | bool:
-    """Return a mask of packed values never written, which xarray decodes if no fill is declared."""
-    import h5py
+def decode(
+    stored: np.ndarray, attrs: Mapping[str, Any], source: str, fillvalue: Any = None
+) -> np.ndarray:
+    """Return stored numbers as xarray decodes them, as float32, and NaN for missing values.
 
-    with xr.open_dataset(path, engine=engine, decode_cf=False) as stored:
-        raw = stored[name]
-        if "_FillValue" in raw.attrs:
-            return False
-        values, fills = raw.values, default_fills(raw.dtype)
-    if engine != "scipy":
-        with h5py.File(path, "r") as file:
-            fills = dataset_fills(file[name])
-    return np.isin(values, fills)
+    Missing are `_FillValue`, `missing_value`, what lies outside `valid_range`, `valid_min` and
+    `valid_max`, and what the netCDF library puts where nothing was written.
 
-
-def numeric_values(attribute: Any) -> np.ndarray:
-    """Return the numbers in an attribute; none if it is text."""
-    values = np.ravel(attribute)
-    return values.astype(np.float64) if values.dtype.kind in "iuf" else np.array([])
-
-
-def default_fills(dtype: np.dtype[Any]) -> list[float]:
-    """Return the default fill value of a dtype in classic netCDF, if there is one."""
-    kind = f"{dtype.kind}{dtype.itemsize}"
-    return [NETCDF_DEFAULT_FILLS[kind]] if kind in NETCDF_DEFAULT_FILLS else []
-
-
-def dataset_fills(dataset: Any) -> list[float]:
-    """Return the default fill value of an HDF5 dataset if the netCDF library wrote it."""
-    return [fill for fill in default_fills(dataset.dtype) if fill == dataset.fillvalue]
-
-
-def mask_fills(stored: np.ndarray, fills: np.ndarray) -> np.ndarray:
-    """Return values as float32, NaN where they equal a fill value in the stored dtype."""
-    values = stored.astype(np.float32)
-    for fill in fills.astype(stored.dtype) if stored.dtype.kind == "f" else fills:
-        values[stored == fill] = np.nan
+    Parameters
+    ----------
+    stored
+        Numbers as stored, of any shape.
+    attrs
+        Attributes of the variable.
+    source
+        File and variable, for a warning of numbers that float32 rounds.
+    fillvalue
+        Fill value of the HDF5 dataset, which shows whether the netCDF library wrote it; None for
+        classic netCDF.
+    """
+    coding = {name: attrs[name] for name in PACKED if name in attrs}
+    dims = [f"dim_{axis}" for axis in range(stored.ndim)]
+    packed = xr.Dataset({"values": xr.Variable(dims, stored, coding)})
+    decoded = xr.decode_cf(packed, decode_times=False)["values"].values if coding else stored
+    values = decoded.astype(np.float32)
+    raw, views = stored, [stored]
+    if str(attrs.get("_Unsigned", "")).lower() == "true" and stored.dtype.kind == "i":
+        raw = stored.view(f"u{stored.dtype.itemsize}")
+        views = [stored, raw]
+    default = DEFAULT_FILLS.get(f"{stored.dtype.kind}{stored.dtype.itemsize}")
+    if default is not None and fillvalue in (None, default):
+        values[stored == default] = np.nan
+    for name in ("_FillValue", "missing_value"):
+        for fill in _numbers(attrs.get(name)):
+            fill = fill.astype(stored.dtype) if stored.dtype.kind == "f" else fill
+            for view in views:
+                values[view == fill] = np.nan
+    low, high = np.split(_numbers(attrs.get("valid_range")), [1])
+    for limits, beyond in ((low, np.less), (high, np.greater)):
+        more = _numbers(attrs.get("valid_min" if beyond is np.less else "valid_max"))
+        for limit in (*limits, *more):
+            if limit.dtype.kind == "f":  # in the units of the decoded numbers
+                values[beyond(decoded, limit)] = np.nan
+            else:
+                values[beyond(raw, limit.astype(stored.dtype).view(raw.dtype))] = np.nan
+    if decoded.dtype.itemsize > 2 and decoded.dtype != np.float32:
+        as_float32(decoded[~np.isnan(values)], source)
     return values
+
+
+def _numbers(attribute: Any) -> np.ndarray:
+    """Return the numbers in an attribute; none if it is text or missing."""
+    values = np.ravel([] if attribute is None else attribute)
+    return values if values.dtype.kind in "iuf" else np.array([])

@@ -131,7 +131,7 @@ def open_nwb(file: Path) -> Iterator[Any]:
     check_hdf5(file)
     _check_declared(file)
     try:
-        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=False) as io:
+        with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=True) as io:
             yield io.read()
     except NeurofitError:
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +15,11 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.names import ALIASES, positive_metadata
+from neurofit.data_loaders.formats.names import ALIASES, MARK, positive_metadata
 from neurofit.data_loaders.formats.tables import read_table
-from neurofit.errors import NeurofitError, fault, some_of
+from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
 from neurofit.recordings.identifiers import Names, as_texts, same_name
+from neurofit.recordings.image_decoding import is_hidden
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -60,6 +63,7 @@ def find_stimuli(
     inside: Callable[[list[str]], FoundImages] | None = None,
     visual_degrees: float | None = None,
     duration_ms: float | None = None,
+    mark: str = "",
 ) -> StimulusSet:
     """Return the stimulus set of a recording, in the order of its table or of first presentation.
 
@@ -79,13 +83,19 @@ def find_stimuli(
     visual_degrees, duration_ms
         Width of an image in degrees and presentation time in ms. Default: the width that the images
         or a column `degrees` state, or 8 degrees; 100 ms.
+    mark
+        Mark of the recording, if neurofit wrote it. Files beside it that were written with another
+        recording are not used, with a warning, unless they are given.
 
     Raises
     ------
     NeurofitError
         If a stimulus is missing from the table or the images.
     """
-    table_path, location = _find_files(recording, given)
+    table_path, location = (
+        path if given or path is None or _belongs(path, mark, recording) else None
+        for path in _find_files(recording, given)
+    )
     _, first = np.unique(responses.stimulus_id.values, return_index=True)
     first.sort()
     known = {
@@ -162,13 +172,42 @@ def _find_files(recording: Path, given: Path | None) -> tuple[Path | None, Path 
     return next(iter(tables), None), next(iter(images), None)
 
 
+def mark_in(path: Path) -> str:
+    """Return the mark in a table or archive of stimuli; "" if a conversion did not write it."""
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                text = archive.comment.decode("ascii", "replace")
+        elif path.suffix.lower() == ".csv":
+            with open(path, encoding="utf-8", newline="") as file:
+                text = next(csv.DictReader(file), {}).get(MARK) or ""
+        else:
+            return ""
+    except (OSError, ValueError, csv.Error, zipfile.BadZipFile, NotImplementedError):
+        return ""
+    return text if text.startswith("neurofit") else ""
+
+
+def _belongs(path: Path, mark: str, recording: Path) -> bool:
+    """Return whether stimuli beside a recording may be its own."""
+    if mark_in(path) in ("", mark):
+        return True
+    warnings.warn(
+        f"{path} was written with another recording than {recording} and is not used; give "
+        "--images if these are its images.",
+        NeurofitWarning,
+        stacklevel=2,
+    )
+    return False
+
+
 def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     rows = read_table(path, known=_STIMULUS, texts=("stimulus_id", *FILE_COLUMNS))
     if "stimulus_id" not in rows:
         raise NeurofitError(
             f"{path} needs a column stimulus_id; it has {', '.join(map(str, rows.columns))}."
         )
-    rows = rows.drop_duplicates()
+    rows = rows.drop(columns=MARK, errors="ignore").drop_duplicates()
     several = rows.stimulus_id[rows.stimulus_id.duplicated()].unique()
     if len(several):
         listed = some_of(several.tolist())
@@ -227,6 +266,11 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
     return _opened(location, [each[0] for each in found])
 
 
+def _with_slashes(name: str) -> str:
+    """Return a path with the separators of Windows replaced; some of its archives have them."""
+    return name.replace("\\", "/")
+
+
 def _opened(location: Path, names: list[str]) -> ImageSource:
     return (
         ImageFiles([location / name for name in names])
@@ -259,6 +303,7 @@ def _names_in(location: Path) -> list[str]:
             str(path.relative_to(location))
             for path in location.rglob("*")
             if path.suffix.lower() in SUFFIXES
+            and not is_hidden(path.relative_to(location).as_posix())
         )
     try:
         with zipfile.ZipFile(location) as archive:
@@ -266,6 +311,7 @@ def _names_in(location: Path) -> list[str]:
                 member
                 for member in archive.infolist()
                 if member.filename.lower().endswith(SUFFIXES)
+                and not is_hidden(_with_slashes(member.filename))
             ]
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise NeurofitError(

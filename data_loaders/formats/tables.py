@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def read_table(
     Raises
     ------
     NeurofitError
-        If the table cannot be read, is empty, or a row lacks a value of `REQUIRED`.
+        If the table cannot be read, is empty, has rows that are longer or shorter than its header,
+        or other separators, or if a row lacks a value of `REQUIRED`.
     """
     try:
         if path.suffix.lower() == ".parquet" or read_head(path).startswith(b"PAR1"):
@@ -59,6 +61,7 @@ def read_table(
                 standard_names([str(name) for name in table], words or {}, known).values()
             )
         else:
+            _check_rows(path)
             names = standard_names(
                 [str(name) for name in pd.read_csv(path, nrows=0)], words or {}, known
             )
@@ -74,24 +77,37 @@ def read_table(
         ) from error
     except (OSError, ValueError) as error:
         raise NeurofitError(f"Cannot read {path} as a table: {short(error)}.") from error
-    separated = next(
-        (
-            name
-            for mark, name in SEPARATORS.items()
-            if len(table.columns) == 1 and mark in str(table.columns[0])
-        ),
-        None,
-    )
-    if separated is not None:
-        raise NeurofitError(
-            f"The columns of {path} are separated by {separated}; use commas, and decimal points."
-        )
     if not len(table.columns) or not len(table):
         raise NeurofitError(f"The table {path} is empty.")
-    for name in texts:
-        if name in table:
+    for name in table:
+        if name in texts:
             table[name] = _as_texts(table[name], path)
     return table
+
+
+def _check_rows(path: Path) -> None:
+    """Refuse a CSV file with other separators, or rows longer or shorter than its header.
+
+    pandas would take the first column of longer rows for an index, and move all others by one.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        try:
+            header = next(rows, [])
+            for mark, name in SEPARATORS.items():
+                if any(mark in column for column in header):
+                    raise NeurofitError(
+                        f"The columns of {path} are separated by {name}; use commas, and decimal "
+                        "points."
+                    )
+            for row in rows:
+                if len(row) != len(header) and any(map(str.strip, row)):
+                    raise NeurofitError(
+                        f"Line {rows.line_num:,} of {path} has {len(row)} values, but its header "
+                        f"has {len(header)} names."
+                    )
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
 
 
 def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:

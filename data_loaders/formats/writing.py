@@ -5,23 +5,25 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
 from PIL import Image
 
-from neurofit.data_loaders.formats.names import METADATA_KEYS
-from neurofit.data_loaders.formats.netcdf import recording_attributes, write_netcdf
+from neurofit.data_loaders.formats.names import MARK, METADATA_KEYS
+from neurofit.data_loaders.formats.netcdf import mark_of, recording_attributes, write_netcdf
 from neurofit.data_loaders.formats.sidecar import sidecar_path
+from neurofit.data_loaders.formats.stimuli import mark_in
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.stimuli import NoImages, StimulusSet
-from neurofit.storage.home import atomic_file
+from neurofit.recordings.stimuli import NoImages
+from neurofit.storage.home import atomic_file, uninterrupted
 
 
 def write_recording(
@@ -40,8 +42,8 @@ def write_recording(
     layout
         Layout of netCDF, see `write_netcdf`.
     overwrite
-        Whether to replace existing files of these names. NAME.json is then removed, and so is
-        NAME.stimuli.zip if the recording has no images.
+        Whether to replace files of these names that were written by a conversion; others are never
+        replaced. NAME.stimuli.zip is removed if the recording has no images.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def write_recording(
     ------
     NeurofitError
         If the suffix is unknown, a file exists, an image cannot be read, or the path cannot be
-        written.
+        written. Then, and if the conversion is interrupted, nothing is left.
     """
     path = Path(path)
     if path.suffix not in (".nc", ".npz"):
@@ -61,12 +63,22 @@ def write_recording(
         path.with_name(f"{path.stem}.stimuli.{ending}") for ending in ("csv", "zip")
     )
     sidecar = sidecar_path(path)
-    existing = [each for each in (path, table_path, archive_path, sidecar) if each.exists()]
-    if existing and not overwrite:
+    if sidecar.exists():
         raise NeurofitError(
-            f"{', '.join(map(str, existing))} would be replaced or removed: "
-            f"{path.stem}.stimuli.csv and .zip, and {sidecar.name}, belong to {path.name}. "
-            "Choose another name, or overwrite."
+            f"{sidecar} describes another file, and would be read with {path.name}. "
+            "Choose another name, or remove it."
+        )
+    existing = [each for each in (path, table_path, archive_path) if each.exists()]
+    foreign = [each for each in existing if not _is_converted(each)]
+    if foreign or (existing and not overwrite):
+        repair = (
+            "It was not written by a conversion and is never replaced: choose another name."
+            if foreign
+            else "Choose another name, or overwrite."
+        )
+        raise NeurofitError(
+            f"{', '.join(map(str, foreign or existing))} would be replaced or removed: "
+            f"{path.stem}.stimuli.csv and .zip belong to {path.name}. {repair}"
         )
     has_images = not isinstance(recording.stimuli.images, NoImages)
     unrelated = [path.with_name(name) for name in ("stimuli.zip", "stimuli")]
@@ -76,8 +88,9 @@ def write_recording(
             f"{unrelated[0]} would be read as the images of {path.name}, which has none. "
             "Choose another folder."
         )
-    table = recording.stimuli.table.copy()
-    with ExitStack() as stack:  # the responses, entered first, are renamed to their final path last
+    table = recording.stimuli.table.assign(**{MARK: mark_of(recording)})
+    # the responses, entered first, are renamed to their final path last
+    with _no_new_folder(path.parent), uninterrupted() as complete, ExitStack() as stack:
         responses = stack.enter_context(atomic_file(path))
         if path.suffix == ".nc":
             write_netcdf(recording, responses, layout=layout)
@@ -85,12 +98,39 @@ def write_recording(
             np.savez_compressed(responses, **_arrays(recording))
         if has_images:
             table["filename"] = names = _file_names(table)
-            _write_images(recording.stimuli, names, stack.enter_context(atomic_file(archive_path)))
+            _write_images(recording, names, stack.enter_context(atomic_file(archive_path)))
         table.to_csv(stack.enter_context(atomic_file(table_path)), index=False)
-    sidecar.unlink(missing_ok=True)  # it describes the replaced file
-    if not has_images:
-        archive_path.unlink(missing_ok=True)
+        complete()
+        if not has_images:
+            archive_path.unlink(missing_ok=True)
     return [path, table_path, *([archive_path] if has_images else [])]
+
+
+@contextmanager
+def _no_new_folder(folder: Path) -> Iterator[None]:
+    """Remove the folders that are made in the block if it fails."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
+        raise
+
+
+def _is_converted(path: Path) -> bool:
+    """Return whether a conversion wrote a file."""
+    try:
+        if path.suffix == ".nc":
+            with h5py.File(path, "r") as file:
+                return MARK in file.attrs
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                return f"{MARK}.npy" in archive.namelist()
+    except Exception:  # any error may occur if another program wrote it
+        return False
+    return bool(mark_in(path))
 
 
 def _arrays(recording: Recording) -> dict[str, Any]:
@@ -126,9 +166,10 @@ def _file_names(table: pd.DataFrame) -> list[str]:
     return [f"{name}.png" for name in own]
 
 
-def _write_images(stimuli: StimulusSet, names: Sequence[str], path: Path) -> None:
+def _write_images(recording: Recording, names: Sequence[str], path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = mark_of(recording).encode("ascii")
         for number, name in enumerate(names):
             content = io.BytesIO()
-            Image.fromarray(stimuli.images[number]).save(content, format="PNG")
+            Image.fromarray(recording.stimuli.images[number]).save(content, format="PNG")
             archive.writestr(zipfile.ZipInfo(name), content.getvalue())

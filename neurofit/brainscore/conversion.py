@@ -24,6 +24,7 @@ from brainscore_vision.benchmark_helpers.neural_common import average_repetition
 from PIL import Image
 
 from neurofit.errors import NeurofitError
+from neurofit.recordings.image_decoding import available_formats
 from neurofit.recordings.recording import DIMS, Recording
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, NoImages, StimulusSet
 from neurofit.recordings.time_bins import TimeBin
@@ -269,7 +270,7 @@ def to_stimulus_set(stimuli: StimulusSet) -> BrainScoreStimulusSet:
 
 
 def _decode_as_brainscore(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
+    with Image.open(path, formats=available_formats()) as image:
         return np.asarray(image.convert("RGB"))
 
 

@@ -155,6 +155,9 @@ def _options(
 
 def main() -> None:
     """Run the command; wrong use exits with 2, faults of the machine with 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal or file with another code page
+            stream.reconfigure(errors="replace")
     warnings.showwarning = print_warning  # type: ignore[assignment]  # takes the place as it comes
     try:
         if app(args=_plugins_first(sys.argv[1:]), standalone_mode=False) == INTERRUPTED:

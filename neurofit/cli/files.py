@@ -69,7 +69,9 @@ def convert(
     ] = "neurofit",
     images: ImagesOption = "",
     time_bin: TimeBinOption = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that a conversion wrote.")
+    ] = False,
     offline: OfflineOption = False,
 ) -> None:
     """Write a recording, or a part of it, in another format."""
@@ -78,14 +80,13 @@ def convert(
     set_offline(offline)
     with progress() as report:
         recording = selection.apply(load(source, report, images=images, time_bin=time_bin))
-    before = [Path(target).with_suffix(ending) for ending in (".json", ".stimuli.zip")]
-    before = [each for each in before if each.exists()]
+    archive = Path(target).with_suffix(".stimuli.zip")
+    existed = archive.exists()
     written = write_recording(recording, target, layout=layout, overwrite=overwrite)
     pictures = "." if len(written) > 2 else "; the recording has no images."
     out.print(f"Written: {', '.join(map(str, written))}{pictures}", soft_wrap=True)
-    removed = [str(each) for each in before if not each.exists()]
-    if removed:
-        out.print(f"Removed: {', '.join(removed)}.", soft_wrap=True)
+    if existed and not archive.exists():
+        out.print(f"Removed: {archive}.", soft_wrap=True)
 
 
 @weights.command(name="get", epilog="Example: neurofit weights get rgc_shallow")

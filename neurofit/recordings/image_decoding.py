@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,10 @@ MAX_PIXELS = 2**26
 """Largest image that is decoded (8192 x 8192 px): a few bytes can claim any size."""
 
 
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+"""Pillow's names of the formats that are opened. Others may start programs, such as EPS."""
+
+
 OTHER_BYTE = {"LA;16B": "RGBA"}
 for _mode in ("RGB", "RGBA", "RGBX"):
     OTHER_BYTE |= {f"{_mode};16L": f"{_mode};16B", f"{_mode};16B": f"{_mode};16L"}
@@ -27,7 +33,7 @@ for _mode in ("RGB", "RGBA", "RGBX"):
 
 
 def decode_image(content: bytes, *, name: str) -> np.ndarray:
-    """Decode an image in any format that Pillow reads to RGB: uint8 (height width channel).
+    """Decode an image in one of `FORMATS` to RGB: uint8 (height width channel).
 
     Gray levels are repeated. 16 bits are scaled to 8 (value / 257), except in CMYK, where the upper
     8 are used. Transparent images are blended with mid gray (128), which also surrounds images on
@@ -44,11 +50,11 @@ def decode_image(content: bytes, *, name: str) -> np.ndarray:
     Raises
     ------
     NeurofitError
-        If the image is damaged or incomplete, has more than `MAX_PIXELS` pixels, or has 32 bits
-        per pixel, for which the value of white is unknown.
+        If the image is damaged or incomplete, has another format, has more than `MAX_PIXELS`
+        pixels, or has 32 bits per pixel, for which the value of white is unknown.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with _opened(content) as image:
             if image.width * image.height > MAX_PIXELS:  # checked before decompression
                 raise ValueError(
                     f"it claims {image.width} x {image.height} px, at most {MAX_PIXELS} pixels "
@@ -59,10 +65,38 @@ def decode_image(content: bytes, *, name: str) -> np.ndarray:
                 return _scaled(pixels, image)
             return _rgb(ImageOps.exif_transpose(image), form=str(image.format))
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
-        # Pillow's own message for an unknown format is a memory address.
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "unknown image format" if unknown else str(error)
+        # Pillow's own message for an unreadable header is a memory address.
+        reason = "it is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
         raise NeurofitError(f"Stimulus image {name} cannot be read: {reason}.") from error
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file is hidden or in a hidden folder, such as those of Jupyter and macOS."""
+    parts = PurePosixPath(name).parts
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+
+
+def _opened(content: bytes) -> Image.Image:
+    """Open an image of one of `FORMATS`; the format of another is named without opening it."""
+    formats = available_formats()
+    found = [name for name in formats if _accepts(name, content)]
+    if not found:
+        other = " or ".join(name for name in Image.OPEN if _accepts(name, content)) or "unknown"
+        raise ValueError(f"its format is {other}; known formats are {', '.join(formats)}")
+    return Image.open(io.BytesIO(content), formats=found)
+
+
+@cache
+def available_formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` that this version of Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _accepts(name: str, content: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a format."""
+    accept = Image.OPEN[name][1]
+    return accept is not None and accept(content[:16]) is True
 
 
 def _rgb(image: Image.Image, *, form: str) -> np.ndarray:
@@ -90,7 +124,8 @@ def _sixteen_bits(image: Image.Image, content: bytes) -> np.ndarray | None:
     modes = [_raw_mode(tile) for tile in getattr(image, "tile", ())]
     if not modes or not all(mode in OTHER_BYTE for mode in modes):
         return None
-    with Image.open(io.BytesIO(content)) as other:
+    other: Any
+    with _opened(content) as other:
         other.tile = [_with_raw_mode(tile, OTHER_BYTE[_raw_mode(tile)]) for tile in other.tile]
         lower = np.asarray(ImageOps.exif_transpose(other), dtype=np.uint16)
     if modes[0] == "LA;16B":  # the four bytes of gray and opacity

@@ -7,10 +7,13 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -60,6 +63,29 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[Callable[[], None]]:
+    """Yield a function after whose call Ctrl-C waits for the end of the block.
+
+    Several files are complete, and renamed together: an interrupt in between would leave a part.
+    """
+    waiting: list[object] = []
+    before: Any = None
+
+    def begin() -> None:
+        nonlocal before
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGINT, lambda *args: waiting.append(args))
+
+    try:
+        yield begin
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+        if waiting:
+            raise KeyboardInterrupt
 
 
 @contextmanager

@@ -103,6 +103,79 @@ def test_a_label_of_a_shard_goes_to_the_picture_of_its_key(tmp_path: Path) -> No
     assert sorted(train.labels.tolist()) == [0, 0, 1, 2]
 
 
+def write_shards(folder: Path, train: list[tuple[str, bytes]]) -> Path:
+    """Write shards of two images, with `train` after those for training; return the folder."""
+    good = [("0.png", picture(0)), ("0.cls", b"0"), ("1.png", picture(1)), ("1.cls", b"1")]
+    for part, members in (("val", good), ("train", good + train)):
+        with tarfile.open(folder / f"{part}-0.tar", "w") as shard:
+            for name, content in members:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([("0.png", picture(2)), ("0.cls", b"1")], "0 has several images"),
+        ([("0.cls", b"0")], "0 has several classes"),
+        ([("0.jpg", picture(5))], "0 has several images"),
+        ([("2.png", picture(2)), ("2.cls", b"-1")], "the class of 2 is -1; classes count from 0"),
+        ([("2.png", picture(2)), ("2.cls", b"cat")], "invalid literal .*cat"),
+        ([("2.png", picture(2))], "2 has an image or a .cls, but not both"),
+    ],
+)
+def test_a_key_of_a_shard_has_one_image_and_one_class(
+    tmp_path: Path, more: list[tuple[str, bytes]], said: str
+) -> None:
+    with pytest.raises(NeurofitError, match=rf"train-0\.tar.*: {said}"):
+        load_images(f"shards:{write_shards(tmp_path, more)}")
+
+
+def test_a_shard_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    path = write_shards(tmp_path, []) / "train-0.tar"
+    content = path.read_bytes()
+    with tarfile.open(path) as shard:
+        used = shard.getmembers()[-1].offset_data + tarfile.BLOCKSIZE
+    ends = [*range(0, used, 256), used + 100, used + tarfile.BLOCKSIZE]
+    for end in ends[:-1]:
+        path.write_bytes(content[:end])
+        with pytest.raises(NeurofitError, match=r"train-0\.tar"):
+            load_images(f"shards:{tmp_path}")
+    path.write_bytes(content[: ends[-1]])  # with a block of zeros, as the format asks for
+    assert len(load_images(f"shards:{tmp_path}").train) == 2
+    path.write_bytes(content + content)
+    with pytest.raises(NeurofitError, match="its end is cut, or another file follows it"):
+        load_images(f"shards:{tmp_path}")
+    damaged = bytearray(content)
+    damaged[2 * tarfile.BLOCKSIZE + content.index(b"0.cls") : used] = b"x" * (
+        used - 2 * tarfile.BLOCKSIZE - content.index(b"0.cls")
+    )
+    path.write_bytes(damaged)
+    with pytest.raises(NeurofitError, match="its end is cut, or another file follows it"):
+        load_images(f"shards:{tmp_path}")
+
+
+def test_what_jupyter_and_macs_leave_behind_is_no_class_and_no_image(
+    folder: Path, tmp_path: Path
+) -> None:
+    for part in ("train", "val"):
+        for name in (".ipynb_checkpoints", "__MACOSX"):
+            (folder / part / name).mkdir()
+            (folder / part / name / "1.png").write_bytes(picture(1))
+        (folder / part / ".DS_Store").write_bytes(b"")
+        (folder / part / "cat" / "._0.png").write_bytes(b"no picture")
+    images = load_images(f"folder:{folder}")
+    assert images.classes == CLASSES
+    assert images.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    (tmp_path / "tar").mkdir()
+    more = [("._0.png", b"no picture"), ("./2.png", picture(2)), ("./2.cls", b"1")]
+    train = load_images(f"shards:{write_shards(tmp_path / 'tar', more)}").train
+    assert train.labels.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(train.images[2], decoded(2))
+
+
 def test_imagenet_is_where_one_says(
     folder: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

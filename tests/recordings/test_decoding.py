@@ -209,7 +209,7 @@ def test_a_photograph_is_turned_as_its_exif_says() -> None:
     np.testing.assert_array_equal(decode_image(content.getvalue(), name="a"), np.rot90(PICTURE, -1))
 
 
-def test_a_format_that_says_nothing_of_its_bytes_is_read() -> None:
+def test_a_format_that_is_not_stated_is_refused() -> None:
     qoi = (
         b"qoif"
         + struct.pack(">IIBB", 2, 1, 3, 0)
@@ -217,7 +217,8 @@ def test_a_format_that_says_nothing_of_its_bytes_is_read() -> None:
         + bytes(7)
         + b"\1"
     )
-    assert decode_image(qoi, name="a").tolist() == [[[10, 20, 30], [200, 210, 220]]]
+    with pytest.raises(NeurofitError, match=r"its format is .*QOI; known formats are PNG"):
+        decode_image(qoi, name="a")
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:
@@ -270,3 +271,43 @@ def test_rubbish_is_never_anything_but_our_error(content: bytes, start: bytes) -
         assert str(error).startswith("Stimulus image x cannot be read")  # noqa: PT017
     else:
         assert decoded.shape[2] == 3
+
+
+STATED = {"PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF"}
+"""Pillow's names of the formats that are read."""
+
+
+def test_only_stated_formats_are_opened_and_others_are_named(
+    encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.init()
+    opened: list[str] = []
+    for name, (factory, accept) in list(Image.OPEN.items()):
+
+        def spy(
+            *args: object, name: str = name, factory: Callable[..., object] = factory
+        ) -> object:
+            opened.append(name)
+            return factory(*args)
+
+        monkeypatch.setitem(Image.OPEN, name, (spy, accept))
+    refused = []
+    for form in sorted({"EPS", *Image.SAVE} - {"PDF"}):
+        content = io.BytesIO()
+        try:
+            Image.fromarray(PICTURE).save(content, form)
+        except (OSError, ValueError, TypeError):  # not a format of colours, or written elsewhere
+            continue
+        opened.clear()
+        if form in STATED or content.getvalue()[:2] in (b"\xff\xd8", b"BM"):
+            assert decode_image(content.getvalue(), name="a").shape == PICTURE.shape, form
+        else:
+            with pytest.raises(NeurofitError, match=r"its format is .*; known formats are PNG"):
+                decode_image(content.getvalue(), name="a")
+            assert not opened
+            refused.append(form)
+        assert set(opened) <= STATED
+    assert {"EPS", "ICNS", "ICO", "TGA"} <= set(refused)
+    for start, form in ((b"%!PS-Adobe-3.0 EPSF-3.0\n", "EPS"), (b"8BPS\0\1", "PSD")):
+        with pytest.raises(NeurofitError, match=f"its format is {form}; known formats are PNG"):
+            decode_image(start.ljust(64), name="a")

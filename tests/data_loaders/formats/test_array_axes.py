@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 
-from neurofit.data_loaders import open_recording
+from neurofit.data_loaders import open_recording, write_recording
 from neurofit.errors import NeurofitError
 from neurofit.metrics.consistency import spearman_brown
 from neurofit.metrics.correlation import pearson
@@ -82,6 +84,69 @@ def test_one_area_of_all_says_nothing_of_how_many_neuroids_there_are(
     assert responses.region.values.tolist() == ["IT"] * 10
     assert ("subject" in of_all) == ("subject" in responses.coords)
     np.testing.assert_array_equal(responses.values.reshape(shape), values.astype(np.float32))
+
+
+@pytest.mark.parametrize("where", ["beside", "inside"])
+def test_the_time_axis_of_a_psth_in_one_stated_bin_is_not_repetitions(
+    tmp_path: Path, where: str
+) -> None:
+    held: dict[str, Any] = {
+        "responses": np.random.default_rng(0).random((20, 6, 30)),
+        "stimulus_id": np.arange(20),
+        "neuroid_id": np.arange(6),
+        "region": np.array("IT"),
+    }
+    if where == "inside":
+        held |= {"time_bin_start": np.array([0]), "time_bin_end": np.array([300])}
+    else:
+        (tmp_path / "r.json").write_text('{"time_bin": [0, 300]}')
+    np.savez(tmp_path / "r.npz", **held)
+    with pytest.raises(NeurofitError, match="axis 2 of length 30 may be repetition or time_bin"):
+        open_recording(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize("name", ["binEdges", "bin_edges", "edges"])
+def test_edges_of_bins_are_used_or_refused(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(0).poisson(3, (12, 4, 3)).astype("f4")
+    dims = np.array(["presentation", "neuroid", "time_bin"])
+    held: dict[str, Any] = {"responses": values, "dims": dims, "region": np.array("IT")}
+    held |= {"stimulus_id": np.repeat(np.arange(6), 2), name: np.array([70.0, 80, 100, 130])}
+    np.savez(tmp_path / "r.npz", **held)
+    assert open_recording(tmp_path / "r.npz").time_bins == [(70, 80), (80, 100), (100, 130)]
+    for more, said in (
+        ({"time_bin_start": np.array([0, 10, 20])}, f"{name} and time_bin_start state different"),
+        ({name: np.array([70.0, 80, 90])}, "time_bin_start has 2 values, but the responses have 3"),
+        ({name: np.array(["a", "b"])}, f"{name} must be two or more numbers"),
+    ):
+        np.savez(tmp_path / "r.npz", **held | more)
+        with pytest.raises(NeurofitError, match=said):
+            open_recording(tmp_path / "r.npz")
+
+
+@pytest.mark.parametrize("form", ["npz", "npy", "hdf5", "matlab", "nc", "raster"])
+def test_bins_for_spike_times_are_refused_beside_responses(
+    tmp_path: Path, make_recording: Callable[..., Any], form: str
+) -> None:
+    values, path = np.ones((4, 2, 3)), tmp_path / f"r.{form}"
+    if form == "npz":
+        np.savez(path, responses=values)
+    elif form == "npy":
+        path = tmp_path
+        np.save(tmp_path / "responses.npy", values)
+    elif form == "hdf5":
+        with h5py.File(path, "w") as file:
+            file["responses"] = values
+    elif form == "matlab":
+        scipy.io.savemat(path, {"responses": values}, appendmat=False)
+    elif form == "nc":
+        write_recording(make_recording(), path)
+    else:
+        path = tmp_path
+        scipy.io.savemat(tmp_path / "s1_raster_data.mat", {"raster_data": values[0]})
+    sidecar = path / "recording.json" if path.is_dir() else path.with_suffix(".json")
+    sidecar.write_text('{"region": "IT", "bins": [0, 300, 100]}')
+    with pytest.raises(NeurofitError, match=r"bins in .*json applies to spike times; .* its own"):
+        open_recording(path)
 
 
 def test_axes_of_equal_length_have_to_be_named(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_pictures_that_no_model_can_be_shown_are_faults(
     assert code == 2
     assert "has 3 problems" in err
     assert "- stimulus 's1': Stimulus image " in out
-    assert "s1.png cannot be read: unknown image format." in out
+    assert "s1.png cannot be read: its format is unknown; known formats are PNG, JPEG" in out
     assert "- stimulus 's3': Stimulus image " in out
     assert (
         "- stimulus 's4': its image is 12 x 8 px; models take square images. Pad or crop it." in out

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from neurofit.data_loaders import open_recording
-from neurofit.data_loaders.formats.matlab import read_mat
+from neurofit.data_loaders.formats.matlab import LeftOut, read_mat
 from neurofit.errors import NeurofitError
 
 NUMBERS = st.sampled_from(["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
@@ -62,7 +62,9 @@ def test_big_numbers_first_are_read_too(tmp_path: Path) -> None:
     )
 
 
-def test_texts_cells_and_structures_are_read_and_the_rest_is_left_out(tmp_path: Path) -> None:
+def test_texts_cells_structures_and_sparse_matrices_are_read_and_the_rest_is_left_out(
+    tmp_path: Path,
+) -> None:
     held: dict[str, Any] = {
         "text": "IT",
         "rows": np.array(["V4", "aIT"]),
@@ -73,7 +75,9 @@ def test_texts_cells_and_structures_are_read_and_the_rest_is_left_out(tmp_path: 
     }
     scipy.io.savemat(tmp_path / "r.mat", held)
     found = read_mat(tmp_path / "r.mat")
-    assert sorted(found) == ["cell", "inside", "rows", "text"]
+    assert sorted(found) == ["cell", "complex", "inside", "rows", "sparse", "text"]
+    assert found["complex"] == LeftOut("an array of complex numbers")
+    np.testing.assert_array_equal(found["sparse"], np.eye(3))
     assert found["text"] == "IT"
     assert found["rows"].tolist() == ["V4", "aIT"]
     assert [found["cell"][0, 0], found["cell"][0, 2]] == ["a", "größer"]

@@ -91,11 +91,11 @@ def test_the_start_of_a_trial_is_scored_only_if_it_is_confirmed(
     with pytest.raises(NeurofitError, match="does not state when in a trial the stimulus came on"):
         run(config)
     # What is written from it has to be confirmed too.
-    write_recording(recording, tmp_path / "r.nc")
-    with pytest.raises(NeurofitError, match="confirm by trial_start"):
-        run(RunConfig(model="rgc_tiny", recording=tmp_path / "r.nc"))
-    write_recording(recording, tmp_path / "r.npz", overwrite=True)
-    assert load_recording(tmp_path / "r.npz").onset == recording.onset
+    for name in ("made.nc", "other.npz"):
+        write_recording(recording, tmp_path / name)
+        assert load_recording(tmp_path / name).onset == recording.onset
+        with pytest.raises(NeurofitError, match="confirm by trial_start"):
+            run(RunConfig(model="rgc_tiny", recording=tmp_path / name))
 
     def reached(*_: Any, **__: Any) -> None:
         raise RuntimeError("scored")

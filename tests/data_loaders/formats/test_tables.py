@@ -13,6 +13,7 @@ from PIL import Image
 from neurofit.data_loaders import open_recording
 from neurofit.errors import NeurofitError
 from neurofit.recordings.stimuli import ImageFiles
+from neurofit.recordings.validation import validate_recording
 
 IDS = ["001", "01", "1", "1.10", "1.1", "1e3", "NA", "nan", "None"]
 N = len(IDS)
@@ -146,3 +147,51 @@ def test_a_row_without_an_id_is_refused_and_an_empty_row_is_none(tmp_path: Path)
         r"it is missing in row 1, counted from 0",
     ):
         open_recording(tmp_path)
+
+
+SPIKES = [f"{site},{p},{1.5 + p}" for site in "12" for p in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "said"),
+    [
+        ("unit,presentation,time_ms", [f"{r},9" for r in SPIKES], "Line 2 .* has 4 .* has 3 names"),
+        ("unit,presentation,time_ms", [f"{r}," for r in SPIKES], "Line 2 .* has 4 .* has 3 names"),
+        ("unit,presentation,time_ms", [*SPIKES, "1,0"], "Line 6 .* has 2 .* has 3 names"),
+        ("unit,presentation,time_ms", [*SPIKES, "1,0,2,7"], "Line 6 .* has 4 .* has 3 names"),
+        (
+            "unit,presentation,time_ms",
+            ['1,0,"1,5"', '2,1,"2,5"'],
+            "time_ms is not a number in row 0, 1",
+        ),
+        ("unit,presentation,time_ms", ["1,0,1,5", "2,1,2,5"], "Line 2 .* has 4 .* has 3 names"),
+        ("unit;presentation;time_ms", ["1;0;1,5"], "separated by semicolons; use commas"),
+        ("unit\tpresentation\ttime_ms", ["1\t0\t1.5"], "separated by tabs; use commas"),
+        ("unit,presentation;time_ms", ["1,0;1.5"], "separated by semicolons; use commas"),
+        ("unit,presentation,time_ms", ["1;0;1.5"], "Line 2 .* has 1 values"),
+    ],
+)
+def test_rows_have_the_values_that_the_header_names(
+    tmp_path: Path, header: str, rows: list[str], said: str
+) -> None:
+    write_folder(tmp_path, ids=["a", "b"], sites=["1", "2"])
+    (tmp_path / "spikes.csv").write_text("\n".join([header, *rows]))
+    with pytest.raises(NeurofitError, match=said):
+        open_recording(tmp_path)
+
+
+def test_lines_without_values_and_quoted_ones_are_no_fault(tmp_path: Path) -> None:
+    write_folder(tmp_path, ids=["a", "b"], sites=["1", "2"])
+    rows = ["\ufeffunit,presentation,time_ms,note", *(f'{r},"a, b\n; c"' for r in SPIKES), "", "  "]
+    (tmp_path / "spikes.csv").write_text("\r\n".join(rows), encoding="utf-8")
+    assert open_recording(tmp_path).responses.values.sum() == 4
+
+
+def test_decimal_commas_in_tables_beside_an_array_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "responses.npy", np.ones((4, 3, 2)))
+    (tmp_path / "presentations.csv").write_text("stimulus_id\na\na\nb\nb\n")
+    (tmp_path / "neuroids.csv").write_text("neuroid_id,region\n1,IT\n2,IT\n3,IT\n")
+    bins = 'time_bin_start,time_bin_end\n"70,5","80,5"\n"80,5","90,5"\n'
+    (tmp_path / "time_bins.csv").write_text(bins)
+    with pytest.raises(NeurofitError, match=r"time_bin_start has the type .* Give whole numbers"):
+        validate_recording(open_recording(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from neurofit.data_loaders import open_recording, write_recording
-from neurofit.errors import MachineError, NeurofitError
+from neurofit.data_loaders.formats.names import MARK
+from neurofit.errors import MachineError, NeurofitError, NeurofitWarning
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import ImageFiles, NoImages
 
@@ -27,40 +29,89 @@ def without_pictures(recording: Recording) -> Recording:
 
 
 @pytest.mark.parametrize("ending", [".nc", ".npz"])
-@pytest.mark.parametrize("there", ["r.nc", "r.npz", "r.stimuli.csv", "r.stimuli.zip"])
-def test_files_that_are_there_stay_unless_it_is_said(
-    make_recording: Make, tmp_path: Path, ending: str, there: str
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("there", ["r.nc", "r.npz", "r.stimuli.csv", "r.stimuli.zip", "r.json"])
+def test_what_no_conversion_wrote_is_never_touched(
+    make_recording: Make, tmp_path: Path, ending: str, overwrite: bool, there: str
 ) -> None:
     (tmp_path / there).write_text("mine")
     path = tmp_path / f"r{ending}"
-    if there in (f"r{ending}", "r.stimuli.csv", "r.stimuli.zip"):
+    if there not in ("r.nc", "r.npz") or there == path.name:
         with pytest.raises(
-            NeurofitError,
-            match=rf"{there} would be replaced or removed: .* Choose another name, or overwrite",
+            NeurofitError, match=rf"{there} (would be .* is never replaced|describes another file)"
         ):
-            write_recording(make_recording(), path)
+            write_recording(make_recording(), path, overwrite=overwrite)
         assert [each.name for each in tmp_path.iterdir()] == [there]
-    write_recording(make_recording(), path, overwrite=True)
-    assert len(open_recording(path).stimuli.images) == len(make_recording().stimuli)
-    assert (tmp_path / there).read_bytes() != b"mine" or there not in (
-        f"r{ending}",
-        "r.stimuli.csv",
-        "r.stimuli.zip",
-    )
+    else:
+        write_recording(make_recording(), path, overwrite=overwrite)
+    assert (tmp_path / there).read_text() == "mine"
+
+
+@pytest.mark.parametrize("form", ["netCDF", "npz", "zip", "csv"])
+def test_what_another_program_wrote_in_these_forms_is_never_touched(
+    make_recording: Make, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "r.nc"
+    if form == "netCDF":
+        make_recording().responses.to_dataset(name="data").to_netcdf(path, engine="h5netcdf")
+    elif form == "npz":
+        path = tmp_path / "r.npz"
+        np.savez(path, responses=np.ones(3))
+    elif form == "zip":
+        with zipfile.ZipFile(tmp_path / "r.stimuli.zip", "w") as archive:
+            archive.writestr("a.png", b"")
+    else:
+        make_recording().stimuli.table.to_csv(tmp_path / "r.stimuli.csv")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with pytest.raises(NeurofitError, match="not written by a conversion and is never replaced"):
+        write_recording(make_recording(), path, overwrite=True)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("ending", [".nc", ".npz"])
-def test_what_a_sidecar_says_of_another_file_is_not_said_of_this_one(
+def test_what_a_conversion_wrote_is_replaced_if_it_is_said(
     make_recording: Make, tmp_path: Path, ending: str
 ) -> None:
-    (tmp_path / "r.json").write_text('{"missing": 0, "subject": "another"}')
-    with pytest.raises(NeurofitError, match=r"r.json would be replaced or removed"):
-        write_recording(make_recording(), tmp_path / f"r{ending}")
-    write_recording(make_recording(), tmp_path / f"r{ending}", overwrite=True)
-    back = open_recording(tmp_path / f"r{ending}").responses
-    assert not (tmp_path / "r.json").exists()
-    assert "subject" not in back.coords
-    np.testing.assert_array_equal(back.values, make_recording().responses.values)
+    path = tmp_path / f"r{ending}"
+    write_recording(make_recording(), path)
+    with pytest.raises(NeurofitError, match="Choose another name, or overwrite"):
+        write_recording(make_recording(), path)
+    responses = make_recording().responses
+    other = replace(make_recording(), responses=responses + 1, sha256="ab" * 32)
+    write_recording(other, path, overwrite=True)
+    np.testing.assert_array_equal(open_recording(path).responses, other.responses)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".npz"])
+def test_stimuli_of_an_older_conversion_are_not_those_of_a_new_recording(
+    make_recording: Make, tmp_path: Path, ending: str
+) -> None:
+    converted = replace(make_recording(), sha256="ab" * 32)
+    write_recording(converted, tmp_path / f"r{ending}")
+    whole = open_recording(tmp_path / f"r{ending}")
+    assert MARK not in whole.stimuli.table
+    np.testing.assert_array_equal(whole.stimuli.images[2], converted.stimuli.images[2])
+    (tmp_path / f"r{ending}").unlink()
+    responses = make_recording().responses + 1
+    arrays = {str(name): coord.values for name, coord in responses.coords.items()}
+    dims = np.array(responses.dims)
+    np.savez(tmp_path / "r.npz", responses=responses.values, dims=dims, **arrays)
+    with pytest.warns(NeurofitWarning, match=r"r\.stimuli\.zip was written with another recording"):
+        new = open_recording(tmp_path / "r.npz")
+    assert isinstance(new.stimuli.images, NoImages)
+    given = open_recording(tmp_path / "r.npz", images=tmp_path / "r.stimuli.csv")
+    np.testing.assert_array_equal(given.stimuli.images[2], converted.stimuli.images[2])
+    assert MARK not in given.stimuli.table
+
+
+def test_a_conversion_that_fails_leaves_no_folder(make_recording: Make, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"notapng")
+    stimuli = make_recording().stimuli
+    images = ImageFiles([tmp_path / "bad.png"] * len(stimuli))
+    broken = replace(make_recording(), stimuli=replace(stimuli, images=images))
+    with pytest.raises(NeurofitError, match="cannot be read"):
+        write_recording(broken, tmp_path / "a" / "b" / "r.nc")
+    assert [each.name for each in tmp_path.iterdir()] == ["bad.png"]
 
 
 @pytest.mark.parametrize("called", ["stimuli", "stimuli.zip"])
