@@ -290,7 +290,7 @@ def _require_columns(tables: Mapping[Path, tuple[pd.DataFrame, Iterable[str]]]) 
             plural = "s" * (len(lacking) > 1)
             messages.append(
                 f"{path} lacks the column{plural} {', '.join(lacking)}; "
-                f"it has {', '.join(map(str, table))}."
+                f"it has {some_of(list(map(str, table)), most=20)}."
             )
     if messages:
         raise NeurofitError("\n".join(messages), faults=messages)

@@ -24,6 +24,9 @@ REQUIRED = ("stimulus_id", "neuroid_id", "session")
 NA_VALUES = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "#N/A")
 """Missing values in a column that is not read as text."""
 
+MAX_COLUMNS = 1_000
+"""Largest number of columns: 100,000 take minutes to read, and are no table of a recording."""
+
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """Column separators that are not supported, and their names."""
 
@@ -94,6 +97,11 @@ def _check_rows(path: Path) -> None:
         rows = csv.reader(file)
         try:
             header = next(rows, [])
+            if len(header) > MAX_COLUMNS:
+                raise NeurofitError(
+                    f"{path} has {len(header):,} columns; tables of a recording have at most "
+                    f"{MAX_COLUMNS:,}. Give responses as an array (.npz, .nc)."
+                )
             for mark, name in SEPARATORS.items():
                 if any(mark in column for column in header):
                     raise NeurofitError(

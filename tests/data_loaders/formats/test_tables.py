@@ -195,3 +195,14 @@ def test_decimal_commas_in_tables_beside_an_array_are_refused(tmp_path: Path) ->
     (tmp_path / "time_bins.csv").write_text(bins)
     with pytest.raises(NeurofitError, match=r"time_bin_start has the type .* Give whole numbers"):
         validate_recording(open_recording(tmp_path))
+
+
+def test_a_table_of_a_hundred_thousand_columns_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["stimulus_id", "time_ms", "neuroid_id", *(f"c{n}" for n in range(100_000))]
+    path = tmp_path / "wide.csv"
+    path.write_text("\n".join([",".join(names), ",".join(["1"] * len(names))]))
+    monkeypatch.delattr(pd, "read_csv")
+    with pytest.raises(NeurofitError, match=r"has 100,003 columns; tables .* at most 1,000"):
+        open_recording(path)
