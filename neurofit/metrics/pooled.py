@@ -147,7 +147,7 @@ def _stratum_means(
     correlations: list[np.ndarray], valid: np.ndarray, shares: np.ndarray, strata: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Return mean correlations (stratum time_bin), mean shares (3 ...) and numbers of values."""
-    n_strata, n_bins = int(strata.max()) + 1, valid.shape[2]
+    n_strata, n_bins = max(int(strata.max()) + 1, 1), valid.shape[2]
     means = [np.full((n_strata, n_bins), np.nan) for _ in correlations]
     noise, count = np.full((3, n_strata, n_bins), np.nan), np.zeros((n_strata, n_bins))
     for j in range(n_strata):

@@ -122,3 +122,11 @@ def test_the_reliability_of_a_recording_is_pooled_over_the_same_strata(
     pooled = pool(*correlations, shares, strata)
     reliability = pool_reliability(correlations[2], shares, strata)
     np.testing.assert_allclose(reliability, pooled.r_yy.mean(axis=0), rtol=1e-12)
+
+
+def test_without_any_reliable_neuroid_there_is_no_score(correlations: Correlations) -> None:
+    none = np.full((N_SPLITS, N_NEUROIDS), -1)
+    pooled = pool(*correlations, np.full((3, N_NEUROIDS, N_BINS), 0.2), none)
+    assert np.isnan(pooled.score).all()
+    assert np.isnan(pooled.one_sided).all()
+    assert not np.nan_to_num(pooled.neuroids).any()

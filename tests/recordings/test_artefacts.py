@@ -61,7 +61,9 @@ def test_a_perfect_model_scores_1_once_artefacts_are_excluded(
     assert not before.curve.values[0, 0] > 0.97
     (note,) = json.loads(before.attrs["notes"])[:1]
     assert note.startswith("Artefacts: ")
-    assert plausibility_warnings(recording) == [note]
+    doubts = plausibility_warnings(recording)
+    # The planted signal begins with the first bin, which no area's does.
+    assert [doubt for doubt in doubts if "tells stimuli apart" not in doubt] == [note]
     with pytest.warns(
         NeurofitWarning, match=r"Excluded \d+ of 90,000 trials with z > 10, of \d+ neuroids"
     ):
