@@ -48,7 +48,7 @@ class Command(typer.core.TyperCommand):
         """Parse the arguments."""
         args = [
             f"{arg}={self.bare[arg]}" if arg in self.bare and following[:1] in ("", "-") else arg
-            for arg, following in zip(args, [*args[1:], ""], strict=True)
+            for arg, following in zip(args, [*args[1:], ""], strict=False)
         ]
         given = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
         for param in self.params:
