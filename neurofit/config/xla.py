@@ -108,7 +108,8 @@ def describe_device(device: str) -> str:
 def _require_gradients(device: torch.device) -> None:
     """Raise NeurofitError if torch cannot compute gradients on the device."""
     try:
-        torch.ones((), device=device, requires_grad=True).neg().backward()  # type: ignore[no-untyped-call]
+        one = torch.ones((), device=device, requires_grad=True)
+        torch.autograd.grad(one.neg(), one)
     except RuntimeError as error:
         if "device_ready_queues_" not in str(error):
             raise
