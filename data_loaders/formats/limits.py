@@ -81,7 +81,7 @@ def as_float32(values: np.ndarray, source: str) -> np.ndarray:
         finite = values[np.isfinite(values)]
         error = np.abs(finite.astype(rounded.dtype) - finite).max(initial=0)
         if finite.size and error > 1e-6 * np.ptp(finite) > 0:
-            what = f"numbers between {finite.min():g} and {finite.max():g}"
+            what = f"numbers between {finite.min():.15g} and {finite.max():.15g}"
     if what:
         message = f"{source} has {what}, which float32 rounds."
         warnings.warn(message, NeurofitWarning, stacklevel=2)

@@ -222,5 +222,7 @@ def _text(kind: int, data: bytes, shape: tuple[int, ...], order: str) -> Any:
     letters = data.decode(codec)
     if len(shape) != 2 or len(letters) != math.prod(shape):
         raise ValueError(f"text has {len(letters):,} characters, but the shape {shape}")
-    rows = [letters[row :: shape[0]].rstrip() for row in range(shape[0])]
+    rows = [letters[row :: shape[0]] for row in range(shape[0])]
+    if len(rows) > 1:  # shorter rows of a matrix of text are filled with blanks
+        rows = [row.rstrip() for row in rows]
     return rows[0] if len(rows) == 1 else np.array(rows, dtype=str)

@@ -18,7 +18,7 @@ from neurofit.data_loaders import open_recording
     ("values", "said"),
     [
         (np.array([2**24 + 1, 3]), "integers above 16,777,216"),
-        (1e9 + np.array([0.0, 3.0]), r"numbers between 1e\+09 and 1e\+09"),
+        (1e9 + np.array([0.0, 3.0]), "numbers between 1000000000 and 1000000003"),
         (np.array([1e300, 3.0]), r"numbers between 3 and 1e\+300"),
         (np.array([0.1, 77.7]), ""),
         (np.array([np.nan, np.nan]), ""),
