@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neurofit.activations.model import find_layers, find_presentation, refuse_text
 from neurofit.activations.presentation import NEURAL, Presentation
+from neurofit.activations.repeatability import check_repeatable
 from neurofit.errors import NeurofitError, check_option
+from neurofit.models.calls import group_by_layer, record_calls
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, per_channel
+from neurofit.models.probe import check_modes, check_module, first_difference, untouched
 from neurofit.models.timeline import find_image_driven, find_timeline
 
 Call = Callable[[nn.Module, Tensor], object]
@@ -50,13 +50,13 @@ def wrap(
     visual_degrees: float = 8.0,
     ms_per_timestep: int = 10,
 ) -> WrappedModel:
-    """Wrap a torch module as a model, after probing it once with a few random images.
+    """Wrap a torch module as a model, after probing it with a few random images.
 
     Parameters
     ----------
     module
-        Module that takes normalised images (batch channel height width). It is not copied, and
-        `extract` sets it to evaluation mode.
+        Module that takes normalised images (batch channel height width). It is not copied, runs in
+        evaluation mode, and is left as it was.
     layers
         Names of submodules to record, as in `module.named_modules()`.
     name
@@ -90,8 +90,10 @@ def wrap(
     ------
     NeurofitError
         If a layer does not exist, is never called, returns no tensor with the batch as its first
-        axis, changes its shape between calls, or is the same for all images; or if the numbers of
-        calls contradict `recurrent` or leave the timesteps of a layer open.
+        axis, changes its shape between calls, or is the same for all images; if the numbers of
+        calls contradict `recurrent` or leave the timesteps of a layer open; if activations are not
+        finite, or depend on chance, on earlier calls or on the rest of the batch; or if the module
+        is scripted, compiled or exported, has half precision, or changes its training mode.
 
     Warns
     -----
@@ -105,10 +107,10 @@ def wrap(
     refuse_text("layers", layers)
     for region, names in (region_layers or {}).items():
         refuse_text(f"layers of {region}", names)
+    name = name or type(module).__name__
+    check_module(module, name=name)
     config = getattr(module, "pretrained_cfg", None) or {}
-    size = (
-        input_size if input_size is not None else int(config.get("input_size", (3, 224, 224))[-1])
-    )
+    size = _square(config.get("input_size", (3, 224, 224))) if input_size is None else input_size
     for what, value in (
         ("input_size", size),
         ("ms_per_timestep", ms_per_timestep),
@@ -116,7 +118,6 @@ def wrap(
     ):
         if value < 1:
             raise NeurofitError(f"{what} must be at least 1; got {value}.")
-    name = name or type(module).__name__
     return WrappedModel(
         name,
         module,
@@ -177,8 +178,7 @@ class WrappedModel(nn.Module):
         self.register_buffer("image_std", per_channel(std).to(weight), persistent=False)
         self.training = module.training
         order = _probe(self)
-        calls = _group_by_layer(order, layers)
-        _check_calls(self, calls)
+        calls = group_by_layer(order, layers)
         self.timeline = find_timeline(
             module,
             calls,
@@ -247,7 +247,7 @@ class WrappedModel(nn.Module):
     def _steps(
         self, normalised: Tensor, shown: Presentation, requested: tuple[str, ...]
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        calls = _group_by_layer(record_calls(self, normalised, requested), requested)
+        calls = group_by_layer(self.record(normalised, requested), requested)
         for layer in requested:
             if len(calls[layer]) != self.timeline.calls[layer]:
                 raise NeurofitError(
@@ -266,7 +266,18 @@ class WrappedModel(nn.Module):
                 activations[layer] = calls[layer][number] if number >= 0 else before[layer]
             yield timestep, activations
 
+    def record(self, normalised: Tensor, layers: Sequence[str]) -> list[tuple[str, Tensor]]:
+        """Return (layer, output (batch ...)) for every call of the layers, in order."""
+        return record_calls(
+            self.module,
+            layers,
+            lambda: self.call(self.module, normalised),
+            n_images=len(normalised),
+            name=self.name,
+        )
+
     def _normalised(self, images: Tensor) -> Tensor:
+        images = images.to(self.image_mean.dtype)
         check_images(
             images,
             model=self.name,
@@ -277,36 +288,14 @@ class WrappedModel(nn.Module):
         return (images - self.image_mean) / self.image_std
 
 
-def record_calls(
-    model: WrappedModel, normalised: Tensor, layers: Sequence[str]
-) -> list[tuple[str, Tensor]]:
-    """Return (layer, output (batch ...)) for every call of the layers, in order.
-
-    The forward pass is completed, so that a module can reset a state that it stores.
-
-    Raises
-    ------
-    NeurofitError
-        If a layer returns no tensor with the batch as its first axis.
-    """
-    calls: list[tuple[str, Tensor]] = []
-
-    def hook(layer: str, module: nn.Module, args: Any, output: object) -> None:
-        maps = _find_tensor(output, len(normalised), where=f"{model.name}, layer {layer}")
-        calls.append((layer, maps.clone()))  # later operations may change an output in place
-
-    with ExitStack() as hooks:
-        for layer in dict.fromkeys(layers):
-            submodule = model.module.get_submodule(layer)
-            hooks.callback(submodule.register_forward_hook(partial(hook, layer)).remove)
-        model.call(model.module, normalised)
-    return calls
-
-
-def _group_by_layer(
-    calls: Sequence[tuple[str, Tensor]], layers: Sequence[str]
-) -> dict[str, list[Tensor]]:
-    return {layer: [output for name, output in calls if name == layer] for layer in layers}
+def _square(shape: Sequence[int]) -> int:
+    """Return the size of square images (channel height width)."""
+    if len(set(shape[-2:])) > 1:
+        raise NeurofitError(
+            f"Images are square, and the module's pretrained_cfg states input_size {tuple(shape)}. "
+            "Set input_size to one number, if the module takes such images."
+        )
+    return int(shape[-1])
 
 
 def _rgb(values: Sequence[float], *, positive: bool = False) -> tuple[float, float, float]:
@@ -321,27 +310,6 @@ def _rgb(values: Sequence[float], *, positive: bool = False) -> tuple[float, flo
 
 def _call_module(module: nn.Module, images: Tensor) -> object:
     return module(images)
-
-
-def _find_tensor(output: object, n_images: int, *, where: str) -> Tensor:
-    """Return the output of a module, or the first tensor of a tuple, list or dict."""
-    values = list(output.values()) if isinstance(output, Mapping) else output
-    found = (
-        next((each for each in values if isinstance(each, Tensor)), None)
-        if isinstance(values, tuple | list)
-        else values
-    )
-    if not isinstance(found, Tensor):
-        raise NeurofitError(
-            f"{where}: a recorded layer must return a tensor, or a tuple, list or dict with one; "
-            f"got {type(output).__name__}."
-        )
-    if found.ndim < 2 or len(found) != n_images:
-        raise NeurofitError(
-            f"{where}: the first axis must be the batch ({n_images} images); "
-            f"got shape {tuple(found.shape)}."
-        )
-    return found
 
 
 def _check_layer_names(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
@@ -359,16 +327,33 @@ def _check_layer_names(module: nn.Module, layers: Sequence[str]) -> tuple[str, .
 
 
 def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
-    """Record one forward pass of random images, restoring modes and random generators."""
+    """Record forward passes of random images, and return the calls of the first."""
     rng = torch.Generator().manual_seed(0)
     images = torch.rand(
         N_PROBES, len(model.mean), model.input_size, model.input_size, generator=rng
     ).to(model.image_mean)
-    modes = {each: each.training for each in model.modules()}
-    model.eval()
+    order: list[tuple[str, Tensor]] = []
+
+    def run(shown: Tensor, layers: Sequence[str] = model.layers) -> list[tuple[str, Tensor]]:
+        return model.record((shown - model.image_mean) / model.image_std, layers)
+
+    def outputs(shown: Tensor) -> dict[str, Tensor]:
+        found = run(shown)
+        check_modes(model.module, name=model.name)
+        calls = group_by_layer(found, model.layers)
+        _check_calls(model, calls)
+        if not order:
+            order.extend(found)
+        return {f"layer {layer}": torch.stack(each, dim=1) for layer, each in calls.items()}
+
+    def locate(shown: Tensor, others: Tensor) -> str:
+        every = [name for name, each in model.module.named_modules() if name and _is_leaf(each)]
+        layer = first_difference(run(shown, every), run(others, every))
+        return f"module {layer}" if layer else ""
+
     try:
-        with torch.no_grad(), torch.random.fork_rng(range(torch.cuda.device_count())):
-            return record_calls(model, (images - model.image_mean) / model.image_std, model.layers)
+        with torch.no_grad(), untouched(model):
+            check_repeatable(outputs, images, name=model.name, locate=locate)
     except NeurofitError:
         raise
     except Exception as error:  # a module may fail in any way
@@ -378,9 +363,11 @@ def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
             f"{type(error).__name__}: {first_line}\n"
             "Set input_size for images of another size, or call for a module with more arguments."
         ) from error
-    finally:
-        for each, mode in modes.items():
-            each.training = mode
+    return order
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return not list(module.children())
 
 
 def _check_calls(model: WrappedModel, calls: Mapping[str, list[Tensor]]) -> None:

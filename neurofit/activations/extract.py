@@ -18,6 +18,7 @@ from neurofit.activations.model import (
     PRECISIONS,
     Model,
     autocast,
+    evaluating,
     find_layers,
     find_presentation,
     layout_of,
@@ -101,12 +102,13 @@ def extract(
     layout, where = layout_of(model), xla.open_device(device)
     network: Any = model
     if isinstance(model, torch.nn.Module):
-        network = model.to(where, memory_format=layout).eval()  # type: ignore[call-overload]
+        network = model.to(where, memory_format=layout)  # type: ignore[call-overload]
     if batch_size is not None and batch_size < 1:
         raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")
     per_batch = batch_size or fitting_batch_size(network, device=where)
     blocks = BlockWriter(len(stimuli), storage)
-    with torch.inference_mode(), autocast(where, dtype):
+    # Not in inference mode: a forward pass may take gradients, or keep tensors that it makes.
+    with torch.no_grad(), evaluating(network), autocast(where, dtype):
         for start in range(0, len(stimuli), per_batch):
             rows = slice(start, min(start + per_batch, len(stimuli)))
             images = load_images(

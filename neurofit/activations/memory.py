@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from neurofit.activations.model import Model, find_layers
+from neurofit.activations.model import Model, evaluating, find_layers
 from neurofit.activations.presentation import Presentation
 
 LARGEST_BATCH = (32, 256)
@@ -46,7 +46,7 @@ def count_units(model: Model, layers: Sequence[str] | None = None) -> dict[str, 
     weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
     shape = (1, 3, model.input_size, model.input_size)
     blank = next(weights, torch.empty(0)).new_zeros(shape)
-    with torch.inference_mode():
+    with torch.no_grad(), evaluating(model):
         _, activations = next(iter(model.unroll(blank, Presentation(n_timesteps=1), layers=names)))
     return {layer: activations[layer].numel() for layer in names}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from neurofit.activations.presentation import Presentation
+from neurofit.activations.repeatability import check_repeatable
 from neurofit.errors import NeurofitError, check_option
 
 
@@ -138,7 +140,10 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def validate_model(model: Model) -> None:
-    """Check a model against the contract on two random images.
+    """Check a model against the contract on batches of random images.
+
+    Besides its attributes and timesteps, values must be finite and the same for an image in every
+    batch (`neurofit.activations.repeatability`).
 
     Raises
     ------
@@ -164,16 +169,39 @@ def validate_model(model: Model) -> None:
     images = torch.rand(
         2, 3, model.input_size, model.input_size, generator=torch.Generator().manual_seed(0)
     )
-    steps = []
-    with torch.no_grad():
-        for timestep, activations in model.unroll(images, presentation):
+
+    def run(shown: Tensor) -> dict[str, Tensor]:
+        found: dict[str, list[Tensor]] = {}
+        steps = []
+        for timestep, activations in model.unroll(shown, presentation):
             steps.append(timestep)
-            _check_step(model, timestep, activations)
-    if steps != list(range(presentation.n_timesteps)):
-        raise NeurofitError(
-            f"{model.name}: unroll must yield timesteps 0 to {presentation.n_timesteps - 1} in "
-            f"order; it yielded {steps}."
-        )
+            if len(shown) == len(images):
+                _check_step(model, timestep, activations)
+            for layer, values in activations.items():
+                found.setdefault(f"layer {layer}", []).append(values)
+        if steps != list(range(presentation.n_timesteps)):
+            raise NeurofitError(
+                f"{model.name}: unroll must yield timesteps 0 to {presentation.n_timesteps - 1} in "
+                f"order; it yielded {steps}."
+            )
+        return {layer: torch.stack(values, dim=1) for layer, values in found.items()}
+
+    with torch.no_grad(), evaluating(model):
+        check_repeatable(run, images, name=model.name)
+
+
+@contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """Put a model into evaluation mode within the block; its modules then have their own again."""
+    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
+    modes = [each.training for each in modules]
+    for each in modules[:1]:
+        each.eval()
+    try:
+        yield
+    finally:
+        for each, mode in zip(modules, modes, strict=True):
+            each.training = mode
 
 
 def _check_step(model: Model, timestep: int, activations: Mapping[str, Tensor]) -> None:
