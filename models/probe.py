@@ -69,7 +69,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
         {key: dict(state[key]) for key in ("_buffers", "_parameters", "_modules", *HOOKS)}
         for state in states
     ]
-    buffers = [(each, each.clone()) for each in module.buffers()]
+    stored = [(each, each.clone()) for each in module.buffers()]
     gradients = [
         (each, each.requires_grad, each.grad, None if each.grad is None else each.grad.clone())
         for each in module.parameters()
@@ -86,8 +86,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 table.clear()
                 table.update(values)
         with torch.no_grad():
-            for buffer, values in buffers:
-                buffer.copy_(values)
+            for buffer, before in stored:
+                buffer.copy_(before)
             for parameter, trained, gradient, copied in gradients:
                 parameter.requires_grad_(trained)
                 parameter.grad = gradient

@@ -1,4 +1,4 @@
-"""A network whose features depend on more than the image is refused, and the probe leaves no trace."""
+"""Features depend on the image alone, or are refused; the probe leaves no trace."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class InBuffer(Net):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("calls", torch.zeros(()))
+        self.calls: Tensor
 
     def between(self, maps: Tensor) -> Tensor:
         self.calls += 1
@@ -109,7 +110,7 @@ class Fourier(Net):
 
 class Transform(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
-        return torch.fft.fft2(maps)
+        return torch.fft.fft2(maps)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_features_that_depend_on_more_than_the_image_are_refused(
     assert len(str(error.value).splitlines()) <= 2
     assert net.training
     if isinstance(net, Carries | InBuffer):  # the state of the probe is not kept
-        assert net.state is None if isinstance(net, Carries) else float(net.calls) == 0  # type: ignore[arg-type]
+        assert net.state is None if isinstance(net, Carries) else float(net.calls) == 0
 
 
 def test_batch_norm_without_stored_statistics_is_refused_and_in_training_mode_is_not() -> None:
@@ -152,20 +153,22 @@ def test_batch_norm_without_stored_statistics_is_refused_and_in_training_mode_is
 
 def test_validate_model_finds_a_model_whose_features_depend_on_the_batch() -> None:
     model = small(Net(), ["b"])
-    forward = model.module.between
-    model.module.between = lambda maps: maps - maps.mean(0)  # type: ignore[method-assign]
+    net = model.module
+    assert isinstance(net, Net)
+    forward = net.between
+    net.between = lambda maps: maps - maps.mean(0)  # type: ignore[method-assign]
     with pytest.raises(NeurofitError, match="layer b: the output for one image depends on the oth"):
         validate_model(model)
-    model.module.between = forward  # type: ignore[method-assign]
+    net.between = forward  # type: ignore[method-assign]
     validate_model(model)
 
 
 def scripted() -> nn.Module:
-    return torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))  # type: ignore[no-any-return]
+    return torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
 
 
 def traced() -> nn.Module:
-    return torch.jit.trace(nn.Sequential(nn.Conv2d(3, 4, 3)), torch.rand(1, 3, 16, 16))  # type: ignore[no-any-return]
+    return torch.jit.trace(nn.Sequential(nn.Conv2d(3, 4, 3)), torch.rand(1, 3, 16, 16))  # type: ignore[no-any-return, no-untyped-call]
 
 
 def compiled() -> nn.Module:
