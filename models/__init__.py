@@ -31,6 +31,8 @@ from neurofit.models.catalogue import (
 from neurofit.models.cells import CELLS, Cell, CellShapes, register_cell
 from neurofit.models.convrnn import ConvRNN
 from neurofit.models.layer import Conv, Layer
+from neurofit.models.sources.create import create
+from neurofit.models.sources.names import Name, parse, unknown_model
 from neurofit.models.weight_files import load_weights, save_weights, training_card
 from neurofit.models.wrapped import WrappedModel, wrap
 
@@ -65,27 +67,31 @@ __all__ = [
 def create_model(
     name: str, *, weights: str | Path = "auto", seed: int = 0, **overrides: Any
 ) -> Any:
-    """Build a registered model.
+    """Build a model by its name.
 
     Parameters
     ----------
     name
-        Name of the model; see `list_models`.
+        Registered name (`list_models`), or a name of a source: timm:NAME, torchvision:NAME,
+        hf:OWNER/NAME, hf:FOLDER, brainscore:NAME or FILE.py:FACTORY, each with options as in
+        "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
     weights
         "auto": the weights that come with neurofit, else the published ones if they are downloaded
         (`neurofit weights get`), else random ones. "random": random weights. Otherwise the path of
-        a .safetensors file. A baseline has none.
+        a .safetensors file. A baseline has none. The weights of a source are those that it
+        publishes in safetensors; without them, "auto" is an error.
     seed
         Random seed for random weights, which the name of the model and the seed determine.
     **overrides
         Options of the model, such as `input_size` in pixels and `n_classes`; by default those that
-        the weights were trained with.
+        the weights were trained with. For a network of a source also `layers`: names or patterns of
+        the modules to record.
 
     Returns
     -------
     ConvRNN
-        In float32 on the CPU, or a WrappedModel for the ResNets. Its attribute `weights_origin`
-        says in words where the weights come from.
+        In float32 on the CPU, or a WrappedModel for the ResNets and for networks of sources. Its
+        attribute `weights_origin` says in words where the weights come from.
 
     Raises
     ------
@@ -97,6 +103,8 @@ def create_model(
     NeurofitWarning
         If published weights exist and are not downloaded, so that random ones are used.
     """
+    if (sourced := find_name(name)) is not None:
+        return create(sourced, weights=weights, seed=seed, **overrides)
     info = model_info(name)
     options = model_options(name)
     for option in overrides:
@@ -138,15 +146,22 @@ def list_models(pattern: str | None = None) -> list[str]:
     return [name for name in MODELS if pattern is None or fnmatch.fnmatchcase(name, pattern)]
 
 
+def find_name(name: str) -> Name | None:
+    """Return the name of a network of a source taken apart; None for other names."""
+    return None if name in MODELS or name.startswith(f"{BASELINE}:") else parse(name)
+
+
 def model_info(name: str) -> ModelInfo:
-    """Return the metadata of a model without building it.
+    """Return the metadata of a registered model without building it.
 
     Raises
     ------
     NeurofitError
         If there is no such model.
     """
-    return INFO[check_option("model", name, MODELS)]
+    if name not in MODELS:
+        raise unknown_model(name, MODELS)
+    return INFO[name]
 
 
 def model_options(name: str) -> list[str]:

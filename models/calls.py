@@ -56,6 +56,11 @@ def record_calls(
     return calls
 
 
+def select_tokens(maps: Tensor, tokens: str) -> Tensor:
+    """Return all of an output, or, for "class", the first token of a sequence."""
+    return maps[:, 0] if tokens == "class" and maps.ndim == 3 else maps
+
+
 def group_by_layer(
     calls: Sequence[tuple[str, Tensor]], layers: Sequence[str]
 ) -> dict[str, list[Tensor]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
+
+Rgb = tuple[float, float, float]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -57,3 +61,45 @@ def check_images(images: Tensor, *, model: str, n_channels: int, size: int, like
 def per_channel(values: tuple[float, ...]) -> Tensor:
     """Return one value per channel as a tensor (channel 1 1)."""
     return torch.tensor(values).view(-1, 1, 1)
+
+
+def image_settings(
+    module: nn.Module,
+    input_size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> tuple[int, Rgb, Rgb]:
+    """Return size, mean and std of images; the default is a module's `pretrained_cfg`, see `wrap`.
+
+    Raises
+    ------
+    NeurofitError
+        If images are not square, or mean and std not three values.
+    """
+    config = getattr(module, "pretrained_cfg", None) or {}
+    size = _square(config.get("input_size", (3, 224, 224))) if input_size is None else input_size
+    return (
+        size,
+        _rgb(mean if mean is not None else config.get("mean", IMAGENET_MEAN)),
+        _rgb(std if std is not None else config.get("std", IMAGENET_STD), positive=True),
+    )
+
+
+def _square(shape: Sequence[int]) -> int:
+    """Return the size of square images (channel height width)."""
+    if len(set(shape[-2:])) > 1:
+        raise NeurofitError(
+            f"Images are square, and the module's pretrained_cfg states input_size {tuple(shape)}. "
+            "Set input_size to one number, if the module takes such images."
+        )
+    return int(shape[-1])
+
+
+def _rgb(values: Sequence[float], *, positive: bool = False) -> Rgb:
+    if len(values) != 3 or (positive and min(values) <= 0):
+        raise NeurofitError(
+            "mean and std need one value for each of 3 channels, and std positive values; "
+            f"got {tuple(values)}."
+        )
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, check_option
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -56,6 +56,28 @@ def _made_by(module: nn.Module) -> str:
     return "exported" if exported and isinstance(module, torch.fx.GraphModule) else ""
 
 
+CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
+"""Names of the parameters that transformers of timm, torchvision and Hugging Face begin with."""
+
+
+def check_tokens(module: nn.Module, tokens: str, *, name: str) -> str:
+    """Return what is recorded of a sequence of tokens, "all" or "class".
+
+    Raises
+    ------
+    NeurofitError
+        If it is neither, or the module has no class token.
+    """
+    check_option("choice of tokens", tokens, ("all", "class"))
+    own = {path.rpartition(".")[2] for path, _ in module.named_parameters()}
+    if tokens == "class" and not own & set(CLASS_TOKENS):
+        raise NeurofitError(
+            f"{name} has no class token (a parameter {', '.join(CLASS_TOKENS)}); leave tokens at "
+            '"all".'
+        )
+    return tokens
+
+
 @contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode within the block, and then back into its present state.
@@ -93,6 +115,28 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 parameter.grad = gradient
                 if gradient is not None and copied is not None:
                     gradient.copy_(copied)
+
+
+@contextmanager
+def running(name: str, shape: Sequence[int]) -> Iterator[None]:
+    """Turn whatever a forward pass on images of a shape raises within the block into a sentence.
+
+    Raises
+    ------
+    NeurofitError
+        With the name of the model and the reason.
+    """
+    try:
+        yield
+    except NeurofitError:
+        raise
+    except Exception as error:  # a module may fail in any way
+        first_line = str(error).partition("\n")[0]
+        raise NeurofitError(
+            f"{name} cannot be run on images {tuple(shape)}: "
+            f"{type(error).__name__}: {first_line}\n"
+            "Set input_size for images of another size, or call for a module with more arguments."
+        ) from error
 
 
 def check_modes(module: nn.Module, *, name: str) -> None:

@@ -6,8 +6,8 @@ each of them once, and its activations are the same at all timesteps.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,20 @@ from torch import Tensor, nn
 from neurofit.activations.model import find_layers, find_presentation, refuse_text
 from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.activations.repeatability import check_repeatable
+from neurofit.activations.screen import RESIZE
 from neurofit.errors import NeurofitError, check_option
-from neurofit.models.calls import group_by_layer, record_calls
-from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, per_channel
-from neurofit.models.probe import check_modes, check_module, first_difference, untouched
+from neurofit.models.calls import find_tensor, group_by_layer, record_calls, select_tokens
+from neurofit.models.images import Rgb, check_images, image_settings, per_channel
+from neurofit.models.layer_choice import choose_layers
+from neurofit.models.probe import (
+    check_modes,
+    check_module,
+    check_tokens,
+    first_difference,
+    running,
+    untouched,
+)
+from neurofit.models.survey import survey_images
 from neurofit.models.timeline import find_image_driven, find_timeline
 
 Call = Callable[[nn.Module, Tensor], object]
@@ -37,7 +47,7 @@ STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
 
 def wrap(
     module: nn.Module,
-    layers: Sequence[str],
+    layers: Sequence[str] | None = None,
     *,
     name: str | None = None,
     recurrent: bool | None = None,
@@ -47,6 +57,8 @@ def wrap(
     input_size: int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    interpolation: str = "bilinear",
+    tokens: str = "all",
     visual_degrees: float = 8.0,
     ms_per_timestep: int = 10,
 ) -> WrappedModel:
@@ -58,7 +70,9 @@ def wrap(
         Module that takes normalised images (batch channel height width). It is not copied, runs in
         evaluation mode, and is left as it was.
     layers
-        Names of submodules to record, as in `module.named_modules()`.
+        Submodules to record: names as in `module.named_modules()`, or patterns, which choose among
+        those that can be recorded (`neurofit.activations.layer_names.match_layers`). None chooses
+        at most 12, evenly spaced over the depth of the network.
     name
         Name of the model; by default that of the class.
     recurrent
@@ -76,6 +90,11 @@ def wrap(
     input_size, mean, std
         Size of the images in pixels, and their normalisation per channel. The default is the
         `pretrained_cfg` of a timm model, or else 224 and the values of ImageNet.
+    interpolation
+        Interpolation by which images are resized: "bilinear" or "bicubic", both antialiased.
+    tokens
+        What is recorded of a sequence of tokens (batch token channel): "all" of them, or the
+        "class" token, the first.
     visual_degrees
         Width of the visual field, in degrees of visual angle.
     ms_per_timestep
@@ -104,36 +123,38 @@ def wrap(
         raise NeurofitError(
             f"wrap takes an instance of torch.nn.Module, not a class; got {module!r}."
         )
-    refuse_text("layers", layers)
     for region, names in (region_layers or {}).items():
         refuse_text(f"layers of {region}", names)
     name = name or type(module).__name__
     check_module(module, name=name)
-    config = getattr(module, "pretrained_cfg", None) or {}
-    size = _square(config.get("input_size", (3, 224, 224))) if input_size is None else input_size
-    for what, value in (
-        ("input_size", size),
-        ("ms_per_timestep", ms_per_timestep),
-        ("the number of layers", len(layers)),
-    ):
+    size, mean, std = image_settings(module, input_size, mean, std)
+    for what, value in (("input_size", size), ("ms_per_timestep", ms_per_timestep)):
         if value < 1:
             raise NeurofitError(f"{what} must be at least 1; got {value}.")
+    check_option("interpolation", interpolation, RESIZE)
+    call = call or _call_module
+    shown = partial(
+        survey_images, module, call, input_size=size, mean=mean, std=std, name=name, tokens=tokens
+    )
+    chosen = choose_layers(module, layers, shown, name=name)
     return WrappedModel(
         name,
         module,
-        _check_layer_names(module, layers),
+        chosen,
         recurrent=recurrent,
         first_call=first_call or {},
-        call=call or _call_module,
+        call=call,
         region_layers={
             region: tuple(
-                check_option(f"layer for {region} of {name}", layer, layers) for layer in names
+                check_option(f"layer for {region} of {name}", layer, chosen) for layer in names
             )
             for region, names in (region_layers or {}).items()
         },
         input_size=size,
-        mean=_rgb(mean if mean is not None else config.get("mean", IMAGENET_MEAN)),
-        std=_rgb(std if std is not None else config.get("std", IMAGENET_STD), positive=True),
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        tokens=tokens,
         visual_degrees=visual_degrees,
         ms_per_timestep=ms_per_timestep,
     )
@@ -153,8 +174,10 @@ class WrappedModel(nn.Module):
         call: Call,
         region_layers: Mapping[str, tuple[str, ...]],
         input_size: int,
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
+        mean: Rgb,
+        std: Rgb,
+        interpolation: str,
+        tokens: str,
         visual_degrees: float,
         ms_per_timestep: int,
     ) -> None:
@@ -167,6 +190,8 @@ class WrappedModel(nn.Module):
         self.input_size = input_size
         self.mean = mean
         self.std = std
+        self.interpolation = interpolation
+        self.tokens = check_tokens(module, tokens, name=name)
         self.visual_degrees = visual_degrees
         self.ms_per_timestep = ms_per_timestep
         self.image_mean: Tensor
@@ -200,9 +225,15 @@ class WrappedModel(nn.Module):
         """Whether the layers have more than one timestep."""
         return self.timeline.n_timesteps > 1
 
-    def forward(self, images: Tensor) -> object:
-        """Return the output of the module for images (batch channel height width) in [0, 1]."""
-        return self.call(self.module, self._normalised(images))
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the output of the module for images (batch channel height width) in [0, 1].
+
+        Of an output with several tensors, such as that of transformers, it is the first.
+        """
+        output = self.call(self.module, self._normalised(images))
+        if isinstance(output, Tensor):
+            return output
+        return find_tensor(output, len(images), where=f"the output of {self.name}")
 
     def unroll(
         self,
@@ -268,13 +299,14 @@ class WrappedModel(nn.Module):
 
     def record(self, normalised: Tensor, layers: Sequence[str]) -> list[tuple[str, Tensor]]:
         """Return (layer, output (batch ...)) for every call of the layers, in order."""
-        return record_calls(
+        calls = record_calls(
             self.module,
             layers,
             lambda: self.call(self.module, normalised),
             n_images=len(normalised),
             name=self.name,
         )
+        return [(layer, select_tokens(maps, self.tokens)) for layer, maps in calls]
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.image_mean.dtype)
@@ -288,42 +320,8 @@ class WrappedModel(nn.Module):
         return (images - self.image_mean) / self.image_std
 
 
-def _square(shape: Sequence[int]) -> int:
-    """Return the size of square images (channel height width)."""
-    if len(set(shape[-2:])) > 1:
-        raise NeurofitError(
-            f"Images are square, and the module's pretrained_cfg states input_size {tuple(shape)}. "
-            "Set input_size to one number, if the module takes such images."
-        )
-    return int(shape[-1])
-
-
-def _rgb(values: Sequence[float], *, positive: bool = False) -> tuple[float, float, float]:
-    if len(values) != 3 or (positive and min(values) <= 0):
-        raise NeurofitError(
-            "mean and std need one value for each of 3 channels, and std positive values; "
-            f"got {tuple(values)}."
-        )
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
-
-
 def _call_module(module: nn.Module, images: Tensor) -> object:
     return module(images)
-
-
-def _check_layer_names(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
-    names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
-    for layer in layers:
-        if layer not in names:
-            near = ", ".join(difflib.get_close_matches(layer, names, n=4, cutoff=0.0))
-            raise NeurofitError(
-                f"{type(module).__name__} has no submodule {layer!r}; "
-                f"nearest of {len(names)}: {near}."
-            )
-    if len(set(layers)) < len(layers):
-        raise NeurofitError(f"layers must not repeat a name; got {', '.join(layers)}.")
-    return tuple(layers)
 
 
 def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
@@ -351,18 +349,8 @@ def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
         layer = first_difference(run(shown, every), run(others, every))
         return f"module {layer}" if layer else ""
 
-    try:
-        with torch.no_grad(), untouched(model):
-            check_repeatable(outputs, images, name=model.name, locate=locate)
-    except NeurofitError:
-        raise
-    except Exception as error:  # a module may fail in any way
-        first_line = str(error).partition("\n")[0]
-        raise NeurofitError(
-            f"{model.name} cannot be run on images {tuple(images.shape)}: "
-            f"{type(error).__name__}: {first_line}\n"
-            "Set input_size for images of another size, or call for a module with more arguments."
-        ) from error
+    with running(model.name, images.shape), torch.no_grad(), untouched(model):
+        check_repeatable(outputs, images, name=model.name, locate=locate)
     return order
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.activations.blocks import Blocks, LazyBlocks
+from neurofit.activations.layer_names import match_layers
 from neurofit.activations.presentation import Presentation
 from neurofit.errors import NeurofitError, check_option, some_of
 from neurofit.recordings.time_bins import TimeBin, covered_bins, timestep_weights
@@ -92,7 +93,7 @@ class Activations:
 
 
 def find_names(source: Any, layers: Sequence[str]) -> tuple[str, ...]:
-    """Return layers of activations or of a model (`source`) by name.
+    """Return layers of activations or of a model (`source`) by name or pattern (`match_layers`).
 
     Raises
     ------
@@ -100,11 +101,13 @@ def find_names(source: Any, layers: Sequence[str]) -> tuple[str, ...]:
         If there is no such layer; the message gives the nearest name.
     """
     name = getattr(source, "model", None) or source.name
-    return tuple(check_option(f"layer of {name}", layer, source.layers) for layer in layers)
+    return match_layers(layers, source.layers, of=name)
 
 
 def region_layers(source: Any, region: str) -> tuple[str, ...]:
     """Return the layers of activations or of a model (`source`) that model a region.
+
+    A model that names no layers for any region may use all of them for each.
 
     Raises
     ------
@@ -113,6 +116,8 @@ def region_layers(source: Any, region: str) -> tuple[str, ...]:
     """
     name = getattr(source, "model", None) or source.name
     known: Mapping[str, tuple[str, ...]] = source.region_layers
+    if not known:
+        return tuple(source.layers)
     return known[check_option(f"region of {name}", region, known)]
 
 

@@ -107,6 +107,11 @@ def extract(
         raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")
     per_batch = batch_size or fitting_batch_size(network, device=where)
     blocks = BlockWriter(len(stimuli), storage)
+    screen: dict[str, Any] = {
+        "size": model.input_size,
+        "field_degrees": model.visual_degrees,
+        "interpolation": getattr(model, "interpolation", "bilinear"),
+    }
     # Not in inference mode: a forward pass may take gradients, or keep tensors that it makes.
     with torch.no_grad(), evaluating(network), autocast(where, dtype):
         for start in range(0, len(stimuli), per_batch):
@@ -114,8 +119,7 @@ def extract(
             images = load_images(
                 stimuli,
                 range(rows.start, rows.stop),
-                size=model.input_size,
-                field_degrees=model.visual_degrees,
+                **screen,
             )
             images = xla.shard(images.to(where, memory_format=layout))
             for timestep, activations in network.unroll(images, shown, layers=names):
@@ -147,9 +151,8 @@ def extract(
             "input_size": model.input_size,
             "visual_degrees": model.visual_degrees,
             "stimuli": stimuli.name,
-            "screen": describe_screen(
-                stimuli, size=model.input_size, field_degrees=model.visual_degrees
-            ),
+            "screen": describe_screen(stimuli, **screen),
+            **getattr(model, "provenance", {}),
         },
         _storage=blocks.folder,
     )

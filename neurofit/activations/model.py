@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from neurofit.activations.layer_names import match_layers
 from neurofit.activations.presentation import Presentation
 from neurofit.activations.repeatability import check_repeatable
 from neurofit.errors import NeurofitError, check_option
@@ -40,6 +41,11 @@ class Model(Protocol):
         Width of the visual field in degrees of visual angle.
     presentations
         Name ("default", "neural", "constant") -> presentation of images.
+
+    Notes
+    -----
+    A model may also have `interpolation` ("bilinear" or "bicubic"), by which images are resized,
+    and `provenance`, a dictionary of facts that results record.
     """
 
     name: str
@@ -105,7 +111,7 @@ def find_presentation(model: Model, presentation: str | Presentation) -> Present
 
 
 def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
-    """Return layers of a model by name, or all for None.
+    """Return layers of a model by name or pattern (`match_layers`), or all for None.
 
     Raises
     ------
@@ -114,8 +120,7 @@ def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:
     """
     if layers is None:
         return model.layers
-    refuse_text("layers", layers)
-    return tuple(check_option(f"layer of {model.name}", layer, model.layers) for layer in layers)
+    return match_layers(layers, model.layers, of=model.name)
 
 
 def refuse_text(what: str, names: Sequence[str]) -> None:

@@ -38,8 +38,7 @@ def check_repeatable(
 ) -> Mapping[str, Tensor]:
     """Check a network on three batches, and return what it computes for the first.
 
-    The second batch has other images and the same ones in another order; the third has another
-    size too.
+    The second batch has an image more and one less, in other places; the third has another size.
 
     Parameters
     ----------
@@ -63,9 +62,7 @@ def check_repeatable(
         first = run(images)
         _check_finite(first, name=name)
         other = 1 - images[-1:]
-        fewer = torch.cat([images[1::2].flip(0), other, other.flip(-1)])
-        if len(fewer) == len(images):
-            fewer = torch.cat([fewer, other])
+        fewer = torch.cat([images[1:2], other, *([other.flip(-1)] if len(images) == 2 else [])])
         for batch in (torch.cat([other, images[:-1]]), fewer):
             found = run(batch)
             _check_finite(found, name=name)

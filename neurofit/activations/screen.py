@@ -25,12 +25,17 @@ GRAY = GRAY_LEVEL / 255
 """Gray around images that are smaller than the model's field, in [0, 1], as in Brain-Score."""
 
 
-RESIZE = "bilinear, antialiased"
-"""Interpolation by which a canvas is resized to the model's input."""
+RESIZE = {"bilinear": "bilinear, antialiased", "bicubic": "bicubic, antialiased"}
+"""Interpolation by which a canvas is resized to the model's input -> its description."""
 
 
 def load_images(
-    stimuli: StimulusSet, rows: Iterable[int], *, size: int, field_degrees: float
+    stimuli: StimulusSet,
+    rows: Iterable[int],
+    *,
+    size: int,
+    field_degrees: float,
+    interpolation: str = "bilinear",
 ) -> Tensor:
     """Return stimuli as a model sees them: float32 (batch channel height width) in [0, 1].
 
@@ -44,6 +49,8 @@ def load_images(
         Height and width of the model's input, in pixels.
     field_degrees
         Width of the model's field, in degrees of visual angle.
+    interpolation
+        One of `RESIZE`.
 
     Raises
     ------
@@ -54,7 +61,7 @@ def load_images(
     # Pillow decodes without the interpreter's lock; torch has its own threads for resizing.
     with ThreadPoolExecutor() as threads:
         canvases = threads.map(lambda row: _canvas(stimuli, row, field_degrees), rows)
-        return torch.stack([_resized(canvas, size) for canvas in canvases])
+        return torch.stack([_resized(canvas, size, interpolation) for canvas in canvases])
 
 
 def place_on_screen(image: np.ndarray, *, image_degrees: float, field_degrees: float) -> np.ndarray:
@@ -96,7 +103,9 @@ def place_on_screen(image: np.ndarray, *, image_degrees: float, field_degrees: f
     return canvas
 
 
-def describe_screen(stimuli: StimulusSet, *, size: int, field_degrees: float) -> dict[str, str]:
+def describe_screen(
+    stimuli: StimulusSet, *, size: int, field_degrees: float, interpolation: str = "bilinear"
+) -> dict[str, str]:
     """Return what `load_images` does to the first image, for provenance.
 
     Other images of the set differ in their number of pixels at most.
@@ -110,7 +119,9 @@ def describe_screen(stimuli: StimulusSet, *, size: int, field_degrees: float) ->
         "image": f"{width} x {height} px, {stimuli.width}",
         "canvas": f"{across} x {down} px, {field_degrees:g} degrees",
         "placed": placing[int(np.sign(stimuli.visual_degrees - field_degrees))],
-        "resized": f"to {size} x {size} px, {RESIZE}" if (across, down) != (size, size) else "no",
+        "resized": f"to {size} x {size} px, {RESIZE[interpolation]}"
+        if (across, down) != (size, size)
+        else "no",
     }
 
 
@@ -133,10 +144,10 @@ def _canvas_pixels(n_pixels: int, image_degrees: float, field_degrees: float) ->
     return round(field_degrees / image_degrees * n_pixels)
 
 
-def _resized(canvas: np.ndarray, size: int) -> Tensor:
+def _resized(canvas: np.ndarray, size: int, interpolation: str) -> Tensor:
     pixels = torch.from_numpy(np.array(canvas)).permute(2, 0, 1).float()[None] / 255
     if pixels.shape[-2:] != (size, size):
         pixels = functional.interpolate(
-            pixels, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+            pixels, size=(size, size), mode=interpolation, antialias=True, align_corners=False
         ).clamp(0, 1)
     return pixels[0]

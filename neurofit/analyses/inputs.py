@@ -108,10 +108,12 @@ def find_activations(
     from neurofit.activations.extract import extract, extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
-    from neurofit.models import create_model
+    from neurofit.models import create_model, find_name
     from neurofit.recordings.time_bins import timestep_weights
 
-    network = create_model(name, weights=config.weights, seed=config.model_seed)
+    named = getattr(config.analysis, "layers", "auto")
+    asked = {} if isinstance(named, str) or find_name(name) is None else {"layers": named}
+    network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
     device = find_device(config.compute.device)
     presentation = find_presentation(network, config.presentation)
     scored = _layers(config.analysis, network, region)

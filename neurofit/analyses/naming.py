@@ -38,7 +38,10 @@ def folder_words(config: RunConfig, recording: Recording, *, untrained: bool = F
     if Path(name).exists():
         name = f"{Path(name).stem}-{recording.sha256[:8]}"
     region = "+".join(recording.regions)
-    words = [word for word in (str(config.model), region, name) if word]
+    from neurofit.models import find_name  # models take time to import
+
+    model = str(config.model)
+    words = [word for word in (str(find_name(model) or model), region, name) if word]
     if analysis.name != "score":
         words.insert(0, analysis.name)
     own: Any = config.analysis

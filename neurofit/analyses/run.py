@@ -38,8 +38,8 @@ class RunConfig:
     Parameters
     ----------
     model
-        Registered model (`list_models`), "brainscore:ID", or several for `run_each`; not used by
-        an analysis of a recording alone.
+        Registered model (`list_models`), a name of a source (`neurofit.models.sources`), such as
+        "timm:resnet18", or several for `run_each`; not used by an analysis of a recording alone.
     recording
         Registered recording (`list_recordings`), path of a file or folder, or "brainscore:ID".
     selection
@@ -79,7 +79,8 @@ class RunConfig:
         "",
         parse=parse_names,
         metavar="NAME,...",
-        help="Registered model or models (neurofit list models), or brainscore:ID.",
+        help="Model or models: registered (neurofit list models), timm:NAME, torchvision:NAME, "
+        "hf:OWNER/NAME, brainscore:NAME, or FILE.py:FUNCTION of your own, which is run.",
     )
     recording: str | Path = option(
         "hvm-sim",

@@ -17,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
+from neurofit.cli.networks import note_code
 from neurofit.cli.options import (
     flags_of,
     given_options,
@@ -129,6 +130,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
     from neurofit.results.summary import summarise
 
     configs = config.each()
+    note_code(dict.fromkeys(str(each.model) for each in configs))
     summaries = []
     for each in configs:
         folder = Path()

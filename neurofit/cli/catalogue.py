@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from neurofit.cli import recordings
 from neurofit.cli.console import err, out
+from neurofit.cli.networks import describe_network
 from neurofit.cli.options import expand
 from neurofit.errors import NeurofitError, check_option, counted
 from neurofit.recordings.selection import Selection
@@ -104,7 +106,12 @@ def _add_recordings(table: Table) -> None:
 
 @expand(selection=Selection)
 def describe(
-    name: Annotated[str, typer.Argument(help="A model, a recording, or the path of a recording.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model (also of a source, timm:resnet18), a recording, or the path of one."
+        ),
+    ],
     selection: Selection,
     images: recordings.ImagesOption = "",
     time_bin: recordings.TimeBinOption = "",
@@ -112,8 +119,11 @@ def describe(
     """Describe a model or a recording; options select a part of a recording given by path."""
     from neurofit.data_loaders import list_recordings
     from neurofit.data_loaders.recordings import is_path
-    from neurofit.models import list_models
+    from neurofit.models import find_name, list_models
 
+    if find_name(name) is not None and not Path(name).exists():
+        describe_network(name)
+        return
     if is_path(name) and name not in list_models():
         recordings.describe_path(name, selection, images=images, time_bin=time_bin)
         return

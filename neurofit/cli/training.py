@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
+from neurofit.cli.networks import note_code
 from neurofit.cli.options import expand, late_command
 from neurofit.config.compute import find_device
 from neurofit.errors import NeurofitError, counted
@@ -196,7 +197,12 @@ def _describe_cost(
 
 
 def eval_(
-    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Model: registered (neurofit list models), or of a source such as timm:NAME."
+        ),
+    ],
     data: Annotated[str, typer.Option(help=DATA)],
     weights: Annotated[
         str,
@@ -232,6 +238,7 @@ def eval_(
     from neurofit.training.memory import check_memory
 
     set_offline(offline)
+    note_code([model])
     images = load_images(data)
     options = _given(input_size=input_size, decoder=decoder)
     network = create_model(model, weights=weights, n_classes=len(images.classes), **options)

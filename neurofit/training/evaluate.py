@@ -77,7 +77,7 @@ def evaluate(
     network = model.to(device, memory_format=layout).eval()  # type: ignore[call-overload]
     total, loss, timesteps = 0, 0.0, list[int]()
     counts = torch.zeros(0)  # (decoded and each timestep, top 1 and top 5)
-    with torch.inference_mode(), autocast(device, precision):
+    with torch.no_grad(), autocast(device, precision):
         for images, labels in batches:
             shown = xla.shard(images.to(device, memory_format=layout))
             steps: dict[int, Tensor] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +20,63 @@ from neurofit.activations.presentation import Presentation
 from neurofit.models import MODELS, ConvRNN
 from neurofit.models.tensorflow import state_dict
 
+REQUIRED = os.environ.get("NEUROFIT_REQUIRE_MODEL_SOURCES") == "1"
+"""Whether missing packages of models are a failure; they are a reason to skip otherwise."""
+
+_operators: list[Any] = []
+"""Operators that are declared for torchvision, for as long as tests run."""
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class RandomImages(Protocol):
     def __call__(self, n: int = 2, size: int = 32, *, seed: int = 0) -> Tensor: ...
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> Any:
+    """Return torchvision.
+
+    Its C extension need not load beside this build of torch: the operators that its import expects
+    of the extension are declared then. No test calls them.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+    except ImportError as error:
+        _missing(error)
+    library: Any = torch.library.Library
+    _operators.append(library("torchvision", "DEF"))
+    for name in ("nms", "qnms"):
+        _operators[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return importlib.import_module("torchvision")
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision: Any) -> Any:
+    """Return timm."""
+    return _import("timm")
+
+
+@pytest.fixture(scope="session")
+def transformers(torchvision: Any) -> Any:
+    """Return transformers."""
+    return _import("transformers")
+
+
+def _import(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        return _missing(error)
+
+
+def _missing(error: ImportError) -> None:
+    if REQUIRED:
+        pytest.fail(f"NEUROFIT_REQUIRE_MODEL_SOURCES=1, but {error}")
+    pytest.skip(f"a package of models is not installed: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,12 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurofit.activations.model import validate_model
 from neurofit.errors import NeurofitError, NeurofitWarning
@@ -21,7 +20,7 @@ from neurofit.models.published import get_weights
 from neurofit.models.tensorflow import state_dict
 from neurofit.storage.home import home, sha256_of
 
-RESNETS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+RESNETS = ("resnet18", "resnet34")
 PARAMETERS = {"resnet18": 11_689_512, "resnet34": 21_797_672}  # torchvision's documentation
 
 
@@ -30,39 +29,8 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
 
 
-class Small(nn.Module):
-    """A network of two channels with the module names of a ResNet."""
-
-    def __init__(self, depths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 2, 7, stride=16)
-        self.bn1 = nn.BatchNorm2d(2)
-        for i, depth in enumerate(depths, start=1):
-            setattr(self, f"layer{i}", nn.Sequential(*(nn.Conv2d(2, 2, 1) for _ in range(depth))))
-        self.fc = nn.Linear(2, 1000)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.bn1(self.conv1(images))
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            maps = layer(maps)  # type: ignore[operator]
-        logits: Tensor = self.fc(maps.mean(dim=(2, 3)))
-        return logits
-
-
-@pytest.fixture
-def _small_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace torchvision by a module whose ResNets are small."""
-    models = ModuleType("torchvision.models")
-    for name, depths in RESNETS.items():
-        setattr(models, name, lambda weights, depths=depths: Small(depths))
-    package = ModuleType("torchvision")
-    package.models = models  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torchvision", package)
-    monkeypatch.setitem(sys.modules, "torchvision.models", models)
-
-
 def test_the_resnets_are_registered_with_their_layers_and_accuracies() -> None:
-    assert list_models("resnet*") == sorted(RESNETS)
+    assert list_models("resnet*") == list(RESNETS)
     for name in RESNETS:
         info = model_info(name)
         assert info.is_published
@@ -71,13 +39,14 @@ def test_the_resnets_are_registered_with_their_layers_and_accuracies() -> None:
         assert set(info.region_layers) == {"V4", "IT"}
 
 
-@pytest.mark.usefixtures("_small_torchvision")
+@pytest.mark.usefixtures("torchvision")
 @pytest.mark.parametrize("name", RESNETS)
 def test_a_resnet_is_constant_over_time_and_seeded(name: str) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     model = create_model(name, weights="random", seed=3)
     assert torch.equal(torch.random.get_rng_state(), before)
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
     validate_model(model)
     info = model_info(name)
     for attribute in (
@@ -103,17 +72,6 @@ def test_a_resnet_is_constant_over_time_and_seeded(name: str) -> None:
     assert all(other[layer] is first[layer] for other in others for layer in model.layers)
 
 
-@pytest.mark.parametrize("name", RESNETS)
-def test_a_real_resnet_has_torchvisions_parameters(name: str) -> None:
-    try:
-        import torchvision.models  # noqa: F401
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"torchvision cannot be imported: {error}")
-    model = create_model(name, weights="random")
-    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
-    validate_model(model)
-
-
 def test_without_torchvision_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -124,12 +82,14 @@ def test_without_torchvision_the_error_says_what_to_install(
 
 
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+def published(
+    torchvision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Tensor]:
     """Make a mirror with weights of torchvision's names, without the counters of batch norm."""
     torch.manual_seed(0)
     weights = {
         key: torch.randn(values.shape)
-        for key, values in Small(RESNETS["resnet18"]).state_dict().items()
+        for key, values in torchvision.models.resnet18().state_dict().items()
         if values.ndim
     }
     (tmp_path / "mirror" / "resnet18").mkdir(parents=True)
@@ -139,7 +99,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tens
     return weights
 
 
-@pytest.mark.usefixtures("_small_torchvision")
+@pytest.mark.usefixtures("torchvision")
 def test_published_weights_are_converted_with_their_source(
     published: dict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -162,7 +122,7 @@ def test_published_weights_are_converted_with_their_source(
     }
 
 
-@pytest.mark.usefixtures("_small_torchvision")
+@pytest.mark.usefixtures("torchvision")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +26,8 @@ def test_a_timm_configuration_sets_size_and_normalisation() -> None:
     assert wrap(net, ["0"], input_size=20, mean=(0.0, 0.0, 0.0)).mean == (0, 0, 0)
 
 
-def test_torchvision_models_are_constant_over_time() -> None:
-    torchvision = _importable("torchvision.models")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        resnet = torchvision.resnet18(weights=None).eval()
+def test_torchvision_models_are_constant_over_time(torchvision: Any) -> None:
+    resnet = torchvision.models.resnet18(weights=None).eval()
     model = wrap(
         resnet,
         ["layer2", "layer4.1.conv2"],
@@ -48,7 +45,8 @@ def test_torchvision_models_are_constant_over_time() -> None:
     torch.testing.assert_close(activations["layer2"], expected)
     validate_model(
         wrap(
-            torchvision.alexnet(weights=None).eval(), ["features.5", "features.12", "classifier.5"]
+            torchvision.models.alexnet(weights=None).eval(),
+            ["features.5", "features.12", "classifier.5"],
         )
     )
     with pytest.raises(
@@ -57,8 +55,7 @@ def test_torchvision_models_are_constant_over_time() -> None:
         wrap(resnet, ["layer1.0.relu"])
 
 
-def test_a_timm_model_has_its_own_normalisation() -> None:
-    timm = _importable("timm")
+def test_a_timm_model_has_its_own_normalisation(timm: Any) -> None:
     vit = timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False).eval()
     model = wrap(vit, ["blocks.3", "blocks.11"], region_layers={"V4": ["blocks.3"]})
     assert model.mean == (0.5, 0.5, 0.5)
@@ -71,10 +68,3 @@ def test_a_timm_model_has_its_own_normalisation() -> None:
         )
     for layer, maps in zip(model.layers, expected, strict=True):
         np.testing.assert_allclose(activations[layer][:, 1:].numpy(), maps.numpy(), atol=1e-5)
-
-
-def _importable(name: str):  # type: ignore[no-untyped-def]
-    try:
-        return __import__(name, fromlist=["_"])
-    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
-        pytest.skip(f"{name} cannot be imported: {error}")

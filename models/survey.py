@@ -1,0 +1,153 @@
+"""What the modules of a network return: shapes, calls, and whether they depend on the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurofit.errors import NeurofitError
+from neurofit.models.calls import find_tensor, select_tokens
+from neurofit.models.images import per_channel
+from neurofit.models.probe import running, untouched
+
+N_SURVEYED = 2
+"""Number of images in the probe that surveys a network."""
+
+
+@dataclass(kw_only=True)
+class Surveyed:
+    """What one probe says of a module.
+
+    Parameters
+    ----------
+    name
+        Name in `module.named_modules()`.
+    kind
+        Class of the module.
+    shape
+        Shape of its output without the batch; None if it is never called, or returns no tensor
+        with the batch as its first axis.
+    calls
+        Number of calls in a forward pass.
+    driven
+        Whether the output differs between images, at some call.
+    changes
+        Whether the output differs between calls.
+    repeats
+        Whether the output is that of the module called before it, which is no part of it.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] | None = None
+    calls: int = 0
+    driven: bool = False
+    changes: bool = False
+    repeats: bool = False
+
+
+def survey(
+    module: nn.Module, run: Callable[[], object], *, n_images: int, tokens: str = "all"
+) -> list[Surveyed]:
+    """Return what each submodule does in one forward pass, in the order of the first returns.
+
+    Parameters
+    ----------
+    module
+        Network, in evaluation mode.
+    run
+        Runs the forward pass, on images that differ.
+    n_images
+        Number of images in the batch.
+    tokens
+        What is recorded of a sequence of tokens, see `neurofit.models.wrap`.
+
+    Returns
+    -------
+    list of Surveyed
+        Modules that are never called come last.
+    """
+    found: dict[str, Surveyed] = {}
+    outputs: dict[str, Tensor] = {}
+    before = ("", torch.empty(0))
+
+    def hook(name: str, each: nn.Module, args: Any, output: object) -> None:
+        nonlocal before
+        row = found.setdefault(name, Surveyed(name=name, kind=type(each).__name__))
+        row.calls += 1
+        try:
+            values = select_tokens(find_tensor(output, n_images, where=name), tokens)
+        except NeurofitError:
+            row.shape = None
+            return
+        shape = tuple(values.shape[1:])
+        row.driven |= not all(torch.equal(values[0], other) for other in values[1:])
+        if row.calls == 1:
+            row.shape = shape
+            inside = before[0].startswith(f"{name}.")
+            row.repeats = not inside and _equal(before[1], values)
+        elif shape != row.shape:
+            row.shape = None
+        row.changes |= name in outputs and not _equal(outputs[name], values)
+        before = (name, values.clone())  # later operations may change an output in place
+        outputs[name] = before[1]
+
+    with ExitStack() as hooks:
+        for name, each in module.named_modules():
+            if name:
+                hooks.callback(each.register_forward_hook(partial(hook, name)).remove)
+        run()
+    rest = [
+        Surveyed(name=name, kind=type(each).__name__)
+        for name, each in module.named_modules()
+        if name and name not in found
+    ]
+    return [*found.values(), *rest]
+
+
+def survey_images(
+    module: nn.Module,
+    call: Callable[[nn.Module, Tensor], object],
+    *,
+    input_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    name: str,
+    tokens: str = "all",
+) -> list[Surveyed]:
+    """Return what each submodule does with two random images, and leave the module as it was.
+
+    Parameters
+    ----------
+    module, call
+        Network, and the function that runs it on normalised images (batch channel height width).
+    input_size, mean, std
+        Size and normalisation of the images.
+    name
+        Name of the model, for messages.
+    tokens
+        See `survey`.
+
+    Raises
+    ------
+    NeurofitError
+        If the network cannot be run.
+    """
+    shape = (N_SURVEYED, len(mean), input_size, input_size)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    shown = (images - per_channel(tuple(mean))) / per_channel(tuple(std))
+    weight = next((each for each in module.parameters() if each.is_floating_point()), shown)
+    with running(name, shape), torch.no_grad(), untouched(module):
+        return survey(
+            module, lambda: call(module, shown.to(weight)), n_images=N_SURVEYED, tokens=tokens
+        )
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b)

@@ -1,0 +1,97 @@
+"""What the command line says of networks of other packages and of one's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from neurofit.cli.console import err, out
+
+if TYPE_CHECKING:
+    from neurofit.models.sources.create import Built
+    from neurofit.models.survey import Surveyed
+
+
+def note_code(names: Iterable[str]) -> None:
+    """Say that the code of one's own models is going to be run."""
+    from neurofit.models import find_name
+
+    for name in names:
+        found = find_name(name)
+        if found is not None and found.runs_code:
+            place = found.network.rpartition(":")[0]
+            err.print(f"Note: running {place} (--model).", markup=False, soft_wrap=True)
+
+
+def describe_network(name: str) -> None:
+    """Print a network of a source, and a table of its modules from one probe.
+
+    Raises
+    ------
+    NeurofitError
+        If it cannot be built; or, after the table, if the probe refuses it.
+    """
+    from neurofit.models import find_name
+    from neurofit.models.sources.create import build_network
+
+    note_code([name])
+    found = find_name(name)
+    assert found is not None
+    built = build_network(found, weights="random")
+    if not built.unrolls:
+        out.print(_module_table(built.survey()))
+        out.print()
+    _print_rows(_rows(built, built.model()))
+
+
+def _module_table(surveyed: Iterable[Surveyed]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("module", "type", "output", "calls", "image"):
+        table.add_column(column, justify="right" if column == "calls" else "left", overflow="fold")
+    for row in surveyed:
+        shape = "" if row.shape is None else " x ".join(map(str, row.shape))
+        driven = {True: "yes", False: "no"}[row.driven] if row.calls else ""
+        table.add_row(escape(row.name), row.kind, shape, str(row.calls), driven)
+    table.caption = (
+        "output: without the batch. calls: in one forward pass. image: whether the output depends "
+        "on it."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _rows(built: Built, model: Any) -> dict[str, str]:
+    provenance = built.provenance
+    kind = type(built.network.module).__name__
+    declared = built.network.preprocessing.declared
+    mean, std = (", ".join(f"{each:g}" for each in values) for values in (model.mean, model.std))
+    steps = model.presentations["default"].n_timesteps
+    step = f"{model.ms_per_timestep} ms"
+    time = f"{steps} timesteps of {step}: the calls of a layer" if steps > 1 else "the same always"
+    return {
+        "model": model.name,
+        "type": f"{kind}, {provenance.get('package', 'file')}",
+        "file": f"{provenance['file']}, sha256 {provenance['file_sha256'][:12]}"
+        if "file" in provenance
+        else "",
+        "parameters": f"{sum(p.numel() for p in built.network.module.parameters()):,}",
+        "input": f"{model.input_size} x {model.input_size} px, {model.visual_degrees:g} degrees; "
+        f"mean {mean}; std {std}" + ("" if declared or built.unrolls else " (not declared)"),
+        "shown as": provenance.get("image", "an image"),
+        "time": time,
+        "weights": f"{built.origin}, for this table",
+        "layers": ", ".join(model.layers),
+    }
+
+
+def _print_rows(rows: dict[str, str]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in rows.items():
+        if value:
+            table.add_row(key, escape(value))
+    out.print(table)
