@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurofit.activations.model import tensors_sha256
 from neurofit.errors import NeurofitError, some_of
 from neurofit.models.catalogue import INFO
+from neurofit.models.pickles import describe_conversion, is_pickle
 from neurofit.storage.home import atomic_file
 
 MAX_JSON = 2**24
@@ -191,6 +192,11 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     if not path.is_file():
         raise NeurofitError(f"Weights file not found: {path}.")
+    if is_pickle(path):
+        raise NeurofitError(
+            f"{path} is a pickle, which is not loaded: it can run code.\n"
+            f"{describe_conversion(path)}"
+        )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})

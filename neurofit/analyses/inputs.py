@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from neurofit.analyses.analysis import Cost, analysis_of
 from neurofit.config.compute import Progress, find_device
@@ -35,6 +38,9 @@ class Plan:
         Number of units of each layer; empty if it is not known.
     device
         Device of the model.
+    seconds
+        Duration of the images' way through the model, from one image on the CPU; larger batches
+        and other devices are faster.
     disk_bytes
         Disk space of the activations.
     cost
@@ -46,6 +52,7 @@ class Plan:
     weights: str = ""
     layer_units: Mapping[str, int] = field(default_factory=dict)
     device: str = ""
+    seconds: float = 0.0
     disk_bytes: int = 0
     cost: Cost | None = None
 
@@ -108,7 +115,7 @@ def find_activations(
     from neurofit.activations.extract import extract, extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
-    from neurofit.models import create_model, find_name
+    from neurofit.models import WrappedModel, create_model, find_name
     from neurofit.recordings.time_bins import timestep_weights
 
     named = getattr(config.analysis, "layers", "auto")
@@ -124,13 +131,19 @@ def find_activations(
         last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
         time_bins += [(width * step, width * (step + 1)) for step in sorted(last)]
     if on_plan:
+        begun = time.perf_counter()
         units = count_units(network, layers)
+        seconds = time.perf_counter() - begun
         weights = timestep_weights(
             time_bins,
             n_timesteps=presentation.n_timesteps,
             ms_per_timestep=network.ms_per_timestep,
         )
         n_timesteps = int(weights.any(axis=0).sum())
+        if isinstance(network, WrappedModel):  # a step is a forward pass; static ones share blocks
+            n_timesteps = n_timesteps if network.recurrent else 1
+        else:
+            seconds *= int(np.flatnonzero(weights.any(axis=0)).max(initial=0)) + 1
         cost = analysis_of(config.analysis).cost
         on_plan(
             Plan(
@@ -139,6 +152,7 @@ def find_activations(
                 weights=network.weights_origin,
                 layer_units=units,
                 device=device,
+                seconds=seconds * len(stimuli),
                 disk_bytes=4 * len(stimuli) * n_timesteps * sum(units.values()),
                 cost=cost
                 and cost(

@@ -46,6 +46,9 @@ EXAMPLES = {
     "ceiling": "neurofit ceiling --recording hvm-sim --region IT",
 }
 
+SHORT = 30.0
+"""Duration in seconds of the images' way through a model that is not worth a word."""
+
 OUTPUT = {
     "out_folder": Annotated[
         str | None,
@@ -264,7 +267,10 @@ def print_plan(plan: Plan, config: RunConfig) -> None:
     )
     if plan.layer_units:
         layers = ", ".join(f"{layer} ({n:,} units)" for layer, n in plan.layer_units.items())
-        out.print(Padding(f"layers {layers} on {plan.device}", (0, 0, 0, 2), expand=False))
+        took = f", at most about {describe_duration(plan.seconds)} for the images" * (
+            plan.seconds >= SHORT and plan.device == "cpu"
+        )
+        out.print(Padding(f"layers {layers} on {plan.device}{took}", (0, 0, 0, 2), expand=False))
     if plan.cost:
         memory, disk = (
             f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.cost.n_bytes, plan.disk_bytes)
