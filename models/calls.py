@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
+from neurofit.models.operations import Operations, is_operation, unheard
 
 Run = Callable[[], object]
 """Runs a forward pass."""
@@ -29,7 +30,7 @@ def record_calls(
     module
         Module with the layers.
     layers
-        Names of submodules.
+        Names of submodules and of operations (`neurofit.models.operations`).
     run
         Runs the forward pass.
     n_images
@@ -45,11 +46,18 @@ def record_calls(
     calls: list[tuple[str, Tensor]] = []
 
     def hook(layer: str, module: nn.Module, args: Any, output: object) -> None:
-        maps = find_tensor(output, n_images, where=f"{name}, layer {layer}")
-        calls.append((layer, maps.clone()))  # later operations may change an output in place
+        with unheard():
+            maps = find_tensor(output, n_images, where=f"{name}, layer {layer}")
+            calls.append((layer, maps.clone()))  # later operations may change an output in place
+
+    def heard(layer: str, output: Tensor) -> None:
+        if layer in layers:
+            hook(layer, module, (), output)
 
     with ExitStack() as hooks:
-        for layer in dict.fromkeys(layers):
+        if any(map(is_operation, layers)):
+            hooks.enter_context(Operations(module, heard))
+        for layer in dict.fromkeys(each for each in layers if not is_operation(each)):
             submodule = module.get_submodule(layer)
             hooks.callback(submodule.register_forward_hook(partial(hook, layer)).remove)
         run()

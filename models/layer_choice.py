@@ -11,7 +11,8 @@ from torch import nn
 from neurofit.activations.layer_names import is_pattern, match_layers
 from neurofit.activations.model import refuse_text
 from neurofit.errors import NeurofitError
-from neurofit.models.survey import Surveyed
+from neurofit.models.operations import is_operation
+from neurofit.models.survey import OPERATION, Surveyed
 
 MAX_LAYERS = 12
 """Largest number of layers that are chosen for a network without stated ones."""
@@ -52,11 +53,16 @@ def choose_layers(
     if not layers:
         raise NeurofitError("the number of layers must be at least 1; got 0.")
     existing = {each for each, _ in module.named_modules(remove_duplicate=False)}
-    named = [each for each in layers if each in existing or not is_pattern(each)]
+    named = [
+        each for each in layers if each in existing or not (is_pattern(each) or is_operation(each))
+    ]
     check_names(module, named)
     if len(named) == len(layers):
         return tuple(layers)
-    return match_layers(layers, dict.fromkeys([*recordable(module, survey()), *named]), of=name)
+    rows = survey()
+    operations = [row.name for row in rows if row.driven and row.name in layers]
+    suited = dict.fromkeys([*recordable(module, rows), *named, *operations])
+    return match_layers(layers, suited, of=name)
 
 
 def check_names(module: nn.Module, layers: Sequence[str]) -> None:
@@ -86,15 +92,15 @@ def recordable(module: nn.Module, rows: Sequence[Surveyed]) -> list[str]:
     most and changes between calls: these calls are the timesteps. In a static network it is once.
     """
     weighted = {name for name, each in module.named_modules() if list(each.parameters())}
-    steps = [row for row in rows if row.calls > 1 and row.changes and row.name in weighted]
-    n_calls = max((row.calls for row in steps if row.driven), default=1)
+    steps = [row for row in rows if row.calls > 1 and row.changes]
+    n_calls = max((row.calls for row in steps if row.driven and row.name in weighted), default=1)
     return [
         row.name
         for row in rows
         if row.shape is not None
         and row.driven
         and row.calls == n_calls
-        and (n_calls == 1 or row in steps)
+        and (n_calls == 1 or (row in steps and (row.name in weighted or row.kind == OPERATION)))
     ]
 
 
@@ -104,7 +110,7 @@ def spread_layers(
     """Return at most `most` of the modules that can be recorded, evenly spaced over the depth.
 
     Lists of modules are taken apart, and then the largest modules, until there are enough. A module
-    that returns its input is left out.
+    that returns its input is left out. Operations are taken where there are too few modules.
 
     Raises
     ------
@@ -131,6 +137,8 @@ def spread_layers(
                 else [name]
             )
         ]
+    if len(chosen) < min(ENOUGH, most):
+        chosen = suited
     if not chosen:
         raise NeurofitError(
             f"No module of {type(module).__name__} returns a tensor with the batch as its first "

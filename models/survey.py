@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from neurofit.errors import NeurofitError
 from neurofit.models.calls import find_tensor, select_tokens
 from neurofit.models.images import per_channel
+from neurofit.models.operations import Operations, unheard
 from neurofit.models.probe import running, untouched
+
+OPERATION = "operation"
+"""Kind of what is no module, see `neurofit.models.operations`."""
 
 N_SURVEYED = 2
 """Number of images in the probe that surveys a network."""
@@ -27,9 +31,9 @@ class Surveyed:
     Parameters
     ----------
     name
-        Name in `module.named_modules()`.
+        Name in `module.named_modules()`, or of an operation (`neurofit.models.operations`).
     kind
-        Class of the module.
+        Class of the module, or `OPERATION`.
     shape
         Shape of its output without the batch; None if it is never called, or returns no tensor
         with the batch as its first axis.
@@ -51,11 +55,18 @@ class Surveyed:
     changes: bool = False
     repeats: bool = False
 
+    def add(self, values: Tensor, *, repeats: bool) -> None:
+        """Take in the output of a call (batch ...)."""
+        shape = tuple(values.shape[1:])
+        self.driven |= not all(torch.equal(values[0], other) for other in values[1:])
+        self.shape = shape if self.calls == 1 or shape == self.shape else None
+        self.repeats = repeats if self.calls == 1 else self.repeats
+
 
 def survey(
     module: nn.Module, run: Callable[[], object], *, n_images: int, tokens: str = "all"
 ) -> list[Surveyed]:
-    """Return what each submodule does in one forward pass, in the order of the first returns.
+    """Return what each submodule and operation does in one forward pass, in the order of returns.
 
     Parameters
     ----------
@@ -77,28 +88,25 @@ def survey(
     outputs: dict[str, Tensor] = {}
     before = ("", torch.empty(0))
 
-    def hook(name: str, each: nn.Module, args: Any, output: object) -> None:
+    def hook(name: str, each: nn.Module | str, args: Any, output: object) -> None:
         nonlocal before
-        row = found.setdefault(name, Surveyed(name=name, kind=type(each).__name__))
+        kind = OPERATION if isinstance(each, str) else type(each).__name__
+        row = found.setdefault(name, Surveyed(name=name, kind=kind))
         row.calls += 1
-        try:
+        with unheard(), suppress(NeurofitError):
             values = select_tokens(find_tensor(output, n_images, where=name), tokens)
-        except NeurofitError:
-            row.shape = None
-            return
-        shape = tuple(values.shape[1:])
-        row.driven |= not all(torch.equal(values[0], other) for other in values[1:])
-        if row.calls == 1:
-            row.shape = shape
-            inside = before[0].startswith(f"{name}.")
-            row.repeats = not inside and _equal(before[1], values)
-        elif shape != row.shape:
-            row.shape = None
-        row.changes |= name in outputs and not _equal(outputs[name], values)
-        before = (name, values.clone())  # later operations may change an output in place
-        outputs[name] = before[1]
+            inside = before[0].startswith((f"{name}.", f"{name}:"))
+            row.add(values, repeats=not inside and _equal(before[1], values))
+            row.changes |= name in outputs and not _equal(outputs[name], values)
+            before = (name, values.clone())  # later operations may change an output in place
+            outputs[name] = before[1]
+
+    def heard(name: str, output: Tensor) -> None:
+        if output.ndim > 1 and len(output) == n_images:
+            hook(name, OPERATION, (), output)
 
     with ExitStack() as hooks:
+        hooks.enter_context(Operations(module, heard))
         for name, each in module.named_modules():
             if name:
                 hooks.callback(each.register_forward_hook(partial(hook, name)).remove)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
+from neurofit.models.operations import is_operation
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def find_timeline(
         )
     if recurrent is None:
         for layer in repeated:
-            if not list(module.get_submodule(layer).parameters()):
+            if not is_operation(layer) and not list(module.get_submodule(layer).parameters()):
                 raise NeurofitError(
                     f"{name}, layer {layer}: a module without weights that is called "
                     f"{counts[layer]} times may be shared by several layers. Record the module "

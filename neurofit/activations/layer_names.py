@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from neurofit.errors import NeurofitError, unknown_name
 
-_WILD = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
+_WILD = {"**": "[^:]*", "*": "[^.:]*", "?": "[^.:]"}
 
 
 def is_pattern(layer: str) -> bool:
@@ -19,7 +19,8 @@ def match_layers(layers: Sequence[str], names: Iterable[str], *, of: str) -> tup
     """Return the layers that names and patterns choose, each once.
 
     In a pattern, `*` stands for any text without a dot, `**` for any text, `?` for a character and
-    `[...]` for one of these: "layer3.*" chooses "layer3.0" and not "layer3.0.conv1".
+    `[...]` for one of these: "layer3.*" chooses "layer3.0" and not "layer3.0.conv1". Operations,
+    such as "layer3.0:add", match patterns with a colon.
 
     Parameters
     ----------

@@ -65,13 +65,14 @@ def test_a_function_in_a_file_is_a_recurrent_model(file: Path) -> None:
     model = neurofit.create_model("./my_net.py:make?steps=6&input_size=32&ms_per_timestep=20")
     assert model.name == "my_net.py:make?steps=6&input_size=32&ms_per_timestep=20"
     assert (model.input_size, model.ms_per_timestep) == (32, 20)
-    assert model.layers == ("it",)
+    assert model.layers == ("it", "forward:add", "forward:relu_1")  # what is called at each step
     shown = torch.rand(2, 3, 32, 32)
     drive = torch.relu(model.module.v4((shown - model.image_mean) / model.image_std))
     state = drive
     for _, found in model.unroll(shown):
         torch.testing.assert_close(found["it"], model.module.it(state))
         state = torch.relu(drive + found["it"])
+        torch.testing.assert_close(found["forward:relu_1"], state)
     assert model.timeline.n_timesteps == 6
     assert model.provenance["file_sha256"] == sha256(file.read_bytes()).hexdigest()
     assert model.weights_origin.startswith("weights as my_net.py:make?steps=6")
@@ -139,7 +140,7 @@ def test_the_command_says_that_it_runs_code_and_describes_the_modules(
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
     assert rows["v4"] == ["Conv2d", "4", "x", "15", "x", "15", "1", "yes"]
     assert rows["it"] == ["Conv2d", "4", "x", "15", "x", "15", "3", "yes"]
-    assert rows["layers"] == ["it"]
+    assert rows["layers"] == ["it,", "forward:add,", "forward:relu_1"]
     assert rows["time"][:2] == ["3", "timesteps"]
 
 
