@@ -46,6 +46,11 @@ class Command(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments."""
+        known = {flag for param in self.params for flag in param.opts}
+        args = [
+            re.sub("^--layer(?==|$)", "--layers", arg) if "--layers" in known else arg
+            for arg in args
+        ]
         args = [
             f"{arg}={self.bare[arg]}" if arg in self.bare and following[:1] in ("", "-") else arg
             for arg, following in zip(args, [*args[1:], ""], strict=False)

@@ -236,3 +236,14 @@ def test_a_similarity_is_run_by_its_name_and_printed(
     assert result.similarity.dims == ("layer", "time_bin")
     for start, end in ((70, 80), (80, 90), (90, 100), (100, 110)):
         assert f"{start}-{end}" in out
+
+
+def test_a_pattern_chooses_layers(neurofit: Any, registered: Any, tmp_path: Path) -> None:
+    few = ("--n-splits", "2", "--n-halves", "2")
+    code, _, err = neurofit(*SCORE, "IT", *few, "--out", "here", "--layer", "conv[45]")
+    assert code == 0, err
+    assert read(tmp_path / "here").layer.values.tolist() == ["conv4", "conv5"]
+    assert neurofit("verify", "here")[0] == 0
+    code, _, err = neurofit(*SCORE, "IT", *few, "--layer=conv9*")
+    assert code == 2
+    assert err.startswith("Unknown layer of timedecay_tiny 'conv9*'. Did you mean 'conv")

@@ -40,8 +40,9 @@ class EncodingConfig:
         "shared": one for all bins, as in the literature's span-time maps; the map then also fits
         the mean time courses of the responses from those of the features.
     layers
-        Layers to score, each on its own; "all"; or "auto", which chooses among the layers of the
-        region in each split, on held-out training stimuli.
+        Layers to score, each on its own: names and patterns
+        (`neurofit.activations.layer_names.match_layers`), or "all"; or "auto", which chooses among
+        the layers of the region in each split, on held-out training stimuli.
     splits
         "random": correlations over the test stimuli of each of `n_splits` splits. "folds": over
         each of `n_splits` folds, which test each stimulus once. "folds-together": over all stimuli,
@@ -93,7 +94,8 @@ class EncodingConfig:
         parse=parse_layers,
         metavar="NAME,...",
         panel="Mapping",
-        help="Layers: auto, all, or names joined by commas.",
+        help="Layers: auto (those of the area, or at most 12 of a network that names none), all, "
+        "or names and patterns such as layer3.*, joined by commas.",
     )
     time_mode: str = option(
         "per-bin",
