@@ -61,6 +61,10 @@ class Network:
         What the source declares about images.
     call
         Function that runs the module on images, if it takes something else.
+    layers, region_layers
+        Layers that the source names, and those of areas.
+    visual_degrees
+        Width of the visual field.
     provenance
         Facts that results record: versions, hashes of files, how an image is shown.
     """
@@ -68,6 +72,9 @@ class Network:
     module: Any
     preprocessing: Preprocessing = Preprocessing()
     call: Callable[[Any, Tensor], object] | None = None
+    layers: tuple[str, ...] = ()
+    region_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    visual_degrees: float = 8.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -100,6 +100,7 @@ class Built:
             "mean": declared.mean,
             "std": declared.std,
             "interpolation": declared.interpolation,
+            "visual_degrees": self.network.visual_degrees,
         }
         own = {key: each for key, each in self.own.items() if key in WRAPPED}
         return {
@@ -138,7 +139,9 @@ class Built:
         if self.unrolls:
             validate_model(model)
         else:
-            model = wrap(model, layers or None, **self.arguments())
+            named = tuple(layers) or self.network.layers
+            areas = {} if layers else self.network.region_layers
+            model = wrap(model, named or None, region_layers=areas, **self.arguments())
         model.weights_origin = self.origin
         model.provenance = self.provenance
         self.check_weights(model)
@@ -169,11 +172,13 @@ def build_network(
     options = {**name.options, **overrides}
     own = {key: options[key] for key in OWN if key in options}
     rest = {key: each for key, each in options.items() if name.runs_code or key not in OWN}
-    if own.get("pretrained", True) is False and not name.runs_code:
+    if own.get("pretrained", True) is False and not name.has_weights:
         if weights not in ("auto", "random"):
             raise NeurofitError(f"{name} states pretrained=false; got weights {str(weights)!r}.")
         weights = "random"
-    if wanted and weights == "random" and not name.runs_code:
+    if name.source == "brainscore" and weights == "random":
+        raise NeurofitError(f"{name} has the weights that Brain-Score loads, not random ones.")
+    if wanted and weights == "random" and not name.has_weights:
         rest["n_classes"] = wanted  # a trained readout is kept: `check_weights` says if it fits
     file = source.find_weights(name.network, rest) if weights == "auto" else None
     with torch.random.fork_rng(range(torch.cuda.device_count())):
@@ -204,6 +209,6 @@ def _load(module: Any, path: Path) -> None:
 def _origin(name: Name, weights: str | Path, seed: int) -> str:
     if weights not in ("auto", "random"):
         return f"weights of {weights}"
-    if name.runs_code:
+    if name.has_weights:
         return f"weights as {name} makes them, seed {seed}"
     return "trained weights" if weights == "auto" else f"random weights, seed {seed}"

@@ -39,6 +39,11 @@ class Name:
     query: str = ""
 
     @property
+    def has_weights(self) -> bool:
+        """Whether the network comes with weights that are not files of its own."""
+        return self.source in ("brainscore", "user_code")
+
+    @property
     def runs_code(self) -> bool:
         """Whether the name is of a file or module whose code is run."""
         return self.source == "user_code"

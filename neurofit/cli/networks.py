@@ -40,7 +40,7 @@ def describe_network(name: str) -> None:
     note_code([name])
     found = find_name(name)
     assert found is not None
-    built = build_network(found, weights="random")
+    built = build_network(found, weights="auto" if found.has_weights else "random")
     if not built.unrolls:
         out.print(_module_table(built.survey()))
         out.print()
