@@ -1,6 +1,7 @@
 """`neurofit train` and `neurofit eval`."""
 
 import json
+import shutil
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -184,6 +185,28 @@ def test_eval_refuses_numbers_of_images_that_are_none(neurofit: Any, class_folde
     ):
         code, _, error = neurofit("eval", *model, *data, *wrong)
         assert (code, error) == (2, f"{said}\n")
+
+
+def test_a_network_of_ones_own_is_tested(
+    neurofit: Any, class_folders: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "nets.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Reddish(nn.Module):\n"
+        "    def forward(self, images):\n        mean = images.mean(dim=(2, 3))\n"
+        "        return {'logits': mean[:, [2, 0]], 'other': images}  # blue comes before red\n\n\n"
+        "def make():\n    return nn.Sequential(nn.Identity(), Reddish())\n"
+    )
+    data = ("--data", f"folder:{class_folders}")
+    code, out, err = neurofit("eval", "--model", "nets.py:make?input_size=32", *data, "--json")
+    assert (code, err.splitlines()[0]) == (0, "Note: running nets.py (--model).")
+    assert json.loads(out)["top1"] == 1
+    (class_folders / "train" / "green").mkdir()
+    shutil.copy(class_folders / "train" / "red" / "0.png", class_folders / "train" / "green")
+    (class_folders / "val" / "green").mkdir()
+    shutil.copy(class_folders / "val" / "red" / "0.png", class_folders / "val" / "green")
+    code, _, err = neurofit("eval", "--model", "nets.py:make?input_size=32", *data)
+    assert code == 2
+    assert "returns (2,) for each image, not logits of 3 classes" in err
 
 
 def test_what_cannot_be_trained_is_refused(neurofit: Any) -> None:
