@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ def per_channel(values: tuple[float, ...]) -> Tensor:
 
 def image_settings(
     module: nn.Module,
-    input_size: int | None = None,
+    input_size: Any = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> tuple[int, Rgb, Rgb]:
@@ -78,6 +79,10 @@ def image_settings(
     """
     config = getattr(module, "pretrained_cfg", None) or {}
     size = _square(config.get("input_size", (3, 224, 224))) if input_size is None else input_size
+    if not isinstance(size, int):
+        raise NeurofitError(
+            f"Images are square: input_size must be one number of pixels; got {size}."
+        )
     return (
         size,
         _rgb(mean if mean is not None else config.get("mean", IMAGENET_MEAN)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import torch
@@ -82,14 +84,20 @@ def check_tokens(module: nn.Module, tokens: str, *, name: str) -> str:
 def untouched(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode within the block, and then back into its present state.
 
-    Modes, attributes, values of buffers, gradients, trainability and hooks are restored. Values
-    inside an attribute (the entries of a list, for example) are not.
+    Modes, attributes, entries of lists and dictionaries, values of buffers, gradients, trainability
+    and hooks are restored; values of parameters are not, which a forward pass does not change.
     """
     modules = list(module.modules())
     states = [dict(each.__dict__) for each in modules]
     inner = [
         {key: dict(state[key]) for key in ("_buffers", "_parameters", "_modules", *HOOKS)}
         for state in states
+    ]
+    containers = [
+        (value, copy(value))
+        for state in states
+        for value in state.values()
+        if type(value) in (list, dict, set, deque)
     ]
     stored = [(each, each.clone()) for each in module.buffers()]
     gradients = [
@@ -107,6 +115,9 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 table: dict[str, Any] = state[key]
                 table.clear()
                 table.update(values)
+        for container, kept in containers:
+            container.clear()
+            (container.extend if isinstance(container, list | deque) else container.update)(kept)
         with torch.no_grad():
             for buffer, before in stored:
                 buffer.copy_(before)

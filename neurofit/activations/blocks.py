@@ -76,7 +76,7 @@ class BlockWriter:
 
     def write(self, layer: str, timestep: int, rows: slice, maps: Tensor, *, where: str) -> None:
         """Fill in the rows of a batch; raise NeurofitError if its values are not finite."""
-        values = maps.cpu().flatten(1).float().numpy()
+        values = maps.detach().cpu().flatten(1).float().numpy()
         if not np.isfinite(values).all():
             raise NeurofitError(f"{where}, timestep {timestep}: activations are not finite.")
         key, before = (layer, timestep), self._last_step.get(layer, timestep)

@@ -17,6 +17,7 @@ from neurofit.activations.extract import extract
 from neurofit.activations.model import validate_model
 from neurofit.errors import NeurofitError
 from neurofit.models import wrap
+from neurofit.models.images import image_settings
 
 small = partial(wrap, input_size=16)
 
@@ -246,6 +247,30 @@ class Infers(nn.Module):
         return -slope
 
 
+class Linear(nn.Module):
+    """A layer whose output has a gradient, although the caller wants none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Linear(4 * 14 * 14, 3)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        with torch.enable_grad():
+            out: Tensor = self.weights(maps.flatten(1))
+        return out
+
+
+def test_outputs_with_a_gradient_are_extracted(
+    make_recording: Callable[..., neurofit.Recording],
+) -> None:
+    model = small(nn.Sequential(nn.Conv2d(3, 4, 3), Linear()), ["0", "1"])
+    found = extract(model, make_recording().stimuli, time_bins=[(0, 10)], storage="memory")
+    expected = nn.functional.linear(
+        torch.from_numpy(found.blocks["0", 0]), *model.module[1].weights.parameters()
+    )
+    np.testing.assert_allclose(found.blocks["1", 0], expected.detach(), atol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:.*quantize:UserWarning", "ignore:.*quantiz:DeprecationWarning")
 @pytest.mark.parametrize(
     ("last", "expected"),
@@ -298,7 +323,14 @@ class Caches(Net):
 
     grid: Tensor | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+        self.grids: dict[int, Tensor] = {}
+
     def between(self, maps: Tensor) -> Tensor:
+        self.seen.append(len(maps))
+        self.grids[len(maps)] = maps
         if self.grid is None:
             self.grid = torch.linspace(0, 1, maps.shape[-1])
         return maps * self.grid
@@ -313,6 +345,7 @@ def test_the_module_comes_back_as_it_was(
     net.b = nn.utils.parametrizations.weight_norm(net.b)
     net(torch.rand(2, 3, 16, 16)).sum().backward()
     net.grid = None
+    net.seen, net.grids = [1], {}
     state = {key: values.clone() for key, values in net.state_dict().items()}
     gradients = {
         key: values.grad.clone()
@@ -321,6 +354,7 @@ def test_the_module_comes_back_as_it_was(
     }
     model = small(net, ["b"])
     assert net.grid is None
+    assert (net.seen, net.grids) == ([1], {})
     extract(model, make_recording().stimuli, time_bins=[(0, 10)], storage="memory")
     assert [each.training for each in (net, net.a, net.b)] == [True, False, True]
     assert all(torch.equal(values, state[key]) for key, values in net.state_dict().items())
@@ -330,3 +364,14 @@ def test_the_module_comes_back_as_it_was(
     assert [key for key, each in trained.items() if not each.requires_grad] == ["a.weight"]
     assert not net.a._forward_hooks
     net(torch.rand(2, 3, 16, 16)).sum().backward()  # the grid that it kept can be trained with
+
+
+def test_an_input_size_is_one_number() -> None:
+    with pytest.raises(
+        NeurofitError, match=r"input_size must be one number of pixels; got \(16, 8"
+    ):
+        image_settings(Net(), (16, 8))
+    net = Net()
+    net.pretrained_cfg = {"input_size": (3, 32, 16)}  # type: ignore[assignment]
+    with pytest.raises(NeurofitError, match=r"states input_size \(3, 32, 16\)"):
+        wrap(net, ["b"])
