@@ -263,10 +263,11 @@ class Linear(nn.Module):
 def test_outputs_with_a_gradient_are_extracted(
     make_recording: Callable[..., neurofit.Recording],
 ) -> None:
-    model = small(nn.Sequential(nn.Conv2d(3, 4, 3), Linear()), ["0", "1"])
+    last = Linear()
+    model = small(nn.Sequential(nn.Conv2d(3, 4, 3), last), ["0", "1"])
     found = extract(model, make_recording().stimuli, time_bins=[(0, 10)], storage="memory")
     expected = nn.functional.linear(
-        torch.from_numpy(found.blocks["0", 0]), *model.module[1].weights.parameters()
+        torch.from_numpy(found.blocks["0", 0]), *last.weights.parameters()
     )
     np.testing.assert_allclose(found.blocks["1", 0], expected.detach(), atol=1e-5)
 
