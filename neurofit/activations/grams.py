@@ -145,10 +145,11 @@ class GramStore:
         return (layer, *sorted(weights.items()))
 
     def _path(self, layer: str, time_bin: TimeBin) -> Path:
+        rule = self.reduction.rule
         what = {
             "activations": self.activations.identity(layer, time_bin),
             "precision": self.precision,
-            "reduction": [self.reduction.rule, self.reduction.seed],
+            "reduction": [rule, 0 if rule == "none" else self.reduction.seed],
         }
         digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         folder = f"{_file_name(self.activations.model)}-{self.activations.fingerprint[:24]}"
