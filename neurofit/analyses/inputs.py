@@ -109,7 +109,7 @@ def find_activations(
             on_plan(Plan(recording=recording, model=name, weights="a model of Brain-Score"))
         candidate, shown = import_brainscore("candidate"), replace(recording, stimuli=stimuli)
         found = candidate.activations_of(name.removeprefix(BRAINSCORE), shown, region=region)
-        return _noted(found, config, weights="a model of Brain-Score")
+        return noted(found, config, weights="a model of Brain-Score")
 
     key = ""
     if config.compute.keep_grams and not config.baselines:
@@ -128,7 +128,7 @@ def find_activations(
     network = create_model(name, weights=config.weights, seed=config.model_seed)
     device = find_device(config.compute.device)
     presentation = find_presentation(network, config.presentation)
-    scored = _layers(config.analysis, network, region)
+    scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
     time_bins = list(recording.time_bins)
     if config.baselines:  # the last step that the image drives may lie in no time bin
@@ -160,7 +160,7 @@ def find_activations(
         precision=config.precision,
         progress=progress,
     )
-    found = _noted(found, config, weights=network.weights_origin)
+    found = noted(found, config, weights=network.weights_origin)
     if key:
         save_record(found, key, layers=network.layers, units=units)
     return found
@@ -202,7 +202,7 @@ def _recorded(
     record = load_record(key, stimuli.ids)
     if record is None:
         return None
-    layers = _layers(config.analysis, record, recording.regions[0])
+    layers = needed_layers(config.analysis, record, recording.regions[0])
     if any(layer not in record.units for layer in layers):
         return None
     asked = tuple(key for key in record.activations.probes if key[0] in layers)
@@ -264,18 +264,19 @@ def _planned(
     )
 
 
-def _layers(analysis: Any, network: Any, region: str) -> tuple[str, ...]:
+def needed_layers(analysis: Any, network: Any, region: str) -> tuple[str, ...]:
     """Return the layers that an analysis needs: its `layers_for`, else those of the region."""
     if hasattr(analysis, "layers_for"):
         return tuple(analysis.layers_for(network, region))
     return tuple(network.region_layers.get(region, network.layers))
 
 
-def _noted(activations: Activations, config: RunConfig, *, weights: str) -> Activations:
-    noted = {**activations.provenance, "weights": weights, "model_seed": config.model_seed}
+def noted(activations: Activations, config: RunConfig, *, weights: str) -> Activations:
+    """Return activations that say which weights, seed and control they come from."""
+    facts = {**activations.provenance, "weights": weights, "model_seed": config.model_seed}
     if config.shuffle_stimuli:
-        noted["control"] = "shuffled stimuli"
-    return replace(activations, provenance=noted)
+        facts["control"] = "shuffled stimuli"
+    return replace(activations, provenance=facts)
 
 
 def find_baselines(
@@ -284,7 +285,7 @@ def find_baselines(
     """Return the baselines of activations that an analysis can take; warn of those it cannot."""
     from neurofit.activations.baselines import BASELINES, baselines_of
 
-    layers = _layers(config.analysis, activations, recording.regions[0])
+    layers = needed_layers(config.analysis, activations, recording.regions[0])
     made = baselines_of(activations, recording.time_bins, layers=layers, seed=config.model_seed)
     if getattr(config.analysis, "time_mode", "") == "fixed":
         made.pop("layers-over-time", None)  # one map cannot take other layers in other bins
