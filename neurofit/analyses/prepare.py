@@ -13,6 +13,7 @@ from neurofit.analyses.identity import extraction_key
 from neurofit.analyses.inputs import find_recording, needed_layers, noted
 from neurofit.analyses.run import RunConfig
 from neurofit.config.compute import Progress, find_device
+from neurofit.errors import NeurofitError
 from neurofit.mapping.reduce import Reduction
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.validation import validate_recording
@@ -36,7 +37,8 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     Raises
     ------
     NeurofitError
-        As `neurofit.run`.
+        If the model or the recording is refused. A run that is refused for other reasons is left
+        out, and says why when it is run.
     """
     from neurofit.activations.extract import extract_lazily
     from neurofit.activations.memory import count_units
@@ -46,21 +48,18 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     first = configs[0]
     device = find_device(first.compute.device)
     whole = find_recording(first, progress=progress)
-    recordings = [config.selection.apply(whole) for config in configs]
-    key = extraction_key(first, recordings[0], device)
-    if not key:  # only building the model tells what its results depend on
+    if not extraction_key(first, whole, device):
+        return  # only building the model tells what its results depend on
+    network = create_model(str(first.model), weights=first.weights, seed=first.model_seed)
+    parts = [each for config in configs if (each := _part(config, whole, network))]
+    if not parts:
         return
-    for recording in recordings:
-        validate_recording(recording)
+    recordings = [recording for _, recording, _ in parts]
     stimuli = recordings[0].stimuli
+    key = extraction_key(first, recordings[0], device)
     if first.shuffle_stimuli:
         stimuli = stimuli.shuffled(first.model_seed)
-    network = create_model(str(first.model), weights=first.weights, seed=first.model_seed)
-    layers_of = [
-        needed_layers(config.analysis, network, recording.regions[0])
-        for config, recording in zip(configs, recordings, strict=True)
-    ]
-    layers = [each for each in network.layers if any(each in own for own in layers_of)]
+    layers = [each for each in network.layers if any(each in own for *_, own in parts)]
     found: Activations = extract_lazily(
         network,
         stimuli,
@@ -77,15 +76,23 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     if record is None or not set(found.probes) <= set(record.activations.probes):
         save_record(found, key, layers=network.layers, units=count_units(network, layers))
     stores: dict[Any, GramStore] = {}
-    wanted = [
-        (config, recording, layer)
-        for config, recording, own in zip(configs, recordings, layers_of, strict=True)
-        for layer in own
-    ]
+    wanted = [(config, recording, layer) for config, recording, own in parts for layer in own]
     for done, (config, recording, layer) in enumerate(wanted, start=1):
         _cache(found, config, recording, layer, stores)
         if progress:
             progress("layers prepared", done, len(wanted))
+
+
+def _part(
+    config: RunConfig, whole: Recording, network: Any
+) -> tuple[RunConfig, Recording, tuple[str, ...]] | None:
+    """Return a run with its part of the recording and its layers; None if it will be refused."""
+    try:
+        recording = config.selection.apply(whole)
+        validate_recording(recording)
+        return config, recording, needed_layers(config.analysis, network, recording.regions[0])
+    except NeurofitError:  # it says why when it is run
+        return None
 
 
 def _cache(

@@ -84,6 +84,6 @@ def _names(folder: Any) -> set[str]:
 def _error(folder: StudyFolder, key: str) -> str:
     try:
         found: Any = json.loads(folder.failure(key).read_text(encoding="utf-8"))
-        return str(found["error"]).strip().splitlines()[-1]
+        return str(found["error"]).strip().splitlines()[0]
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return "its error cannot be read"

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.analyses.encoding.config import parse_layers
+from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.presets import make_config
 from neurofit.analyses.run import RunConfig
 from neurofit.config.options import check_fields, option, parse_names
-from neurofit.errors import NeurofitError, unknown_name
+from neurofit.errors import NeurofitError, check_option, unknown_name
 from neurofit.models import list_models
 from neurofit.recordings.selection import Selection
 from neurofit.recordings.time_bins import parse_window
@@ -157,6 +158,9 @@ class Study:
             for choice in table:
                 if choice not in CHOICES:
                     raise unknown_name("choice", choice, CHOICES)
+        for kind, given in ((ScoreConfig, self.options), (Selection, self.selection)):
+            for choice in given:
+                check_option(f"option of a {kind.__name__}", choice, _names(kind))
         if self.suite:
             self._take_suite()
         if not self.regions:

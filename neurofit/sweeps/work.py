@@ -73,8 +73,10 @@ def work(path: str | Path, *, on_cell: Callable[[str], None] = lambda name: None
     if stage != "fit" and todo:
         from neurofit.analyses.prepare import prepare
 
-        if not _attempt(folder, todo, lambda: prepare(_configs(todo, compute))):
-            return FAILED
+        try:
+            prepare(_configs(todo, compute))
+        except Exception:  # each cell then says itself what is wrong
+            traceback.print_exc()
     if stage == "extract":
         return 0
     for cell in todo:
@@ -82,7 +84,7 @@ def work(path: str | Path, *, on_cell: Callable[[str], None] = lambda name: None
             if not mine or cell.result.exists():
                 continue
             on_cell(cell.name)
-            if not _attempt(folder, [cell], partial(_compute, cell, compute, folder)):
+            if not _attempt(folder, cell, partial(_compute, cell, compute, folder)):
                 failed.append(cell)
     return FAILED if failed else 0
 
@@ -99,17 +101,18 @@ def _compute(cell: Cell, compute: Compute, folder: StudyFolder) -> None:
     folder.failure(cell.key).unlink(missing_ok=True)
 
 
-def _attempt(folder: StudyFolder, cells: list[Cell], work: Callable[[], None]) -> bool:
-    """Do a piece of work; write down its error, if it has one, as that of its cells."""
+def _attempt(folder: StudyFolder, cell: Cell, compute: Callable[[], None]) -> bool:
+    """Compute a cell; write down its error, if it has one, so that the other cells go on."""
     try:
-        work()
-    except Exception as error:  # whatever it is, the other cells go on
+        compute()
+    except Exception as error:  # an analysis or a model of somebody may raise any error
         traceback.print_exc()
-        message = str(error).strip() or type(error).__name__
-        for cell in cells:
-            with atomic_file(folder.failure(cell.key)) as temporary:
-                content = {"error": message, "kind": type(error).__name__}
-                temporary.write_text(json.dumps(content), encoding="utf-8")
+        content = {
+            "error": str(error).strip() or type(error).__name__,
+            "kind": type(error).__name__,
+        }
+        with atomic_file(folder.failure(cell.key)) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
         return False
     return True
 
