@@ -16,9 +16,9 @@ from neurofit.cli.options import App
 from neurofit.errors import NeurofitError
 
 if TYPE_CHECKING:
-    from neurofit.sweeps.cells import Cell
-    from neurofit.sweeps.plan import StudyFolder
-    from neurofit.sweeps.study import Study
+    from neurofit.analyses.sweeps.cells import Cell
+    from neurofit.analyses.sweeps.plan import StudyFolder
+    from neurofit.analyses.sweeps.study import Study
 
 LISTED = 20
 """Largest number of cells that are listed."""
@@ -80,9 +80,9 @@ def run(
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
 ) -> None:
     """Compute the cells of a study that have no result yet (the default command)."""
+    from neurofit.analyses.sweeps.plan import finished, make_cells, study_folder
+    from neurofit.analyses.sweeps.study import read_study, with_machine
     from neurofit.errors import check_option
-    from neurofit.sweeps.plan import finished, make_cells, study_folder
-    from neurofit.sweeps.study import read_study, with_machine
 
     set_offline(offline)
     check_option("cluster", cluster, ("local", "slurm"))
@@ -124,9 +124,9 @@ def resume(
     ] = False,
 ) -> None:
     """Compute what is neither finished nor running, after a kill, a time limit or a cancel."""
-    from neurofit.sweeps.plan import study_folder
-    from neurofit.sweeps.status import read_status
-    from neurofit.sweeps.study import read_study
+    from neurofit.analyses.sweeps.plan import study_folder
+    from neurofit.analyses.sweeps.status import read_status
+    from neurofit.analyses.sweeps.study import read_study
 
     given = read_study(study)
     folder = study_folder(given.name, out_folder)
@@ -152,7 +152,7 @@ def status(study: StudyFile, out_folder: Out = None) -> None:
 @app.command("cancel", epilog="Example: neurofit sweep cancel study.toml")
 def cancel(study: StudyFile, out_folder: Out = None) -> None:
     """Cancel the SLURM jobs of a study; results that exist stay."""
-    from neurofit.sweeps.slurm import cancel as cancel_jobs
+    from neurofit.analyses.sweeps.slurm import cancel as cancel_jobs
 
     n_jobs = cancel_jobs(_folder(study, out_folder))
     out.print(f"Cancelled {n_jobs:,} job{'s' * (n_jobs != 1)}.")
@@ -181,7 +181,7 @@ def logs(
 @app.command("work", hidden=True)
 def work(task: Annotated[str, typer.Argument(metavar="TASK", help="File of a task.")]) -> None:
     """Compute a task; `neurofit sweep run` starts it."""
-    from neurofit.sweeps.work import work as compute
+    from neurofit.analyses.sweeps.work import work as compute
 
     def on_cell(name: str) -> None:
         out.print(name, markup=False, soft_wrap=True)
@@ -191,8 +191,8 @@ def work(task: Annotated[str, typer.Argument(metavar="TASK", help="File of a tas
 
 def _folder(study: str, out_folder: str | None) -> StudyFolder:
     """Return the folder of a study, which may be given itself."""
-    from neurofit.sweeps.plan import study_folder
-    from neurofit.sweeps.study import read_study
+    from neurofit.analyses.sweeps.plan import study_folder
+    from neurofit.analyses.sweeps.study import read_study
 
     if out_folder is None and Path(study).is_dir():
         return study_folder("", study)
@@ -200,12 +200,12 @@ def _folder(study: str, out_folder: str | None) -> StudyFolder:
 
 
 def _start(study: Study, folder: StudyFolder, cells: list[Cell], cluster: str) -> None:
+    from neurofit.analyses.sweeps.plan import make_tasks
     from neurofit.errors import check_option
-    from neurofit.sweeps.plan import make_tasks
 
     check_option("cluster", cluster, ("local", "slurm"))
     if cluster == "slurm":
-        from neurofit.sweeps.slurm import submit
+        from neurofit.analyses.sweeps.slurm import submit
 
         jobs = submit(make_tasks(cells, study, stages=True), study, folder) if cells else []
         out.print(
@@ -213,7 +213,7 @@ def _start(study: Study, folder: StudyFolder, cells: list[Cell], cluster: str) -
             soft_wrap=True,
         )
         return
-    from neurofit.sweeps.local import run_locally
+    from neurofit.analyses.sweeps.local import run_locally
 
     batches = make_tasks(cells, study)
     n_tasks, ended = sum(map(len, batches)), 0
@@ -231,7 +231,7 @@ def _start(study: Study, folder: StudyFolder, cells: list[Cell], cluster: str) -
 
 def _print_status(folder: StudyFolder) -> int:
     """Print the state of a study, and return how many of its cells failed."""
-    from neurofit.sweeps.status import read_status
+    from neurofit.analyses.sweeps.status import read_status
 
     found = read_status(folder)
     counts = {

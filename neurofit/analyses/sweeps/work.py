@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from neurofit.analyses.sweeps.cells import Cell, save_cell
+from neurofit.analyses.sweeps.plan import StudyFolder
 from neurofit.config.code import code_sha256
 from neurofit.config.compute import Compute, available_cores
 from neurofit.errors import NeurofitError
 from neurofit.storage.claims import claim
 from neurofit.storage.home import atomic_file
-from neurofit.sweeps.cells import Cell, save_cell
-from neurofit.sweeps.plan import StudyFolder
 
 COMMAND = (sys.executable, "-m", "neurofit", "sweep", "work")
 """Command of a task, to which the path of its file is added."""

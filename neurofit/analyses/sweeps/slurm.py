@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from neurofit.analyses.sweeps.plan import StudyFolder, Task
+from neurofit.analyses.sweeps.study import Study
+from neurofit.analyses.sweeps.work import COMMAND
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.storage.home import atomic_file
-from neurofit.sweeps.plan import StudyFolder, Task
-from neurofit.sweeps.study import Study
-from neurofit.sweeps.work import COMMAND
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
 """States in which squeue lists a job for a while after its end."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from neurofit.analyses.sweeps.study import Machine, Study
 from neurofit.data_loaders import write_recording
 from neurofit.recordings.recording import Recording
-from neurofit.sweeps.study import Machine, Study
 
 
 @pytest.fixture

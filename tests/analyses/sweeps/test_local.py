@@ -19,13 +19,19 @@ import numpy as np
 import pytest
 
 import neurofit
+from neurofit.analyses.sweeps import plan, work
+from neurofit.analyses.sweeps.cells import Cell, load_cell
+from neurofit.analyses.sweeps.local import run_locally
+from neurofit.analyses.sweeps.plan import (
+    StudyFolder,
+    finished,
+    make_cells,
+    make_tasks,
+    study_folder,
+)
+from neurofit.analyses.sweeps.status import read_status
+from neurofit.analyses.sweeps.study import Machine, Study
 from neurofit.config.compute import Compute
-from neurofit.sweeps import plan, work
-from neurofit.sweeps.cells import Cell, load_cell
-from neurofit.sweeps.local import run_locally
-from neurofit.sweeps.plan import StudyFolder, finished, make_cells, make_tasks, study_folder
-from neurofit.sweeps.status import read_status
-from neurofit.sweeps.study import Machine, Study
 
 STUDY = """
 name = "small"

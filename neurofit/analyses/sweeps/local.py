@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from neurofit.analyses.sweeps.cells import Cell
+from neurofit.analyses.sweeps.plan import StudyFolder, Task, compute_of, finished
+from neurofit.analyses.sweeps.study import Study
+from neurofit.analyses.sweeps.work import COMMAND
 from neurofit.config.compute import available_cores
-from neurofit.sweeps.cells import Cell
-from neurofit.sweeps.plan import StudyFolder, Task, compute_of, finished
-from neurofit.sweeps.study import Study
-from neurofit.sweeps.work import COMMAND
 
 
 def run_locally(

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from neurofit.analyses.analysis import analysis_of
+from neurofit.analyses.sweeps import suites
+from neurofit.analyses.sweeps.study import CHOICES, Study, read_study, with_machine
 from neurofit.errors import NeurofitError
 from neurofit.models import list_models
-from neurofit.sweeps import suites
-from neurofit.sweeps.study import CHOICES, Study, read_study, with_machine
 
 STUDY = """
 models = ["rgc_tiny", "*decay_tiny"]

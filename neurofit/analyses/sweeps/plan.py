@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.analyses.inputs import find_recording
+from neurofit.analyses.sweeps.cells import Cell, make_cell
+from neurofit.analyses.sweeps.study import Study
 from neurofit.config.code import code_sha256
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 from neurofit.storage.home import atomic_file, home
-from neurofit.sweeps.cells import Cell, make_cell
-from neurofit.sweeps.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurofit.analyses.sweeps.cells import Cell
+from neurofit.analyses.sweeps.plan import StudyFolder, finished
 from neurofit.storage.claims import is_alive
-from neurofit.sweeps.cells import Cell
-from neurofit.sweeps.plan import StudyFolder, finished
 
 
 @dataclass(frozen=True, kw_only=True)

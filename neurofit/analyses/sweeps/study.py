@@ -15,12 +15,12 @@ from neurofit.analyses.encoding.config import parse_layers
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.presets import make_config
 from neurofit.analyses.run import RunConfig
+from neurofit.analyses.sweeps.suites import read_suite
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError, check_option, unknown_name
 from neurofit.models import list_models
 from neurofit.recordings.selection import Selection
 from neurofit.recordings.time_bins import parse_window
-from neurofit.sweeps.suites import read_suite
 
 MAX_CELLS = 100_000
 """Largest number of cells of a study."""

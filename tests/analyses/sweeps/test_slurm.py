@@ -8,19 +8,27 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from neurofit.analyses.sweeps import slurm
+from neurofit.analyses.sweeps.cells import load_cell
+from neurofit.analyses.sweeps.local import run_locally
+from neurofit.analyses.sweeps.plan import (
+    StudyFolder,
+    finished,
+    make_cells,
+    make_tasks,
+    study_folder,
+)
+from neurofit.analyses.sweeps.status import read_status
+from neurofit.analyses.sweeps.study import Slurm, Study
 from neurofit.errors import NeurofitError
-from neurofit.sweeps import slurm
-from neurofit.sweeps.cells import load_cell
-from neurofit.sweeps.local import run_locally
-from neurofit.sweeps.plan import StudyFolder, finished, make_cells, make_tasks, study_folder
-from neurofit.sweeps.status import read_status
-from neurofit.sweeps.study import Slurm, Study
 
 ONE_NODE = Path(__file__).with_name("one-node")
 needs_root = pytest.mark.skipif(
@@ -35,9 +43,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Start a SLURM whose arrays have at most two jobs; return its configuration."""
     folder = tmp_path_factory.mktemp("slurm")
     environment = {**os.environ, "MAX_ARRAY_SIZE": "3"}
-    subprocess.run([ONE_NODE, "start", folder], check=True, env=environment)
-    yield folder / "slurm.conf"
-    subprocess.run([ONE_NODE, "stop", folder], check=True)
+    # one cluster on a machine: tests in other processes wait for it
+    with FileLock(Path(tempfile.gettempdir()) / "neurofit-tests-slurm.lock"):
+        subprocess.run([ONE_NODE, "start", folder], check=True, env=environment)
+        yield folder / "slurm.conf"
+        subprocess.run([ONE_NODE, "stop", folder], check=True)
 
 
 @pytest.fixture
