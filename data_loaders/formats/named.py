@@ -24,7 +24,7 @@ from neurofit.data_loaders.formats.names import (
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, some_of
-from neurofit.recordings.identifiers import number_repetitions
+from neurofit.recordings.identifiers import fixed_width, number_repetitions
 from neurofit.recordings.times import TIME_BINS, bin_edges
 
 
@@ -242,7 +242,7 @@ def _coords(
     for name, given in (("region", sidecar.region), ("subject", sidecar.subject)):
         value = given or _scalar_text(arrays.get(name))
         if name not in coords and value is not None:
-            coords[name] = ("neuroid", np.full(n_neuroids, value))
+            coords[name] = ("neuroid", np.repeat(fixed_width([value], name=name), n_neuroids))
     if "region" not in coords:
         faults.setdefault(
             "region",

@@ -1,4 +1,4 @@
-"""Check that a recording is valid, reading one time bin at a time."""
+"""Check that a recording is valid, reading it block by block."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from neurofit.recordings.identifiers import (
     is_missing,
     neuroid_faults,
 )
-from neurofit.recordings.recording import COORDS, DIMS, Recording
-from neurofit.recordings.times import bin_faults
+from neurofit.recordings.recording import BLOCK_BYTES, COORDS, DIMS, Recording, contiguous_blocks
+from neurofit.recordings.times import TIME_BINS, bin_faults
 
 MAX_FAULTS = 20
 """Longest list of problems in a message: one mistake can affect every bin or neuroid."""
 
 
 def validate_recording(recording: Recording) -> None:
-    """Check a recording's structure and values, reading one time bin at a time.
+    """Check a recording's structure and values, reading it block by block.
 
     Raises
     ------
@@ -125,18 +125,18 @@ def _value_faults(recording: Recording) -> list[str]:
     responding = np.zeros(len(ids), dtype=bool)
     infinite, first = 0, ""
     responses = recording.responses
-    edges = zip(responses.time_bin_start.values, responses.time_bin_end.values, strict=True)
-    for position, (start, end) in enumerate(edges):
-        block = recording.block(position)
-        found = np.argwhere(np.isinf(block))
-        if len(found) and not infinite:
-            presentation, neuroid = found[0]
+    starts, ends = (responses[name].values for name in TIME_BINS)
+    for neuroids, bins in contiguous_blocks(recording, most=BLOCK_BYTES):
+        block = recording.block(bins, neuroids)
+        wrong = np.isinf(block)
+        if wrong.any() and not infinite:
+            time_bin, presentation, neuroid = np.argwhere(wrong.transpose(2, 0, 1))[0]
             first = (
-                f"presentation {presentation}, neuroid {str(ids[neuroid])!r}, "
-                f"time_bin {start}-{end} ms"
+                f"presentation {presentation}, neuroid {str(ids[neuroids][neuroid])!r}, "
+                f"time_bin {starts[bins][time_bin]}-{ends[bins][time_bin]} ms"
             )
-        infinite += len(found)
-        responding |= ~np.isnan(block).all(axis=0)
+        infinite += int(wrong.sum())
+        responding[neuroids] |= ~np.isnan(block).all(axis=(0, 2))
     faults = [
         f"neuroid {str(name)!r} is NaN in every trial and bin. "
         "Drop it: responses.isel(neuroid=...)."
