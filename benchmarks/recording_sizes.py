@@ -4,9 +4,8 @@
 
 Writes each of `MEMBERS` into FOLDER, runs `neurofit check` on it in a process of its own, and
 prints a row: whether it was read or refused, CPU and wall seconds, and the peak resident memory
-of the process or of the largest of those that it started. The first member is an ordinary recording: its
-time and memory are those of the imports. `LIMIT_S` and `LIMIT_MB` are the limits, with
-`TIMES_THE_DATA` times the responses for what is read.
+of the process or of the largest of those that it started. The first member is an ordinary
+recording: its time and memory are those of the imports.
 """
 
 import argparse
@@ -30,7 +29,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-LIMIT_S, LIMIT_MB, TIMES_THE_DATA = 10, 1000, 8
 STOP_S, STOP_BYTES = 60, 6 * 2**30
 
 COORDS = {

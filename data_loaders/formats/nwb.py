@@ -16,13 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data_loaders.formats.limits import (
-    HDF5,
-    dataset_nbytes,
-    refuse_large,
-    refuse_many,
-    short,
-)
+from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, refuse_large, short
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.data_loaders.formats.spikes import BINS, as_responses, empty_counts
@@ -99,7 +93,6 @@ def read_nwb(path: Path) -> xr.DataArray:
         raise NeurofitError("Reading NWB needs pynwb: pip install 'neurofit[nwb]'.") from error
     sidecar = read_sidecar(path)
     files = session_files(path)
-    refuse_many(path, len(files), what="NWB files")
     sessions = []
     names: dict[str, Path] = {}
     for file in files:
@@ -178,9 +171,8 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
 
 def texts(column: pd.Series[Any]) -> np.ndarray:
     """Return a column of a table as strings."""
-    name = str(column.name)
-    own = as_identifiers(column.to_numpy(dtype=object), name=name)
-    return fixed_width(as_texts(own.tolist(), name=name), name=name)
+    own = as_identifiers(column.to_numpy(dtype=object), name=str(column.name))
+    return fixed_width(as_texts(own.tolist(), name=str(column.name)), name=str(column.name))
 
 
 def _check_declared(file: Path) -> None:

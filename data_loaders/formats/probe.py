@@ -24,7 +24,7 @@ MAX_BYTES = 2**32
 """Limits of the process. The largest files of experiments take a second and some 100 MB."""
 
 MAX_OBJECTS, MAX_DEPTH, MAX_ATTRIBUTES = 100_000, 64, 10_000
-"""Largest number of groups and datasets of a file (the cells of MATLAB v7.3 are datasets), of groups
+"""Largest number of groups and datasets of a file (cells of MATLAB v7.3 are datasets), of groups
 within each other, and of attributes of one of them."""
 
 FREE_BYTES, MAX_RATIO, OBJECT_BYTES, AT_ONCE = 2**26, 200, 100, 100_000

@@ -14,6 +14,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurofit.errors import NeurofitError
+from neurofit.recordings import validation
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.validation import find_faults, validate_recording
 
