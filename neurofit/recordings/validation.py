@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import xarray as xr
@@ -23,8 +24,13 @@ MAX_FAULTS = 20
 """Longest list of problems in a message: one mistake can affect every bin or neuroid."""
 
 
+_valid: WeakSet[Recording] = WeakSet()
+
+
 def validate_recording(recording: Recording) -> None:
     """Check a recording's structure and values, reading it block by block.
+
+    Every analysis does so first. The values of a recording are read for this once.
 
     Raises
     ------
@@ -32,7 +38,9 @@ def validate_recording(recording: Recording) -> None:
         If there are problems. Up to `MAX_FAULTS` are listed, each with its position and repair.
     """
     validate_structure(recording)
-    _raise_faults(recording.name, _value_faults(recording))
+    if recording not in _valid:
+        _raise_faults(recording.name, _value_faults(recording))
+        _valid.add(recording)
 
 
 def find_faults(recording: Recording) -> list[str]:
@@ -46,6 +54,11 @@ def find_faults(recording: Recording) -> list[str]:
 
 def validate_structure(recording: Recording) -> None:
     """Check a recording without reading its responses; raises as `validate_recording` does."""
+    if not isinstance(recording, Recording):
+        raise NeurofitError(
+            f"A recording is a neurofit.Recording; got {type(recording).__name__}. "
+            "neurofit.load_recording reads one from a file."
+        )
     faults = _layout_faults(recording.responses) or _content_faults(recording)
     _raise_faults(recording.name, faults)
 
