@@ -25,7 +25,8 @@ from neurofit.data_loaders.formats.names import (
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.identifiers import fixed_width, number_repetitions
-from neurofit.recordings.times import TIME_BINS, bin_edges
+from neurofit.recordings.rebinning import COUNTS
+from neurofit.recordings.times import ASSUMED, TIME_BINS, bin_edges
 
 
 def make_responses(
@@ -320,11 +321,9 @@ def _flatten_trials(
 def _units(name: str, values: np.ndarray) -> str:
     if name == "rates":
         return name
-    return (
-        "spikes per bin"
-        if name in ("counts", "spikes", "raster_data") or values.dtype.kind in "iub"
-        else "unknown"
-    )
+    if name in ("counts", "spikes", "raster_data"):
+        return COUNTS[0]
+    return f"{COUNTS[0]} {ASSUMED}" if values.dtype.kind in "iub" else "unknown"
 
 
 def _scalar(values: np.ndarray | None) -> float | None:

@@ -24,7 +24,7 @@ from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
-from neurofit.recordings.validation import validate_recording
+from neurofit.recordings.validation import validate_recording, validate_structure
 from neurofit.results.provenance import describe_provenance
 from neurofit.results.schema import validate_result
 
@@ -126,10 +126,11 @@ def register_analysis(
                 raise NeurofitError(
                     f"{function.__name__} takes a {config.__name__}; got {type(given).__name__}."
                 )
-            validate_recording(data[-1])
+            validate_structure(data[-1])
             activations = data[0] if models else None
             attrs = describe_provenance(function.__name__, given, data[-1], activations)
             notes = _notes_on_trials(data[-1])
+            validate_recording(data[-1])
             result = function(*inputs, **keywords)
             notes += json.loads(result.attrs.get("notes", "[]"))
             result.attrs = {**attrs, **result.attrs, "notes": json.dumps(notes)}

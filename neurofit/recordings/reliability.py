@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -148,11 +148,16 @@ def reliabilities(
 
 def finite_blocks(
     recording: Recording,
+    seen: Callable[[slice, slice, np.ndarray], None] | None = None,
 ) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "presentation neuroid time_bin"]]]:
-    """Yield neuroids, time bins and trials of each block; NaN is missing or infinite."""
+    """Yield neuroids, time bins and trials of each block; NaN is missing or infinite.
+
+    `seen` is called with them before infinite trials become NaN.
+    """
     for neuroids, bins in contiguous_blocks(recording, most=BLOCK_BYTES):
-        trials = recording.responses.isel(neuroid=neuroids, time_bin=bins).values
-        trials = np.asarray(trials, dtype=np.float32)
+        trials = recording.block(bins, neuroids)
+        if seen:
+            seen(neuroids, bins, trials)
         yield neuroids, bins, np.where(np.isfinite(trials), trials, np.float32(np.nan))
 
 

@@ -25,6 +25,7 @@ MAX_FAULTS = 20
 
 
 _valid: WeakSet[Recording] = WeakSet()
+"""Recordings whose values were found valid."""
 
 
 def validate_recording(recording: Recording) -> None:
@@ -40,7 +41,6 @@ def validate_recording(recording: Recording) -> None:
     validate_structure(recording)
     if recording not in _valid:
         _raise_faults(recording.name, _value_faults(recording))
-        _valid.add(recording)
 
 
 def find_faults(recording: Recording) -> list[str]:
@@ -133,35 +133,55 @@ def _presentation_faults(coords: Mapping[Any, xr.DataArray], stimulus_ids: np.nd
     return faults
 
 
-def _value_faults(recording: Recording) -> list[str]:
-    ids = recording.responses.neuroid_id.values
-    responding = np.zeros(len(ids), dtype=bool)
-    infinite, first = 0, ""
-    responses = recording.responses
-    starts, ends = (responses[name].values for name in TIME_BINS)
-    for neuroids, bins in contiguous_blocks(recording, most=BLOCK_BYTES):
-        block = recording.block(bins, neuroids)
-        wrong = np.isinf(block)
-        if wrong.any() and not infinite:
-            time_bin, presentation, neuroid = np.argwhere(wrong.transpose(2, 0, 1))[0]
-            first = (
-                f"presentation {presentation}, neuroid {str(ids[neuroids][neuroid])!r}, "
-                f"time_bin {starts[bins][time_bin]}-{ends[bins][time_bin]} ms"
+class Values:
+    """What is wrong with the values of a recording, found block by block.
+
+    Parameters
+    ----------
+    recording
+        Recording; `add` takes its blocks.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.responding = np.zeros(recording.responses.sizes["neuroid"], dtype=bool)
+        self.infinite, self.first = 0, ""
+
+    def add(self, neuroids: slice, bins: slice, trials: np.ndarray) -> None:
+        """Enter the trials (presentation neuroid time_bin) of a block."""
+        infinite = np.isinf(trials)
+        if infinite.any() and not self.infinite:
+            coords = self.recording.responses.coords
+            time_bin, presentation, neuroid = np.argwhere(infinite.transpose(2, 0, 1))[0]
+            start, end = (coords[name].values[bins][time_bin] for name in TIME_BINS)
+            name = str(coords["neuroid_id"].values[neuroids][neuroid])
+            self.first = f"presentation {presentation}, neuroid {name!r}, time_bin {start}-{end} ms"
+        self.infinite += int(infinite.sum())
+        self.responding[neuroids] |= ~np.isnan(trials).all(axis=(0, 2))
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each fault once all blocks are entered; none: it is valid."""
+        found = [
+            f"neuroid {str(name)!r} is NaN in every trial and bin. "
+            "Drop it: responses.isel(neuroid=...)."
+            for name in self.recording.responses.neuroid_id.values[~self.responding]
+        ]
+        if self.infinite:
+            found.insert(
+                0,
+                f"{self.infinite} infinite values, the first at {self.first}. "
+                "Repair: mark missing trials as NaN.",
             )
-        infinite += int(wrong.sum())
-        responding[neuroids] |= ~np.isnan(block).all(axis=(0, 2))
-    faults = [
-        f"neuroid {str(name)!r} is NaN in every trial and bin. "
-        "Drop it: responses.isel(neuroid=...)."
-        for name in ids[~responding]
-    ]
-    if infinite:
-        faults.insert(
-            0,
-            f"{infinite} infinite values, the first at {first}. "
-            "Repair: mark missing trials as NaN.",
-        )
-    return faults
+        if not found:
+            _valid.add(self.recording)
+        return found
+
+
+def _value_faults(recording: Recording) -> list[str]:
+    values = Values(recording)
+    for neuroids, bins in contiguous_blocks(recording, most=BLOCK_BYTES):
+        values.add(neuroids, bins, recording.block(bins, neuroids))
+    return values.faults()
 
 
 def _raise_faults(name: str, faults: list[str]) -> None:
