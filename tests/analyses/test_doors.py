@@ -132,7 +132,12 @@ def test_an_analysis_checks_values_while_it_looks_for_artefacts(
     """No further pass over a recording that may be larger than memory."""
     read: list[Recording] = []
     whole = validation._value_faults
-    monkeypatch.setattr(validation, "_value_faults", lambda each: read.append(each) or whole(each))
+
+    def noted(recording: Recording) -> list[str]:
+        read.append(recording)
+        return whole(recording)
+
+    monkeypatch.setattr(validation, "_value_faults", noted)
     recording = make_recording(n_stimuli=30, n_bins=2, regions=("IT",))
     for each in DOORS.values():
         each(recording)

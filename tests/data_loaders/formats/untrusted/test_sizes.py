@@ -1,4 +1,4 @@
-"""What is small on the disk and large in memory is read within 700 MB, or refused in a sentence.
+"""What is small on the disk and large in memory is read within 1 GB, or refused in a sentence.
 
 Files are those of benchmarks/recording_sizes.py that take a few seconds to write.
 """
@@ -29,7 +29,7 @@ MEMBERS = {
 }
 """Member -> part of what is said."""
 
-MAX_BYTES = 700_000_000
+MAX_BYTES = 1_000_000_000
 """Limit of the memory of the process that reads all of them, and of those that it starts."""
 
 PROGRAM = """
