@@ -1,6 +1,6 @@
 """What is small on the disk and large in memory is read within 1 GB, or refused in a sentence.
 
-Files are those of benchmarks/recording_sizes.py that take a few seconds to write.
+Files are those of benchmarks/recording_members.py that take a few seconds to write.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ print(json.dumps([said, 1024 * peak]))
 
 @pytest.fixture(scope="module")
 def benchmark(repository: Path) -> Any:
-    """Return the module of the benchmark."""
+    """Return the module of the benchmark that writes them."""
     spec = importlib.util.spec_from_file_location(
-        "recording_sizes", repository / "benchmarks" / "recording_sizes.py"
+        "recording_members", repository / "benchmarks" / "recording_members.py"
     )
     assert spec is not None
     assert spec.loader is not None
