@@ -15,14 +15,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, read_head, refuse_large
-from neurofit.data_loaders.formats.matlab import LeftOut, from_columns, read_mat
+from neurofit.data_loaders.formats.limits import (
+    HDF5,
+    dataset_nbytes,
+    read_head,
+    refuse_large,
+    refuse_many,
+)
+from neurofit.data_loaders.formats.matlab import MAX_CELLS, LeftOut, from_columns, read_mat
 from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.names import RESPONSES
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning
-from neurofit.recordings.identifiers import as_text
+from neurofit.recordings.identifiers import as_text, fixed_width
 from neurofit.recordings.time_bins import TimeBin
 
 TABLES = {
@@ -38,9 +44,6 @@ PLAIN = (
     *(f"{sign}int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)),
 )
 """Classes of MATLAB v7.3 that are read; "" if a file does not state it."""
-
-MAX_CELLS = 200_000
-"""Largest number of cells in an array; the largest experiments have some 100,000 presentations."""
 
 
 def recognises_numpy(path: Path, head: bytes) -> bool:
@@ -134,7 +137,9 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 
     with h5py.File(path, "r") as file:
         matlab = read_head(path).startswith(b"MATLAB 7.3")
+        refuse_many(path, len(file))
         group = _group(file)
+        refuse_many(path, len(group))
         arrays: dict[str, Any] = {}
         units: dict[str, str] = {}
         datasets = [item for item in group.values() if isinstance(item, h5py.Dataset)]
@@ -167,6 +172,7 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 def _npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        refuse_many(path, len(members))
         declared = [_declared(archive, member, path) for member in members]
         n_values, n_bytes = sum(n for n, _ in declared), sum(n for _, n in declared)
         refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
@@ -291,7 +297,7 @@ def _from_matlab(item: Any, path: Path) -> np.ndarray | LeftOut:
         if (text := _cell(cell)) is None:
             return LeftOut("a cell array that holds arrays")
         texts.append(text)
-    return np.array(texts, dtype=str)
+    return fixed_width(texts, name=item.name)
 
 
 def _class(item: Any) -> str:

@@ -21,6 +21,12 @@ MAX_RATIO, FREE_BYTES = 200, 2**26
 """Largest ratio of memory to file size, applied above `FREE_BYTES`. Counts compress by a factor of
 about 50, decompression bombs by 1000."""
 
+MAX_ARRAYS = 10_000
+"""Largest number of arrays in a file, or of files of a folder, which are read one by one."""
+
+OBJECT_BYTES = 100
+"""Memory of a text or array of variable length, without its content."""
+
 
 def read_head(path: Path) -> bytes:
     """Return the first 4096 bytes of a file, enough to detect its format or a table's columns."""
@@ -66,6 +72,18 @@ def refuse_large(
         )
 
 
+def refuse_many(source: str | Path, n: int, *, what: str = "arrays") -> None:
+    """Refuse a file or folder of more than `MAX_ARRAYS` arrays or files.
+
+    Raises
+    ------
+    NeurofitError
+        If it has more.
+    """
+    if n > MAX_ARRAYS:
+        raise NeurofitError(f"{source} has {n:,} {what}; at most {MAX_ARRAYS:,} are read.")
+
+
 def as_float32(values: np.ndarray, source: str) -> np.ndarray:
     """Return numbers as float32, with a warning if it rounds whole numbers, or more than 1e-6.
 
@@ -91,8 +109,8 @@ def as_float32(values: np.ndarray, source: str) -> np.ndarray:
 def dataset_nbytes(dataset: Any) -> float:
     """Return the bytes needed to read an HDF5 dataset: all of it, or one chunk if that is larger.
 
-    A chunk is always decompressed whole.
+    A chunk is always decompressed whole. A value of variable length is a Python object.
     """
     sizes = [dataset.shape or (), dataset.chunks or ()]
     n_values = max(float(np.prod(shape, dtype=np.float64)) for shape in sizes)
-    return n_values * float(dataset.dtype.itemsize)
+    return n_values * float(OBJECT_BYTES if dataset.dtype.kind == "O" else dataset.dtype.itemsize)

@@ -47,6 +47,9 @@ MATRIX, COMPRESSED = 14, 15
 CELL, STRUCTURE, OBJECT, TEXT, SPARSE, OPAQUE = 1, 2, 3, 4, 5, 17
 COMPLEX = 0x800
 MAX_DEPTH = 16
+MAX_CELLS = 200_000
+"""Largest number of cells in an array, and of fields in a structure times its elements; the largest
+experiments have some 100,000 presentations."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class LeftOut:
     """A value that is not read, and what it is: "a string object", for example."""
 
     kind: str
+
+
+class _TooManyError(Exception):
+    """What a file has more of than is read."""
 
 
 def read_mat(path: Path) -> dict[str, Any]:
@@ -100,6 +107,8 @@ def read_mat(path: Path) -> dict[str, Any]:
                 name, value = _matrix(data, order, depth=0)
                 if name:  # the data of objects have none
                     found[name] = value
+    except _TooManyError as error:
+        raise NeurofitError(f"{path} has {error}.") from error
     except (ValueError, StopIteration, struct.error, zlib.error, OverflowError) as error:
         raise NeurofitError(
             f"{path} is a damaged MATLAB file: {str(error) or 'an element is missing'}."
@@ -206,6 +215,8 @@ def _nested(parts: Iterator[tuple[int, bytes]], order: str, depth: int) -> Any:
 def _checked_count(n: int, content: bytes) -> int:
     if 8 * n > len(content):
         raise ValueError(f"it declares {n:,} arrays in {len(content):,} bytes")
+    if n > MAX_CELLS:
+        raise _TooManyError(f"{n:,} cells or fields in an array; at most {MAX_CELLS:,} are read")
     return n
 
 

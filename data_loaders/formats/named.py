@@ -24,8 +24,9 @@ from neurofit.data_loaders.formats.names import (
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, some_of
-from neurofit.recordings.identifiers import number_repetitions
-from neurofit.recordings.times import TIME_BINS, bin_edges
+from neurofit.recordings.identifiers import fixed_width, number_repetitions
+from neurofit.recordings.rebinning import COUNTS
+from neurofit.recordings.times import ASSUMED, TIME_BINS, bin_edges
 
 
 def make_responses(
@@ -242,7 +243,7 @@ def _coords(
     for name, given in (("region", sidecar.region), ("subject", sidecar.subject)):
         value = given or _scalar_text(arrays.get(name))
         if name not in coords and value is not None:
-            coords[name] = ("neuroid", np.full(n_neuroids, value))
+            coords[name] = ("neuroid", np.repeat(fixed_width([value], name=name), n_neuroids))
     if "region" not in coords:
         faults.setdefault(
             "region",
@@ -320,11 +321,9 @@ def _flatten_trials(
 def _units(name: str, values: np.ndarray) -> str:
     if name == "rates":
         return name
-    return (
-        "spikes per bin"
-        if name in ("counts", "spikes", "raster_data") or values.dtype.kind in "iub"
-        else "unknown"
-    )
+    if name in ("counts", "spikes", "raster_data"):
+        return COUNTS[0]
+    return f"{COUNTS[0]} {ASSUMED}" if values.dtype.kind in "iub" else "unknown"
 
 
 def _scalar(values: np.ndarray | None) -> float | None:

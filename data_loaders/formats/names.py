@@ -141,7 +141,9 @@ def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
     """
     if name in TIME_BINS:
         return to_ms(as_text(values), units=units, name=name)
-    return as_identifiers(values, name=name) if name in IDENTIFIERS else as_text(values)
+    if name in IDENTIFIERS:
+        return as_identifiers(values, name=name)
+    return as_text(values, name=name)
 
 
 def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:

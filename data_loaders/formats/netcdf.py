@@ -18,7 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.limits import HDF5, short
+from neurofit.data_loaders.formats.limits import HDF5, refuse_many, short
 from neurofit.data_loaders.formats.names import (
     IDENTIFIERS,
     MARK,
@@ -302,6 +302,7 @@ def _check_declared(path: Path, group: str | None) -> None:
 
     with h5py.File(path, "r") as file:
         items = (file if group is None else file[group]).values()
+        refuse_many(path, len(items))
         datasets = [item for item in items if isinstance(item, h5py.Dataset)]
         longest = max((n for item in datasets for n in item.shape or ()), default=0)
         if longest > MAX_LENGTH:

@@ -27,6 +27,7 @@ from neurofit.recordings.identifiers import (
     as_identifiers,
     as_texts,
     block_fault,
+    fixed_width,
     is_missing,
     neuroid_faults,
     number_repetitions,
@@ -171,7 +172,7 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
 def texts(column: pd.Series[Any]) -> np.ndarray:
     """Return a column of a table as strings."""
     own = as_identifiers(column.to_numpy(dtype=object), name=str(column.name))
-    return np.array(as_texts(own.tolist(), name=str(column.name)), dtype=str)
+    return fixed_width(as_texts(own.tolist(), name=str(column.name)), name=str(column.name))
 
 
 def _check_declared(file: Path) -> None:

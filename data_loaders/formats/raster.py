@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.limits import short
+from neurofit.data_loaders.formats.limits import refuse_many, short
 from neurofit.data_loaders.formats.matlab import read_mat
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.errors import NeurofitError, fault, report
-from neurofit.recordings.times import onset_faults
+from neurofit.recordings.times import ONSET, onset_faults
 
 WIDTH_MS = 10
 
@@ -55,8 +55,9 @@ def read_raster(
             f"Raster files do not state the recorded area. "
             f'Write {{"region": "IT"}} into {sidecar_path(path)}.'
         )
-    sites = []
-    for file in sorted(path.glob("*raster_data.mat")):
+    sites, files = [], sorted(path.glob("*raster_data.mat"))
+    refuse_many(path, len(files), what="raster files")
+    for file in files:
         try:
             sites.append(_site(file, label, onset))
         except NeurofitError as error:
@@ -160,5 +161,8 @@ def _joined(sites: list[dict[str, Any]], region: str, sidecar: Sidecar) -> xr.Da
         coords["subject"] = ("neuroid", np.full(len(sites), sidecar.subject))
     units = "spikes per bin" if of_spikes else "mean of raster_data"
     return xr.DataArray(
-        trials, dims=("presentation", "neuroid", "time_bin"), coords=coords, attrs={"units": units}
+        trials,
+        dims=("presentation", "neuroid", "time_bin"),
+        coords=coords,
+        attrs={"units": units, ONSET: "alignment_event_time"},
     )

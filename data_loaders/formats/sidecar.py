@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.errors import NeurofitError
+from neurofit.recordings.identifiers import MAX_TEXT
 from neurofit.recordings.time_bins import TimeBin
 
 MAX_BINS = 100_000
 """Largest number of time bins for counting spikes."""
+
+MAX_FILE_BYTES = 10_000_000
+"""Largest size of a sidecar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,11 @@ def read_sidecar(path: Path, *, time_bin: TimeBin | None = None) -> Sidecar:
     if not file.is_file():
         return Sidecar(**overrides)
     try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(
+                f"it has {file.stat().st_size / 1e6:,.0f} MB, at most "
+                f"{MAX_FILE_BYTES / 1e6:.0f} are read"
+            )
         given: Any = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("it is not an object")
@@ -138,8 +147,8 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of names",
         lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
     ),
-    "region": ("a string", lambda value: isinstance(value, str)),
-    "subject": ("a string", lambda value: isinstance(value, str)),
+    "region": ("a string", lambda value: isinstance(value, str) and len(value) <= MAX_TEXT),
+    "subject": ("a string", lambda value: isinstance(value, str) and len(value) <= MAX_TEXT),
     "missing": ("a number", _is_number),
     "time_bin": ("[start, end] in ms", lambda value: _are_ms(value, 2)),
     "units": ("a string", lambda value: isinstance(value, str)),

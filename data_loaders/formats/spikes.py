@@ -21,7 +21,7 @@ from neurofit.data_loaders.formats.limits import refuse_large
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, read_table
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, report, some_of
-from neurofit.recordings.identifiers import are_numbers, as_texts, number_repetitions
+from neurofit.recordings.identifiers import are_numbers, as_texts, fixed_width, number_repetitions
 from neurofit.recordings.recording import COORDS, DIMS
 from neurofit.recordings.time_bins import TimeBin, make_time_bins
 from neurofit.recordings.times import spike_faults, to_ms
@@ -205,7 +205,7 @@ def as_responses(
         "time_bin_start": ("time_bin", [s for s, _ in bins]),
         "time_bin_end": ("time_bin", [e for _, e in bins]),
     }
-    coords = {name: (dim, _plain(values)) for name, (dim, values) in coords.items()}
+    coords = {name: (dim, _plain(values, name)) for name, (dim, values) in coords.items()}
     return xr.DataArray(counts, dims=DIMS, coords=coords, attrs={"units": "spikes per bin"})
 
 
@@ -250,10 +250,10 @@ def _mask_unrecorded(counts: xr.DataArray, recorded: np.ndarray, path: Path) -> 
     return counts
 
 
-def _plain(values: Any) -> np.ndarray:
+def _plain(values: Any, name: str) -> np.ndarray:
     """Return numbers unchanged, and anything else as fixed-width text."""
     values = np.asarray(values)
-    return values if values.dtype.kind in "iufb" else np.array([str(value) for value in values])
+    return values if values.dtype.kind in "iufb" else fixed_width(list(map(str, values)), name=name)
 
 
 def _table(path: Path, sidecar: Sidecar) -> pd.DataFrame:

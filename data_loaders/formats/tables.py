@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neurofit.data_loaders.formats.limits import read_head, short
+from neurofit.data_loaders.formats.limits import OBJECT_BYTES, read_head, refuse_large, short
 from neurofit.data_loaders.formats.names import ALIASES, standard_names
 from neurofit.errors import NeurofitError, fault, some_of
 from neurofit.recordings.identifiers import as_texts
@@ -59,6 +59,7 @@ def read_table(
     """
     try:
         if path.suffix.lower() == ".parquet" or read_head(path).startswith(b"PAR1"):
+            _check_parquet(path)
             table = pd.read_parquet(path)
             table.columns = pd.Index(
                 standard_names([str(name) for name in table], words or {}, known).values()
@@ -97,11 +98,7 @@ def _check_rows(path: Path) -> None:
         rows = csv.reader(file)
         try:
             header = next(rows, [])
-            if len(header) > MAX_COLUMNS:
-                raise NeurofitError(
-                    f"{path} has {len(header):,} columns; tables of a recording have at most "
-                    f"{MAX_COLUMNS:,}. Give responses as an array (.npz, .nc)."
-                )
+            _check_columns(path, len(header))
             for mark, name in SEPARATORS.items():
                 if any(mark in column for column in header):
                     raise NeurofitError(
@@ -116,6 +113,26 @@ def _check_rows(path: Path) -> None:
                     )
         except csv.Error as error:
             raise ValueError(str(error)) from error
+
+
+def _check_columns(path: Path, n: int) -> None:
+    if n > MAX_COLUMNS:
+        raise NeurofitError(
+            f"{path} has {n:,} columns; tables of a recording have at most {MAX_COLUMNS:,}. Give "
+            "responses as an array (.npz, .nc)."
+        )
+
+
+def _check_parquet(path: Path) -> None:
+    """Refuse a table that is much larger in memory than on the disk."""
+    from pyarrow.parquet import read_metadata
+
+    declared = read_metadata(path)
+    _check_columns(path, declared.num_columns)
+    columns = map(declared.schema.column, range(declared.num_columns))
+    row = sum(OBJECT_BYTES if each.physical_type == "BYTE_ARRAY" else 8 for each in columns)
+    n_bytes = row * declared.num_rows
+    refuse_large(path, n_values=0, n_bytes=n_bytes, stored=path.stat().st_size)
 
 
 def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:

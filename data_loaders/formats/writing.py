@@ -23,7 +23,8 @@ from neurofit.data_loaders.formats.stimuli import mark_in
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import NoImages
-from neurofit.storage.home import atomic_file, uninterrupted
+from neurofit.recordings.validation import validate_structure
+from neurofit.storage.home import atomic_file, remove_leftovers, uninterrupted
 
 
 def write_recording(
@@ -53,9 +54,11 @@ def write_recording(
     Raises
     ------
     NeurofitError
-        If the suffix is unknown, a file exists, an image cannot be read, or the path cannot be
-        written. Then, and if the conversion is interrupted, nothing is left.
+        If the recording is not valid, the suffix is unknown, a file exists, an image cannot be
+        read, or the path cannot be written. Then, and if the conversion is interrupted, nothing is
+        left. What a killed one left is removed by the next one to the same path.
     """
+    validate_structure(recording)
     path = Path(path)
     if path.suffix not in (".nc", ".npz"):
         raise NeurofitError(f"A recording must be written to NAME.nc or NAME.npz; got {path.name}.")
@@ -88,6 +91,8 @@ def write_recording(
             f"{unrelated[0]} would be read as the images of {path.name}, which has none. "
             "Choose another folder."
         )
+    for each in (path, table_path, archive_path):
+        remove_leftovers(each)
     table = recording.stimuli.table.assign(**{MARK: mark_of(recording)})
     # the responses, entered first, are renamed to their final path last
     with _no_new_folder(path.parent), uninterrupted() as complete, ExitStack() as stack:

@@ -11,7 +11,7 @@ from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.duplicates import compare_images
 from neurofit.recordings.identifiers import alike_notes
 from neurofit.recordings.rebinning import are_counts
-from neurofit.recordings.recording import Recording, identifiers_of
+from neurofit.recordings.recording import Recording, contiguous_blocks, identifiers_of
 from neurofit.recordings.stimuli import NoImages, StimulusSet
 from neurofit.recordings.suspicions import suspicions
 from neurofit.recordings.time_bins import overlapping
@@ -112,24 +112,29 @@ def _check_bins(recording: Recording) -> list[str]:
 
 def _check_values(recording: Recording) -> list[str]:
     responses, time_bins = recording.responses, recording.time_bins
-    n_presentations, n_neuroids, _ = responses.shape
+    n_presentations, n_neuroids, n_bins = responses.shape
     lowest, highest = np.full(n_neuroids, np.inf), np.full(n_neuroids, -np.inf)
-    silent, responding, negative, broken = [], [], 0, 0
+    negative, broken = 0, 0
     empty = np.ones(n_presentations, dtype=bool)
-    for position, (start, end) in enumerate(time_bins):
-        block = recording.block(position)
+    seen, above = np.zeros(n_bins, dtype=bool), np.zeros(n_bins, dtype=bool)
+    counts = are_counts(responses)
+    for neuroids, bins in contiguous_blocks(recording):
+        block = recording.block(bins, neuroids)
         present = ~np.isnan(block)
-        empty &= ~present.any(axis=1)
-        if not present.any():
-            silent.append(f"{start}-{end}")
-        elif np.nanmax(np.abs(block)) > 0:
-            responding.append(f"{start}-{end}")
-        lowest = np.minimum(lowest, np.where(present, block, np.inf).min(axis=0))
-        highest = np.maximum(highest, np.where(present, block, -np.inf).max(axis=0))
-        if are_counts(responses):
+        empty &= ~present.any(axis=(1, 2))
+        seen[bins] |= present.any(axis=(0, 1))
+        above[bins] |= (present & (block != 0)).any(axis=(0, 1))
+        low, high = (np.where(present, block, fill) for fill in (np.inf, -np.inf))
+        lowest[neuroids] = np.minimum(lowest[neuroids], low.min(axis=(0, 2)))
+        highest[neuroids] = np.maximum(highest[neuroids], high.max(axis=(0, 2)))
+        if counts:
             finite = block[np.isfinite(block)]
             negative += int((finite < 0).sum())
             broken += int((finite % 1 != 0).sum())
+    silent, responding = (
+        [f"{start}-{end}" for (start, end), own in zip(time_bins, which, strict=True) if own]
+        for which in (~seen, above)
+    )
     found = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
     if empty.any():
         rows = some_of(np.flatnonzero(empty).tolist())

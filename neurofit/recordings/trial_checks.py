@@ -13,7 +13,7 @@ from neurofit.recordings.drift import DETRENDED, MIN_SHARE, Order, find_order, s
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.reliability import finite_blocks
-from neurofit.recordings.validation import validate_structure
+from neurofit.recordings.validation import Values, validate_structure
 
 MAX_WORST = 3
 """Longest list of the worst trials or neuroids in a sentence."""
@@ -56,10 +56,12 @@ def _check(recording: Recording) -> TrialChecks:
     shape, rows = recording.responses.shape[:2], recording.stimulus_rows
     largest = np.zeros(shape, dtype=np.float32)
     sums, counts = np.zeros(shape), np.zeros(shape, dtype=np.int32)
-    for neuroids, _, trials in finite_blocks(recording):
+    values = Values(recording)
+    for neuroids, _, trials in finite_blocks(recording, values.add):
         update_largest(largest[:, neuroids], trials, rows, LIMIT)
         sums[:, neuroids] += np.nansum(trials, axis=2, dtype=np.float64)
         counts[:, neuroids] += (~np.isnan(trials)).sum(axis=2, dtype=np.int32)
+    values.faults()  # validate_recording need not read it again
     with np.errstate(invalid="ignore"):
         sums /= counts
     order = find_order(recording)
