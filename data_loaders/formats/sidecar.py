@@ -10,10 +10,7 @@ from typing import Any
 
 from neurofit.errors import NeurofitError
 from neurofit.recordings.identifiers import MAX_TEXT
-from neurofit.recordings.time_bins import TimeBin
-
-MAX_BINS = 100_000
-"""Largest number of time bins for counting spikes."""
+from neurofit.recordings.time_bins import MAX_BINS, TimeBin
 
 MAX_FILE_BYTES = 10_000_000
 """Largest size of a sidecar."""
