@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.names import RESPONSES
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import read_table
-from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.errors import NeurofitError, NeurofitWarning, some_of
 from neurofit.recordings.identifiers import as_text
 from neurofit.recordings.time_bins import TimeBin
 
@@ -167,6 +168,9 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 def _npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        twice = [name for name, n in Counter(m.filename for m in members).items() if n > 1]
+        if twice:
+            raise NeurofitError(f"{path} has several arrays of one name: {some_of(twice)}.")
         declared = [_declared(archive, member, path) for member in members]
         n_values, n_bytes = sum(n for n, _ in declared), sum(n for _, n in declared)
         refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)

@@ -92,6 +92,12 @@ def read_spikes(path: Path) -> xr.DataArray:
         sites = spikes[
             [name for name in ("neuroid_id", "region", "session") if name in spikes]
         ].drop_duplicates(ignore_index=True)
+    twice = sites.neuroid_id[sites.duplicated()].unique()
+    if len(twice):
+        fault(
+            f"{path}: neuroids.csv lists {some_of(twice.tolist())} several times; their spikes "
+            "would be added. Give each neuroid a name of its own."
+        )
     sites, recorded = _by_session(trials, sites)
     repeated = sites.neuroid_id[sites.neuroid_id.duplicated()].unique()
     if len(repeated):
