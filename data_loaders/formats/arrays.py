@@ -208,10 +208,10 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
             f"{source} contains Python objects, which are never loaded. Save numbers and text."
         )
     n_values = float(np.prod(shape, dtype=np.float64))
-    n_bytes = n_values * dtype.itemsize
-    if n_bytes > size:
+    n_bytes, held = n_values * dtype.itemsize, size - stream.tell()
+    if n_bytes > held:
         raise NeurofitError(
-            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {size:,}."
+            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {held:,}."
         )
     return n_values, n_bytes
 
