@@ -18,6 +18,9 @@ from neurofit.recordings.time_bins import overlapping
 from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
 
+SATURATED = 0.5
+"""Share of the trials of a time bin at the largest response from which a neuroid is named."""
+
 
 def image_faults(stimuli: StimulusSet) -> list[str]:
     """Return a sentence for each image that cannot be read or is not square, in stimulus order."""
@@ -114,6 +117,7 @@ def _check_values(recording: Recording) -> list[str]:
     responses, time_bins = recording.responses, recording.time_bins
     n_presentations, n_neuroids, _ = responses.shape
     lowest, highest = np.full(n_neuroids, np.inf), np.full(n_neuroids, -np.inf)
+    at_highest = np.zeros(n_neuroids)  # largest share of the trials of a bin
     silent, responding, negative, broken = [], [], 0, 0
     empty = np.ones(n_presentations, dtype=bool)
     for position, (start, end) in enumerate(time_bins):
@@ -125,7 +129,11 @@ def _check_values(recording: Recording) -> list[str]:
         elif np.nanmax(np.abs(block)) > 0:
             responding.append(f"{start}-{end}")
         lowest = np.minimum(lowest, np.where(present, block, np.inf).min(axis=0))
-        highest = np.maximum(highest, np.where(present, block, -np.inf).max(axis=0))
+        most = np.where(present, block, -np.inf).max(axis=0)
+        share = (present & (block == most)).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        share = np.where(most == highest, np.maximum(share, at_highest), share)
+        at_highest = np.where(most >= highest, share, at_highest)
+        highest = np.maximum(highest, most)
         if are_counts(responses):
             finite = block[np.isfinite(block)]
             negative += int((finite < 0).sum())
@@ -152,9 +160,17 @@ def _check_values(recording: Recording) -> list[str]:
             f"Responses are 0 in all time bins except {responding[0]} ms; "
             "the spike times may be in another unit."
         )
-    constant = responses.neuroid_id.values[lowest == highest]
-    if len(constant):
-        found.append(f"Neuroids with constant responses: {some_of(constant.tolist())}.")
+    names, constant = responses.neuroid_id.values, lowest == highest
+    if constant.any():
+        found.append(f"Neuroids with constant responses: {some_of(names[constant].tolist())}.")
+    clipped = ~constant & (at_highest >= SATURATED)
+    if are_counts(responses):
+        clipped &= highest > 1  # a spike or none is no limit
+    if clipped.any():
+        found.append(
+            f"Neuroids at their largest response in {SATURATED:.0%} of the trials of a time bin or "
+            f"more: {some_of(names[clipped].tolist())}. Their responses may be saturated."
+        )
     return found
 
 
