@@ -120,6 +120,10 @@ def spikes_outside(session: Session, rng: Rng) -> None:
     session.spikes = pd.concat([rows, *far])
 
 
+def spikes_twice(session: Session, rng: Rng) -> None:
+    session.spikes = pd.concat([session.rows, session.rows])
+
+
 def onsets(session: Session, rng: Rng, *, of: Callable[[np.ndarray], Any]) -> None:
     begun = 5.0 + np.arange(len(session.stimulus_id))
     session.trials["stimulus_onset"] = np.asarray(of(begun), dtype=float)
@@ -273,6 +277,11 @@ FAULTS = (
         what="spikes nearly all outside the bins",
         plant=spikes_outside,
         cells={TABLES: noted("spikes lie outside the time bins")},
+    ),
+    Fault(
+        what="spikes twice, as in a table joined with itself",
+        plant=spikes_twice,
+        cells={(*TABLES, "NWB"): refused("times or more, at the same time of the same neuroid.")},
     ),
     Fault(
         what="onsets that are all equal",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 from forms import DIMS, Session
-from matrix import BINNED, COUNTED, NAMED, NETCDF, RIGHT, TABLES, Fault, noted, refused
+from matrix import BINNED, COUNTED, NAMED, NETCDF, RIGHT, Fault, noted, refused
 from scipy import sparse
 
 from neurofit.recordings.rebinning import are_counts
@@ -19,7 +18,6 @@ from neurofit.recordings.recording import Recording
 
 ARRAYS = (*NAMED, "npy and tables")
 MATLAB = ("MATLAB v5", "MATLAB v7.3")
-WITH_CSV = ("npy and tables", "spike folder", "spike table")
 
 Rng = np.random.Generator
 
@@ -159,30 +157,6 @@ def edges(session: Session, rng: Rng, *, shift: int) -> None:
 
 def bins_for_arrays(session: Session, rng: Rng) -> None:
     session.sidecar["bins"] = [0, 300, 10]
-
-
-def in_csv(session: Session, rng: Rng, *, change: Callable[[str], str], row: bool = True) -> None:
-    """Change a row of a table, or all of it."""
-    at = int(rng.integers(1, 5))
-
-    def edit(path: Path) -> None:
-        files = ("spikes.csv", "presentations.csv")
-        file = next((path / name for name in files if (path / name).exists()), path)
-        lines = file.read_text().splitlines()
-        lines = [
-            change(line) if number == at or not row else line for number, line in enumerate(lines)
-        ]
-        file.write_text("\n".join(lines))
-
-    session.edits.append(edit)
-
-
-def say_a_time(session: Session, rng: Rng, *, said: str) -> None:
-    in_csv(session, rng, change=lambda line: f"{line.rpartition(',')[0]},{said}")
-
-
-def fire_at_no_time(session: Session, rng: Rng) -> None:
-    session.rows.loc[rng.integers(len(session.rows)), "ms"] = np.nan
 
 
 def element(kind: int, data: bytes) -> bytes:
@@ -348,53 +322,5 @@ FAULTS = (
         what="`bins` in the sidecar of responses that are counted",
         plant=bins_for_arrays,
         cells={(*BINNED, "raster"): refused("applies to spike times")},
-    ),
-    Fault(
-        what="a row that is longer than the header",
-        plant=partial(in_csv, change=lambda line: f"{line},1"),
-        cells={WITH_CSV: refused("values, but its header has")},
-    ),
-    Fault(
-        what="a row that is shorter than the header",
-        plant=partial(in_csv, change=lambda line: line.rpartition(",")[0]),
-        cells={WITH_CSV: refused("values, but its header has")},
-    ),
-    Fault(
-        what="semicolons between columns",
-        plant=partial(in_csv, change=lambda line: line.replace(",", ";"), row=False),
-        cells={
-            ("npy and tables", "spike folder"): refused(
-                "are separated by semicolons; use commas, and decimal points."
-            ),
-            ("spike table",): refused("is unknown; known:"),
-        },
-    ),
-    Fault(
-        what="tabs between columns",
-        plant=partial(in_csv, change=lambda line: line.replace(",", "\t"), row=False),
-        cells={
-            ("npy and tables", "spike folder"): refused(
-                "are separated by tabs; use commas, and decimal points."
-            ),
-            ("spike table",): refused("is unknown; known:"),
-        },
-    ),
-    Fault(
-        what="a decimal comma",
-        plant=partial(say_a_time, said='"12,5"'),
-        cells={("spike folder", "spike table"): refused("time_ms is not a number in row")},
-    ),
-    Fault(
-        what="a time of a spike in words",
-        plant=partial(say_a_time, said="late"),
-        cells={("spike folder", "spike table"): refused("time_ms is not a number in row")},
-    ),
-    Fault(
-        what="a time of a spike that is NaN",
-        plant=fire_at_no_time,
-        cells={
-            TABLES: refused("time_ms is not a number in row"),
-            ("NWB",): refused("1 spike times of unit"),
-        },
     ),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import faults_of_files
 import faults_of_identity
+import faults_of_tables
 import faults_of_time
 import faults_of_values
 from forms import FORMS
@@ -20,7 +21,7 @@ BEGIN, END = "<!-- made by tests/data_loaders/faults/page.py -->\n", "<!-- end -
 KINDS: dict[str, tuple[Fault, ...]] = {
     "Time": faults_of_time.FAULTS,
     "Identity": faults_of_identity.FAULTS,
-    "Fills and types": faults_of_values.FAULTS,
+    "Fills and types": faults_of_values.FAULTS + faults_of_tables.FAULTS,
     "Containers": faults_of_files.FAULTS,
 }
 
