@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.names import RESPONSES
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import read_table
-from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.errors import NeurofitError, NeurofitWarning, some_of
 from neurofit.recordings.identifiers import as_text, fixed_width
 from neurofit.recordings.time_bins import TimeBin
 
@@ -173,6 +174,9 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
         refuse_many(path, len(members))
+        twice = [name for name, n in Counter(m.filename for m in members).items() if n > 1]
+        if twice:
+            raise NeurofitError(f"{path} has several arrays of one name: {some_of(twice)}.")
         declared = [_declared(archive, member, path) for member in members]
         n_values, n_bytes = sum(n for n, _ in declared), sum(n for _, n in declared)
         refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
@@ -210,10 +214,10 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
             f"{source} contains Python objects, which are never loaded. Save numbers and text."
         )
     n_values = float(np.prod(shape, dtype=np.float64))
-    n_bytes = n_values * dtype.itemsize
-    if n_bytes > size:
+    n_bytes, held = n_values * dtype.itemsize, size - stream.tell()
+    if n_bytes > held:
         raise NeurofitError(
-            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {size:,}."
+            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {held:,}."
         )
     return n_values, n_bytes
 

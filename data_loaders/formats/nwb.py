@@ -35,7 +35,7 @@ from neurofit.recordings.identifiers import (
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.recording import DIMS
 from neurofit.recordings.time_bins import make_time_bins
-from neurofit.recordings.times import ASSUMED, ONSET, ROUNDING, clock_faults, onset_faults
+from neurofit.recordings.times import ASSUMED, ONSET, ROUNDING, clock_faults, onset_faults, twinned
 
 STIMULUS = (
     "stimulus_id",
@@ -240,16 +240,15 @@ def _read_session(
     # half of the tolerance keeps spikes on an edge in the bin that begins there
     edges = np.array([bins[0][0], *(end for _, end in bins)]) / 1e3 - ROUNDING / 2e3
     counts = empty_counts(rows, sites, bins=bins, source=file)
-    n_spikes, first, last, n_descents = 0, np.inf, -np.inf, 0
+    n_spikes, first, last, n_descents, least = 0, np.inf, -np.inf, 0, 2**62
     _check_index(units, file)
     for number in range(len(sites)):
         times = np.asarray(units.get_unit_spike_times(number), dtype=np.float64)
         n_descents = max(n_descents, int((np.diff(times) < -ROUNDING).sum()))
-        invalid = ~np.isfinite(times)
-        if invalid.any():
-            n_invalid = int(invalid.sum())
+        if n_invalid := int((~np.isfinite(times)).sum()):
             fault(f"{file}: {n_invalid} spike times of unit {units.id[number]} are not numbers.")
-        times = np.sort(times[~invalid])
+        times = np.sort(times[np.isfinite(times)])
+        least = min([least, *np.unique(times, return_counts=True)[1].tolist()])
         counts[:, number] = np.diff(np.searchsorted(times, onsets[:, None] + edges))
         n_spikes += len(times)
         first, last = min([first, *times[:1]]), max([last, *times[-1:]])
@@ -259,7 +258,8 @@ def _read_session(
             "both be in seconds from the start of the session."
         )
     elif n_spikes:
-        report(file, clock_faults(first, last, n_descents, onsets))
+        clock = clock_faults(first, last, n_descents, onsets)
+        report(file, [*clock, twinned(least, n_spikes)])
     responses = as_responses(counts, rows, sites, bins=bins)
     if "obs_intervals" in units.colnames:
         for number in range(len(sites)):

@@ -24,7 +24,7 @@ from neurofit.errors import NeurofitError, NeurofitWarning, fault, report, some_
 from neurofit.recordings.identifiers import are_numbers, as_texts, fixed_width, number_repetitions
 from neurofit.recordings.recording import COORDS, DIMS
 from neurofit.recordings.time_bins import TimeBin, make_time_bins
-from neurofit.recordings.times import spike_faults, to_ms
+from neurofit.recordings.times import spike_faults, to_ms, twinned
 
 BINS = (0, 300, 10)
 """Default start, end and width of time bins in ms; NAME.json overrides: {"bins": [0, 300, 10]}."""
@@ -92,6 +92,12 @@ def read_spikes(path: Path) -> xr.DataArray:
         sites = spikes[
             [name for name in ("neuroid_id", "region", "session") if name in spikes]
         ].drop_duplicates(ignore_index=True)
+    twice = sites.neuroid_id[sites.duplicated()].unique()
+    if len(twice):
+        fault(
+            f"{path}: neuroids.csv lists {some_of(twice.tolist())} several times; their spikes "
+            "would be added. Give each neuroid a name of its own."
+        )
     sites, recorded = _by_session(trials, sites)
     repeated = sites.neuroid_id[sites.neuroid_id.duplicated()].unique()
     if len(repeated):
@@ -104,6 +110,8 @@ def read_spikes(path: Path) -> xr.DataArray:
     times_ms = _times_ms(spikes, path)
     trial_of = pd.factorize(spikes.presentation)[0]
     report(path, spike_faults(times_ms, trial_of, end=bins[-1][1]))
+    each = pd.DataFrame({"neuroid": spikes.neuroid_id, "trial": trial_of, "ms": times_ms})
+    report(path, [twinned(min(each.value_counts().tolist() or [1]), len(each))])
     counts = count_spikes(spikes, trials, sites, bins=bins, times_ms=times_ms, source=path)
     return counts if recorded is None else _mask_unrecorded(counts, recorded, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ def read_table(
     Raises
     ------
     NeurofitError
-        If the table cannot be read, is empty, has rows that are longer or shorter than its header,
-        or other separators, or if a row lacks a value of `REQUIRED`.
+        If the table cannot be read, is empty, has two columns of one name, rows that are longer or
+        shorter than its header, or other separators, or if a row lacks a value of `REQUIRED`.
     """
     try:
         if path.suffix.lower() == ".parquet" or read_head(path).startswith(b"PAR1"):
@@ -90,7 +91,7 @@ def read_table(
 
 
 def _check_rows(path: Path) -> None:
-    """Refuse a CSV file with other separators, or rows longer or shorter than its header.
+    """Refuse a CSV file with other separators, a name twice, or rows unlike its header in length.
 
     pandas would take the first column of longer rows for an index, and move all others by one.
     """
@@ -99,6 +100,8 @@ def _check_rows(path: Path) -> None:
         try:
             header = next(rows, [])
             _check_columns(path, len(header))
+            if twice := [name for name, n in Counter(header).items() if n > 1 and name]:
+                raise NeurofitError(f"{path} has several columns called {some_of(twice)}.")
             for mark, name in SEPARATORS.items():
                 if any(mark in column for column in header):
                     raise NeurofitError(

@@ -18,6 +18,9 @@ from neurofit.recordings.time_bins import overlapping
 from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
 
+SATURATED = 0.5
+"""Share of the trials of a time bin at the largest response from which a neuroid is named."""
+
 
 def image_faults(stimuli: StimulusSet) -> list[str]:
     """Return a sentence for each image that cannot be read or is not square, in stimulus order."""
@@ -114,6 +117,7 @@ def _check_values(recording: Recording) -> list[str]:
     responses, time_bins = recording.responses, recording.time_bins
     n_presentations, n_neuroids, n_bins = responses.shape
     lowest, highest = np.full(n_neuroids, np.inf), np.full(n_neuroids, -np.inf)
+    at_highest = np.zeros(n_neuroids)  # largest share of the trials of a bin
     negative, broken = 0, 0
     empty = np.ones(n_presentations, dtype=bool)
     seen, above = np.zeros(n_bins, dtype=bool), np.zeros(n_bins, dtype=bool)
@@ -126,7 +130,14 @@ def _check_values(recording: Recording) -> list[str]:
         above[bins] |= (present & (block != 0)).any(axis=(0, 1))
         low, high = (np.where(present, block, fill) for fill in (np.inf, -np.inf))
         lowest[neuroids] = np.minimum(lowest[neuroids], low.min(axis=(0, 2)))
-        highest[neuroids] = np.maximum(highest[neuroids], high.max(axis=(0, 2)))
+        most = high.max(axis=0)  # (neuroid time_bin)
+        share = (present & (block == most)).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        top = most.max(axis=1)
+        own = np.where(most == top[:, None], share, 0.0).max(axis=1)
+        before, known = highest[neuroids], at_highest[neuroids]
+        own = np.where(top == before, np.maximum(own, known), own)
+        at_highest[neuroids] = np.where(top >= before, own, known)
+        highest[neuroids] = np.maximum(before, top)
         if counts:
             finite = block[np.isfinite(block)]
             negative += int((finite < 0).sum())
@@ -157,9 +168,17 @@ def _check_values(recording: Recording) -> list[str]:
             f"Responses are 0 in all time bins except {responding[0]} ms; "
             "the spike times may be in another unit."
         )
-    constant = responses.neuroid_id.values[lowest == highest]
-    if len(constant):
-        found.append(f"Neuroids with constant responses: {some_of(constant.tolist())}.")
+    names, constant = responses.neuroid_id.values, lowest == highest
+    if constant.any():
+        found.append(f"Neuroids with constant responses: {some_of(names[constant].tolist())}.")
+    clipped = ~constant & (at_highest >= SATURATED)
+    if are_counts(responses):
+        clipped &= highest > 1  # a spike or none is no limit
+    if clipped.any():
+        found.append(
+            f"Neuroids at their largest response in {SATURATED:.0%} of the trials of a time bin or "
+            f"more: {some_of(names[clipped].tolist())}. Their responses may be saturated."
+        )
     return found
 
 
