@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from neurofit.activations.activations import Activations
-from neurofit.errors import NeurofitWarning
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.reduce import Reduction
@@ -179,8 +179,12 @@ def _save(gram: Gram, path: Path) -> None:
         "sha256": hashlib.sha256(values.data).hexdigest(),
         "made_for": _identity_in(path),
     }
-    with atomic_file(path) as temporary:
-        save_file({name: values}, temporary, metadata=metadata)
+    try:
+        with atomic_file(path) as temporary:
+            save_file({name: values}, temporary, metadata=metadata)
+    except NeurofitError as error:
+        message = f"Gram matrices are not cached: {error}"
+        warnings.warn(message, NeurofitWarning, stacklevel=2)
 
 
 def _load(path: Path) -> Gram | None:

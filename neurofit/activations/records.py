@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from neurofit.activations.activations import Activations
 from neurofit.activations.presentation import Presentation
+from neurofit.errors import NeurofitError
 from neurofit.storage.home import atomic_file, home
 
 FIELDS = ("model", "first_timestep", "ms_per_timestep", "n_timesteps", "region_layers")
@@ -62,6 +64,8 @@ def save_record(
 ) -> None:
     """Write the record of activations, together with what an earlier one has of other layers.
 
+    Nothing is written where there is no room for it.
+
     Parameters
     ----------
     activations
@@ -91,7 +95,7 @@ def save_record(
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
     if record != earlier:
-        with atomic_file(record_path(key)) as temporary:
+        with suppress(NeurofitError), atomic_file(record_path(key)) as temporary:
             temporary.write_text(json.dumps(record), encoding="utf-8")
 
 
