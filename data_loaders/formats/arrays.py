@@ -98,15 +98,10 @@ def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 
 def _without_objects(variables: Mapping[str, Any], sidecar: Sidecar, path: Path) -> xr.DataArray:
     """Return the responses among the variables of a MATLAB file; objects are left out by name."""
-    arrays: dict[str, np.ndarray] = {}
-    kinds: dict[str, str] = {}
-    for name, value in variables.items():
-        values = _squeezed(value)
-        if isinstance(values, LeftOut):
-            kinds[name] = values.kind
-        else:
-            arrays[name] = values
-    if not any(values.ndim > 1 and values.dtype.kind in "iufb" for values in arrays.values()):
+    values = {name: _squeezed(value) for name, value in variables.items()}
+    kinds = {name: each.kind for name, each in values.items() if isinstance(each, LeftOut)}
+    arrays = {name: each for name, each in values.items() if isinstance(each, np.ndarray)}
+    if not any(each.ndim > 1 and each.dtype.kind in "iufb" for each in arrays.values()):
         arrays |= {name: np.asarray(variables[name]) for name in RESPONSES if name in arrays}
     left_out = (
         f"{path}: {', '.join(f'{name} is {kind}' for name, kind in kinds.items())}; only arrays of "
@@ -132,32 +127,32 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     """
     import h5py
 
+    matlab = read_head(path).startswith(b"MATLAB 7.3")
     with h5py.File(path, "r") as file:
-        matlab = read_head(path).startswith(b"MATLAB 7.3")
         group = _group(file)
         arrays: dict[str, Any] = {}
         units: dict[str, str] = {}
-        datasets = [item for item in group.values() if isinstance(item, h5py.Dataset)]
-        n_values = sum(float(item.size or 0) for item in datasets)
-        n_bytes = sum(map(dataset_nbytes, datasets))
-        refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
-        for name, item in group.items():
-            if matlab and not name.startswith("#"):
-                arrays[name] = _from_matlab(item, path)
-            elif isinstance(item, h5py.Dataset):
-                arrays[name] = _values(item)
-                if "units" in item.attrs:
-                    units[name] = str(as_text(item.attrs["units"]))
-            if isinstance(item, h5py.Dataset) and "dims" in item.attrs:
-                arrays["dims"] = np.asarray(item.attrs["dims"])
+        datasets = {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
+        n_bytes = sum(max(dataset_nbytes(item), 4 * (item.size or 0)) for item in datasets.values())
+        refuse_large(path, n_bytes, stored=path.stat().st_size)
         if not datasets and len(group) and not matlab:
             raise NeurofitError(
                 f"{path} contains only groups: {', '.join(group)}. "
                 "Store the arrays in the root group, or in a single group."
             )
-        for name, value in group.attrs.items():
-            if name in ("region", "missing") and name not in arrays:
-                arrays[name] = np.asarray(value)
+        for name, item in (group if matlab else datasets).items():
+            if not matlab:
+                arrays[name] = _values(item)
+            elif not name.startswith("#"):
+                arrays[name] = _from_matlab(item, path)
+        for name, item in datasets.items():
+            if "dims" in item.attrs:
+                arrays["dims"] = np.asarray(item.attrs["dims"])
+            if "units" in item.attrs and not matlab:
+                units[name] = str(as_text(item.attrs["units"]))
+        for name in ("region", "missing"):
+            if name in group.attrs:
+                arrays.setdefault(name, np.asarray(group.attrs[name]))
     sidecar = read_sidecar(path, time_bin=time_bin)
     if matlab:
         return _without_objects(arrays, sidecar, path)
@@ -165,30 +160,27 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
+    n_bytes = 0.0
     with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        declared = [_declared(archive, member, path) for member in members]
-        n_values, n_bytes = sum(n for n, _ in declared), sum(n for _, n in declared)
-        refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
+        for member in archive.infolist():
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as stream:
+                    name = f"{member.filename} in {path}"
+                    n_bytes += _declared_bytes(stream, member.file_size, name)
+    refuse_large(path, n_bytes, stored=path.stat().st_size)
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return dict(arrays)
 
 
 def _npy(path: Path) -> np.ndarray:
     size = path.stat().st_size
     with open(path, "rb") as stream:
-        n_values, n_bytes = _check_header(stream, size, str(path))
-    refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=size)
+        refuse_large(path, _declared_bytes(stream, size, str(path)), stored=size)
     return np.asarray(np.load(path, allow_pickle=False))
 
 
-def _declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> tuple[float, float]:
-    with archive.open(member) as stream:
-        return _check_header(stream, member.file_size, f"{member.filename} in {path}")
-
-
-def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
-    """Return the number of values and bytes that a .npy header declares, at most those present."""
+def _declared_bytes(stream: Any, size: int, source: str) -> float:
+    """Return the bytes in memory that a .npy header declares; on disk, at most those present."""
     try:
         version = np.lib.format.read_magic(stream)
         read = (
@@ -204,12 +196,12 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
             f"{source} contains Python objects, which are never loaded. Save numbers and text."
         )
     n_values = float(np.prod(shape, dtype=np.float64))
-    n_bytes = n_values * dtype.itemsize
-    if n_bytes > size:
+    if n_values * dtype.itemsize > size:
         raise NeurofitError(
-            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {size:,}."
+            f"{source} is damaged: it declares {n_values * dtype.itemsize:,.0f} bytes and contains "
+            f"{size:,}."
         )
-    return n_values, n_bytes
+    return n_values * max(4, dtype.itemsize)  # as float32 or as stored
 
 
 def _columns(path: Path, sidecar: Sidecar) -> Mapping[str, np.ndarray]:
@@ -250,21 +242,17 @@ def _from_matlab(item: Any, path: Path) -> np.ndarray | LeftOut:
     """Return a v7.3 array as in MATLAB: axes reversed, characters and cells as text."""
     import h5py
 
-    kind = _class(item)
+    kind, source, stored = _class(item), f"{path}: {item.name}", path.stat().st_size
     if isinstance(item, h5py.Group):
         if "MATLAB_sparse" not in item.attrs or kind not in PLAIN:
             return LeftOut("a struct" if kind in (*PLAIN, "struct") else f"a {kind} object")
-        stored = path.stat().st_size
-        n_values = float(item.attrs["MATLAB_sparse"]) * max(0, item["jc"].size - 1)
-        n_bytes = sum(map(dataset_nbytes, item.values())) + 8 * n_values
-        refuse_large(f"{path}: {item.name}", n_values=0, n_bytes=n_bytes, stored=stored)
-        return from_columns(
-            *(
-                _values(item[name]) if name in item else np.empty(0)
-                for name in ("data", "ir", "jc")
-            ),
-            shape=(int(item.attrs["MATLAB_sparse"]), item["jc"].size - 1),
+        shape = (int(item.attrs["MATLAB_sparse"]), max(0, item["jc"].size - 1))
+        n_bytes = sum(map(dataset_nbytes, item.values())) + 8.0 * shape[0] * shape[1]
+        refuse_large(source, n_bytes, stored=stored)
+        parts = (
+            _values(item[name]) if name in item else np.empty(0) for name in ("data", "ir", "jc")
         )
+        return from_columns(*parts, shape=shape)
     if kind not in PLAIN or "MATLAB_object_decode" in item.attrs:
         return LeftOut(f"a {kind} object")
     if item.attrs.get("MATLAB_empty", 0):
@@ -274,20 +262,13 @@ def _from_matlab(item: Any, path: Path) -> np.ndarray | LeftOut:
     if h5py.check_ref_dtype(item.dtype) is None:
         return _letters(item) if kind == "char" else _values(item).T
     if item.size > MAX_CELLS:
-        raise NeurofitError(
-            f"{path}: {item.name} has {item.size:,} cells; at most {MAX_CELLS:,} are read."
-        )
+        raise NeurofitError(f"{source} has {item.size:,} cells; at most {MAX_CELLS:,} are read.")
     texts = []
     for reference in np.asarray(item[()]).ravel():
         cell = item.file[reference]
         if not isinstance(cell, h5py.Dataset) or _class(cell) not in PLAIN:
             return LeftOut(f"a cell array that holds a {_class(cell)} object")
-        refuse_large(
-            f"{path}: {item.name}",
-            n_values=0,
-            n_bytes=4 * item.size * dataset_nbytes(cell),
-            stored=path.stat().st_size,
-        )
+        refuse_large(source, 4 * item.size * dataset_nbytes(cell), stored=stored)
         if (text := _cell(cell)) is None:
             return LeftOut("a cell array that holds arrays")
         texts.append(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def short(error: BaseException) -> str:
 
 
 def refuse_large(
-    source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int
+    source: str | Path, n_bytes: float | int, *, stored: float | int = math.inf
 ) -> None:
     """Refuse data that do not fit into memory, or that declare far more than the file can contain.
 
@@ -43,8 +44,8 @@ def refuse_large(
     ----------
     source
         Source of the data, for the message.
-    n_values, n_bytes
-        Declared number of values and of bytes; a response takes 4 bytes once it is read.
+    n_bytes
+        Declared number of bytes; a response takes 4 once it is read.
     stored
         Size of the file in bytes.
 
@@ -53,15 +54,14 @@ def refuse_large(
     NeurofitError
         If the declared size exceeds `MAX_BYTES`, or `MAX_RATIO` times the size of the file.
     """
-    needed = max(n_bytes, 4 * n_values)
-    if needed > MAX_BYTES:
+    if n_bytes > MAX_BYTES:
         raise NeurofitError(
-            f"{source} declares {needed / 1e9:,.1f} GB; files of this format are read whole, up to "
-            f"{MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
+            f"{source} declares {n_bytes / 1e9:,.1f} GB; files of this format are read whole, up "
+            f"to {MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
         )
-    if needed > max(FREE_BYTES, MAX_RATIO * stored):
+    if n_bytes > max(FREE_BYTES, MAX_RATIO * stored):
         raise NeurofitError(
-            f"{source} is damaged, or made to fill memory: it declares {needed / 1e9:,.1f} GB in "
+            f"{source} is damaged, or made to fill memory: it declares {n_bytes / 1e9:,.1f} GB in "
             f"{stored / 1e6:,.2f} MB."
         )
 

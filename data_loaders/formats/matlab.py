@@ -155,7 +155,7 @@ def _matrix(content: bytes, order: str, *, depth: int) -> tuple[str, Any]:
         return name, values.astype(NUMERIC[kind]).reshape(shape, order="F")
     if kind == SPARSE and not flags & COMPLEX:
         rows, columns, values = (_numbers(*next(parts), order) for _ in range(3))
-        refuse_large(name, n_values=0, n_bytes=8.0 * size, stored=len(content))
+        refuse_large(name, 8.0 * size, stored=len(content))
         return name, from_columns(values, rows, columns, shape=shape)
     if kind == CELL:
         cells = np.empty(_checked_count(size, content), dtype=object)

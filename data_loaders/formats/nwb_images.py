@@ -269,8 +269,7 @@ def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray 
     """
     for values in (series.data, series.timestamps):
         if values is not None:
-            n_bytes = dataset_nbytes(values)
-            refuse_large(file, n_values=0, n_bytes=n_bytes, stored=file.stat().st_size)
+            refuse_large(file, dataset_nbytes(values), stored=file.stat().st_size)
     numbers = whole_numbers(pd.Series(np.asarray(series.data[:])))
     if numbers is None:
         return None
