@@ -26,17 +26,11 @@ import xarray as xr
 
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_images, raster, spikes
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
-from neurofit.data_loaders.formats.names import (
-    ATTRIBUTES,
-    MARK,
-    METADATA_KEYS,
-    is_simulated,
-    positive_metadata,
-)
+from neurofit.data_loaders.formats.names import ATTRIBUTES, METADATA_KEYS
 from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.data_loaders.formats.stimuli import FoundImages, combined_sha256, find_stimuli
+from neurofit.data_loaders.formats.stimuli import FoundImages, as_recording
 from neurofit.data_loaders.formats.writing import write_recording
 from neurofit.errors import MachineError, NeurofitError, some_of
 from neurofit.recordings.recording import Recording
@@ -210,29 +204,15 @@ def open_recording(
     except Exception as error:  # the libraries may raise any error on damaged files
         raise NeurofitError(f"Cannot read {path} as {found.name}: {short(error)}.") from error
     sidecar = read_sidecar(path)
-    inside = partial(found.images, path, sidecar) if found.images is not None else None
     keys = [key for key in METADATA_KEYS if key not in ATTRIBUTES and key in responses.attrs]
-    metadata = {key: responses.attrs.pop(key) for key in keys}
-    degrees, duration = (
-        getattr(sidecar, key) or positive_metadata(metadata, key, path)
-        for key in ("visual_degrees", "duration_ms")
-    )
-    stimuli = find_stimuli(
+    return as_recording(
         path,
         responses,
-        given=given,
-        inside=inside,
-        visual_degrees=degrees,
-        duration_ms=duration,
-        mark=metadata.get(MARK, ""),
-    )
-    return Recording(
-        name=metadata.get("identifier") or path.stem,
-        responses=responses,
-        stimuli=stimuli,
-        simulated=is_simulated(metadata),
-        sha256=combined_sha256(_sha256(responses), stimuli),
-        citation=metadata.get("citation", ""),
+        {key: responses.attrs.pop(key) for key in keys},
+        sidecar,
+        sha256=lambda: _sha256(responses),
+        images=given,
+        inside=partial(found.images, path, sidecar) if found.images is not None else None,
     )
 
 

@@ -73,6 +73,27 @@ def decode(
     return values
 
 
+def stored_values(values: xr.Variable, raw: xr.Variable, *, exact: bool) -> np.ndarray:
+    """Return the values of a coordinate; integers with a fill value, of which xarray makes floats.
+
+    Where one is missing, the others are objects if they must be exact, and else floats.
+    """
+    decoded, held = np.asarray(values.values), values.encoding
+    missing = np.isnan(decoded) if decoded.dtype.kind == "f" else np.False_
+    if (
+        decoded.dtype.kind != "f"
+        or np.dtype(held.get("dtype", decoded.dtype)).kind not in "iu"
+        or not set(PACKED).isdisjoint(held)
+        or (missing.any() and not exact)
+    ):
+        return decoded
+    stored = np.asarray(raw.values)
+    if missing.any():
+        stored = stored.astype(object)
+        stored[missing] = None
+    return stored
+
+
 def _numbers(attribute: Any) -> np.ndarray:
     """Return the numbers in an attribute; none if it is text or missing."""
     values = np.ravel([] if attribute is None else attribute)

@@ -9,17 +9,25 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.names import ALIASES, MARK, positive_metadata
+from neurofit.data_loaders.formats.names import (
+    ALIASES,
+    MARK,
+    is_simulated,
+    positive_metadata,
+)
+from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
 from neurofit.recordings.identifiers import Names, as_texts, same_name
 from neurofit.recordings.image_decoding import is_hidden
+from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -135,7 +143,56 @@ def find_stimuli(
     )
 
 
-def combined_sha256(sha256: str, stimuli: StimulusSet) -> str:
+def as_recording(
+    path: Path,
+    responses: xr.DataArray,
+    metadata: Mapping[str, Any],
+    sidecar: Sidecar,
+    *,
+    sha256: str | Callable[[], str],
+    images: Path | None = None,
+    inside: Callable[[list[str]], FoundImages] | None = None,
+    stimuli: StimulusSet | None = None,
+) -> Recording:
+    """Return the recording of a file, with its stimuli.
+
+    Parameters
+    ----------
+    path, responses
+        File or folder, and its responses.
+    metadata
+        What the file states of `METADATA_KEYS`.
+    sidecar
+        Sidecar, which takes precedence over the metadata.
+    sha256
+        Hash of the recording if it is known, else a function that hashes the responses.
+    images, inside
+        See `find_stimuli`, which is called unless `stimuli` are given.
+    """
+    degrees, duration = (
+        getattr(sidecar, key) or positive_metadata(metadata, key, path) for key in DEFAULTS
+    )
+    if stimuli is None:
+        stimuli = find_stimuli(
+            path,
+            responses,
+            given=images,
+            inside=inside,
+            visual_degrees=degrees,
+            duration_ms=duration,
+            mark=str(metadata.get(MARK, "")),
+        )
+    return Recording(
+        name=str(metadata.get("identifier") or path.stem),
+        responses=responses,
+        stimuli=stimuli,
+        simulated=is_simulated(metadata),
+        sha256=sha256 if isinstance(sha256, str) else _combined_sha256(sha256(), stimuli),
+        citation=str(metadata.get("citation", "")),
+    )
+
+
+def _combined_sha256(sha256: str, stimuli: StimulusSet) -> str:
     """Return the hash of a recording from that of its responses and, if any, its images."""
     try:
         images = stimuli.images_sha256()
