@@ -55,7 +55,7 @@ ARCHIVE = b"PK"
 """First bytes of a zip archive, and so of a .npz file."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
     """Format of recording files.
 
@@ -81,25 +81,13 @@ class Format:
 
 
 FORMATS = (
-    Format(name="NWB", recognises=nwb.recognises, read=nwb.read_nwb, images=nwb_images.find_images),
-    Format(
-        name="netCDF",
-        recognises=netcdf.recognises,
-        read=lambda path: read_netcdf(path).responses,
-        single_bin=True,
-    ),
-    Format(name="raster folder", recognises=raster.recognises, read=raster.read_raster),
-    Format(name="spike times", recognises=spikes.recognises, read=spikes.read_spikes),
-    Format(
-        name="NumPy arrays",
-        recognises=arrays.recognises_numpy,
-        read=arrays.read_numpy,
-        single_bin=True,
-    ),
-    Format(
-        name="MATLAB", recognises=arrays.recognises_matlab, read=arrays.read_matlab, single_bin=True
-    ),
-    Format(name="HDF5", recognises=arrays.recognises_hdf5, read=arrays.read_hdf5, single_bin=True),
+    Format("NWB", nwb.recognises, nwb.read_nwb, images=nwb_images.find_images),
+    Format("netCDF", netcdf.recognises, lambda path: read_netcdf(path).responses, single_bin=True),
+    Format("raster folder", raster.recognises, raster.read_raster),
+    Format("spike times", spikes.recognises, spikes.read_spikes),
+    Format("NumPy arrays", arrays.recognises_numpy, arrays.read_numpy, single_bin=True),
+    Format("MATLAB", arrays.recognises_matlab, arrays.read_matlab, single_bin=True),
+    Format("HDF5", arrays.recognises_hdf5, arrays.read_hdf5, single_bin=True),
 )
 """Known formats, in the order in which they are tried."""
 
@@ -121,27 +109,22 @@ def find_format(path: Path) -> Format:
     if head.startswith((HDF5, b"MATLAB 7.3")):
         check_hdf5(path)
     found = [each for each in FORMATS if _recognises(each, path, head)]
-    if not found and not path.is_dir() and (head.startswith(ARCHIVE) or not head):
-        raise NeurofitError(
-            f"{path} is empty."
-            if not head
-            else f"{path} is damaged, or not a .npz file: it contains no arrays."
-        )
+    if not found and not head and not path.is_dir():
+        raise NeurofitError(f"{path} is empty.")
+    if not found and head.startswith(ARCHIVE):
+        raise NeurofitError(f"{path} is damaged, or not a .npz file: it contains no arrays.")
+    names = ", ".join(each.name for each in found or FORMATS)
     if not found:
-        inside = (
-            sorted(each.name for each in path.iterdir() if each.suffix.lower() in ENDINGS)
-            if path.is_dir()
-            else []
-        )
-        hint = f"It contains {some_of(inside)}: give one of them. " if inside else ""
-        formats = ", ".join(each.name for each in FORMATS)
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+        inside = [each for each in inside if each.suffix.lower() in ENDINGS]
+        listed = some_of([each.name for each in inside])
+        hint = f"It contains {listed}: give one of them. " if inside else ""
         raise NeurofitError(
-            f"The format of {path} is unknown; known: {formats}. {hint}See docs/recordings.md."
+            f"The format of {path} is unknown; known: {names}. {hint}See docs/recordings.md."
         )
     if path.is_dir() and len(found) > 1:
-        formats = ", ".join(each.name for each in found)
         raise NeurofitError(
-            f"{path} contains recordings in several formats: {formats}. Give one file, or separate "
+            f"{path} contains recordings in several formats: {names}. Give one file, or separate "
             "them into folders."
         )
     return found[0]

@@ -23,14 +23,10 @@ from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.recordings.identifiers import as_text
+from neurofit.recordings.recording import DIMS
 from neurofit.recordings.time_bins import TimeBin
 
-TABLES = {
-    "stimuli": "stimulus",
-    "neuroids": "neuroid",
-    "presentations": "presentation",
-    "time_bins": "time_bin",
-}
+TABLES = {"stimuli": "stimulus"} | {f"{axis}s": axis for axis in DIMS}
 """Name of a table -> axis that it describes."""
 
 PLAIN = (
@@ -47,7 +43,10 @@ def recognises_numpy(path: Path, head: bytes) -> bool:
     """Return whether a path is a .npy file, a .npz file or a folder with responses.npy."""
     if path.is_dir():
         return (path / "responses.npy").is_file()
-    return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK") and _contains_npy(path))
+    if not head.startswith(b"PK"):
+        return head.startswith(b"\x93NUMPY")
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") for name in archive.namelist())
 
 
 def recognises_matlab(path: Path, head: bytes) -> bool:
@@ -74,11 +73,11 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     if zipfile.is_zipfile(path):
         return make_responses(_npz(path), sidecar, source=path)
     array = path / "responses.npy" if path.is_dir() else path
-    tables = {
-        dim: _columns(file, sidecar)
-        for name, dim in TABLES.items()
-        if (file := array.parent / f"{name}.csv").is_file()
-    }
+    tables = {}
+    for name, dim in TABLES.items():
+        if (file := array.parent / f"{name}.csv").is_file():
+            table = read_table(file, words=sidecar.words)
+            tables[dim] = {str(column): table[column].to_numpy() for column in table}
     if "presentation" in tables:
         tables.pop("stimulus", None)
     return make_responses({"responses": _npy(array)}, sidecar, source=path, tables=tables)
@@ -90,9 +89,9 @@ def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     Structs, objects and other values that are not arrays are left out with a warning.
     """
     variables = read_mat(path)
-    fields = next((value for value in variables.values() if isinstance(value, dict)), {})
-    if len(variables) == 1 and fields and all(len(values) == 1 for values in fields.values()):
-        variables = {name: values[0] for name, values in fields.items()}  # a single struct
+    only = next(iter(variables.values())) if len(variables) == 1 else None
+    if isinstance(only, dict) and only and all(len(values) == 1 for values in only.values()):
+        variables = {name: values[0] for name, values in only.items()}  # a single struct
     return _without_objects(variables, read_sidecar(path, time_bin=time_bin), path)
 
 
@@ -204,29 +203,16 @@ def _declared_bytes(stream: Any, size: int, source: str) -> float:
     return n_values * max(4, dtype.itemsize)  # as float32 or as stored
 
 
-def _columns(path: Path, sidecar: Sidecar) -> Mapping[str, np.ndarray]:
-    table = read_table(path, words=sidecar.words)
-    return {str(name): table[name].to_numpy() for name in table}
-
-
-def _contains_npy(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(".npy") for name in archive.namelist())
-
-
 def _group(file: Any) -> Any:
     """Return the root group of an HDF5 file, or its only group if the root has no array."""
     import h5py
 
-    if any(isinstance(item, h5py.Dataset) for item in file.values()):
+    items = {name: item for name, item in file.items() if not name.startswith("#")}
+    groups = [item for item in items.values() if isinstance(item, h5py.Group)]
+    has_arrays = any(isinstance(item, h5py.Dataset) for item in file.values())
+    if has_arrays or len(groups) != 1 or "MATLAB_sparse" in groups[0].attrs:
         return file
-    groups = [
-        item
-        for name, item in file.items()
-        if isinstance(item, h5py.Group) and not name.startswith("#")
-    ]
-    only = groups[0] if len(groups) == 1 else file
-    return file if "MATLAB_sparse" in only.attrs else only
+    return groups[0]
 
 
 def _values(item: Any) -> np.ndarray:

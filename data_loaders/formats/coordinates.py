@@ -145,8 +145,6 @@ def complete(
         wrong["stimulus_id"] = (
             f"the coordinate stimulus_id must lie along {rows}; it lies along {along}."
         )
-    elif rows == "presentation":
-        found.setdefault("repetition", (rows, number_repetitions(ids)))
     n_bins, width = sizes.get("time_bin", 1), scalars.get("bin_width_ms")
     known = {name: found[name][1] for name in TIME_BINS if name in found}
     known = {**scalars, **known} if n_bins == 1 else known
@@ -163,6 +161,8 @@ def complete(
     if wrong:
         named = [f"{source}: {each}" for each in wrong.values()]
         raise NeurofitError("\n".join(named), faults=named)
+    if rows == "presentation":
+        found.setdefault("repetition", (rows, number_repetitions(ids)))
     return found
 
 

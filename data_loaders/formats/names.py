@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +14,34 @@ from neurofit.recordings.identifiers import as_identifiers, as_text
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.times import ONSET, TIME_BINS, to_ms
 
-ALIASES: Mapping[str, str] = {
-    "image_id": "stimulus_id",
-    "stim_id": "stimulus_id",
-    "stimulus": "stimulus_id",
-    "condition": "stimulus_id",
-    "image": "stimulus_id",
-    "site": "neuroid_id",
-    "unit": "neuroid_id",
-    "unit_id": "neuroid_id",
-    "neuron": "neuroid_id",
-    "channel": "neuroid_id",
-    "area": "region",
-    "brain_area": "region",
-    "animal": "subject",
-    "monkey": "subject",
-    "object": "object_name",
-    "trial": "repetition",
-    "repeat": "repetition",
-    "time_bin_stop": "time_bin_end",
-    "bin_start_ms": "time_bin_start",
-    "bin_end_ms": "time_bin_end",
-}
+
+def _by_word(lists: Mapping[str, str]) -> dict[str, str]:
+    """Return word -> key from key -> words, separated by blanks."""
+    return {word: key for key, words in lists.items() for word in words.split()}
+
+
+ALIASES = _by_word(
+    {
+        "stimulus_id": "image_id stim_id stimulus condition image",
+        "neuroid_id": "site unit unit_id neuron channel",
+        "region": "area brain_area",
+        "subject": "animal monkey",
+        "object_name": "object",
+        "repetition": "trial repeat",
+        "time_bin_start": "bin_start_ms",
+        "time_bin_end": "time_bin_stop bin_end_ms",
+    }
+)
 """Alias -> standard name. An alias is not replaced in a file that also uses the standard name."""
 
-DIM_OF = {
-    "stimulus_id": "stimulus",
-    "object_name": "stimulus",
-    "category": "stimulus",
-    "repetition": "repetition",
-    "neuroid_id": "neuroid",
-    "region": "neuroid",
-    "subject": "neuroid",
-    "subregion": "neuroid",
-    "time_bin_start": "time_bin",
-    "time_bin_end": "time_bin",
-}
+DIM_OF = _by_word(
+    {
+        "stimulus": "stimulus_id object_name category",
+        "repetition": "repetition",
+        "neuroid": "neuroid_id region subject subregion",
+        "time_bin": "time_bin_start time_bin_end",
+    }
+)
 """Standard name -> axis of a dense array that it belongs to."""
 
 RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
@@ -67,15 +60,8 @@ ATTRIBUTES = ("units", PROCESSING, ONSET)
 MARK = "neurofit_recording"
 """Attribute, array or column that ties the files of a conversion together."""
 
-METADATA_KEYS = (
-    *ATTRIBUTES,
-    MARK,
-    "visual_degrees",
-    "duration_ms",
-    "simulated",
-    "citation",
-    "identifier",
-)
+STATED = ("visual_degrees", "duration_ms", "simulated", "citation", "identifier")
+METADATA_KEYS = (*ATTRIBUTES, MARK, *STATED)
 """Scalar metadata that a file may contain, kept as string attributes of the responses."""
 
 
@@ -165,15 +151,11 @@ def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
 
 def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
     """Return a positive number from the metadata of a file; None if it is missing."""
-    if key not in metadata:
-        return None
-    try:
-        number = float(metadata[key])
-    except (TypeError, ValueError):
-        number = np.nan
-    if 0 < number < np.inf:
-        return number
-    fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
+    if key in metadata:
+        with suppress(TypeError, ValueError):
+            if 0 < float(metadata[key]) < np.inf:
+                return float(metadata[key])
+        fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
     return None
 
 

@@ -29,7 +29,7 @@ from neurofit.data_loaders.formats.netcdf_axes import (
 from neurofit.data_loaders.formats.netcdf_fills import decode, stored_values
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.data_loaders.formats.stimuli import as_recording
+from neurofit.data_loaders.formats.stimuli import DEFAULTS, as_recording
 from neurofit.errors import NeurofitError, check_option
 from neurofit.recordings.identifiers import as_text
 from neurofit.recordings.recording import DIMS, Recording
@@ -70,7 +70,7 @@ def read_netcdf(
         in any order. NAME.json beside it adds what is missing, see
         `neurofit.data_loaders.formats.sidecar.Sidecar`.
     stimuli
-        Stimulus set. Default: see `neurofit.data_loaders.formats.stimuli.find_stimuli`.
+        Stimulus set. Default: see `neurofit.data_loaders.formats.stimuli.as_recording`.
     images
         Stimulus images: a table (.csv), zip archive or folder. Default: those beside the file.
     time_bin
@@ -167,16 +167,15 @@ def recording_attributes(recording: Recording) -> dict[str, Any]:
     What is assumed is not stored, as the file would state it.
     """
     stimuli = recording.stimuli
-    attrs = {
+    stated = {key: getattr(stimuli, key) for key in DEFAULTS if key not in stimuli.assumed}
+    return {
         "identifier": recording.name,
         "stimulus_set_identifier": stimuli.name,
         "citation": recording.citation,
-        "visual_degrees": stimuli.visual_degrees,
-        "duration_ms": stimuli.duration_ms,
+        **stated,
         "simulated": int(recording.simulated),
         MARK: mark_of(recording),
     }
-    return {name: value for name, value in attrs.items() if name not in stimuli.assumed}
 
 
 def mark_of(recording: Recording) -> str:
@@ -242,12 +241,7 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
     """
 
     def __init__(
-        self,
-        path: Path,
-        name: str,
-        sizes: dict[str, int],
-        attrs: dict[str, Any],
-        missing: np.float32,
+        self, path: Path, name: str, sizes: dict[str, int], attrs: dict[str, Any], missing: Any
     ) -> None:
         self.path, self.name, self.attrs, self.missing = path, name, attrs, missing
         self.dims, self.shape = tuple(sizes), tuple(sizes.get(dim, 1) for dim in DIMS)
@@ -273,11 +267,10 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
                 "It is damaged, or was changed while it was in use."
             ) from error
         values[values == self.missing] = np.nan
-        dims = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
-        values = values.transpose([dims.index(dim) for dim in DIMS if dim in dims])
-        if "time_bin" not in self.dims and not isinstance(asked["time_bin"], int | np.integer):
-            values = values[..., None]
-        return values
+        kept = [dim for dim in DIMS if not isinstance(asked[dim], int | np.integer)]
+        dims = [dim for dim in self.dims if dim in kept]
+        values = values.transpose([dims.index(dim) for dim in kept if dim in dims])
+        return values if len(dims) == len(kept) else values[..., None]  # the file has no time axis
 
 
 def _check_declared(path: Path, group: str | None) -> None:

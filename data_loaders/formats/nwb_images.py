@@ -8,6 +8,7 @@ sidecar overrides both.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -30,8 +31,6 @@ from neurofit.data_loaders.formats.nwb_matching import (
     UnusableImagesError,
     explain_no_match,
     match_images,
-    only_ordered,
-    whole_numbers,
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.stimuli import MAX_IMAGE_BYTES, SUFFIXES, FoundImages
@@ -95,33 +94,34 @@ def _read_session(nwb: Any, file: Path, sidecar: Sidecar) -> SessionImages:
                 groups[id(container)] = _series_group(container, file, sidecar)
         except UnusableImagesError as error:
             faults.append(str(error))
-    first = find_column(trials, NAME, sidecar, "image_name")
-    columns = [each for each in dict.fromkeys((first, *NAME)) if each is not None]
+    columns = dict.fromkeys((find_column(trials, NAME, sidecar, "image_name"), *NAME))
     labels = {
-        each: _one_per_stimulus(shown, texts(trials[each]))
-        for each in columns
-        if each in trials and all(isinstance(value, str | bytes) for value in trials[each])
+        name: _one_per_stimulus(shown, texts(trials[name]))
+        for name in columns
+        if name in trials and all(isinstance(value, str | bytes) for value in trials[name])
     }
-    numbers = []
-    ordered = only_ordered(list(groups.values()), faults)
+    # numbers refer to the only ordered group, unless another group is unusable
+    ordered = [each for each in groups.values() if each.numbered is not None]
+    ordered = ordered if len(ordered) == 1 and not faults else []
     column = find_column(trials, INDEX, sidecar, "image_index")
-    if column is not None and ordered is not None:
-        rows = whole_numbers(trials[column])
-        if rows is not None:
-            numbers.append((ordered, _one_per_stimulus(shown, rows)))
+    stated = [(each, _whole_numbers(trials[column])) for each in ordered if column is not None]
     for container in containers:
         if isinstance(container, pynwb.image.IndexSeries):
             linked = container.indexed_images
             linked = container.indexed_timeseries if linked is None else linked
             rows = _trial_numbers(container, trials, file)
-            if id(linked) in groups and rows is not None:
-                numbers.append((groups[id(linked)], _one_per_stimulus(shown, rows)))
+            stated += [(groups[id(linked)], rows)] if id(linked) in groups else []
+    ids = [(each, _whole_numbers(pd.Series(shown))) for each in ordered]
+    numbers, own = (
+        [(group, _one_per_stimulus(shown, rows)) for group, rows in pairs if rows is not None]
+        for pairs in (stated, ids)
+    )
     return SessionImages(
         file=file,
-        shown=frozenset(shown.tolist()),
         groups=list(groups.values()),
         labels=labels,
         numbers=numbers,
+        ids=own,
         faults=faults,
     )
 
@@ -131,10 +131,10 @@ def _image_group(container: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
     axes = "height, width" if rows_first else "width, height"
     named = {}
     for name, stored in container.images.items():
-        if isinstance(stored.data, str):
-            named[str(name)] = _external_image(stored.data, file, str(name))
-        else:
-            named[str(name)] = StoredImage(
+        named[str(name)] = (
+            _external_image(stored.data, file, str(name))
+            if isinstance(stored.data, str)
+            else StoredImage(
                 file=file,
                 name=str(name),
                 dataset=stored.data.name,
@@ -142,37 +142,27 @@ def _image_group(container: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
                 shape=_checked_shape(tuple(stored.data.shape), f"{name} in {container.name}"),
                 origin=f"in {container.name}, read as ({axes})",
             )
+        )
     order = container.order_of_images
     ordered = [] if order is None else [named[str(image.name)] for image in order.data]
-    return ImageGroup(
-        name=str(container.name),
-        named=named,
-        n=len(ordered),
-        numbered=ordered.__getitem__ if ordered else None,
-    )
+    numbered = ordered.__getitem__ if ordered else None
+    return ImageGroup(name=str(container.name), named=named, n=len(ordered), numbered=numbered)
 
 
 def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
-    degrees = _width_degrees(series)
-    name = str(series.name)
+    degrees, name = _width_degrees(series), str(series.name)
     if series.external_file is not None:
         paths: list[str] = texts(pd.Series(series.external_file[:], dtype=object)).tolist()
-        starts = series.starting_frame
-        starts = [] if starts is None else np.asarray(starts[:]).tolist()
+        starts = np.ravel([] if series.starting_frame is None else series.starting_frame[:])
         n = getattr(series, "num_samples", None)  # older pynwb does not count frames in files
-        if (starts and starts != list(range(len(paths)))) or (
-            n is not None and int(n) > len(paths)
-        ):
+        if starts.tolist() not in ([], list(range(len(paths)))) or int(n or 0) > len(paths):
             raise UnusableImagesError(
                 f"The files of {name} contain several frames each: movies are not supported."
             )
-        images = [_external_image(each, file, each, degrees) for each in paths]
-        return ImageGroup(
-            name=name,
-            named={image.name: image for image in images},
-            n=len(images),
-            numbered=images.__getitem__ if images else None,
-        )
+        images = {each: _external_image(each, file, each, degrees) for each in paths}
+        ordered = [images[each] for each in paths]
+        numbered = ordered.__getitem__ if ordered else None
+        return ImageGroup(name=name, named=images, n=len(ordered), numbered=numbered)
     n_frames, *rest = series.data.shape
     shape = _checked_shape(tuple(rest), f"a frame of {name}")
     rows_first = (
@@ -181,25 +171,25 @@ def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
         else sidecar.image_axes == ("height", "width")
     )
     axes = "height, width" if rows_first else "width, height"
-    dataset = series.data.name
+    first = StoredImage(
+        file=file,
+        name=f"frame 0 of {name}",
+        dataset=series.data.name,
+        frame=0,
+        rows_first=rows_first,
+        shape=shape,
+        origin=f"in {name}, read as (frame, {axes})",
+        degrees=degrees,
+    )
 
     def frame(number: int) -> StoredImage:
-        return StoredImage(
-            file=file,
-            name=f"frame {number} of {name}",
-            dataset=dataset,
-            frame=number,
-            rows_first=rows_first,
-            shape=shape,
-            origin=f"in {name}, read as (frame, {axes})",
-            degrees=degrees,
-        )
+        return replace(first, frame=number, name=f"frame {number} of {name}")
 
     return ImageGroup(name=name, n=n_frames, numbered=frame if n_frames else None)
 
 
 def _checked_shape(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or 0 in shape:
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,), (4,)) or 0 in shape:
         raise UnusableImagesError(
             f"The shape of {what} is {shape}: an image must have two axes, and at most a third of "
             "1, 3 or 4 channels."
@@ -220,23 +210,19 @@ def _width_degrees(series: Any) -> float | None:
     size, distance = getattr(series, "field_of_view", None), getattr(series, "distance", None)
     if size is None or distance is None or np.shape(size) not in ((2,), (3,)):
         return None
-    width = float(size[0])
-    if not (0 < width < np.inf and 0 < float(distance) < np.inf):
+    width, distance = float(size[0]), float(distance)
+    if not (0 < width < np.inf and 0 < distance < np.inf):
         return None
-    return float(np.degrees(2 * np.arctan(width / 2 / float(distance))))
+    return float(np.degrees(2 * np.arctan(width / 2 / distance)))
 
 
 def _external_image(path: str, file: Path, name: str, degrees: float | None = None) -> StoredImage:
     """Return an image file that an NWB file refers to by a path inside its own folder."""
-    if (
-        "://" in path
-        or PurePosixPath(path).is_absolute()
-        or PureWindowsPath(path).is_absolute()
-        or PureWindowsPath(path).drive
-    ):
+    refers = f"It refers to the image {path!r:.80}"
+    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    if "://" in path or absolute or PureWindowsPath(path).drive:
         raise UnusableImagesError(
-            f"It refers to the image {path!r}: only relative paths inside the file's folder are "
-            "followed. Give --images."
+            f"{refers}: only relative paths inside the file's folder are followed. Give --images."
         )
     folder = file.parent.resolve()
     try:
@@ -244,21 +230,27 @@ def _external_image(path: str, file: Path, name: str, degrees: float | None = No
         inside, exists = target.is_relative_to(folder), target.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise UnusableImagesError(
-            f"It refers to the image {path!r:.80}, which is not a valid path: {short(error)}."
+            f"{refers}, which is not a valid path: {short(error)}."
         ) from error
     if not inside:
         raise UnusableImagesError(
-            f"It refers to the image {path!r}, which is outside the file's folder and is not "
-            "followed. Give --images."
+            f"{refers}, which is outside the file's folder and is not followed. Give --images."
         )
     if not exists:
-        raise UnusableImagesError(f"It refers to the image {path!r}, which does not exist.")
+        raise UnusableImagesError(f"{refers}, which does not exist.")
     if target.suffix.lower() not in SUFFIXES or target.stat().st_size > MAX_IMAGE_BYTES:
         raise UnusableImagesError(
-            f"It refers to {path!r}, which is not an image "
+            f"{refers}, which is not an image "
             f"({' '.join(SUFFIXES)}, up to {MAX_IMAGE_BYTES / 1e6:.0f} MB)."
         )
     return StoredImage(file=target, name=name, origin="files that it refers to", degrees=degrees)
+
+
+def _whole_numbers(column: pd.Series[Any]) -> np.ndarray | None:
+    """Return a column of whole numbers from 0 as int64; None for any other column."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    valid = (values >= 0) & (values == np.rint(values)) & (values < 2**53)
+    return values.astype(np.int64) if len(values) and bool(valid.all()) else None
 
 
 def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray | None:
@@ -270,7 +262,7 @@ def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray 
     for values in (series.data, series.timestamps):
         if values is not None:
             refuse_large(file, dataset_nbytes(values), stored=file.stat().st_size)
-    numbers = whole_numbers(pd.Series(np.asarray(series.data[:])))
+    numbers = _whole_numbers(pd.Series(np.asarray(series.data[:])))
     if numbers is None:
         return None
     times = np.arange(0.0)

@@ -63,86 +63,6 @@ class FoundImages:
     visual_degrees: float | None = None
 
 
-def find_stimuli(
-    recording: Path,
-    responses: xr.DataArray,
-    *,
-    given: Path | None = None,
-    inside: Callable[[list[str]], FoundImages] | None = None,
-    visual_degrees: float | None = None,
-    duration_ms: float | None = None,
-    mark: str = "",
-) -> StimulusSet:
-    """Return the stimulus set of a recording, in the order of its table or of first presentation.
-
-    Parameters
-    ----------
-    recording
-        File or folder of the recording. Beside the file (in the folder) are searched
-        NAME.stimuli.csv and stimuli.csv; NAME.stimuli.zip, stimuli.zip and folders NAME.stimuli,
-        stimuli.
-    responses
-        Responses, whose coordinates along presentation become columns of the table.
-    given
-        Table, zip archive or folder to use instead of those beside the recording.
-    inside
-        Function that finds the images of stimulus ids in the recording's own file; called if there
-        are none beside it.
-    visual_degrees, duration_ms
-        Width of an image in degrees and presentation time in ms. Default: the width that the images
-        or a column `degrees` state, or 8 degrees; 100 ms.
-    mark
-        Mark of the recording, if neurofit wrote it. Files beside it that were written with another
-        recording are not used, with a warning, unless they are given.
-
-    Raises
-    ------
-    NeurofitError
-        If a stimulus is missing from the table or the images.
-    """
-    table_path, location = (
-        path if given or path is None or _belongs(path, mark, recording) else None
-        for path in _find_files(recording, given)
-    )
-    _, first = np.unique(responses.stimulus_id.values, return_index=True)
-    first.sort()
-    known = {
-        str(name): coord.values[first]
-        for name, coord in responses.coords.items()
-        if coord.dims == ("presentation",)
-    }
-    table = pd.DataFrame(
-        {
-            "stimulus_id": known.pop("stimulus_id"),
-            **{name: known[name] for name in known if name != "repetition"},
-        }
-    )
-    if table_path is not None:
-        table = _merged(table, table_path)
-    images: ImageSource
-    if location is not None:
-        images = _open_images(table, location)
-    else:
-        ids = [str(each) for each in table.stimulus_id]
-        found = FoundImages() if inside is None else inside(ids)
-        images = (
-            NoImages(len(table), recording, found.why) if found.images is None else found.images
-        )
-        visual_degrees = found.visual_degrees if visual_degrees is None else visual_degrees
-    if visual_degrees is None and "degrees" in table:
-        visual_degrees = positive_metadata(
-            {"degrees": table.degrees.iloc[0]}, "degrees", table_path or recording
-        )
-    said = {"visual_degrees": visual_degrees, "duration_ms": duration_ms}
-    return StimulusSet(
-        name=recording.stem,
-        table=table,
-        images=images,
-        **{name: DEFAULTS[name] if value is None else float(value) for name, value in said.items()},
-        assumed=tuple(name for name, value in said.items() if value is None),
-    )
-
-
 def as_recording(
     path: Path,
     responses: xr.DataArray,
@@ -154,34 +74,38 @@ def as_recording(
     inside: Callable[[list[str]], FoundImages] | None = None,
     stimuli: StimulusSet | None = None,
 ) -> Recording:
-    """Return the recording of a file, with its stimuli.
+    """Return the recording of a file, with stimuli in the order of their table or of presentation.
 
     Parameters
     ----------
-    path, responses
-        File or folder, and its responses.
+    path
+        File or folder of the recording. Beside the file (in the folder) are searched
+        NAME.stimuli.csv and stimuli.csv; NAME.stimuli.zip, stimuli.zip and folders NAME.stimuli,
+        stimuli. Files that were written with another recording are not used, with a warning.
+    responses
+        Responses, whose coordinates along presentation become columns of the table.
     metadata
         What the file states of `METADATA_KEYS`.
     sidecar
-        Sidecar, which takes precedence over the metadata.
+        Sidecar, which takes precedence over the metadata. Without either, images are as wide as
+        they or a column `degrees` state.
     sha256
         Hash of the recording if it is known, else a function that hashes the responses.
-    images, inside
-        See `find_stimuli`, which is called unless `stimuli` are given.
+    images
+        Table, zip archive or folder to use instead of those beside the recording.
+    inside
+        Function that finds the images of stimulus ids in the recording's own file; called if there
+        are none beside it.
+    stimuli
+        Stimuli, if they are known.
+
+    Raises
+    ------
+    NeurofitError
+        If a stimulus is missing from the table or the images.
     """
-    degrees, duration = (
-        getattr(sidecar, key) or positive_metadata(metadata, key, path) for key in DEFAULTS
-    )
     if stimuli is None:
-        stimuli = find_stimuli(
-            path,
-            responses,
-            given=images,
-            inside=inside,
-            visual_degrees=degrees,
-            duration_ms=duration,
-            mark=str(metadata.get(MARK, "")),
-        )
+        stimuli = _find_stimuli(path, responses, metadata, sidecar, images, inside)
     return Recording(
         name=str(metadata.get("identifier") or path.stem),
         responses=responses,
@@ -189,6 +113,51 @@ def as_recording(
         simulated=is_simulated(metadata),
         sha256=sha256 if isinstance(sha256, str) else _combined_sha256(sha256(), stimuli),
         citation=str(metadata.get("citation", "")),
+    )
+
+
+def _find_stimuli(
+    path: Path,
+    responses: xr.DataArray,
+    metadata: Mapping[str, Any],
+    sidecar: Sidecar,
+    given: Path | None,
+    inside: Callable[[list[str]], FoundImages] | None,
+) -> StimulusSet:
+    said = {
+        key: getattr(sidecar, key) or positive_metadata(metadata, key, path) for key in DEFAULTS
+    }
+    mark = str(metadata.get(MARK, ""))
+    table_path, location = (
+        each if given or each is None or _belongs(each, mark, path) else None
+        for each in _find_files(path, given)
+    )
+    _, first = np.unique(responses.stimulus_id.values, return_index=True)
+    first.sort()
+    table = pd.DataFrame({"stimulus_id": responses.stimulus_id.values[first]})
+    for name, coord in responses.coords.items():
+        if coord.dims == ("presentation",) and name not in ("stimulus_id", "repetition"):
+            table[str(name)] = coord.values[first]
+    if table_path is not None:
+        table = _merged(table, table_path)
+    images: ImageSource
+    if location is not None:
+        images = _open_images(table, location)
+    else:
+        ids = [str(each) for each in table.stimulus_id]
+        found = FoundImages() if inside is None else inside(ids)
+        none = NoImages(len(table), path, found.why)
+        images = none if found.images is None else found.images
+        said["visual_degrees"] = said["visual_degrees"] or found.visual_degrees
+    if said["visual_degrees"] is None and "degrees" in table:
+        stated = {"degrees": table.degrees.iloc[0]}
+        said["visual_degrees"] = positive_metadata(stated, "degrees", table_path or path)
+    return StimulusSet(
+        name=path.stem,
+        table=table,
+        images=images,
+        **{name: DEFAULTS[name] if value is None else float(value) for name, value in said.items()},
+        assumed=tuple(name for name, value in said.items() if value is None),
     )
 
 
@@ -212,20 +181,11 @@ def _find_files(recording: Path, given: Path | None) -> tuple[Path | None, Path 
             return None, given
         candidates = [given.with_suffix(".zip"), given.with_suffix("")]
         return given, next((path for path in candidates if path.exists()), given.parent)
-    folder, stem = (
-        (recording, recording.name) if recording.is_dir() else (recording.parent, recording.stem)
-    )
-    tables = [
-        path
-        for name in (f"{stem}.stimuli", "stimuli")
-        if (path := folder / f"{name}.csv").is_file()
-    ]
-    images = [
-        path
-        for name in (f"{stem}.stimuli", "stimuli")
-        for ending in (".zip", "")
-        if (path := folder / f"{name}{ending}").exists()
-    ]
+    whole = recording.is_dir()
+    folder, stem = (recording, recording.name) if whole else (recording.parent, recording.stem)
+    beside = [folder / name for name in (f"{stem}.stimuli", "stimuli")]
+    tables = [table for path in beside if (table := Path(f"{path}.csv")).is_file()]
+    images = [each for path in beside for each in (Path(f"{path}.zip"), path) if each.exists()]
     return next(iter(tables), None), next(iter(images), None)
 
 
@@ -282,13 +242,10 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         return table
     shown = rows.index[rows.index.isin(own.index)]  # the order of the file
     merged, more = own.loc[shown].reset_index(drop=True), rows.loc[shown].reset_index(drop=True)
-    return merged.assign(
-        **{
-            str(name): more[name]
-            for name in more.columns
-            if name not in merged or name in FILE_COLUMNS
-        }
-    )
+    for name in more:
+        if name not in merged or name in FILE_COLUMNS:
+            merged[name] = more[name]
+    return merged
 
 
 def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
@@ -297,15 +254,10 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
     except NeurofitError as error:
         fault(str(error))
         return NoImages(len(table), location, str(error))
-    column = next((name for name in FILE_COLUMNS if name in table), None)
-    asked = as_texts(table[column or "stimulus_id"])
+    column = next((name for name in FILE_COLUMNS if name in table), "stimulus_id")
+    asked = as_texts(table[column])
     files = Names(names, SUFFIXES).find(asked)
-    found = [files[name] for name in asked]
-    several = [
-        f"{name} ({', '.join(files)})"
-        for name, files in zip(asked, found, strict=True)
-        if len(files) > 1
-    ]
+    several = [f"{name} ({', '.join(files[name])})" for name in asked if len(files[name]) > 1]
     if several:
         message = (
             f"{location} has several files for an image: {some_of(several)}. "
@@ -313,27 +265,16 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
         )
         fault(message)
         return NoImages(len(table), location, message)
-    lacking = [name for name, files in zip(asked, found, strict=True) if not files]
-    if lacking:
-        named = some_of([each or "''" for each in lacking])
-        fault(message := f"{location} lacks {len(lacking)} of {len(asked)} images: {named}.")
-        rows = [row for row, files in enumerate(found) if files]
-        images = _opened(location, [found[row][0] for row in rows])
-        return _SomeImages(images, {row: i for i, row in enumerate(rows)}, len(found), message)
-    return _opened(location, [each[0] for each in found])
-
-
-def _with_slashes(name: str) -> str:
-    """Return a path with the separators of Windows replaced; some of its archives have them."""
-    return name.replace("\\", "/")
-
-
-def _opened(location: Path, names: list[str]) -> ImageSource:
-    return (
-        ImageFiles([location / name for name in names])
-        if location.is_dir()
-        else ImageZip(location, names)
-    )
+    rows = [row for row, name in enumerate(asked) if files[name]]
+    own = [files[asked[row]][0] for row in rows]
+    whole = location.is_dir()
+    opened = ImageFiles([location / name for name in own]) if whole else ImageZip(location, own)
+    lacking = [name or "''" for name in asked if not files[name]]
+    if not lacking:
+        return opened
+    message = f"{location} lacks {len(lacking)} of {len(asked)} images: {some_of(lacking)}."
+    fault(message)
+    return _SomeImages(opened, {row: i for i, row in enumerate(rows)}, len(asked), message)
 
 
 @dataclass(frozen=True)
@@ -355,29 +296,26 @@ class _SomeImages:
 
 
 def _names_in(location: Path) -> list[str]:
+    """Return the names of the images in a folder or zip archive, with their folders."""
     if location.is_dir():
-        return sorted(
-            str(path.relative_to(location))
-            for path in location.rglob("*")
-            if path.suffix.lower() in SUFFIXES
-            and not is_hidden(path.relative_to(location).as_posix())
-        )
-    try:
-        with zipfile.ZipFile(location) as archive:
-            members = [
-                member
-                for member in archive.infolist()
-                if member.filename.lower().endswith(SUFFIXES)
-                and not is_hidden(_with_slashes(member.filename))
-            ]
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise NeurofitError(
-            f"Cannot read {location} as a zip archive of images: {short(error)}."
-        ) from error
-    large = next((member for member in members if member.file_size > MAX_IMAGE_BYTES), None)
-    if large is not None:
-        raise NeurofitError(
-            f"{large.filename} in {location} declares {large.file_size / 1e9:,.1f} GB; "
-            f"the limit for an image is {MAX_IMAGE_BYTES / 1e9:.2f} GB."
-        )
-    return sorted(member.filename for member in members)
+        held = [(str(path.relative_to(location)), 0) for path in location.rglob("*")]
+    else:
+        try:
+            with zipfile.ZipFile(location) as archive:
+                held = [(member.filename, member.file_size) for member in archive.infolist()]
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise NeurofitError(
+                f"Cannot read {location} as a zip archive of images: {short(error)}."
+            ) from error
+    images = [
+        (name, n_bytes)
+        for name, n_bytes in sorted(held)
+        if name.lower().endswith(SUFFIXES) and not is_hidden(name.replace("\\", "/"))
+    ]
+    for name, n_bytes in images:
+        if n_bytes > MAX_IMAGE_BYTES:
+            raise NeurofitError(
+                f"{name} in {location} declares {n_bytes / 1e9:,.1f} GB; "
+                f"the limit for an image is {MAX_IMAGE_BYTES / 1e9:.2f} GB."
+            )
+    return [name for name, _ in images]
