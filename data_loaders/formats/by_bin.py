@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from neurofit.errors import MachineError
+from neurofit.recordings.lazy import LazyArray
 from neurofit.recordings.recording import DIMS
 
 SMALL_BYTES = 2**26
@@ -29,10 +28,8 @@ BLOCK_BYTES = 2**28
 """Memory for the responses of a block while it is copied."""
 
 
-def by_time_bin(
-    stored: xr.Variable, *, along: str, multiple: int = 1
-) -> indexing.LazilyIndexedArray:
-    """Return a lazy array that reads single time bins from a copy, made on first access.
+class ByTimeBin(LazyArray):
+    """Lazy responses of which single time bins are read from a copy, made on first access.
 
     Parameters
     ----------
@@ -43,15 +40,10 @@ def by_time_bin(
     multiple
         Chunk length of the file along this dimension; blocks are a multiple of it.
     """
-    return indexing.LazilyIndexedArray(_ByTimeBin(stored, along=along, multiple=multiple))
-
-
-class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
-    """Lazy array with a temporary float32 copy (time_bin along other), deleted after use."""
 
     def __init__(self, stored: xr.Variable, *, along: str, multiple: int) -> None:
+        super().__init__(stored.shape)
         self.stored, self.axis = stored, DIMS.index(along)
-        self.shape, self.dtype = stored.shape, np.dtype(np.float32)
         self.n_along, self.n_other = stored.shape[self.axis], stored.shape[1 - self.axis]
         self.n_bins = stored.shape[2]
         fit = BLOCK_BYTES // (4 * self.n_other * self.n_bins)
@@ -59,14 +51,6 @@ class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
         self.copied = np.zeros(-(-self.n_along // self.step), dtype=bool)
         self.file: Any = None
         self.lock = Lock()  # bins are read from several threads
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _ByTimeBin:
-        return self
-
-    def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         parts = zip(self.shape, key, strict=True)

@@ -162,8 +162,8 @@ def _matrix(content: bytes, order: str, *, depth: int) -> tuple[str, Any]:
         names = [text[i : i + length].split(b"\0")[0] for i in range(0, len(text), length)]
         fields = [each.decode("ascii", "replace") for each in names]
         n = _checked_count(size * len(fields), content)
-        values = [_nested(parts, order, depth) for _ in range(n)]
-        return name, {field: values[i :: len(fields)] for i, field in enumerate(fields)}
+        held = [_nested(parts, order, depth) for _ in range(n)]
+        return name, {field: held[i :: len(fields)] for i, field in enumerate(fields)}
     of = next(parts)[1].decode("ascii", "replace")[:60] if kind == OBJECT else "function or complex"
     return name, LeftOut(f"a {of} object")
 

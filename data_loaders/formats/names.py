@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurofit.errors import NeurofitError, fault
+from neurofit.errors import NeurofitError
 from neurofit.recordings.identifiers import as_identifiers, as_text
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.times import ONSET, TIME_BINS, to_ms
@@ -147,23 +146,3 @@ def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
         for standard, part in zip(TIME_BINS, (edges[:-1], edges[1:]), strict=True):
             if not np.array_equal(arrays.setdefault(standard, part), part):
                 raise NeurofitError(f"{source}: {name} and {standard} state different time bins.")
-
-
-def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
-    """Return a positive number from the metadata of a file; None if it is missing."""
-    if key in metadata:
-        with suppress(TypeError, ValueError):
-            if 0 < float(metadata[key]) < np.inf:
-                return float(metadata[key])
-        fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
-    return None
-
-
-def is_simulated(metadata: Mapping[str, Any]) -> bool:
-    """Return whether the metadata mark a file as simulated; an unclear value counts as yes."""
-    value = str(metadata.get("simulated", 0)).strip().lower()
-    if value in ("0", "false", "no", ""):
-        return False
-    if value not in ("1", "true", "yes"):
-        fault(f"simulated must be true or false; got {value[:60]!r}.")
-    return True

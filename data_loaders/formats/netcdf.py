@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neurofit.data_loaders.formats.by_bin import by_time_bin
+from neurofit.data_loaders.formats.by_bin import ByTimeBin
 from neurofit.data_loaders.formats.coordinates import Coords, complete
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
 from neurofit.data_loaders.formats.names import IDENTIFIERS, MARK, as_coordinate
@@ -32,6 +31,7 @@ from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar
 from neurofit.data_loaders.formats.stimuli import DEFAULTS, as_recording
 from neurofit.errors import NeurofitError, check_option
 from neurofit.recordings.identifiers import as_text
+from neurofit.recordings.lazy import LazyArray
 from neurofit.recordings.recording import DIMS, Recording
 from neurofit.recordings.stimuli import StimulusSet
 from neurofit.recordings.time_bins import TimeBin
@@ -216,7 +216,8 @@ def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, An
         responses = indexing.LazilyIndexedArray(_Stored(path, where, sizes, coding, missing))
         if "time_bin" in dims[1:] and not bins_apart:
             stored, multiple = xr.Variable(DIMS, responses), chunks[0] if chunks else 1
-            responses = by_time_bin(stored, along=dims[0], multiple=multiple)
+            responses = ByTimeBin(stored, along=dims[0], multiple=multiple)
+            responses = indexing.LazilyIndexedArray(responses)
     own = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
     if sidecar.units is not None:
         own.setdefault("units", sidecar.units)
@@ -234,23 +235,17 @@ def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
     return np.asarray(values.transpose([dims.index(dim) for dim in DIMS]), dtype=np.float32)
 
 
-class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
-    """Variable of a netCDF4 file as float32 (presentation neuroid time_bin), decoded.
+class _Stored(LazyArray):
+    """Variable of a netCDF4 file, decoded; the file is opened for each read only."""
 
-    The file is opened for each read only.
-    """
+    indexing_support = indexing.IndexingSupport.OUTER_1VECTOR
 
     def __init__(
         self, path: Path, name: str, sizes: dict[str, int], attrs: dict[str, Any], missing: Any
     ) -> None:
-        self.path, self.name, self.attrs, self.missing = path, name, attrs, missing
-        self.dims, self.shape = tuple(sizes), tuple(sizes.get(dim, 1) for dim in DIMS)
-        self.dtype = np.dtype(np.float32)
-
-    def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, self._read
-        )
+        super().__init__(tuple(sizes.get(dim, 1) for dim in DIMS))
+        self.path, self.name, self.dims = path, name, tuple(sizes)
+        self.attrs, self.missing = attrs, missing
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         import h5py

@@ -12,17 +12,13 @@ from typing import Any
 
 import xarray as xr
 
-from neurofit.data_loaders.formats.names import ALIASES
+from neurofit.data_loaders.formats.names import ALIASES, IDENTIFIERS
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.errors import NeurofitError, some_of
-from neurofit.recordings.recording import DIMS
+from neurofit.recordings.recording import COORDS, DIMS
+from neurofit.recordings.times import TIME_BINS
 
-DIM_OF_COORD = {
-    "stimulus_id": "presentation",
-    "neuroid_id": "neuroid",
-    "time_bin_start": "time_bin",
-    "time_bin_end": "time_bin",
-}
+DIM_OF_COORD = {name: COORDS[name] for name in (*IDENTIFIERS, *TIME_BINS)}
 """Coordinate -> the only axis along which it may lie."""
 
 NETCDF_ALIASES = ("image_id", "animal", "time_bin_stop")
@@ -92,9 +88,8 @@ def coords_along(dataset: xr.Dataset, sidecar: Sidecar) -> dict[str, set[str]]:
     along: dict[str, set[str]] = {}
     for name, each in dataset.variables.items():
         if each.ndim == 1:
-            along.setdefault(str(each.dims[0]), set()).add(
-                standard_name(str(name), dataset.variables, sidecar)
-            )
+            standard = standard_name(str(name), dataset.variables, sidecar)
+            along.setdefault(str(each.dims[0]), set()).add(standard)
     return along
 
 

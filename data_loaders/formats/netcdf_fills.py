@@ -61,9 +61,8 @@ def decode(
             for view in views:
                 values[view == fill] = np.nan
     low, high = np.split(_numbers(attrs.get("valid_range")), [1])
-    for limits, beyond in ((low, np.less), (high, np.greater)):
-        more = _numbers(attrs.get("valid_min" if beyond is np.less else "valid_max"))
-        for limit in (*limits, *more):
+    for beyond, limits, name in ((np.less, low, "valid_min"), (np.greater, high, "valid_max")):
+        for limit in (*limits, *_numbers(attrs.get(name))):
             if limit.dtype.kind == "f":  # in the units of the decoded numbers
                 values[beyond(decoded, limit)] = np.nan
             else:

@@ -35,34 +35,25 @@ from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.time_bins import make_time_bins
 from neurofit.recordings.times import ASSUMED, ONSET, ROUNDING, clock_faults, onset_faults
 
-STIMULUS = (
-    "stimulus_id",
-    "image_id",
-    "stimulus",
-    "stim_id",
-    "image",
-    "stimulus_name",
-    "condition",
-    "stimulus_filename",
-    "stimulus_presented",
-)
-ONSETS = (
-    "stimulus_onset",
-    "stimulus_onset_time",
-    "stimulus_on_time",
-    "stimulus_start",
-    "stimulus_start_time",
-    "stim_onset",
-    "stim_on",
-    "stim_on_time",
-    "image_onset",
-    "image_on",
-    "onset",
-    "onset_time",
-    "start_time",
-)
-REGION = ("region", "area", "brain_area", "location")
-"""Column names that are searched, in this order."""
+COLUMNS = {
+    name: tuple(columns.split())
+    for name, columns in {
+        "stimulus_id": "stimulus_id image_id stimulus stim_id image stimulus_name condition "
+        "stimulus_filename stimulus_presented",
+        "onset": "stimulus_onset stimulus_onset_time stimulus_on_time stimulus_start "
+        "stimulus_start_time stim_onset stim_on stim_on_time image_onset image_on onset onset_time "
+        "start_time",
+        "region": "region area brain_area location",
+        "image_name": "image_name stimulus_name stimulus_filename filename image_file_name "
+        "image_file image file path",
+        "image_index": "image_index stimulus_index frame_index template_index frame "
+        "stimulus_presented",
+    }.items()
+}
+"""Standard name -> columns that are searched, in this order.
+
+`image_name` names the image of a trial, `image_index` numbers it from 0.
+"""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -162,12 +153,13 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
     if nwb.units is None or "spike_times" not in nwb.units.colnames or nwb.trials is None:
         raise NeurofitError(f"{file} needs units with spike times and a table of trials.")
     trials = nwb.trials.to_dataframe()
-    stimulus = find_column(trials, STIMULUS, sidecar, "stimulus_id")
-    onset = find_column(trials, ONSETS, sidecar, "onset")
+    stimulus = find_column(trials, "stimulus_id", sidecar)
+    onset = find_column(trials, "onset", sidecar)
     if stimulus is None or onset is None:
         raise NeurofitError(
-            f"{file}: the trials need a column of stimuli ({', '.join(STIMULUS[:4])} ...) and one "
-            f"of onsets; they have {', '.join(map(str, trials))}."
+            f"{file}: the trials need a column of stimuli "
+            f"({', '.join(COLUMNS['stimulus_id'][:4])} ...) and one of onsets; they have "
+            f"{', '.join(map(str, trials))}."
         )
     trials = trials[np.isfinite(trials[onset].to_numpy(dtype=np.float64))]
     trials = trials[~is_missing(texts(trials[stimulus]))]
@@ -306,12 +298,10 @@ def _check_index(units: Any, file: Path) -> None:
         )
 
 
-def find_column(
-    table: pd.DataFrame, names: tuple[str, ...], sidecar: Sidecar, standard: str
-) -> str | None:
-    """Return the column that the sidecar gives for a standard name, else the first of `names`."""
+def find_column(table: pd.DataFrame, standard: str, sidecar: Sidecar) -> str | None:
+    """Return the column that the sidecar gives for a standard name, else the first of `COLUMNS`."""
     given = [name for name, word in sidecar.words.items() if word == standard][:1]
-    return next((name for name in (*given, *names) if name in table), None)
+    return next((name for name in (*given, *COLUMNS[standard]) if name in table), None)
 
 
 def _ids(nwb: Any, file: Path, sidecar: Sidecar, session: str, *, alone: bool) -> list[str]:
@@ -332,12 +322,13 @@ def _ids(nwb: Any, file: Path, sidecar: Sidecar, session: str, *, alone: bool) -
 
 def _regions(units: Any, sidecar: Sidecar, file: Path, sidecar_file: Path) -> list[str]:
     """Return the areas of units: their own, those of their electrodes, or that of the sidecar."""
-    for name in REGION:
+    names = COLUMNS["region"]
+    for name in names:
         if name in units.colnames:
             return [str(value) for value in units[name][:]]
     if "electrodes" in units.colnames:
         tables = [units["electrodes"][number] for number in range(len(units.id))]
-        columns = [next((name for name in REGION if name in table), None) for table in tables]
+        columns = [next((name for name in names if name in table), None) for table in tables]
         if None not in columns:
             pairs = zip(tables, columns, strict=True)
             return [str(table[column].iloc[0]) for table, column in pairs]

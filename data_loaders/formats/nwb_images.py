@@ -17,6 +17,7 @@ import pandas as pd
 
 from neurofit.data_loaders.formats.limits import dataset_nbytes, refuse_large, short
 from neurofit.data_loaders.formats.nwb import (
+    COLUMNS,
     find_column,
     open_nwb,
     read_trials,
@@ -24,8 +25,6 @@ from neurofit.data_loaders.formats.nwb import (
     texts,
 )
 from neurofit.data_loaders.formats.nwb_matching import (
-    INDEX,
-    NAME,
     ImageGroup,
     SessionImages,
     UnusableImagesError,
@@ -65,10 +64,8 @@ def find_images(path: Path, sidecar: Sidecar, ids: list[str]) -> FoundImages:
             return FoundImages(why=explain_no_match(ids, sessions))
         degrees = {image.degrees for image in found}
         if len(degrees) > 1 and sidecar.visual_degrees is None:
-            widths = " and ".join(
-                "unknown" if each is None else f"{each:.3g}"
-                for each in sorted(degrees, key=lambda d: d or 0)
-            )
+            known = [f"{each:.3g}" for each in sorted(each for each in degrees if each)]
+            widths = " and ".join((["unknown"] if None in degrees else []) + known)
             raise UnusableImagesError(
                 f"Its images have several widths ({widths} degrees), but a recording has one: "
                 "write visual_degrees into NAME.json."
@@ -94,16 +91,18 @@ def _read_session(nwb: Any, file: Path, sidecar: Sidecar) -> SessionImages:
                 groups[id(container)] = _series_group(container, file, sidecar)
         except UnusableImagesError as error:
             faults.append(str(error))
-    columns = dict.fromkeys((find_column(trials, NAME, sidecar, "image_name"), *NAME))
+    columns = dict.fromkeys(
+        (find_column(trials, "image_name", sidecar) or "", *COLUMNS["image_name"])
+    )
     labels = {
         name: _one_per_stimulus(shown, texts(trials[name]))
         for name in columns
         if name in trials and all(isinstance(value, str | bytes) for value in trials[name])
     }
     # numbers refer to the only ordered group, unless another group is unusable
-    ordered = [each for each in groups.values() if each.numbered is not None]
+    ordered = [each for each in groups.values() if each.n]
     ordered = ordered if len(ordered) == 1 and not faults else []
-    column = find_column(trials, INDEX, sidecar, "image_index")
+    column = find_column(trials, "image_index", sidecar)
     stated = [(each, _whole_numbers(trials[column])) for each in ordered if column is not None]
     for container in containers:
         if isinstance(container, pynwb.image.IndexSeries):
@@ -116,13 +115,9 @@ def _read_session(nwb: Any, file: Path, sidecar: Sidecar) -> SessionImages:
         [(group, _one_per_stimulus(shown, rows)) for group, rows in pairs if rows is not None]
         for pairs in (stated, ids)
     )
+    held = list(groups.values())
     return SessionImages(
-        file=file,
-        groups=list(groups.values()),
-        labels=labels,
-        numbers=numbers,
-        ids=own,
-        faults=faults,
+        file=file, groups=held, labels=labels, numbers=numbers, ids=own, faults=faults
     )
 
 
@@ -131,22 +126,21 @@ def _image_group(container: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
     axes = "height, width" if rows_first else "width, height"
     named = {}
     for name, stored in container.images.items():
-        named[str(name)] = (
-            _external_image(stored.data, file, str(name))
-            if isinstance(stored.data, str)
-            else StoredImage(
-                file=file,
-                name=str(name),
-                dataset=stored.data.name,
-                rows_first=rows_first,
-                shape=_checked_shape(tuple(stored.data.shape), f"{name} in {container.name}"),
-                origin=f"in {container.name}, read as ({axes})",
-            )
+        if isinstance(stored.data, str):
+            named[str(name)] = _external_image(stored.data, file, str(name))
+            continue
+        named[str(name)] = StoredImage(
+            file=file,
+            name=str(name),
+            dataset=stored.data.name,
+            rows_first=rows_first,
+            shape=_checked_shape(tuple(stored.data.shape), f"{name} in {container.name}"),
+            origin=f"in {container.name}, read as ({axes})",
         )
     order = container.order_of_images
     ordered = [] if order is None else [named[str(image.name)] for image in order.data]
-    numbered = ordered.__getitem__ if ordered else None
-    return ImageGroup(name=str(container.name), named=named, n=len(ordered), numbered=numbered)
+    name = str(container.name)
+    return ImageGroup(name=name, named=named, n=len(ordered), numbered=ordered.__getitem__)
 
 
 def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
@@ -161,8 +155,7 @@ def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
             )
         images = {each: _external_image(each, file, each, degrees) for each in paths}
         ordered = [images[each] for each in paths]
-        numbered = ordered.__getitem__ if ordered else None
-        return ImageGroup(name=name, named=images, n=len(ordered), numbered=numbered)
+        return ImageGroup(name=name, named=images, n=len(ordered), numbered=ordered.__getitem__)
     n_frames, *rest = series.data.shape
     shape = _checked_shape(tuple(rest), f"a frame of {name}")
     rows_first = (
@@ -185,7 +178,7 @@ def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
     def frame(number: int) -> StoredImage:
         return replace(first, frame=number, name=f"frame {number} of {name}")
 
-    return ImageGroup(name=name, n=n_frames, numbered=frame if n_frames else None)
+    return ImageGroup(name=name, named={}, n=n_frames, numbered=frame)
 
 
 def _checked_shape(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
@@ -271,10 +264,8 @@ def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray 
     elif series.rate:
         times = float(series.starting_time or 0) + np.arange(len(numbers)) / float(series.rate)
     order = np.argsort(times, kind="stable") if len(times) == len(numbers) else np.arange(0)
-    begin, end = (
-        np.searchsorted(times[order], trials[name].to_numpy(dtype=np.float64))
-        for name in ("start_time", "stop_time")
-    )
+    edges = trials[["start_time", "stop_time"]].to_numpy(dtype=np.float64)
+    begin, end = np.searchsorted(times[order], edges.T)
     within = [set(numbers[order[b:e]].tolist()) for b, e in zip(begin, end, strict=True)]
     if all(len(each) == 1 for each in within):
         return np.array([each.pop() for each in within])

@@ -11,7 +11,7 @@ The first of these rules that gives every stimulus an image is used:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,28 +20,6 @@ from typing import Any
 from neurofit.data_loaders.formats.stimuli import SUFFIXES
 from neurofit.data_loaders.formats.stored_images import StoredImage
 from neurofit.recordings.identifiers import Names
-
-NAME = (
-    "image_name",
-    "stimulus_name",
-    "stimulus_filename",
-    "filename",
-    "image_file_name",
-    "image_file",
-    "image",
-    "file",
-    "path",
-)
-INDEX = (
-    "image_index",
-    "stimulus_index",
-    "frame_index",
-    "template_index",
-    "frame",
-    "stimulus_presented",
-)
-"""Columns of the trials that may name an image, or number it from 0."""
-
 
 Pairs = Iterable[tuple[str, StoredImage]]
 """Stimulus ids, or other names, and their images."""
@@ -53,29 +31,20 @@ class UnusableImagesError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageGroup:
-    """Images stored together.
+    """Images stored together, by name and, if they are ordered, by number from 0 to n - 1.
 
-    Parameters
-    ----------
-    name
-        Name of the container.
-    named
-        Image name -> image.
-    n
-        Number of ordered images.
-    numbered
-        Function from a number, counted from 0, to the image; None if the images have no order.
+    `name` is that of the container; n is 0 if the images have no order.
     """
 
     name: str
-    named: Mapping[str, StoredImage] = field(default_factory=dict)
-    n: int = 0
-    numbered: Callable[[int], StoredImage] | None = None
+    named: Mapping[str, StoredImage]
+    n: int
+    numbered: Callable[[int], StoredImage]
 
     def images(self, numbers: Mapping[str, int]) -> Pairs:
         """Yield stimulus ids and images from stimulus id -> number of the image."""
         for stimulus, number in numbers.items():
-            if self.numbered is None:
+            if not self.n:
                 raise UnusableImagesError(
                     f"The images in {self.name} are referred to by number, but it has no "
                     "order_of_images."
@@ -94,10 +63,6 @@ class SessionImages:
 
     Parameters
     ----------
-    file
-        The NWB file.
-    groups
-        Groups of images.
     labels
         Column of the trials -> stimulus id -> image name.
     numbers, ids
@@ -183,7 +148,7 @@ def explain_no_match(ids: Sequence[str], sessions: Sequence[SessionImages]) -> s
     )
     return (
         f"Its images in {listed} cannot be matched to the stimuli: none is called {lacking!r}, and "
-        f"no column of the trials ({NAME[0]}, {INDEX[0]} ...), IndexSeries or whole number "
+        "no column of the trials (image_name, image_index ...), IndexSeries or whole number "
         "identifies them."
     )
 

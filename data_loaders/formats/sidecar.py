@@ -99,7 +99,7 @@ def read_sidecar(path: Path, *, time_bin: TimeBin | None = None) -> Sidecar:
         raise NeurofitError(
             f"{file} must be a JSON object with the fields {', '.join(_KINDS)}: {error}."
         ) from error
-    fields = {
+    fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }
     numbers = ("missing", "visual_degrees", "duration_ms")

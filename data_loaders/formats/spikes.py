@@ -20,7 +20,7 @@ import xarray as xr
 from neurofit.data_loaders.formats.coordinates import Session
 from neurofit.data_loaders.formats.limits import refuse_large
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
-from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, read_table
+from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, read_table, report_missing
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, report, some_of
 from neurofit.recordings.identifiers import are_numbers, as_texts
 from neurofit.recordings.time_bins import TimeBin, make_time_bins
@@ -29,11 +29,7 @@ from neurofit.recordings.times import spike_faults, to_ms
 BINS = (0, 300, 10)
 """Default start, end and width of time bins in ms; NAME.json overrides: {"bins": [0, 300, 10]}."""
 
-UNITS = {
-    **dict.fromkeys(("time_ms", "spike_time_ms"), "ms"),
-    **dict.fromkeys(("time_s", "spike_time_s"), "s"),
-    **dict.fromkeys(("time_us", "spike_time_us"), "us"),
-}
+UNITS = {f"{name}_{unit}": unit for unit in ("ms", "s", "us") for name in ("time", "spike_time")}
 """Column of spike times -> unit."""
 
 FEW_INSIDE = 0.1
@@ -253,8 +249,5 @@ def _require_columns(tables: Mapping[Path, tuple[pd.DataFrame, Sequence[str]]]) 
 def _drop_missing(table: pd.DataFrame, name: str, path: Path) -> pd.DataFrame:
     """Return the rows with a value in a column; a missing one is a fault."""
     missing = (table[name].isna() | (table[name] == "")).to_numpy()
-    if missing.any():
-        listed = some_of(np.flatnonzero(missing).tolist())
-        rows = f"row {listed}, counted from 0 ({int(missing.sum()):,} in all)"
-        fault(f"{path}: every row needs a {name}; it is missing in {rows}.")
+    report_missing(path, name, missing)
     return table[~missing]

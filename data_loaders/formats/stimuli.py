@@ -7,6 +7,7 @@ import hashlib
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.names import (
-    ALIASES,
-    MARK,
-    is_simulated,
-    positive_metadata,
-)
+from neurofit.data_loaders.formats.names import ALIASES, MARK
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
@@ -46,16 +42,9 @@ DEFAULTS = {"visual_degrees": 8.0, "duration_ms": 100.0}
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImages:
-    """Images found in a recording's own file.
+    """Images in a recording's own file: one per requested stimulus, or None and a sentence on why.
 
-    Parameters
-    ----------
-    images
-        One image per requested stimulus; None if there are none, or they cannot be used.
-    why
-        Sentence on why images in the file cannot be used; empty if it has none.
-    visual_degrees
-        Width of an image in degrees of visual angle, if the file states it.
+    `visual_degrees` is their width, if the file states it; `why` is empty if it has no images.
     """
 
     images: ImageSource | None = None
@@ -110,7 +99,7 @@ def as_recording(
         name=str(metadata.get("identifier") or path.stem),
         responses=responses,
         stimuli=stimuli,
-        simulated=is_simulated(metadata),
+        simulated=_is_simulated(metadata),
         sha256=sha256 if isinstance(sha256, str) else _combined_sha256(sha256(), stimuli),
         citation=str(metadata.get("citation", "")),
     )
@@ -124,9 +113,7 @@ def _find_stimuli(
     given: Path | None,
     inside: Callable[[list[str]], FoundImages] | None,
 ) -> StimulusSet:
-    said = {
-        key: getattr(sidecar, key) or positive_metadata(metadata, key, path) for key in DEFAULTS
-    }
+    said = {key: getattr(sidecar, key) or _positive(metadata, key, path) for key in DEFAULTS}
     mark = str(metadata.get(MARK, ""))
     table_path, location = (
         each if given or each is None or _belongs(each, mark, path) else None
@@ -151,7 +138,7 @@ def _find_stimuli(
         said["visual_degrees"] = said["visual_degrees"] or found.visual_degrees
     if said["visual_degrees"] is None and "degrees" in table:
         stated = {"degrees": table.degrees.iloc[0]}
-        said["visual_degrees"] = positive_metadata(stated, "degrees", table_path or path)
+        said["visual_degrees"] = _positive(stated, "degrees", table_path or path)
     return StimulusSet(
         name=path.stem,
         table=table,
@@ -159,6 +146,26 @@ def _find_stimuli(
         **{name: DEFAULTS[name] if value is None else float(value) for name, value in said.items()},
         assumed=tuple(name for name, value in said.items() if value is None),
     )
+
+
+def _positive(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
+    """Return a positive number from the metadata of a file; None if it is missing."""
+    if key in metadata:
+        with suppress(TypeError, ValueError):
+            if 0 < float(metadata[key]) < np.inf:
+                return float(metadata[key])
+        fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
+    return None
+
+
+def _is_simulated(metadata: Mapping[str, Any]) -> bool:
+    """Return whether the metadata mark a file as simulated; an unclear value counts as yes."""
+    value = str(metadata.get("simulated", 0)).strip().lower()
+    if value in ("0", "false", "no", ""):
+        return False
+    if value not in ("1", "true", "yes"):
+        fault(f"simulated must be true or false; got {value[:60]!r}.")
+    return True
 
 
 def _combined_sha256(sha256: str, stimuli: StimulusSet) -> str:

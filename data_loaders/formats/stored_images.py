@@ -23,11 +23,7 @@ class StoredImage:
     Parameters
     ----------
     file
-        HDF5 file or image file.
-    name
-        Name for messages.
-    dataset, frame
-        Name of the HDF5 dataset, and number of the frame in it; no dataset for an image file.
+        Image file, or HDF5 file with the dataset (and frame in it) that holds the image.
     rows_first
         Whether height precedes width.
     shape
@@ -174,4 +170,4 @@ def _eight_bits(values: np.ndarray, image: StoredImage, *, small: bool) -> np.nd
         values = values * 255.0
     elif values.dtype == np.uint16 and not small:
         values = values / 257.0
-    return np.rint(values).astype(np.uint8)
+    return np.asarray(np.rint(values), dtype=np.uint8)
