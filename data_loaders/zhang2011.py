@@ -41,7 +41,8 @@ def zhang2011(progress: Progress | None = None) -> Recording:
         ).parent
         if progress:
             progress("fetching zhang2011", number + 1, len(SHA256))
-    responses = read_raster(folder, region="IT")
+    sidecar = Sidecar(region="IT")
+    responses = read_raster(folder, sidecar)
     objects = [str(stimulus).partition("_")[0] for stimulus in responses.stimulus_id.values]
     responses = responses.assign_coords(object_name=("presentation", objects))
     metadata = {
@@ -50,4 +51,4 @@ def zhang2011(progress: Progress | None = None) -> Recording:
         "attention in inferior temporal cortex",
     }
     sha256 = hashlib.sha256(" ".join(SHA256.values()).encode()).hexdigest()
-    return as_recording(folder, responses, metadata, Sidecar(), sha256=sha256)
+    return as_recording(folder, responses, metadata, sidecar, sha256=sha256)

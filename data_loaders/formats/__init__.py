@@ -9,8 +9,9 @@ nwb.py       Neurodata Without Borders (extra nwb); images: nwb_images.py, nwb_m
              stored_images.py
 writing.py   write a recording with its images
 
-Shared: names.py (standard names and aliases), sidecar.py (NAME.json), tables.py, stimuli.py (images
-beside a file), limits.py and probe.py (checks before a file is read).
+Shared: names.py (standard names and aliases), coordinates.py (what a file leaves out, joined
+sessions), sidecar.py (NAME.json), tables.py, stimuli.py (images beside a file), limits.py and
+probe.py (checks before a file is read).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import xarray as xr
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_images, raster, spikes
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
 from neurofit.data_loaders.formats.names import ATTRIBUTES, METADATA_KEYS
-from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
+from neurofit.data_loaders.formats.netcdf import read_netcdf
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
 from neurofit.data_loaders.formats.stimuli import FoundImages, as_recording
@@ -36,17 +37,7 @@ from neurofit.errors import MachineError, NeurofitError, some_of
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.time_bins import TimeBin
 
-__all__ = [
-    "FORMATS",
-    "LAYOUTS",
-    "Format",
-    "find_format",
-    "open_recording",
-    "read_netcdf",
-    "write_netcdf",
-    "write_recording",
-]
-
+__all__ = ["FORMATS", "Format", "find_format", "open_recording", "write_recording"]
 
 ENDINGS = (".nc", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".csv", ".parquet")
 """Suffixes of recording files, for suggestions in messages."""
@@ -66,9 +57,9 @@ class Format:
     recognises
         Function of a path and its first bytes: whether the file has this format.
     read
-        Function of a path that returns responses (presentation neuroid time_bin).
+        Function of a path and its sidecar that returns responses (presentation neuroid time_bin).
     single_bin
-        Whether a file may contain one time bin without its times, so that `read` takes `time_bin`.
+        Whether a file may contain one time bin without its times.
     images
         Function that finds the images of stimulus ids in the file itself.
     """
@@ -82,7 +73,9 @@ class Format:
 
 FORMATS = (
     Format("NWB", nwb.recognises, nwb.read_nwb, images=nwb_images.find_images),
-    Format("netCDF", netcdf.recognises, lambda path: read_netcdf(path).responses, single_bin=True),
+    Format(
+        "netCDF", netcdf.recognises, lambda path, _: read_netcdf(path).responses, single_bin=True
+    ),
     Format("raster folder", raster.recognises, raster.read_raster),
     Format("spike times", spikes.recognises, spikes.read_spikes),
     Format("NumPy arrays", arrays.recognises_numpy, arrays.read_numpy, single_bin=True),
@@ -169,7 +162,8 @@ def open_recording(
         raise NeurofitError(
             f"time_bin must be (start, end) in ms from onset, with start < end; got {time_bin}."
         )
-    if found.name not in ("NWB", "spike times") and read_sidecar(path).bins is not None:
+    sidecar = read_sidecar(path, time_bin=time_bin)
+    if found.name not in ("NWB", "spike times") and sidecar.bins is not None:
         raise NeurofitError(
             f"bins in {sidecar_path(path)} applies to spike times; {path} is {found.name}, whose "
             "time bins are its own. Join them with --bins, in Python with Selection(bins=...)."
@@ -177,7 +171,7 @@ def open_recording(
     if found.name == "netCDF":
         return read_netcdf(path, images=given, time_bin=time_bin)
     try:
-        responses = found.read(path, time_bin=time_bin) if found.single_bin else found.read(path)
+        responses = found.read(path, sidecar)
     except (NeurofitError, MachineError):
         raise
     except MemoryError as error:
@@ -186,7 +180,6 @@ def open_recording(
         ) from error
     except Exception as error:  # the libraries may raise any error on damaged files
         raise NeurofitError(f"Cannot read {path} as {found.name}: {short(error)}.") from error
-    sidecar = read_sidecar(path)
     keys = [key for key in METADATA_KEYS if key not in ATTRIBUTES and key in responses.attrs]
     return as_recording(
         path,

@@ -19,12 +19,11 @@ from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, read_head
 from neurofit.data_loaders.formats.matlab import LeftOut, from_columns, read_mat
 from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.names import RESPONSES
-from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
+from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.recordings.identifiers import as_text
 from neurofit.recordings.recording import DIMS
-from neurofit.recordings.time_bins import TimeBin
 
 TABLES = {"stimuli": "stimulus"} | {f"{axis}s": axis for axis in DIMS}
 """Name of a table -> axis that it describes."""
@@ -59,17 +58,8 @@ def recognises_hdf5(path: Path, head: bytes) -> bool:
     return head.startswith((HDF5, b"MATLAB 7.3"))
 
 
-def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from a .npz file, or from responses.npy with its tables.
-
-    Parameters
-    ----------
-    path
-        File or folder.
-    time_bin
-        (start, end) in ms of the only time bin, see `open_recording`.
-    """
-    sidecar = read_sidecar(path, time_bin=time_bin)
+def read_numpy(path: Path, sidecar: Sidecar) -> xr.DataArray:
+    """Read responses from a .npz file, or from responses.npy with its tables."""
     if zipfile.is_zipfile(path):
         return make_responses(_npz(path), sidecar, source=path)
     array = path / "responses.npy" if path.is_dir() else path
@@ -83,8 +73,8 @@ def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     return make_responses({"responses": _npy(array)}, sidecar, source=path, tables=tables)
 
 
-def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from a MATLAB file of v5 to v7; parameters as for `read_numpy`.
+def read_matlab(path: Path, sidecar: Sidecar) -> xr.DataArray:
+    """Read responses from a MATLAB file of v5 to v7.
 
     Structs, objects and other values that are not arrays are left out with a warning.
     """
@@ -92,7 +82,7 @@ def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
     only = next(iter(variables.values())) if len(variables) == 1 else None
     if isinstance(only, dict) and only and all(len(values) == 1 for values in only.values()):
         variables = {name: values[0] for name, values in only.items()}  # a single struct
-    return _without_objects(variables, read_sidecar(path, time_bin=time_bin), path)
+    return _without_objects(variables, sidecar, path)
 
 
 def _without_objects(variables: Mapping[str, Any], sidecar: Sidecar, path: Path) -> xr.DataArray:
@@ -118,8 +108,8 @@ def _without_objects(variables: Mapping[str, Any], sidecar: Sidecar, path: Path)
     return responses
 
 
-def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from an HDF5 file; parameters as for `read_numpy`.
+def read_hdf5(path: Path, sidecar: Sidecar) -> xr.DataArray:
+    """Read responses from an HDF5 file.
 
     Arrays are in the root group or in its only group; an attribute `dims` of the responses names
     their axes.
@@ -152,7 +142,6 @@ def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
         for name in ("region", "missing"):
             if name in group.attrs:
                 arrays.setdefault(name, np.asarray(group.attrs[name]))
-    sidecar = read_sidecar(path, time_bin=time_bin)
     if matlab:
         return _without_objects(arrays, sidecar, path)
     return make_responses(arrays, sidecar, source=path, units=units)
@@ -180,13 +169,10 @@ def _npy(path: Path) -> np.ndarray:
 
 def _declared_bytes(stream: Any, size: int, source: str) -> float:
     """Return the bytes in memory that a .npy header declares; on disk, at most those present."""
+    npy = np.lib.format
     try:
-        version = np.lib.format.read_magic(stream)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
+        first = npy.read_magic(stream) == (1, 0)
+        read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
         shape, _, dtype = read(stream)
     except Exception as error:  # the header is parsed as a Python literal: any error may occur
         raise NeurofitError(f"{source} is damaged: it has no valid .npy header.") from error

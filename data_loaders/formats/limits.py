@@ -73,10 +73,9 @@ def as_float32(values: np.ndarray, source: str) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    what = ""
-    if values.dtype.kind in "iu" and values.size:
-        if max(int(values.max()), -int(values.min())) > 2**24:
-            what = f"integers above {2**24:,}"
+    what, whole = "", values.dtype.kind in "iu" and values.size > 0
+    if whole and max(int(values.max()), -int(values.min())) > 2**24:
+        what = f"integers above {2**24:,}"
     elif values.dtype.kind == "f" and values.itemsize > 4:
         finite = values[np.isfinite(values)]
         error = np.abs(finite.astype(rounded.dtype) - finite).max(initial=0)

@@ -72,8 +72,11 @@ def make_responses(
     trials = as_float32(values, f"{source}: {name}")
     scalars = {key: value.ravel() for key, value in renamed.items() if value.size == 1}
     renamed.pop("missing", None)
-    missing = scalars.get("missing", np.array([""])) if sidecar.missing is None else sidecar.missing
-    trials[values == missing] = np.nan
+    missing = sidecar.missing
+    if missing is None and scalars.get("missing", np.empty(0, "U")).dtype.kind in "iuf":
+        missing = float(scalars["missing"][0])
+    if missing is not None:
+        trials[values == missing] = np.nan
     sizes = dict(zip(dims, values.shape, strict=True))
     coords, faults = _placed(renamed, placed, sizes)
     coords, dims = _as_trials(coords, dims, source)
@@ -89,19 +92,18 @@ def make_responses(
 
 
 def _responses_name(arrays: Arrays, source: Path) -> str:
+    several = {name: values for name, values in arrays.items() if values.ndim >= 2}
     for name in RESPONSES:
-        if name in arrays and arrays[name].ndim >= 2:
+        if name in several:
             return name
-    large = [
-        name for name, values in arrays.items() if values.ndim >= 2 and values.dtype.kind in "iufb"
-    ]
-    if not large:
+    sizes = {name: each.size for name, each in several.items() if each.dtype.kind in "iufb"}
+    if not sizes:
         listed = [f"{name} {values.shape}" for name, values in list(arrays.items())[:8]]
         raise NeurofitError(
             f"{source} has no array of responses (two or more axes, called "
             f"{' or '.join(RESPONSES[:4])}); it contains {', '.join(listed) or 'nothing'}."
         )
-    return max(large, key=lambda name: arrays[name].size)
+    return max(sizes, key=lambda name: sizes[name])
 
 
 def _find_dims(

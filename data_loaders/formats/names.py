@@ -110,14 +110,7 @@ def standard_names(
 def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
     """Return the values of a coordinate by the rules of its kind: time, identifiers or others.
 
-    Parameters
-    ----------
-    name
-        Standard name.
-    values
-        Values as the file has them.
-    units
-        What the file says about their units.
+    `name` is its standard name, and `units` what the file says about those of a time.
 
     Raises
     ------

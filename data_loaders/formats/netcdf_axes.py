@@ -42,13 +42,10 @@ def find_variable(dataset: xr.Dataset, sidecar: Sidecar, path: Path) -> tuple[st
     found = {name: own for name in named or numbers if (own := axes[name])}
     if len(found) == 1:
         return found.popitem()
-    other = [
-        f"{name} contains {each.dtype}"
-        for name, each in large.items()
-        if name not in numbers and axes[name]
-    ]
+    other = [name for name in large if name not in numbers and axes[name]]
     if other and not found:
-        raise NeurofitError(f"{path} needs one numeric variable; {', '.join(other)}.")
+        what = ", ".join(f"{name} contains {large[name].dtype}" for name in other)
+        raise NeurofitError(f"{path} needs one numeric variable; {what}.")
     listed = [f"{name} ({' '.join(map(str, each.dims))})" for name, each in large.items()]
     raise NeurofitError(
         f"{path} needs one numeric variable over presentation, neuroid and time_bin; "
@@ -129,11 +126,8 @@ def _axes(
 
 
 def _valid(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    return (
-        names
-        if {"presentation", "neuroid"} <= set(names) <= set(DIMS) and len(set(names)) == len(names)
-        else None
-    )
+    known = {"presentation", "neuroid"} <= set(names) <= set(DIMS)
+    return names if known and len(set(names)) == len(names) else None
 
 
 def _repair(

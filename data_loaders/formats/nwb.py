@@ -6,6 +6,7 @@ its trials. Needs pynwb (extra nwb).
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ import xarray as xr
 from neurofit.data_loaders.formats.coordinates import Session, join
 from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, refuse_large, short
 from neurofit.data_loaders.formats.probe import check_hdf5
-from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.data_loaders.formats.spikes import BINS, empty_counts
+from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
+from neurofit.data_loaders.formats.spikes import BINS
 from neurofit.errors import NeurofitError, NeurofitWarning, counted, fault, report
 from neurofit.recordings.identifiers import (
     MORE_PRECISE,
@@ -68,7 +69,7 @@ def recognises(path: Path, head: bytes) -> bool:
         return "nwb_version" in file.attrs
 
 
-def read_nwb(path: Path) -> xr.DataArray:
+def read_nwb(path: Path, sidecar: Sidecar) -> xr.DataArray:
     """Return spike counts (presentation neuroid time_bin) of an NWB file or folder of sessions.
 
     Raises
@@ -80,7 +81,7 @@ def read_nwb(path: Path) -> xr.DataArray:
         import pynwb  # noqa: F401 - checked first
     except ImportError as error:
         raise NeurofitError("Reading NWB needs pynwb: pip install 'neurofit[nwb]'.") from error
-    sidecar, files = read_sidecar(path), session_files(path)
+    files = session_files(path)
     sessions, said = [], []
     names: dict[str, Path] = {}
     for file in files:
@@ -231,7 +232,9 @@ def _read_session(
     bins = make_time_bins(*(sidecar.bins or BINS))
     # half of the tolerance keeps spikes on an edge in the bin that begins there
     edges = np.array([bins[0][0], *(end for _, end in bins)]) / 1e3 - ROUNDING / 2e3
-    counts = empty_counts(rows, sites, bins=bins, source=file)
+    shape = (len(rows), len(sites), len(bins))
+    refuse_large(file, 8 * math.prod(shape))
+    counts = np.zeros(shape, dtype=np.float32)
     n_spikes, first, last, n_descents = 0, np.inf, -np.inf, 0
     _check_index(units, file)
     for number in range(len(sites)):
@@ -270,13 +273,13 @@ def _observed(units: Any, number: int, file: Path, windows: np.ndarray) -> np.nd
     A unit without intervals was observed throughout.
     """
     intervals = np.asarray(units["obs_intervals"][number], dtype=np.float64)
-    if not intervals.size:
-        return np.ones(windows.shape[:-1], dtype=bool)
-    if intervals.ndim != 2 or intervals.shape[1] != 2 or (np.diff(intervals) < 0).any():
+    valid = intervals.shape[1:] == (2,) and not (np.diff(intervals) < 0).any()
+    if intervals.size and not valid:
         fault(
             f"{file}: obs_intervals must be rows of start and end; "
             f"those of unit {units.id[number]} are not."
         )
+    if not intervals.size or not valid:
         return np.ones(windows.shape[:-1], dtype=bool)
     intervals = intervals[np.argsort(intervals[:, 0])]
     ends = np.maximum.accumulate(intervals[:, 1])

@@ -158,11 +158,7 @@ def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
         return ImageGroup(name=name, named=images, n=len(ordered), numbered=ordered.__getitem__)
     n_frames, *rest = series.data.shape
     shape = _checked_shape(tuple(rest), f"a frame of {name}")
-    rows_first = (
-        _has_rows_first(series, shape)
-        if sidecar.image_axes is None
-        else sidecar.image_axes == ("height", "width")
-    )
+    rows_first = _has_rows_first(series, shape, sidecar)
     axes = "height, width" if rows_first else "width, height"
     first = StoredImage(
         file=file,
@@ -190,8 +186,10 @@ def _checked_shape(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
     return shape
 
 
-def _has_rows_first(series: Any, shape: tuple[int, ...]) -> bool:
+def _has_rows_first(series: Any, shape: tuple[int, ...], sidecar: Sidecar) -> bool:
     """Return whether height precedes width in a frame: only if `dimension`, (x, y), shows it."""
+    if sidecar.image_axes is not None:
+        return sidecar.image_axes == ("height", "width")
     if series.dimension is None or len(series.dimension) < 2:
         return False
     width, height = (int(n) for n in series.dimension[:2])

@@ -85,10 +85,8 @@ class SessionImages:
         for wanted, found in known.find(names, any_suffix=any_suffix).items():
             images = {(image.file, image.dataset): image for name, image in held if name in found}
             if len(images) > 1:
-                raise UnusableImagesError(
-                    f"{self.file.name} contains two images {wanted!r}: which was shown is not "
-                    "known."
-                )
+                what = f"{self.file.name} contains two images {wanted!r}"
+                raise UnusableImagesError(f"{what}: which was shown is not known.")
             yield from ((wanted, image) for image in images.values())
 
 

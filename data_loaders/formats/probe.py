@@ -39,33 +39,32 @@ def check_hdf5(path: Path) -> None:
     NeurofitError
         If the check of a file fails, does not end or runs out of memory.
     """
-    _check(path, set())
-
-
-def _check(path: Path, seen: set[Path]) -> None:
     from neurofit.errors import NeurofitError
 
-    resolved = path.resolve()
-    if resolved in seen:
-        return
-    seen.add(resolved)
-    state = resolved.stat()
-    try:
-        references = _probe(str(resolved), state.st_size, state.st_mtime_ns, CPU_SECONDS)
-    except _DamagedError as error:
-        raise NeurofitError(f"Cannot read {path}, it is damaged: {error}.") from error
-    for kind, name in references:
-        refused = f"{path} refers to another file, {name[:160]!r},"
-        if kind == "raw":  # HDF5 resolves it against the working directory
-            raise NeurofitError(f"{refused} for raw data: external storage is not read.")
-        # HDF5 opens a name relative to the folder, else as it is
-        candidates = (resolved.parent / name, resolved.parent / Path(name).name, Path(name))
-        target = next(filter(_exists, candidates), None)
-        if target is None:
+    waiting, seen = [path], set()
+    while waiting:
+        file = waiting.pop()
+        resolved = file.resolve()
+        if resolved in seen:
             continue
-        if not target.resolve().is_relative_to(resolved.parent):
-            raise NeurofitError(f"{refused} outside its folder: such references are not followed.")
-        _check(target, seen)
+        seen.add(resolved)
+        state, folder = resolved.stat(), resolved.parent
+        try:
+            references = _probe(str(resolved), state.st_size, state.st_mtime_ns, CPU_SECONDS)
+        except _DamagedError as error:
+            raise NeurofitError(f"Cannot read {file}, it is damaged: {error}.") from error
+        for kind, name in references:
+            refused = f"{file} refers to another file, {name[:160]!r},"
+            if kind == "raw":  # HDF5 resolves it against the working directory
+                raise NeurofitError(f"{refused} for raw data: external storage is not read.")
+            # HDF5 opens a name relative to the folder, else as it is
+            candidates = (folder / name, folder / Path(name).name, Path(name))
+            for target in [each for each in candidates if _exists(each)][:1]:
+                if not target.resolve().is_relative_to(folder):
+                    raise NeurofitError(
+                        f"{refused} outside its folder: such references are not followed."
+                    )
+                waiting.append(target)
 
 
 def _exists(path: Path) -> bool:

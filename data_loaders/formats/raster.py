@@ -15,7 +15,7 @@ import xarray as xr
 from neurofit.data_loaders.formats.coordinates import Session, join
 from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.matlab import read_mat
-from neurofit.data_loaders.formats.sidecar import read_sidecar, sidecar_path
+from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, fault, report
 from neurofit.recordings.identifiers import number_repetitions
 from neurofit.recordings.time_bins import make_time_bins
@@ -32,26 +32,17 @@ def recognises(path: Path, head: bytes) -> bool:
     return path.is_dir() and any(path.glob("*raster_data.mat"))
 
 
-def read_raster(path: Path, *, region: str | None = None) -> xr.DataArray:
+def read_raster(path: Path, sidecar: Sidecar) -> xr.DataArray:
     """Return spike counts (presentation neuroid time_bin) of a raster folder, in bins of 10 ms.
 
     Trials of all sites are aligned by stimulus and trial number; missing trials are NaN.
-
-    Parameters
-    ----------
-    path
-        Folder of raster files.
-    region
-        Area of all sites. Default: from recording.json in the folder.
 
     Raises
     ------
     NeurofitError
         If a file is not a raster file, or the area is missing.
     """
-    sidecar = read_sidecar(path)
-    region = region or sidecar.region
-    if region is None:
+    if sidecar.region is None:
         fault(
             f"Raster files do not state the recorded area. "
             f'Write {{"region": "IT"}} into {sidecar_path(path)}.'
@@ -65,7 +56,7 @@ def read_raster(path: Path, *, region: str | None = None) -> xr.DataArray:
         except NeurofitError as error:
             fault(str(error))
             continue
-        own = {"neuroid_id": file.stem.removesuffix("_raster_data"), "region": region or ""}
+        own = {"neuroid_id": file.stem.removesuffix("_raster_data"), "region": sidecar.region or ""}
         own |= {"subject": sidecar.subject} if sidecar.subject is not None else {}
         sites.append(Session(values[:, None], trials, pd.DataFrame([own])))
         starts.add((start, values.shape[1]))

@@ -19,7 +19,7 @@ import xarray as xr
 
 from neurofit.data_loaders.formats.coordinates import Session
 from neurofit.data_loaders.formats.limits import refuse_large
-from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
+from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, read_table, report_missing
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, report, some_of
 from neurofit.recordings.identifiers import are_numbers, as_texts
@@ -48,7 +48,7 @@ def recognises(path: Path, head: bytes) -> bool:
     return b"," in first and any(name.encode() in first for name in UNITS)
 
 
-def read_spikes(path: Path) -> xr.DataArray:
+def read_spikes(path: Path, sidecar: Sidecar) -> xr.DataArray:
     """Return spike counts (presentation neuroid time_bin) from tables of spike times.
 
     Raises
@@ -56,7 +56,6 @@ def read_spikes(path: Path) -> xr.DataArray:
     NeurofitError
         If a table or column is missing, or times cannot be those from stimulus onset.
     """
-    sidecar = read_sidecar(path)
     spikes, trials, sites = (_read_folder if path.is_dir() else _read_file)(path, sidecar)
     sites, recorded = _by_session(trials, sites)
     again = sites.neuroid_id.duplicated().to_numpy()
@@ -79,15 +78,6 @@ def read_spikes(path: Path) -> xr.DataArray:
         )
     counts[~recorded] = np.nan
     return Session(counts, trials, sites).responses(bins)
-
-
-def empty_counts(
-    trials: pd.DataFrame, sites: pd.DataFrame, *, bins: list[TimeBin], source: Path
-) -> np.ndarray:
-    """Return zeros, float32 (presentation neuroid time_bin), if they fit into memory."""
-    shape = (len(trials), len(sites), len(bins))
-    refuse_large(source, 8 * math.prod(shape))
-    return np.zeros(shape, dtype=np.float32)
 
 
 def _read_folder(path: Path, sidecar: Sidecar) -> list[pd.DataFrame]:
@@ -174,11 +164,11 @@ def _count(
             stacklevel=3,
         )
     inside = within & (row >= 0) & (column >= 0)
-    counts = empty_counts(trials, sites, bins=bins, source=path)
+    shape = (len(trials), len(sites), len(bins))
+    refuse_large(path, 8 * math.prod(shape))
     index = (row[inside], column[inside], which[inside].astype(np.int64))
-    flat = np.bincount(np.ravel_multi_index(index, counts.shape), minlength=counts.size)
-    counts += flat.reshape(counts.shape)
-    return counts
+    counts = np.bincount(np.ravel_multi_index(index, shape), minlength=math.prod(shape))
+    return counts.reshape(shape).astype(np.float32)
 
 
 def _by_session(trials: pd.DataFrame, sites: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:

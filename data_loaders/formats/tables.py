@@ -110,7 +110,7 @@ def _check_rows(path: Path) -> None:
                 f"{MAX_COLUMNS:,}. Give responses as an array (.npz, .nc)."
             )
         for mark, name in SEPARATORS.items():
-            if any(mark in column for column in header):
+            if mark in "".join(header):
                 raise NeurofitError(
                     f"The columns of {path} are separated by {name}; use commas, and decimal "
                     "points."
