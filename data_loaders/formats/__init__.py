@@ -48,12 +48,10 @@ ARCHIVE = b"PK"
 
 @dataclass(frozen=True)
 class Format:
-    """Format of recording files.
+    """Format of recording files, with its name for messages.
 
     Parameters
     ----------
-    name
-        Name of the format, for messages.
     recognises
         Function of a path and its first bytes: whether the file has this format.
     read

@@ -50,12 +50,7 @@ class LeftOut:
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Return the variables of a MATLAB file.
-
-    Parameters
-    ----------
-    path
-        File of v5 to v7 (v7.3 is HDF5).
+    """Return the variables of a MATLAB file of v5 to v7 (v7.3 is HDF5).
 
     Returns
     -------

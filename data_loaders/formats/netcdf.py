@@ -105,7 +105,7 @@ def read_netcdf(
 
 
 def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
-    """Write the responses of a recording, one time bin at a time, without its images.
+    """Write the responses of a recording, one time bin at a time; `write_recording` adds images.
 
     Parameters
     ----------
@@ -123,10 +123,6 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
         If the layout is unknown or the path cannot be written.
     MachineError
         If the disk is full; no partial file is left.
-
-    See Also
-    --------
-    neurofit.data_loaders.formats.writing.write_recording : also writes the images.
     """
     import h5netcdf
 

@@ -129,8 +129,8 @@ def open_nwb(file: Path) -> Iterator[Any]:
     import pynwb
 
     check_hdf5(file)
-    _check_declared(file)
     try:
+        _check_declared(file)
         with pynwb.NWBHDF5IO(str(file), "r", load_namespaces=True) as io:
             yield io.read()
     except NeurofitError:
@@ -197,13 +197,10 @@ def _check_declared(file: Path) -> None:
             if each is not None:
                 add(each)
 
-    try:
-        with h5py.File(file, "r") as root:
-            for group in ("units", "intervals", "general/extracellular_ephys"):
-                if isinstance(root.get(group), h5py.Group):
-                    add(root[group])
-    except Exception as error:
-        raise NeurofitError(f"Cannot read {file} as NWB: {short(error)}.") from error
+    with h5py.File(file, "r") as root:
+        for group in ("units", "intervals", "general/extracellular_ephys"):
+            if isinstance(root.get(group), h5py.Group):
+                add(root[group])
     refuse_large(file, sum(sizes.values()), stored=file.stat().st_size)
 
 

@@ -39,15 +39,8 @@ from neurofit.data_loaders.formats.stored_images import StoredImage, StoredImage
 def find_images(path: Path, sidecar: Sidecar, ids: list[str]) -> FoundImages:
     """Return the images of stimuli in an NWB file or folder; they are read on access.
 
-    Parameters
-    ----------
-    path
-        NWB file, or folder of sessions.
-    sidecar
-        Sidecar, of which `image_axes`, `words` (columns of names or numbers: image_name,
-        image_index) and `visual_degrees` are used.
-    ids
-        Stimulus ids.
+    Of the sidecar, `image_axes`, `words` (columns of names or numbers: image_name, image_index) and
+    `visual_degrees` are used.
 
     Raises
     ------

@@ -82,23 +82,22 @@ def read_spikes(path: Path, sidecar: Sidecar) -> xr.DataArray:
 
 def _read_folder(path: Path, sidecar: Sidecar) -> list[pd.DataFrame]:
     """Return the tables of spikes, presentations and neuroids in a folder."""
-    needed = {
-        "spikes": ("neuroid_id", "presentation"),
-        "presentations.csv": ("presentation", "stimulus_id"),
-        "neuroids.csv": ("neuroid_id", "region"),
-    }
     own = next(file for ending in ENDINGS if (file := path / f"spikes{ending}").is_file())
-    files = [own, *(path / name for name in list(needed)[1:])]
-    spikes, trials, sites = tables = [_table(file, sidecar) for file in files]
+    files = (own, path / "presentations.csv", path / "neuroids.csv")
+    spikes, trials, sites = (_table(file, sidecar) for file in files)
     _require_columns(
-        {path / name: (t, needed[name]) for name, t in zip(needed, tables, strict=True)}
+        {
+            files[1]: (trials, ("presentation", "stimulus_id")),
+            files[2]: (sites, ("neuroid_id", "region")),
+            files[0]: (spikes, ("neuroid_id", "presentation")),
+        }
     )
-    trials = _drop_missing(trials, "presentation", path / "presentations.csv")
-    spikes = _drop_missing(spikes, "presentation", path / "spikes")
+    trials = _drop_missing(trials, "presentation", files[1])
+    spikes = _drop_missing(spikes, "presentation", files[0])
     repeated = trials.presentation[trials.presentation.duplicated()].unique()
     if len(repeated):
         rule = "a presentation must have one row; there are several for"
-        fault(f"{path / 'presentations.csv'}: {rule} {some_of(repeated.tolist())}.")
+        fault(f"{files[1]}: {rule} {some_of(repeated.tolist())}.")
     return [spikes, trials.drop_duplicates("presentation", ignore_index=True), sites]
 
 

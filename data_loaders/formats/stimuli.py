@@ -256,22 +256,19 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
+    column = next((name for name in FILE_COLUMNS if name in table), "stimulus_id")
+    asked = as_texts(table[column])
     try:
-        names = _names_in(location)
+        files = Names(_names_in(location), SUFFIXES).find(asked)
+        several = [f"{name} ({', '.join(files[name])})" for name in asked if len(files[name]) > 1]
+        if several:
+            raise NeurofitError(
+                f"{location} has several files for an image: {some_of(several)}. "
+                "Give paths with folders in a column filename."
+            )
     except NeurofitError as error:
         fault(str(error))
         return NoImages(len(table), location, str(error))
-    column = next((name for name in FILE_COLUMNS if name in table), "stimulus_id")
-    asked = as_texts(table[column])
-    files = Names(names, SUFFIXES).find(asked)
-    several = [f"{name} ({', '.join(files[name])})" for name in asked if len(files[name]) > 1]
-    if several:
-        message = (
-            f"{location} has several files for an image: {some_of(several)}. "
-            "Give paths with folders in a column filename."
-        )
-        fault(message)
-        return NoImages(len(table), location, message)
     rows = [row for row, name in enumerate(asked) if files[name]]
     own = [files[asked[row]][0] for row in rows]
     whole = location.is_dir()
