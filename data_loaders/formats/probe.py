@@ -59,12 +59,14 @@ def check_hdf5(path: Path) -> None:
                 raise NeurofitError(f"{refused} for raw data: external storage is not read.")
             # HDF5 opens a name relative to the folder, else as it is
             candidates = (folder / name, folder / Path(name).name, Path(name))
-            for target in [each for each in candidates if _exists(each)][:1]:
-                if not target.resolve().is_relative_to(folder):
-                    raise NeurofitError(
-                        f"{refused} outside its folder: such references are not followed."
-                    )
-                waiting.append(target)
+            target = next(filter(_exists, candidates), None)
+            if target is None:
+                continue
+            if not target.resolve().is_relative_to(folder):
+                raise NeurofitError(
+                    f"{refused} outside its folder: such references are not followed."
+                )
+            waiting.append(target)
 
 
 def _exists(path: Path) -> bool:
