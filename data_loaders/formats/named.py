@@ -77,10 +77,11 @@ def make_responses(
         missing = float(scalars["missing"][0])
     if missing is not None:
         trials[values == missing] = np.nan
+    if _rows_are_trials(dims, placed.get("stimulus", renamed), source):
+        dims = tuple("presentation" if dim == "stimulus" else dim for dim in dims)
+        placed["presentation"] = placed.pop("stimulus", {})
     sizes = dict(zip(dims, values.shape, strict=True))
     coords, faults = _placed(renamed, placed, sizes)
-    coords, dims = _as_trials(coords, dims, source)
-    sizes = dict(zip(dims, values.shape, strict=True))
     numbers = range(sizes.get("neuroid", 1))
     ids = np.array([f"{source.stem}-{number:04d}" for number in numbers])
     coords.setdefault("neuroid_id", ("neuroid", ids))
@@ -218,24 +219,16 @@ def _placed(
     return coords, faults
 
 
-def _as_trials(
-    coords: Coords, dims: tuple[str, ...], source: Path
-) -> tuple[Coords, tuple[str, ...]]:
-    """Return coordinates and axes in which each row is a trial if stimuli repeat along theirs."""
-    along, ids = coords.get("stimulus_id", ("", np.empty(0)))
-    names, times = np.unique(ids, return_counts=True)
-    if along != "stimulus" or not (times > 1).any():
-        return coords, dims
-    if "repetition" in dims:
-        several = some_of(names[times > 1].tolist())
+def _rows_are_trials(dims: tuple[str, ...], columns: Arrays, source: Path) -> bool:
+    """Return whether stimuli repeat along their axis, so that each of its rows is a trial."""
+    ids, times = np.unique(columns.get("stimulus_id", np.empty(0)), return_counts=True)
+    repeat = "stimulus" in dims and bool((times > 1).any())
+    if repeat and "repetition" in dims:
+        several = some_of(ids[times > 1].tolist())
         raise NeurofitError(
             f"{source}: stimulus_id must be unique along the axis stimulus; repeated: {several}."
         )
-    renamed = {"stimulus": "presentation"}
-    return (
-        {name: (renamed.get(dim, dim), values) for name, (dim, values) in coords.items()},
-        tuple(renamed.get(dim, dim) for dim in dims),
-    )
+    return repeat
 
 
 def _flattened(array: xr.DataArray, coords: Coords) -> xr.DataArray:
