@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def short(error: BaseException) -> str:
 
 
 def refuse_large(
-    source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int
+    source: str | Path, n_bytes: float | int, *, stored: float | int = math.inf
 ) -> None:
     """Refuse data that do not fit into memory, or that declare far more than the file can contain.
 
@@ -49,8 +50,8 @@ def refuse_large(
     ----------
     source
         Source of the data, for the message.
-    n_values, n_bytes
-        Declared number of values and of bytes; a response takes 4 bytes once it is read.
+    n_bytes
+        Declared number of bytes; a response takes 4 once it is read.
     stored
         Size of the file in bytes.
 
@@ -59,15 +60,14 @@ def refuse_large(
     NeurofitError
         If the declared size exceeds `MAX_BYTES`, or `MAX_RATIO` times the size of the file.
     """
-    needed = max(n_bytes, 4 * n_values)
-    if needed > MAX_BYTES:
+    if n_bytes > MAX_BYTES:
         raise NeurofitError(
-            f"{source} declares {needed / 1e9:,.1f} GB; files of this format are read whole, up to "
-            f"{MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
+            f"{source} declares {n_bytes / 1e9:,.1f} GB; files of this format are read whole, up "
+            f"to {MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
         )
-    if needed > max(FREE_BYTES, MAX_RATIO * stored):
+    if n_bytes > max(FREE_BYTES, MAX_RATIO * stored):
         raise NeurofitError(
-            f"{source} is damaged, or made to fill memory: it declares {needed / 1e9:,.1f} GB in "
+            f"{source} is damaged, or made to fill memory: it declares {n_bytes / 1e9:,.1f} GB in "
             f"{stored / 1e6:,.2f} MB."
         )
 
@@ -91,10 +91,9 @@ def as_float32(values: np.ndarray, source: str) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    what = ""
-    if values.dtype.kind in "iu" and values.size:
-        if max(int(values.max()), -int(values.min())) > 2**24:
-            what = f"integers above {2**24:,}"
+    what, whole = "", values.dtype.kind in "iu" and values.size > 0
+    if whole and max(int(values.max()), -int(values.min())) > 2**24:
+        what = f"integers above {2**24:,}"
     elif values.dtype.kind == "f" and values.itemsize > 4:
         finite = values[np.isfinite(values)]
         error = np.abs(finite.astype(rounded.dtype) - finite).max(initial=0)

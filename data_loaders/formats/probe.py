@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,39 +57,36 @@ def check_hdf5(path: Path) -> None:
     NeurofitError
         If the check of a file fails, does not end or runs out of memory.
     """
-    _check(path, set())
-
-
-def _check(path: Path, seen: set[Path]) -> None:
     from neurofit.errors import NeurofitError
 
-    resolved = path.resolve()
-    if resolved in seen:
-        return
-    seen.add(resolved)
-    state = resolved.stat()
-    try:
-        references = _probe(str(resolved), state.st_size, state.st_mtime_ns, CPU_SECONDS)
-    except _DamagedError as error:
-        raise NeurofitError(f"Cannot read {path}, it is damaged: {error}.") from error
-    except _TooMuchError as error:
-        raise NeurofitError(f"{path} has {error}.") from error
-    for kind, name in references:
-        refused = f"{path} refers to another file, {name[:160]!r},"
-        if kind == "raw":  # HDF5 resolves it against the working directory
-            raise NeurofitError(f"{refused} for raw data: external storage is not read.")
-        target = _find_target(resolved.parent, name)
-        if target is None:
+    waiting, seen = [path], set()
+    while waiting:
+        file = waiting.pop()
+        resolved = file.resolve()
+        if resolved in seen:
             continue
-        if not target.resolve().is_relative_to(resolved.parent):
-            raise NeurofitError(f"{refused} outside its folder: such references are not followed.")
-        _check(target, seen)
-
-
-def _find_target(folder: Path, name: str) -> Path | None:
-    """Return the file that HDF5 would open for a name: relative to the folder, else as it is."""
-    candidates = (folder / name, folder / Path(name).name, Path(name))
-    return next((path for path in candidates if _exists(path)), None)
+        seen.add(resolved)
+        state, folder = resolved.stat(), resolved.parent
+        try:
+            references = _probe(str(resolved), state.st_size, state.st_mtime_ns, CPU_SECONDS)
+        except _DamagedError as error:
+            raise NeurofitError(f"Cannot read {file}, it is damaged: {error}.") from error
+        except _TooMuchError as error:
+            raise NeurofitError(f"{file} has {error}.") from error
+        for kind, name in references:
+            refused = f"{file} refers to another file, {name[:160]!r},"
+            if kind == "raw":  # HDF5 resolves it against the working directory
+                raise NeurofitError(f"{refused} for raw data: external storage is not read.")
+            # HDF5 opens a name relative to the folder, else as it is
+            candidates = (folder / name, folder / Path(name).name, Path(name))
+            target = next(filter(_exists, candidates), None)
+            if target is None:
+                continue
+            if not target.resolve().is_relative_to(folder):
+                raise NeurofitError(
+                    f"{refused} outside its folder: such references are not followed."
+                )
+            waiting.append(target)
 
 
 def _exists(path: Path) -> bool:
@@ -121,12 +119,11 @@ def _probe(path: str, n_bytes: int, modified: int, seconds: float) -> tuple[tupl
 
 
 def _main(path: str, seconds: float) -> None:
-    try:
+    with suppress(ImportError):  # Windows has no such limits
         import resource
-    except ImportError:  # Windows has no such limits
-        pass
-    else:
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
+
+        cpu = math.ceil(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
         resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import h5py
@@ -199,15 +196,14 @@ def _external_references(item: Any) -> Iterator[tuple[str, str]]:
     import h5py
 
     if isinstance(item, h5py.Group):
-        links = (item.get(name, getlink=True) for name in item)
-        yield from (
-            ("link", link.filename) for link in links if isinstance(link, h5py.ExternalLink)
-        )
+        for link in (item.get(name, getlink=True) for name in item):
+            if isinstance(link, h5py.ExternalLink):
+                yield "link", link.filename
     elif isinstance(item, h5py.Dataset):
         yield from (("raw", name) for name, *_ in item.external or ())
-        if item.is_virtual:
-            names = (source.file_name for source in item.virtual_sources())
-            yield from (("link", name) for name in names if name != ".")
+        for source in item.virtual_sources() if item.is_virtual else ():
+            if source.file_name != ".":
+                yield "link", source.file_name
 
 
 if __name__ == "__main__":

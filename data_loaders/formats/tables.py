@@ -6,7 +6,6 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +34,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs"}
 def read_table(
     path: Path,
     *,
-    words: Mapping[str, str] | None = None,
+    words: Mapping[str, str] = {},
     known: Mapping[str, str] = ALIASES,
     texts: Sequence[str] = TEXT_COLUMNS,
 ) -> pd.DataFrame:
@@ -62,32 +61,41 @@ def read_table(
         if path.suffix.lower() == ".parquet" or read_head(path).startswith(b"PAR1"):
             _check_parquet(path)
             table = pd.read_parquet(path)
-            table.columns = pd.Index(
-                standard_names([str(name) for name in table], words or {}, known).values()
-            )
+            table.columns = pd.Index(standard_names(list(map(str, table)), words, known).values())
         else:
             _check_rows(path)
-            names = standard_names(
-                [str(name) for name in pd.read_csv(path, nrows=0)], words or {}, known
-            )
+            header = pd.read_csv(path, nrows=0)
+            names = standard_names(list(map(str, header)), words, known)
             as_str = {name for name, standard in names.items() if standard in texts}
-            na_values = {name: [""] if name in as_str else list(NA_VALUES) for name in names}
             table = pd.read_csv(
-                path, dtype=dict.fromkeys(as_str, str), keep_default_na=False, na_values=na_values
+                path,
+                dtype=dict.fromkeys(as_str, str),
+                keep_default_na=False,
+                na_values={name: [""] if name in as_str else list(NA_VALUES) for name in names},
             )
             table = table.rename(columns=names).dropna(how="all").reset_index(drop=True)
     except ImportError as error:
         raise NeurofitError(
             "Reading Parquet needs pyarrow: pip install 'neurofit[parquet]'."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise NeurofitError(f"Cannot read {path} as a table: {short(error)}.") from error
     if not len(table.columns) or not len(table):
         raise NeurofitError(f"The table {path} is empty.")
     for name in table:
         if name in texts:
-            table[name] = _as_texts(table[name], path)
+            if name in REQUIRED:
+                report_missing(path, str(name), table[name].isna().to_numpy())
+            table[name] = np.array(as_texts(table[name], name=str(name)), dtype=object)
     return table
+
+
+def report_missing(path: Path, name: str, absent: np.ndarray) -> None:
+    """Report a fault if a column has no value in some rows."""
+    if absent.any():
+        listed = some_of(np.flatnonzero(absent).tolist())
+        rows = f"row {listed}, counted from 0 ({int(absent.sum()):,} in all)"
+        fault(f"{path}: every row needs a {name}; it is missing in {rows}.")
 
 
 def _check_rows(path: Path) -> None:
@@ -97,25 +105,22 @@ def _check_rows(path: Path) -> None:
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
-        try:
-            header = next(rows, [])
-            _check_columns(path, len(header))
-            if twice := [name for name, n in Counter(header).items() if n > 1 and name]:
-                raise NeurofitError(f"{path} has several columns called {some_of(twice)}.")
-            for mark, name in SEPARATORS.items():
-                if any(mark in column for column in header):
-                    raise NeurofitError(
-                        f"The columns of {path} are separated by {name}; use commas, and decimal "
-                        "points."
-                    )
-            for row in rows:
-                if len(row) != len(header) and any(map(str.strip, row)):
-                    raise NeurofitError(
-                        f"Line {rows.line_num:,} of {path} has {len(row)} values, but its header "
-                        f"has {len(header)} names."
-                    )
-        except csv.Error as error:
-            raise ValueError(str(error)) from error
+        header = next(rows, [])
+        _check_columns(path, len(header))
+        if twice := [name for name, n in Counter(header).items() if n > 1 and name]:
+            raise NeurofitError(f"{path} has several columns called {some_of(twice)}.")
+        for mark, name in SEPARATORS.items():
+            if mark in "".join(header):
+                raise NeurofitError(
+                    f"The columns of {path} are separated by {name}; use commas, and decimal "
+                    "points."
+                )
+        for row in rows:
+            if len(row) != len(header) and any(map(str.strip, row)):
+                raise NeurofitError(
+                    f"Line {rows.line_num:,} of {path} has {len(row)} values, but its header "
+                    f"has {len(header)} names."
+                )
 
 
 def _check_columns(path: Path, n: int) -> None:
@@ -134,14 +139,4 @@ def _check_parquet(path: Path) -> None:
     _check_columns(path, declared.num_columns)
     columns = map(declared.schema.column, range(declared.num_columns))
     row = sum(OBJECT_BYTES if each.physical_type == "BYTE_ARRAY" else 8 for each in columns)
-    n_bytes = row * declared.num_rows
-    refuse_large(path, n_values=0, n_bytes=n_bytes, stored=path.stat().st_size)
-
-
-def _as_texts(column: pd.Series[Any], path: Path) -> np.ndarray:
-    """Return a column as text; a row that lacks a required value is a fault."""
-    absent = np.flatnonzero(column.isna())
-    if len(absent) and column.name in REQUIRED:
-        rows = f"row {some_of(absent.tolist())}, counted from 0 ({len(absent):,} in all)"
-        fault(f"{path}: every row needs a {column.name}; it is missing in {rows}.")
-    return np.array(as_texts(column, name=str(column.name)), dtype=object)
+    refuse_large(path, row * declared.num_rows, stored=path.stat().st_size)
