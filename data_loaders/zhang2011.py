@@ -12,7 +12,8 @@ import json
 from pathlib import Path
 
 from neurofit.data_loaders.formats.raster import read_raster
-from neurofit.data_loaders.formats.stimuli import find_stimuli
+from neurofit.data_loaders.formats.sidecar import Sidecar
+from neurofit.data_loaders.formats.stimuli import as_recording
 from neurofit.data_loaders.recordings import Progress, register_recording
 from neurofit.recordings.recording import Recording
 from neurofit.storage.download import RemoteFile, fetch_file
@@ -40,14 +41,14 @@ def zhang2011(progress: Progress | None = None) -> Recording:
         ).parent
         if progress:
             progress("fetching zhang2011", number + 1, len(SHA256))
-    responses = read_raster(folder, region="IT")
+    sidecar = Sidecar(region="IT")
+    responses = read_raster(folder, sidecar)
     objects = [str(stimulus).partition("_")[0] for stimulus in responses.stimulus_id.values]
     responses = responses.assign_coords(object_name=("presentation", objects))
-    return Recording(
-        name="zhang2011",
-        responses=responses,
-        stimuli=find_stimuli(folder, responses),
-        sha256=hashlib.sha256(" ".join(SHA256.values()).encode()).hexdigest(),
-        citation="Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), Object decoding with "
+    metadata = {
+        "identifier": "zhang2011",
+        "citation": "Zhang, Meyers, Bichot, Serre, Poggio & Desimone (2011), Object decoding with "
         "attention in inferior temporal cortex",
-    )
+    }
+    sha256 = hashlib.sha256(" ".join(SHA256.values()).encode()).hexdigest()
+    return as_recording(folder, responses, metadata, sidecar, sha256=sha256)

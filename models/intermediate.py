@@ -12,7 +12,7 @@ from neurofit.activations.presentation import Presentation
 from neurofit.models.catalogue import ModelOptions, assemble, register_model
 from neurofit.models.convrnn import ConvRNN, presentations
 from neurofit.models.initialisers import Constant, Normal
-from neurofit.models.layer import Conv, Layer
+from neurofit.models.layer import Conv, Layer, Op
 from neurofit.models.shallow import SHALLOW
 
 INTERMEDIATE: Mapping[str, Any] = {
@@ -155,14 +155,25 @@ def residual_layers(
     )
 
 
-def rgc_layers() -> Callable[[int], tuple[Layer, ...]]:
-    """Return the layers of docs/zoo.md, section 4.3, as a function of the number of classes."""
+def rgc_layers(
+    cell: str = "rgc_median", *, before_cell: tuple[Op, ...] = ()
+) -> Callable[[int], tuple[Layer, ...]]:
+    """Return the layers of docs/zoo.md, section 4.3, as a function of the number of classes.
+
+    Parameters
+    ----------
+    cell
+        Registered name of the cell in conv4 to conv10.
+    before_cell
+        Operations before each cell.
+    """
 
     def recurrent(number: int, channels: int, *, pool: bool = False) -> Layer:
         return Layer(
             f"conv{number}",
             Conv(channels, 3),
-            cell="rgc_median",
+            before_cell=before_cell,
+            cell=cell,
             after_cell=("max_pool",) if pool else (),
         )
 

@@ -109,6 +109,7 @@ def test_the_extras_are_those_that_the_documents_name(config: configparser.Confi
         "nwb",
         "parquet",
         "search",
+        "slurm",
         "tensorboard",
         "test",
         "tpu",

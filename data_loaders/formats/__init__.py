@@ -9,8 +9,9 @@ nwb.py       Neurodata Without Borders (extra nwb); images: nwb_images.py, nwb_m
              stored_images.py
 writing.py   write a recording with its images
 
-Shared: names.py (standard names and aliases), sidecar.py (NAME.json), tables.py, stimuli.py (images
-beside a file), limits.py and probe.py (checks before a file is read).
+Shared: names.py (standard names and aliases), coordinates.py (what a file leaves out, joined
+sessions), sidecar.py (NAME.json), tables.py, stimuli.py (images beside a file), limits.py and
+probe.py (checks before a file is read).
 """
 
 from __future__ import annotations
@@ -26,33 +27,17 @@ import xarray as xr
 
 from neurofit.data_loaders.formats import arrays, netcdf, nwb, nwb_images, raster, spikes
 from neurofit.data_loaders.formats.limits import HDF5, read_head, short
-from neurofit.data_loaders.formats.names import (
-    ATTRIBUTES,
-    MARK,
-    METADATA_KEYS,
-    is_simulated,
-    positive_metadata,
-)
-from neurofit.data_loaders.formats.netcdf import LAYOUTS, read_netcdf, write_netcdf
+from neurofit.data_loaders.formats.names import ATTRIBUTES, METADATA_KEYS
+from neurofit.data_loaders.formats.netcdf import read_netcdf
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.data_loaders.formats.stimuli import FoundImages, combined_sha256, find_stimuli
+from neurofit.data_loaders.formats.stimuli import FoundImages, as_recording
 from neurofit.data_loaders.formats.writing import write_recording
 from neurofit.errors import MachineError, NeurofitError, some_of
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.time_bins import TimeBin
 
-__all__ = [
-    "FORMATS",
-    "LAYOUTS",
-    "Format",
-    "find_format",
-    "open_recording",
-    "read_netcdf",
-    "write_netcdf",
-    "write_recording",
-]
-
+__all__ = ["FORMATS", "Format", "find_format", "open_recording", "write_recording"]
 
 ENDINGS = (".nc", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".csv", ".parquet")
 """Suffixes of recording files, for suggestions in messages."""
@@ -61,20 +46,18 @@ ARCHIVE = b"PK"
 """First bytes of a zip archive, and so of a .npz file."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
-    """Format of recording files.
+    """Format of recording files, with its name for messages.
 
     Parameters
     ----------
-    name
-        Name of the format, for messages.
     recognises
         Function of a path and its first bytes: whether the file has this format.
     read
-        Function of a path that returns responses (presentation neuroid time_bin).
+        Function of a path and its sidecar that returns responses (presentation neuroid time_bin).
     single_bin
-        Whether a file may contain one time bin without its times, so that `read` takes `time_bin`.
+        Whether a file may contain one time bin without its times.
     images
         Function that finds the images of stimulus ids in the file itself.
     """
@@ -87,25 +70,15 @@ class Format:
 
 
 FORMATS = (
-    Format(name="NWB", recognises=nwb.recognises, read=nwb.read_nwb, images=nwb_images.find_images),
+    Format("NWB", nwb.recognises, nwb.read_nwb, images=nwb_images.find_images),
     Format(
-        name="netCDF",
-        recognises=netcdf.recognises,
-        read=lambda path: read_netcdf(path).responses,
-        single_bin=True,
+        "netCDF", netcdf.recognises, lambda path, _: read_netcdf(path).responses, single_bin=True
     ),
-    Format(name="raster folder", recognises=raster.recognises, read=raster.read_raster),
-    Format(name="spike times", recognises=spikes.recognises, read=spikes.read_spikes),
-    Format(
-        name="NumPy arrays",
-        recognises=arrays.recognises_numpy,
-        read=arrays.read_numpy,
-        single_bin=True,
-    ),
-    Format(
-        name="MATLAB", recognises=arrays.recognises_matlab, read=arrays.read_matlab, single_bin=True
-    ),
-    Format(name="HDF5", recognises=arrays.recognises_hdf5, read=arrays.read_hdf5, single_bin=True),
+    Format("raster folder", raster.recognises, raster.read_raster),
+    Format("spike times", spikes.recognises, spikes.read_spikes),
+    Format("NumPy arrays", arrays.recognises_numpy, arrays.read_numpy, single_bin=True),
+    Format("MATLAB", arrays.recognises_matlab, arrays.read_matlab, single_bin=True),
+    Format("HDF5", arrays.recognises_hdf5, arrays.read_hdf5, single_bin=True),
 )
 """Known formats, in the order in which they are tried."""
 
@@ -127,27 +100,22 @@ def find_format(path: Path) -> Format:
     if head.startswith((HDF5, b"MATLAB 7.3")):
         check_hdf5(path)
     found = [each for each in FORMATS if _recognises(each, path, head)]
-    if not found and not path.is_dir() and (head.startswith(ARCHIVE) or not head):
-        raise NeurofitError(
-            f"{path} is empty."
-            if not head
-            else f"{path} is damaged, or not a .npz file: it contains no arrays."
-        )
+    if not found and not head and not path.is_dir():
+        raise NeurofitError(f"{path} is empty.")
+    if not found and head.startswith(ARCHIVE):
+        raise NeurofitError(f"{path} is damaged, or not a .npz file: it contains no arrays.")
+    names = ", ".join(each.name for each in found or FORMATS)
     if not found:
-        inside = (
-            sorted(each.name for each in path.iterdir() if each.suffix.lower() in ENDINGS)
-            if path.is_dir()
-            else []
-        )
-        hint = f"It contains {some_of(inside)}: give one of them. " if inside else ""
-        formats = ", ".join(each.name for each in FORMATS)
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+        inside = [each for each in inside if each.suffix.lower() in ENDINGS]
+        listed = some_of([each.name for each in inside])
+        hint = f"It contains {listed}: give one of them. " if inside else ""
         raise NeurofitError(
-            f"The format of {path} is unknown; known: {formats}. {hint}See docs/recordings.md."
+            f"The format of {path} is unknown; known: {names}. {hint}See docs/recordings.md."
         )
     if path.is_dir() and len(found) > 1:
-        formats = ", ".join(each.name for each in found)
         raise NeurofitError(
-            f"{path} contains recordings in several formats: {formats}. Give one file, or separate "
+            f"{path} contains recordings in several formats: {names}. Give one file, or separate "
             "them into folders."
         )
     return found[0]
@@ -192,7 +160,8 @@ def open_recording(
         raise NeurofitError(
             f"time_bin must be (start, end) in ms from onset, with start < end; got {time_bin}."
         )
-    if found.name not in ("NWB", "spike times") and read_sidecar(path).bins is not None:
+    sidecar = read_sidecar(path, time_bin=time_bin)
+    if found.name not in ("NWB", "spike times") and sidecar.bins is not None:
         raise NeurofitError(
             f"bins in {sidecar_path(path)} applies to spike times; {path} is {found.name}, whose "
             "time bins are its own. Join them with --bins, in Python with Selection(bins=...)."
@@ -200,7 +169,7 @@ def open_recording(
     if found.name == "netCDF":
         return read_netcdf(path, images=given, time_bin=time_bin)
     try:
-        responses = found.read(path, time_bin=time_bin) if found.single_bin else found.read(path)
+        responses = found.read(path, sidecar)
     except (NeurofitError, MachineError):
         raise
     except MemoryError as error:
@@ -209,30 +178,15 @@ def open_recording(
         ) from error
     except Exception as error:  # the libraries may raise any error on damaged files
         raise NeurofitError(f"Cannot read {path} as {found.name}: {short(error)}.") from error
-    sidecar = read_sidecar(path)
-    inside = partial(found.images, path, sidecar) if found.images is not None else None
     keys = [key for key in METADATA_KEYS if key not in ATTRIBUTES and key in responses.attrs]
-    metadata = {key: responses.attrs.pop(key) for key in keys}
-    degrees, duration = (
-        getattr(sidecar, key) or positive_metadata(metadata, key, path)
-        for key in ("visual_degrees", "duration_ms")
-    )
-    stimuli = find_stimuli(
+    return as_recording(
         path,
         responses,
-        given=given,
-        inside=inside,
-        visual_degrees=degrees,
-        duration_ms=duration,
-        mark=metadata.get(MARK, ""),
-    )
-    return Recording(
-        name=metadata.get("identifier") or path.stem,
-        responses=responses,
-        stimuli=stimuli,
-        simulated=is_simulated(metadata),
-        sha256=combined_sha256(_sha256(responses), stimuli),
-        citation=metadata.get("citation", ""),
+        {key: responses.attrs.pop(key) for key in keys},
+        sidecar,
+        sha256=lambda: _sha256(responses),
+        images=given,
+        inside=partial(found.images, path, sidecar) if found.images is not None else None,
     )
 
 

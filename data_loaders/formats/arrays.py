@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.limits import HDF5, dataset_nbytes, read_head, refuse_large
-from neurofit.data_loaders.formats.matlab import LeftOut, from_columns, read_mat
+from neurofit.data_loaders.formats.limits import (
+    HDF5,
+    dataset_nbytes,
+    read_head,
+    refuse_large,
+    refuse_many,
+)
+from neurofit.data_loaders.formats.matlab import MAX_CELLS, LeftOut, from_columns, read_mat
 from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.names import RESPONSES
-from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar
+from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import read_table
-from neurofit.errors import NeurofitError, NeurofitWarning
-from neurofit.recordings.identifiers import as_text
-from neurofit.recordings.time_bins import TimeBin
+from neurofit.errors import NeurofitError, NeurofitWarning, some_of
+from neurofit.recordings.identifiers import as_text, fixed_width
+from neurofit.recordings.recording import DIMS
 
-TABLES = {
-    "stimuli": "stimulus",
-    "neuroids": "neuroid",
-    "presentations": "presentation",
-    "time_bins": "time_bin",
-}
+TABLES = {"stimuli": "stimulus"} | {f"{axis}s": axis for axis in DIMS}
 """Name of a table -> axis that it describes."""
 
 PLAIN = (
@@ -39,15 +41,15 @@ PLAIN = (
 )
 """Classes of MATLAB v7.3 that are read; "" if a file does not state it."""
 
-MAX_CELLS = 200_000
-"""Largest number of cells in an array; the largest experiments have some 100,000 presentations."""
-
 
 def recognises_numpy(path: Path, head: bytes) -> bool:
     """Return whether a path is a .npy file, a .npz file or a folder with responses.npy."""
     if path.is_dir():
         return (path / "responses.npy").is_file()
-    return head.startswith(b"\x93NUMPY") or (head.startswith(b"PK") and _contains_npy(path))
+    if not head.startswith(b"PK"):
+        return head.startswith(b"\x93NUMPY")
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(".npy") for name in archive.namelist())
 
 
 def recognises_matlab(path: Path, head: bytes) -> bool:
@@ -60,53 +62,39 @@ def recognises_hdf5(path: Path, head: bytes) -> bool:
     return head.startswith((HDF5, b"MATLAB 7.3"))
 
 
-def read_numpy(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from a .npz file, or from responses.npy with its tables.
-
-    Parameters
-    ----------
-    path
-        File or folder.
-    time_bin
-        (start, end) in ms of the only time bin, see `open_recording`.
-    """
-    sidecar = read_sidecar(path, time_bin=time_bin)
+def read_numpy(path: Path, sidecar: Sidecar) -> xr.DataArray:
+    """Read responses from a .npz file, or from responses.npy with its tables."""
     if zipfile.is_zipfile(path):
         return make_responses(_npz(path), sidecar, source=path)
     array = path / "responses.npy" if path.is_dir() else path
-    tables = {
-        dim: _columns(file, sidecar)
-        for name, dim in TABLES.items()
-        if (file := array.parent / f"{name}.csv").is_file()
-    }
+    tables = {}
+    for name, dim in TABLES.items():
+        if (file := array.parent / f"{name}.csv").is_file():
+            table = read_table(file, words=sidecar.words)
+            tables[dim] = {str(column): table[column].to_numpy() for column in table}
     if "presentation" in tables:
         tables.pop("stimulus", None)
     return make_responses({"responses": _npy(array)}, sidecar, source=path, tables=tables)
 
 
-def read_matlab(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from a MATLAB file of v5 to v7; parameters as for `read_numpy`.
+def read_matlab(path: Path, sidecar: Sidecar) -> xr.DataArray:
+    """Read responses from a MATLAB file of v5 to v7.
 
     Structs, objects and other values that are not arrays are left out with a warning.
     """
     variables = read_mat(path)
-    fields = next((value for value in variables.values() if isinstance(value, dict)), {})
-    if len(variables) == 1 and fields and all(len(values) == 1 for values in fields.values()):
-        variables = {name: values[0] for name, values in fields.items()}  # a single struct
-    return _without_objects(variables, read_sidecar(path, time_bin=time_bin), path)
+    only = next(iter(variables.values())) if len(variables) == 1 else None
+    if isinstance(only, dict) and only and all(len(values) == 1 for values in only.values()):
+        variables = {name: values[0] for name, values in only.items()}  # a single struct
+    return _without_objects(variables, sidecar, path)
 
 
 def _without_objects(variables: Mapping[str, Any], sidecar: Sidecar, path: Path) -> xr.DataArray:
     """Return the responses among the variables of a MATLAB file; objects are left out by name."""
-    arrays: dict[str, np.ndarray] = {}
-    kinds: dict[str, str] = {}
-    for name, value in variables.items():
-        values = _squeezed(value)
-        if isinstance(values, LeftOut):
-            kinds[name] = values.kind
-        else:
-            arrays[name] = values
-    if not any(values.ndim > 1 and values.dtype.kind in "iufb" for values in arrays.values()):
+    values = {name: _squeezed(value) for name, value in variables.items()}
+    kinds = {name: each.kind for name, each in values.items() if isinstance(each, LeftOut)}
+    arrays = {name: each for name, each in values.items() if isinstance(each, np.ndarray)}
+    if not any(each.ndim > 1 and each.dtype.kind in "iufb" for each in arrays.values()):
         arrays |= {name: np.asarray(variables[name]) for name in RESPONSES if name in arrays}
     left_out = (
         f"{path}: {', '.join(f'{name} is {kind}' for name, kind in kinds.items())}; only arrays of "
@@ -124,78 +112,77 @@ def _without_objects(variables: Mapping[str, Any], sidecar: Sidecar, path: Path)
     return responses
 
 
-def read_hdf5(path: Path, *, time_bin: TimeBin | None = None) -> xr.DataArray:
-    """Read responses from an HDF5 file; parameters as for `read_numpy`.
+def read_hdf5(path: Path, sidecar: Sidecar) -> xr.DataArray:
+    """Read responses from an HDF5 file.
 
     Arrays are in the root group or in its only group; an attribute `dims` of the responses names
     their axes.
     """
     import h5py
 
+    matlab = read_head(path).startswith(b"MATLAB 7.3")
     with h5py.File(path, "r") as file:
-        matlab = read_head(path).startswith(b"MATLAB 7.3")
+        refuse_many(path, len(file))
         group = _group(file)
+        refuse_many(path, len(group))
         arrays: dict[str, Any] = {}
         units: dict[str, str] = {}
-        datasets = [item for item in group.values() if isinstance(item, h5py.Dataset)]
-        n_values = sum(float(item.size or 0) for item in datasets)
-        n_bytes = sum(map(dataset_nbytes, datasets))
-        refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
-        for name, item in group.items():
-            if matlab and not name.startswith("#"):
-                arrays[name] = _from_matlab(item, path)
-            elif isinstance(item, h5py.Dataset):
-                arrays[name] = _values(item)
-                if "units" in item.attrs:
-                    units[name] = str(as_text(item.attrs["units"]))
-            if isinstance(item, h5py.Dataset) and "dims" in item.attrs:
-                arrays["dims"] = np.asarray(item.attrs["dims"])
+        datasets = {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
+        n_bytes = sum(max(dataset_nbytes(item), 4 * (item.size or 0)) for item in datasets.values())
+        refuse_large(path, n_bytes, stored=path.stat().st_size)
         if not datasets and len(group) and not matlab:
             raise NeurofitError(
                 f"{path} contains only groups: {', '.join(group)}. "
                 "Store the arrays in the root group, or in a single group."
             )
-        for name, value in group.attrs.items():
-            if name in ("region", "missing") and name not in arrays:
-                arrays[name] = np.asarray(value)
-    sidecar = read_sidecar(path, time_bin=time_bin)
+        for name, item in (group if matlab else datasets).items():
+            if not matlab:
+                arrays[name] = _values(item)
+            elif not name.startswith("#"):
+                arrays[name] = _from_matlab(item, path)
+        for name, item in datasets.items():
+            if "dims" in item.attrs:
+                arrays["dims"] = np.asarray(item.attrs["dims"])
+            if "units" in item.attrs and not matlab:
+                units[name] = str(as_text(item.attrs["units"]))
+        for name in ("region", "missing"):
+            if name in group.attrs:
+                arrays.setdefault(name, np.asarray(group.attrs[name]))
     if matlab:
         return _without_objects(arrays, sidecar, path)
     return make_responses(arrays, sidecar, source=path, units=units)
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
+    n_bytes = 0.0
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        declared = [_declared(archive, member, path) for member in members]
-        n_values, n_bytes = sum(n for n, _ in declared), sum(n for _, n in declared)
-        refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=path.stat().st_size)
+        refuse_many(path, len(members))
+        twice = [name for name, n in Counter(m.filename for m in members).items() if n > 1]
+        if twice:
+            raise NeurofitError(f"{path} has several arrays of one name: {some_of(twice)}.")
+        for member in members:
+            with archive.open(member) as stream:
+                name = f"{member.filename} in {path}"
+                n_bytes += _declared_bytes(stream, member.file_size, name)
+    refuse_large(path, n_bytes, stored=path.stat().st_size)
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return dict(arrays)
 
 
 def _npy(path: Path) -> np.ndarray:
     size = path.stat().st_size
     with open(path, "rb") as stream:
-        n_values, n_bytes = _check_header(stream, size, str(path))
-    refuse_large(path, n_values=n_values, n_bytes=n_bytes, stored=size)
+        refuse_large(path, _declared_bytes(stream, size, str(path)), stored=size)
     return np.asarray(np.load(path, allow_pickle=False))
 
 
-def _declared(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> tuple[float, float]:
-    with archive.open(member) as stream:
-        return _check_header(stream, member.file_size, f"{member.filename} in {path}")
-
-
-def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
-    """Return the number of values and bytes that a .npy header declares, at most those present."""
+def _declared_bytes(stream: Any, size: int, source: str) -> float:
+    """Return the bytes in memory that a .npy header declares; on disk, at most those present."""
+    npy = np.lib.format
     try:
-        version = np.lib.format.read_magic(stream)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
+        first = npy.read_magic(stream) == (1, 0)
+        read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
         shape, _, dtype = read(stream)
     except Exception as error:  # the header is parsed as a Python literal: any error may occur
         raise NeurofitError(f"{source} is damaged: it has no valid .npy header.") from error
@@ -204,37 +191,24 @@ def _check_header(stream: Any, size: int, source: str) -> tuple[float, float]:
             f"{source} contains Python objects, which are never loaded. Save numbers and text."
         )
     n_values = float(np.prod(shape, dtype=np.float64))
-    n_bytes = n_values * dtype.itemsize
-    if n_bytes > size:
+    n_bytes, held = n_values * dtype.itemsize, size - stream.tell()
+    if n_bytes > held:
         raise NeurofitError(
-            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {size:,}."
+            f"{source} is damaged: it declares {n_bytes:,.0f} bytes and contains {held:,}."
         )
-    return n_values, n_bytes
-
-
-def _columns(path: Path, sidecar: Sidecar) -> Mapping[str, np.ndarray]:
-    table = read_table(path, words=sidecar.words)
-    return {str(name): table[name].to_numpy() for name in table}
-
-
-def _contains_npy(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(".npy") for name in archive.namelist())
+    return n_values * max(4, dtype.itemsize)  # as float32 or as stored
 
 
 def _group(file: Any) -> Any:
     """Return the root group of an HDF5 file, or its only group if the root has no array."""
     import h5py
 
-    if any(isinstance(item, h5py.Dataset) for item in file.values()):
+    items = {name: item for name, item in file.items() if not name.startswith("#")}
+    groups = [item for item in items.values() if isinstance(item, h5py.Group)]
+    has_arrays = any(isinstance(item, h5py.Dataset) for item in file.values())
+    if has_arrays or len(groups) != 1 or "MATLAB_sparse" in groups[0].attrs:
         return file
-    groups = [
-        item
-        for name, item in file.items()
-        if isinstance(item, h5py.Group) and not name.startswith("#")
-    ]
-    only = groups[0] if len(groups) == 1 else file
-    return file if "MATLAB_sparse" in only.attrs else only
+    return groups[0]
 
 
 def _values(item: Any) -> np.ndarray:
@@ -250,21 +224,17 @@ def _from_matlab(item: Any, path: Path) -> np.ndarray | LeftOut:
     """Return a v7.3 array as in MATLAB: axes reversed, characters and cells as text."""
     import h5py
 
-    kind = _class(item)
+    kind, source, stored = _class(item), f"{path}: {item.name}", path.stat().st_size
     if isinstance(item, h5py.Group):
         if "MATLAB_sparse" not in item.attrs or kind not in PLAIN:
             return LeftOut("a struct" if kind in (*PLAIN, "struct") else f"a {kind} object")
-        stored = path.stat().st_size
-        n_values = float(item.attrs["MATLAB_sparse"]) * max(0, item["jc"].size - 1)
-        n_bytes = sum(map(dataset_nbytes, item.values())) + 8 * n_values
-        refuse_large(f"{path}: {item.name}", n_values=0, n_bytes=n_bytes, stored=stored)
-        return from_columns(
-            *(
-                _values(item[name]) if name in item else np.empty(0)
-                for name in ("data", "ir", "jc")
-            ),
-            shape=(int(item.attrs["MATLAB_sparse"]), item["jc"].size - 1),
+        shape = (int(item.attrs["MATLAB_sparse"]), max(0, item["jc"].size - 1))
+        n_bytes = sum(map(dataset_nbytes, item.values())) + 8.0 * shape[0] * shape[1]
+        refuse_large(source, n_bytes, stored=stored)
+        parts = (
+            _values(item[name]) if name in item else np.empty(0) for name in ("data", "ir", "jc")
         )
+        return from_columns(*parts, shape=shape)
     if kind not in PLAIN or "MATLAB_object_decode" in item.attrs:
         return LeftOut(f"a {kind} object")
     if item.attrs.get("MATLAB_empty", 0):
@@ -274,24 +244,17 @@ def _from_matlab(item: Any, path: Path) -> np.ndarray | LeftOut:
     if h5py.check_ref_dtype(item.dtype) is None:
         return _letters(item) if kind == "char" else _values(item).T
     if item.size > MAX_CELLS:
-        raise NeurofitError(
-            f"{path}: {item.name} has {item.size:,} cells; at most {MAX_CELLS:,} are read."
-        )
+        raise NeurofitError(f"{source} has {item.size:,} cells; at most {MAX_CELLS:,} are read.")
     texts = []
     for reference in np.asarray(item[()]).ravel():
         cell = item.file[reference]
         if not isinstance(cell, h5py.Dataset) or _class(cell) not in PLAIN:
             return LeftOut(f"a cell array that holds a {_class(cell)} object")
-        refuse_large(
-            f"{path}: {item.name}",
-            n_values=0,
-            n_bytes=4 * item.size * dataset_nbytes(cell),
-            stored=path.stat().st_size,
-        )
+        refuse_large(source, 4 * item.size * dataset_nbytes(cell), stored=stored)
         if (text := _cell(cell)) is None:
             return LeftOut("a cell array that holds arrays")
         texts.append(text)
-    return np.array(texts, dtype=str)
+    return fixed_width(texts, name=item.name)
 
 
 def _class(item: Any) -> str:

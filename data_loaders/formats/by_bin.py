@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from neurofit.errors import MachineError
+from neurofit.recordings.lazy import LazyArray
 from neurofit.recordings.recording import DIMS
 
 SMALL_BYTES = 2**26
@@ -29,10 +28,8 @@ BLOCK_BYTES = 2**28
 """Memory for the responses of a block while it is copied."""
 
 
-def by_time_bin(
-    stored: xr.Variable, *, along: str, multiple: int = 1
-) -> indexing.LazilyIndexedArray:
-    """Return a lazy array that reads single time bins from a copy, made on first access.
+class ByTimeBin(LazyArray):
+    """Lazy responses of which single time bins are read from a copy, made on first access.
 
     Parameters
     ----------
@@ -43,52 +40,31 @@ def by_time_bin(
     multiple
         Chunk length of the file along this dimension; blocks are a multiple of it.
     """
-    return indexing.LazilyIndexedArray(_ByTimeBin(stored, along=along, multiple=multiple))
-
-
-class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
-    """Lazy array with a temporary float32 copy (time_bin along other), deleted after use."""
 
     def __init__(self, stored: xr.Variable, *, along: str, multiple: int) -> None:
-        self.stored, self.along, self.axis = stored, along, DIMS.index(along)
-        self.shape, self.dtype = stored.shape, np.dtype(np.float32)
-        self.n_along, self.n_other, self.n_bins = (
-            stored.shape[self.axis],
-            stored.shape[1 - self.axis],
-            stored.shape[2],
-        )
+        super().__init__(stored.shape)
+        self.stored, self.axis = stored, DIMS.index(along)
+        self.n_along, self.n_other = stored.shape[self.axis], stored.shape[1 - self.axis]
+        self.n_bins = stored.shape[2]
         fit = BLOCK_BYTES // (4 * self.n_other * self.n_bins)
         self.step = max(1, fit // multiple) * multiple
         self.copied = np.zeros(-(-self.n_along // self.step), dtype=bool)
         self.file: Any = None
         self.lock = Lock()  # bins are read from several threads
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _ByTimeBin:
-        return self
-
-    def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        rows = [
-            np.atleast_1d(np.arange(size)[part]) for size, part in zip(self.shape, key, strict=True)
-        ]
-        if (
-            len(rows[2]) != 1
-            or self.n_bins == 1
-            or 4 * len(rows[0]) * len(rows[1]) * self.n_bins <= SMALL_BYTES
-        ):
+        parts = zip(self.shape, key, strict=True)
+        rows = [np.atleast_1d(np.arange(size)[part]) for size, part in parts]
+        is_small = 4 * len(rows[0]) * len(rows[1]) * self.n_bins <= SMALL_BYTES
+        if len(rows[2]) != 1 or self.n_bins == 1 or is_small:
             return np.asarray(self.stored[key].values, dtype=np.float32)
         along, other = rows[self.axis], rows[1 - self.axis]
         values = self._bin(int(rows[2][0]), along)
         if not np.array_equal(other, np.arange(self.n_other)):
             values = values[:, other]
-        whole = (values.T if self.along == "neuroid" else values)[..., None]
-        return np.asarray(
-            whole[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
-        )
+        whole = (values.T if self.axis else values)[..., None]
+        single = (isinstance(part, int | np.integer) for part in key)
+        return np.asarray(whole[tuple(0 if one else slice(None) for one in single)])
 
     def _bin(self, position: int, along: np.ndarray) -> np.ndarray:
         """Return the responses (along other) of a bin at positions along the slow dimension."""
@@ -101,24 +77,17 @@ class _ByTimeBin(BackendArray):  # xarray's own protocol for arrays on disk
             values = np.empty((last - first + 1, self.n_other), dtype=np.float32)
             self.file.seek(self._offset(position, first))
             self.file.readinto(values)
-        return (
-            values
-            if len(along) == len(values) and (np.diff(along) == 1).all()
-            else values[along - first]
-        )
+        as_stored = len(along) == len(values) and (np.diff(along) == 1).all()
+        return values if as_stored else values[along - first]
 
     def _copy(self, block: int) -> None:
-        begin, end = block * self.step, min((block + 1) * self.step, self.n_along)
-        key = (
-            (slice(begin, end), slice(None)) if self.axis == 0 else (slice(None), slice(begin, end))
-        )
-        values = np.asarray(self.stored[(*key, slice(None))].values, dtype=np.float32)
+        begin = block * self.step
+        part = self.stored.isel({DIMS[self.axis]: slice(begin, begin + self.step)})
+        values = np.moveaxis(np.asarray(part.values, dtype=np.float32), self.axis, 0)
         try:
             for position in range(self.n_bins):
                 self.file.seek(self._offset(position, begin))
-                self.file.write(
-                    np.ascontiguousarray(np.moveaxis(values[:, :, position], self.axis, 0))
-                )
+                self.file.write(np.ascontiguousarray(values[:, :, position]))
             self.file.flush()
         except OSError as error:
             raise self._disk_full() from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ MAX_RATIO, FREE_BYTES = 200, 2**26
 """Largest ratio of memory to file size, applied above `FREE_BYTES`. Counts compress by a factor of
 about 50, decompression bombs by 1000."""
 
+MAX_ARRAYS = 10_000
+"""Largest number of arrays in a file, or of files of a folder, which are read one by one."""
+
+OBJECT_BYTES = 100
+"""Memory of a text or array of variable length, without its content."""
+
 
 def read_head(path: Path) -> bytes:
     """Return the first 4096 bytes of a file, enough to detect its format or a table's columns."""
@@ -35,7 +42,7 @@ def short(error: BaseException) -> str:
 
 
 def refuse_large(
-    source: str | Path, *, n_values: float | int, n_bytes: float | int, stored: float | int
+    source: str | Path, n_bytes: float | int, *, stored: float | int = math.inf
 ) -> None:
     """Refuse data that do not fit into memory, or that declare far more than the file can contain.
 
@@ -43,8 +50,8 @@ def refuse_large(
     ----------
     source
         Source of the data, for the message.
-    n_values, n_bytes
-        Declared number of values and of bytes; a response takes 4 bytes once it is read.
+    n_bytes
+        Declared number of bytes; a response takes 4 once it is read.
     stored
         Size of the file in bytes.
 
@@ -53,17 +60,28 @@ def refuse_large(
     NeurofitError
         If the declared size exceeds `MAX_BYTES`, or `MAX_RATIO` times the size of the file.
     """
-    needed = max(n_bytes, 4 * n_values)
-    if needed > MAX_BYTES:
+    if n_bytes > MAX_BYTES:
         raise NeurofitError(
-            f"{source} declares {needed / 1e9:,.1f} GB; files of this format are read whole, up to "
-            f"{MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
+            f"{source} declares {n_bytes / 1e9:,.1f} GB; files of this format are read whole, up "
+            f"to {MAX_BYTES / 1e9:.1f} GB. Use netCDF for larger recordings."
         )
-    if needed > max(FREE_BYTES, MAX_RATIO * stored):
+    if n_bytes > max(FREE_BYTES, MAX_RATIO * stored):
         raise NeurofitError(
-            f"{source} is damaged, or made to fill memory: it declares {needed / 1e9:,.1f} GB in "
+            f"{source} is damaged, or made to fill memory: it declares {n_bytes / 1e9:,.1f} GB in "
             f"{stored / 1e6:,.2f} MB."
         )
+
+
+def refuse_many(source: str | Path, n: int, *, what: str = "arrays") -> None:
+    """Refuse a file or folder of more than `MAX_ARRAYS` arrays or files.
+
+    Raises
+    ------
+    NeurofitError
+        If it has more.
+    """
+    if n > MAX_ARRAYS:
+        raise NeurofitError(f"{source} has {n:,} {what}; at most {MAX_ARRAYS:,} are read.")
 
 
 def as_float32(values: np.ndarray, source: str) -> np.ndarray:
@@ -73,10 +91,9 @@ def as_float32(values: np.ndarray, source: str) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    what = ""
-    if values.dtype.kind in "iu" and values.size:
-        if max(int(values.max()), -int(values.min())) > 2**24:
-            what = f"integers above {2**24:,}"
+    what, whole = "", values.dtype.kind in "iu" and values.size > 0
+    if whole and max(int(values.max()), -int(values.min())) > 2**24:
+        what = f"integers above {2**24:,}"
     elif values.dtype.kind == "f" and values.itemsize > 4:
         finite = values[np.isfinite(values)]
         error = np.abs(finite.astype(rounded.dtype) - finite).max(initial=0)
@@ -91,8 +108,8 @@ def as_float32(values: np.ndarray, source: str) -> np.ndarray:
 def dataset_nbytes(dataset: Any) -> float:
     """Return the bytes needed to read an HDF5 dataset: all of it, or one chunk if that is larger.
 
-    A chunk is always decompressed whole.
+    A chunk is always decompressed whole. A value of variable length is a Python object.
     """
     sizes = [dataset.shape or (), dataset.chunks or ()]
     n_values = max(float(np.prod(shape, dtype=np.float64)) for shape in sizes)
-    return n_values * float(dataset.dtype.itemsize)
+    return n_values * float(OBJECT_BYTES if dataset.dtype.kind == "O" else dataset.dtype.itemsize)

@@ -8,47 +8,39 @@ from typing import Any
 
 import numpy as np
 
-from neurofit.errors import NeurofitError, fault
+from neurofit.errors import NeurofitError
 from neurofit.recordings.identifiers import as_identifiers, as_text
 from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.times import ONSET, TIME_BINS, to_ms
 
-ALIASES: Mapping[str, str] = {
-    "image_id": "stimulus_id",
-    "stim_id": "stimulus_id",
-    "stimulus": "stimulus_id",
-    "condition": "stimulus_id",
-    "image": "stimulus_id",
-    "site": "neuroid_id",
-    "unit": "neuroid_id",
-    "unit_id": "neuroid_id",
-    "neuron": "neuroid_id",
-    "channel": "neuroid_id",
-    "area": "region",
-    "brain_area": "region",
-    "animal": "subject",
-    "monkey": "subject",
-    "object": "object_name",
-    "trial": "repetition",
-    "repeat": "repetition",
-    "time_bin_stop": "time_bin_end",
-    "bin_start_ms": "time_bin_start",
-    "bin_end_ms": "time_bin_end",
-}
+
+def _by_word(lists: Mapping[str, str]) -> dict[str, str]:
+    """Return word -> key from key -> words, separated by blanks."""
+    return {word: key for key, words in lists.items() for word in words.split()}
+
+
+ALIASES = _by_word(
+    {
+        "stimulus_id": "image_id stim_id stimulus condition image",
+        "neuroid_id": "site unit unit_id neuron channel",
+        "region": "area brain_area",
+        "subject": "animal monkey",
+        "object_name": "object",
+        "repetition": "trial repeat",
+        "time_bin_start": "bin_start_ms",
+        "time_bin_end": "time_bin_stop bin_end_ms",
+    }
+)
 """Alias -> standard name. An alias is not replaced in a file that also uses the standard name."""
 
-DIM_OF = {
-    "stimulus_id": "stimulus",
-    "object_name": "stimulus",
-    "category": "stimulus",
-    "repetition": "repetition",
-    "neuroid_id": "neuroid",
-    "region": "neuroid",
-    "subject": "neuroid",
-    "subregion": "neuroid",
-    "time_bin_start": "time_bin",
-    "time_bin_end": "time_bin",
-}
+DIM_OF = _by_word(
+    {
+        "stimulus": "stimulus_id object_name category",
+        "repetition": "repetition",
+        "neuroid": "neuroid_id region subject subregion",
+        "time_bin": "time_bin_start time_bin_end",
+    }
+)
 """Standard name -> axis of a dense array that it belongs to."""
 
 RESPONSES = ("responses", "data", "counts", "rates", "spikes", "raster_data")
@@ -67,15 +59,8 @@ ATTRIBUTES = ("units", PROCESSING, ONSET)
 MARK = "neurofit_recording"
 """Attribute, array or column that ties the files of a conversion together."""
 
-METADATA_KEYS = (
-    *ATTRIBUTES,
-    MARK,
-    "visual_degrees",
-    "duration_ms",
-    "simulated",
-    "citation",
-    "identifier",
-)
+STATED = ("visual_degrees", "duration_ms", "simulated", "citation", "identifier")
+METADATA_KEYS = (*ATTRIBUTES, MARK, *STATED)
 """Scalar metadata that a file may contain, kept as string attributes of the responses."""
 
 
@@ -125,14 +110,7 @@ def standard_names(
 def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
     """Return the values of a coordinate by the rules of its kind: time, identifiers or others.
 
-    Parameters
-    ----------
-    name
-        Standard name.
-    values
-        Values as the file has them.
-    units
-        What the file says about their units.
+    `name` is its standard name, and `units` what the file says about those of a time.
 
     Raises
     ------
@@ -141,7 +119,9 @@ def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
     """
     if name in TIME_BINS:
         return to_ms(as_text(values), units=units, name=name)
-    return as_identifiers(values, name=name) if name in IDENTIFIERS else as_text(values)
+    if name in IDENTIFIERS:
+        return as_identifiers(values, name=name)
+    return as_text(values, name=name)
 
 
 def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
@@ -161,27 +141,3 @@ def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
         for standard, part in zip(TIME_BINS, (edges[:-1], edges[1:]), strict=True):
             if not np.array_equal(arrays.setdefault(standard, part), part):
                 raise NeurofitError(f"{source}: {name} and {standard} state different time bins.")
-
-
-def positive_metadata(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
-    """Return a positive number from the metadata of a file; None if it is missing."""
-    if key not in metadata:
-        return None
-    try:
-        number = float(metadata[key])
-    except (TypeError, ValueError):
-        number = np.nan
-    if 0 < number < np.inf:
-        return number
-    fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
-    return None
-
-
-def is_simulated(metadata: Mapping[str, Any]) -> bool:
-    """Return whether the metadata mark a file as simulated; an unclear value counts as yes."""
-    value = str(metadata.get("simulated", 0)).strip().lower()
-    if value in ("0", "false", "no", ""):
-        return False
-    if value not in ("1", "true", "yes"):
-        fault(f"simulated must be true or false; got {value[:60]!r}.")
-    return True

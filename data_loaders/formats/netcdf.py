@@ -8,41 +8,33 @@ packaging (one variable `data`, no MultiIndex). Brain-Score is not needed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from neurofit.data_loaders.formats.by_bin import by_time_bin
-from neurofit.data_loaders.formats.limits import HDF5, short
-from neurofit.data_loaders.formats.names import (
-    IDENTIFIERS,
-    MARK,
-    as_coordinate,
-    is_simulated,
-    positive_metadata,
-)
+from neurofit.data_loaders.formats.by_bin import ByTimeBin
+from neurofit.data_loaders.formats.coordinates import Coords, complete
+from neurofit.data_loaders.formats.limits import HDF5, read_head, refuse_many, short
+from neurofit.data_loaders.formats.names import IDENTIFIERS, MARK, as_coordinate
 from neurofit.data_loaders.formats.netcdf_axes import (
     find_variable,
     groups_in,
     only_group,
     standard_name,
-    stored_values,
 )
-from neurofit.data_loaders.formats.netcdf_fills import decode
+from neurofit.data_loaders.formats.netcdf_fills import decode, stored_values
 from neurofit.data_loaders.formats.probe import check_hdf5
 from neurofit.data_loaders.formats.sidecar import Sidecar, read_sidecar, sidecar_path
-from neurofit.data_loaders.formats.stimuli import combined_sha256, find_stimuli
+from neurofit.data_loaders.formats.stimuli import DEFAULTS, as_recording
 from neurofit.errors import NeurofitError, check_option
-from neurofit.recordings.identifiers import as_text, number_repetitions
-from neurofit.recordings.recording import COORDS, DIMS, Recording
+from neurofit.recordings.identifiers import as_text
+from neurofit.recordings.lazy import LazyArray
+from neurofit.recordings.recording import DIMS, Recording
 from neurofit.recordings.stimuli import StimulusSet
 from neurofit.recordings.time_bins import TimeBin
-from neurofit.recordings.times import TIME_BINS, bin_edges
 from neurofit.storage.home import atomic_file, check_free_space, sha256_of
 
 LAYOUTS = ("neurofit", "brainscore")
@@ -78,7 +70,7 @@ def read_netcdf(
         in any order. NAME.json beside it adds what is missing, see
         `neurofit.data_loaders.formats.sidecar.Sidecar`.
     stimuli
-        Stimulus set. Default: see `neurofit.data_loaders.formats.stimuli.find_stimuli`.
+        Stimulus set. Default: see `neurofit.data_loaders.formats.stimuli.as_recording`.
     images
         Stimulus images: a table (.csv), zip archive or folder. Default: those beside the file.
     time_bin
@@ -97,35 +89,23 @@ def read_netcdf(
     sidecar = read_sidecar(path, time_bin=time_bin)
     try:
         responses, attrs = _responses(path, sidecar)
-        degrees, duration = (
-            getattr(sidecar, key) or positive_metadata(attrs, key, path)
-            for key in ("visual_degrees", "duration_ms")
-        )
     except NeurofitError:
         raise
     except Exception as error:  # the libraries may raise any error on damaged files
         raise NeurofitError(f"Cannot read {path} as netCDF: {short(error)}.") from error
-    if stimuli is None:
-        stimuli = find_stimuli(
-            path,
-            responses,
-            given=images,
-            visual_degrees=degrees,
-            duration_ms=duration,
-            mark=str(attrs.get(MARK, "")),
-        )
-    return Recording(
-        name=name or str(attrs.get("identifier") or path.stem),
-        responses=responses,
+    return as_recording(
+        path,
+        responses,
+        attrs | ({"identifier": name} if name else {}),
+        sidecar,
+        sha256=sha256 or (lambda: _sha256(path, sidecar)),
+        images=images,
         stimuli=stimuli,
-        simulated=is_simulated(attrs),
-        sha256=sha256 or combined_sha256(_sha256(path, sidecar), stimuli),
-        citation=str(attrs.get("citation", "")),
     )
 
 
 def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neurofit") -> None:
-    """Write the responses of a recording, one time bin at a time, without its images.
+    """Write the responses of a recording, one time bin at a time; `write_recording` adds images.
 
     Parameters
     ----------
@@ -143,10 +123,6 @@ def write_netcdf(recording: Recording, path: str | Path, *, layout: str = "neuro
         If the layout is unknown or the path cannot be written.
     MachineError
         If the disk is full; no partial file is left.
-
-    See Also
-    --------
-    neurofit.data_loaders.formats.writing.write_recording : also writes the images.
     """
     import h5netcdf
 
@@ -187,16 +163,15 @@ def recording_attributes(recording: Recording) -> dict[str, Any]:
     What is assumed is not stored, as the file would state it.
     """
     stimuli = recording.stimuli
-    attrs = {
+    stated = {key: getattr(stimuli, key) for key in DEFAULTS if key not in stimuli.assumed}
+    return {
         "identifier": recording.name,
         "stimulus_set_identifier": stimuli.name,
         "citation": recording.citation,
-        "visual_degrees": stimuli.visual_degrees,
-        "duration_ms": stimuli.duration_ms,
+        **stated,
         "simulated": int(recording.simulated),
         MARK: mark_of(recording),
     }
-    return {name: value for name, value in attrs.items() if name not in stimuli.assumed}
 
 
 def mark_of(recording: Recording) -> str:
@@ -205,39 +180,40 @@ def mark_of(recording: Recording) -> str:
 
 
 def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, Any]]:
-    with open(path, "rb") as file:
-        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"
-    if engine == "h5netcdf":
+    """Return lazy responses, and the attributes of the variable and of the file."""
+    group, classic = None, read_head(path).startswith(b"CDF")
+    if not classic:
         check_hdf5(path)
-    group = only_group(path) if engine == "h5netcdf" else None
-    if engine == "h5netcdf":
+        group = only_group(path)
         _check_declared(path, group)
-    with xr.open_dataset(path, engine=engine, group=group, decode_times=False) as dataset:
+    engine: Any = "scipy" if classic else "h5netcdf"
+    with (
+        xr.open_dataset(path, engine=engine, group=group, decode_times=False) as dataset,
+        xr.open_dataset(path, engine=engine, group=group, decode_cf=False) as raw,
+    ):
         name, dims = find_variable(dataset, sidecar, path)
-        variable = dataset[name]
-        empty = [dim for dim, length in zip(dims, variable.shape, strict=True) if not length]
+        variable, coding = dataset[name], dict(raw[name].attrs)
+        sizes = dict(zip(dims, variable.shape, strict=True))
+        empty = [dim for dim, length in sizes.items() if not length]
         if empty:
             raise NeurofitError(f"{path}: {name} is empty along {', '.join(empty)}.")
         attrs = {**dataset.attrs, **variable.attrs}
-        missing = np.nan if sidecar.missing is None else sidecar.missing
-        with xr.open_dataset(path, engine=engine, group=group, decode_cf=False) as raw:
-            coords = _coords(dataset, raw, variable, dims, attrs, sidecar, path)
-            coding = dict(raw[name].attrs)
-            lazy: Any
-            if engine == "scipy":
-                lazy = decode(raw[name].values, coding, f"{path}: {name}")
-                lazy[lazy == np.float32(missing)] = np.nan
-            else:
-                sizes = dict(zip(dims, variable.shape, strict=True))
-                where = name if group is None else f"{group}/{name}"
-                lazy = indexing.LazilyIndexedArray(_Stored(path, where, sizes, coding, missing))
-    responses: Any = _in_order(lazy, dims) if isinstance(lazy, np.ndarray) else lazy
+        coords = _coords(dataset, raw, name, sizes, attrs, sidecar, path)
+        missing = np.float32(np.nan if sidecar.missing is None else sidecar.missing)
+        values = decode(raw[name].values, coding, f"{path}: {name}") if classic else np.empty(0)
     chunks = variable.encoding.get("chunksizes")
     bins_apart = chunks is not None and "time_bin" in dims and chunks[dims.index("time_bin")] == 1
-    if not isinstance(lazy, np.ndarray) and "time_bin" in dims[1:] and not bins_apart:
-        responses = by_time_bin(
-            xr.Variable(DIMS, lazy), along=dims[0], multiple=chunks[0] if chunks else 1
-        )
+    responses: Any
+    if classic:
+        values[values == missing] = np.nan
+        responses = _in_order(values, dims)
+    else:
+        where = name if group is None else f"{group}/{name}"
+        responses = indexing.LazilyIndexedArray(_Stored(path, where, sizes, coding, missing))
+        if "time_bin" in dims[1:] and not bins_apart:
+            stored, multiple = xr.Variable(DIMS, responses), chunks[0] if chunks else 1
+            responses = ByTimeBin(stored, along=dims[0], multiple=multiple)
+            responses = indexing.LazilyIndexedArray(responses)
     own = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
     if sidecar.units is not None:
         own.setdefault("units", sidecar.units)
@@ -255,24 +231,17 @@ def _in_order(values: np.ndarray, dims: tuple[str, ...]) -> np.ndarray:
     return np.asarray(values.transpose([dims.index(dim) for dim in DIMS]), dtype=np.float32)
 
 
-class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
-    """Variable of a netCDF4 file as float32 (presentation neuroid time_bin), decoded.
+class _Stored(LazyArray):
+    """Variable of a netCDF4 file, decoded; the file is opened for each read only."""
 
-    The file is opened for each read only.
-    """
+    indexing_support = indexing.IndexingSupport.OUTER_1VECTOR
 
     def __init__(
-        self, path: Path, name: str, sizes: dict[str, int], attrs: dict[str, Any], missing: float
+        self, path: Path, name: str, sizes: dict[str, int], attrs: dict[str, Any], missing: Any
     ) -> None:
-        self.path, self.name, self.dims, self.attrs = path, name, tuple(sizes), attrs
-        self.missing = np.float32(missing)
-        self.shape = tuple(sizes.get(dim, 1) for dim in DIMS)
-        self.dtype = np.dtype(np.float32)
-
-    def __getitem__(self, key: Any) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, self._read
-        )
+        super().__init__(tuple(sizes.get(dim, 1) for dim in DIMS))
+        self.path, self.name, self.dims = path, name, tuple(sizes)
+        self.attrs, self.missing = attrs, missing
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         import h5py
@@ -289,11 +258,10 @@ class _Stored(BackendArray):  # xarray's own protocol for arrays on disk
                 "It is damaged, or was changed while it was in use."
             ) from error
         values[values == self.missing] = np.nan
-        dims = [dim for dim in self.dims if not isinstance(asked[dim], int | np.integer)]
-        values = values.transpose([dims.index(dim) for dim in DIMS if dim in dims])
-        if "time_bin" not in self.dims and not isinstance(asked["time_bin"], int | np.integer):
-            values = values[..., None]
-        return values
+        kept = [dim for dim in DIMS if not isinstance(asked[dim], int | np.integer)]
+        dims = [dim for dim in self.dims if dim in kept]
+        values = values.transpose([dims.index(dim) for dim in kept if dim in dims])
+        return values if len(dims) == len(kept) else values[..., None]  # the file has no time axis
 
 
 def _check_declared(path: Path, group: str | None) -> None:
@@ -302,6 +270,7 @@ def _check_declared(path: Path, group: str | None) -> None:
 
     with h5py.File(path, "r") as file:
         items = (file if group is None else file[group]).values()
+        refuse_many(path, len(items))
         datasets = [item for item in items if isinstance(item, h5py.Dataset)]
         longest = max((n for item in datasets for n in item.shape or ()), default=0)
         if longest > MAX_LENGTH:
@@ -309,13 +278,14 @@ def _check_declared(path: Path, group: str | None) -> None:
                 f"{path} declares a dimension of length {longest:,}; the limit is {MAX_LENGTH:,}."
             )
         coords = sum(item.nbytes for item in datasets if item.ndim < 2)
-        one_bin = [
-            4 * item.size / min(item.shape) for item in datasets if item.ndim == 3 and item.size
+        bins = [
+            4 * item.size / (min(item.shape) if item.ndim == 3 else 1)
+            for item in datasets
+            if item.ndim in (2, 3) and item.size
         ]
-        one_bin += [4 * item.size for item in datasets if item.ndim == 2]
         for what, n_bytes, most in (
             ("coordinates", coords, MAX_COORD_BYTES),
-            ("one time bin", max(one_bin, default=0), MAX_BIN_BYTES),
+            ("one time bin", max(bins, default=0), MAX_BIN_BYTES),
         ):
             if n_bytes > most:
                 raise NeurofitError(
@@ -327,58 +297,36 @@ def _check_declared(path: Path, group: str | None) -> None:
 def _coords(
     dataset: xr.Dataset,
     raw: xr.Dataset,
-    variable: xr.DataArray,
-    dims: tuple[str, ...],
-    attrs: Mapping[str, Any],
+    variable: str,
+    sizes: dict[str, int],
+    attrs: dict[str, Any],
     sidecar: Sidecar,
     path: Path,
-) -> dict[str, Any]:
-    renamed = dict(zip(variable.dims, dims, strict=True))
-    coords: dict[str, Any] = {}
-    edges: dict[str, np.ndarray] = {}
-    variables = {**dataset.data_vars, **dataset.coords}
-    for name, values in variables.items():
-        standard = standard_name(str(name), variables, sidecar)
+) -> Coords:
+    """Return the coordinates along the axes of a variable, which `sizes` names in its order."""
+    renamed = dict(zip(dataset[variable].dims, sizes, strict=True))
+    coords: Coords = {}
+    scalars: dict[str, np.ndarray] = {}
+    for name, values in dataset.variables.items():
+        standard = standard_name(str(name), dataset.variables, sidecar)
         if values.ndim > 1:
             continue
-        exact = stored_values(values, raw, exact=standard in IDENTIFIERS)
+        exact = stored_values(values, raw.variables[name], exact=standard in IDENTIFIERS)
         own = as_coordinate(standard, exact, str(values.attrs.get("units", "")))
-        if (
-            values.ndim == 1
-            and values.dims[0] in renamed
-            and name != variable.name
-            and standard not in DIMS
-        ):
+        if values.size == 1:
+            scalars[standard] = np.ravel(own)
+        if values.ndim and values.dims[0] in renamed and standard not in DIMS:
             coords[standard] = (renamed[values.dims[0]], own)
-        if standard in TIME_BINS and values.size == 1:
-            edges[standard] = np.ravel(own)
-    sizes = dict(zip(dims, variable.shape, strict=True))
-    for name, value in (("region", sidecar.region), ("subject", sidecar.subject)):
-        if name not in coords and value is not None:
-            coords[name] = ("neuroid", np.full(sizes["neuroid"], value))
-    n_bins = sizes.get("time_bin", 1)
-    if n_bins == 1 or sidecar.time_bin is not None:
-        for name in ("time_bin_start", "time_bin_stop", "time_bin_end"):
-            if name in attrs:
-                standard = standard_name(name, (), sidecar)
-                edges.setdefault(standard, as_coordinate(standard, np.ravel(attrs[name])))
-        try:
-            only = bin_edges(*map(edges.get, TIME_BINS), n_bins=n_bins, given=sidecar.time_bin)
-        except NeurofitError as error:
-            raise NeurofitError(f"{path}: {error}") from error
-        coords |= {name: ("time_bin", edge) for name, edge in zip(TIME_BINS, only, strict=True)}
-    missing = [name for name in COORDS if name not in coords and name != "repetition"]
+    for name in ("time_bin_start", "time_bin_stop", "time_bin_end"):
+        if name in attrs:
+            standard = standard_name(name, (), sidecar)
+            scalars.setdefault(standard, as_coordinate(standard, np.ravel(attrs[name])))
+    known = {*coords, *scalars, *(["region"] if sidecar.region else [])}
+    missing = [name for name in ("stimulus_id", "neuroid_id", "region") if name not in known]
     if missing:
         raise NeurofitError(
             f"{path} lacks the coordinate{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"it has {', '.join(sorted(coords))}."
             + (f' Write {{"region": "IT"}} into {sidecar_path(path)}.' * ("region" in missing))
         )
-    if coords["stimulus_id"][0] != "presentation":  # needed to find the images
-        raise NeurofitError(
-            f"{path}: the coordinate stimulus_id must lie along presentation; "
-            f"it lies along {coords['stimulus_id'][0]}."
-        )
-    if "repetition" not in coords:
-        coords["repetition"] = ("presentation", number_repetitions(coords["stimulus_id"][1]))
-    return coords
+    return complete(coords, sizes, sidecar, source=path, scalars=scalars)

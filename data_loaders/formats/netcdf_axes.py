@@ -10,20 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from neurofit.data_loaders.formats.names import ALIASES
+from neurofit.data_loaders.formats.names import ALIASES, IDENTIFIERS
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.errors import NeurofitError, some_of
-from neurofit.recordings.recording import DIMS
+from neurofit.recordings.recording import COORDS, DIMS
+from neurofit.recordings.times import TIME_BINS
 
-DIM_OF_COORD = {
-    "stimulus_id": "presentation",
-    "neuroid_id": "neuroid",
-    "time_bin_start": "time_bin",
-    "time_bin_end": "time_bin",
-}
+DIM_OF_COORD = {name: COORDS[name] for name in (*IDENTIFIERS, *TIME_BINS)}
 """Coordinate -> the only axis along which it may lie."""
 
 NETCDF_ALIASES = ("image_id", "animal", "time_bin_stop")
@@ -39,41 +34,23 @@ def find_variable(dataset: xr.Dataset, sidecar: Sidecar, path: Path) -> tuple[st
         If there is not exactly one such variable, or an axis is ambiguous; the message lists the
         coordinates along each axis.
     """
-    numbers = {
-        str(name): each
-        for name, each in dataset.data_vars.items()
-        if each.dtype.kind in "iuf" and each.ndim >= 2
-    }
     along = coords_along(dataset, sidecar)
-    candidates = {
-        name: each
-        for name, each in numbers.items()
-        if {"presentation", "neuroid"} <= set(each.dims)
-    } or numbers
-    found = {
-        name: axes for name, each in candidates.items() if (axes := _axes(each, along, sidecar))
-    }
+    large = {str(name): each for name, each in dataset.data_vars.items() if each.ndim > 1}
+    axes = {name: _axes(each, along, sidecar) for name, each in large.items()}
+    numbers = [name for name, each in large.items() if each.dtype.kind in "iuf"]
+    named = [name for name in numbers if {"presentation", "neuroid"} <= set(large[name].dims)]
+    found = {name: own for name in named or numbers if (own := axes[name])}
     if len(found) == 1:
         return found.popitem()
-    listed = (
-        ", ".join(
-            f"{n} ({' '.join(map(str, v.dims))})"
-            for n, v in dataset.data_vars.items()
-            if v.ndim > 1
-        )
-        or "none"
-    )
-    other = [
-        f"{n} contains {v.dtype}"
-        for n, v in dataset.data_vars.items()
-        if v.dtype.kind not in "iuf" and _axes(v, along, sidecar)
-    ]
+    other = [name for name in large if name not in numbers and axes[name]]
     if other and not found:
-        raise NeurofitError(f"{path} needs one numeric variable; {', '.join(other)}.")
+        what = ", ".join(f"{name} contains {large[name].dtype}" for name in other)
+        raise NeurofitError(f"{path} needs one numeric variable; {what}.")
+    listed = [f"{name} ({' '.join(map(str, each.dims))})" for name, each in large.items()]
     raise NeurofitError(
         f"{path} needs one numeric variable over presentation, neuroid and time_bin; "
-        f"it has {listed}.\n"
-        + _repair(candidates, list(found), along, sidecar, file=f"{path.stem}.json")
+        f"it has {', '.join(listed) or 'none'}.\n"
+        + _repair([large[name] for name in named or numbers], list(found), along, sidecar, path)
     )
 
 
@@ -103,35 +80,13 @@ def only_group(path: Path) -> str | None:
     return groups[0] or None if groups else None
 
 
-def stored_values(variable: xr.DataArray, raw: xr.Dataset, *, exact: bool) -> np.ndarray:
-    """Return the values of a coordinate; integers with a fill value, of which xarray makes floats.
-
-    Where one is missing, the others are objects if they must be exact, and else floats.
-    """
-    values, held = np.asarray(variable.values), variable.encoding
-    if (
-        values.dtype.kind != "f"
-        or np.dtype(held.get("dtype", values.dtype)).kind not in "iu"
-        or not {"scale_factor", "add_offset", "_Unsigned"}.isdisjoint(held)
-        or (np.isnan(values).any() and not exact)
-    ):
-        return values
-    stored = np.asarray(raw[variable.name].values)
-    missing = np.isnan(values)
-    if missing.any():
-        stored = stored.astype(object)
-        stored[missing] = None
-    return stored
-
-
 def coords_along(dataset: xr.Dataset, sidecar: Sidecar) -> dict[str, set[str]]:
     """Return axis, as named in the file -> standard names of the coordinates along it."""
     along: dict[str, set[str]] = {}
     for name, each in dataset.variables.items():
         if each.ndim == 1:
-            along.setdefault(str(each.dims[0]), set()).add(
-                standard_name(str(name), dataset.variables, sidecar)
-            )
+            standard = standard_name(str(name), dataset.variables, sidecar)
+            along.setdefault(str(each.dims[0]), set()).add(standard)
     return along
 
 
@@ -171,21 +126,18 @@ def _axes(
 
 
 def _valid(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    return (
-        names
-        if {"presentation", "neuroid"} <= set(names) <= set(DIMS) and len(set(names)) == len(names)
-        else None
-    )
+    known = {"presentation", "neuroid"} <= set(names) <= set(DIMS)
+    return names if known and len(set(names)) == len(names) else None
 
 
 def _repair(
-    variables: Mapping[str, xr.DataArray],
+    variables: Sequence[xr.DataArray],
     found: Sequence[str],
     along: Mapping[str, Collection[str]],
     sidecar: Sidecar,
-    *,
-    file: str,
+    path: Path,
 ) -> str:
+    file = f"{path.stem}.json"
     if len(found) > 1:
         return f"{', '.join(found)} could each be the responses: keep one of them."
     if sidecar.dims is not None:
@@ -196,7 +148,7 @@ def _repair(
     if len(variables) != 1:
         dims = '{"dims": ["presentation", "neuroid", "time_bin"]}'
         return f"Rename its axes, or write {dims} into {file} beside it."
-    axes = [str(dim) for each in variables.values() for dim in each.dims]
+    axes = list(map(str, variables[0].dims))
     placed = ", ".join(
         f"{name} along {next((dim for dim in axes if name in along.get(dim, ())), 'none of them')}"
         for name in list(DIM_OF_COORD)[:3]

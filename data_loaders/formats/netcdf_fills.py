@@ -61,9 +61,8 @@ def decode(
             for view in views:
                 values[view == fill] = np.nan
     low, high = np.split(_numbers(attrs.get("valid_range")), [1])
-    for limits, beyond in ((low, np.less), (high, np.greater)):
-        more = _numbers(attrs.get("valid_min" if beyond is np.less else "valid_max"))
-        for limit in (*limits, *more):
+    for beyond, limits, name in ((np.less, low, "valid_min"), (np.greater, high, "valid_max")):
+        for limit in (*limits, *_numbers(attrs.get(name))):
             if limit.dtype.kind == "f":  # in the units of the decoded numbers
                 values[beyond(decoded, limit)] = np.nan
             else:
@@ -71,6 +70,27 @@ def decode(
     if decoded.dtype.itemsize > 2 and decoded.dtype != np.float32:
         as_float32(decoded[~np.isnan(values)], source)
     return values
+
+
+def stored_values(values: xr.Variable, raw: xr.Variable, *, exact: bool) -> np.ndarray:
+    """Return the values of a coordinate; integers with a fill value, of which xarray makes floats.
+
+    Where one is missing, the others are objects if they must be exact, and else floats.
+    """
+    decoded, held = np.asarray(values.values), values.encoding
+    missing = np.isnan(decoded) if decoded.dtype.kind == "f" else np.False_
+    if (
+        decoded.dtype.kind != "f"
+        or np.dtype(held.get("dtype", decoded.dtype)).kind not in "iu"
+        or not set(PACKED).isdisjoint(held)
+        or (missing.any() and not exact)
+    ):
+        return decoded
+    stored = np.asarray(raw.values)
+    if missing.any():
+        stored = stored.astype(object)
+        stored[missing] = None
+    return stored
 
 
 def _numbers(attribute: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ sidecar overrides both.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from neurofit.data_loaders.formats.limits import dataset_nbytes, refuse_large, short
 from neurofit.data_loaders.formats.nwb import (
+    COLUMNS,
     find_column,
     open_nwb,
     read_trials,
@@ -23,15 +25,11 @@ from neurofit.data_loaders.formats.nwb import (
     texts,
 )
 from neurofit.data_loaders.formats.nwb_matching import (
-    INDEX,
-    NAME,
     ImageGroup,
     SessionImages,
     UnusableImagesError,
     explain_no_match,
     match_images,
-    only_ordered,
-    whole_numbers,
 )
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.stimuli import MAX_IMAGE_BYTES, SUFFIXES, FoundImages
@@ -41,15 +39,8 @@ from neurofit.data_loaders.formats.stored_images import StoredImage, StoredImage
 def find_images(path: Path, sidecar: Sidecar, ids: list[str]) -> FoundImages:
     """Return the images of stimuli in an NWB file or folder; they are read on access.
 
-    Parameters
-    ----------
-    path
-        NWB file, or folder of sessions.
-    sidecar
-        Sidecar, of which `image_axes`, `words` (columns of names or numbers: image_name,
-        image_index) and `visual_degrees` are used.
-    ids
-        Stimulus ids.
+    Of the sidecar, `image_axes`, `words` (columns of names or numbers: image_name, image_index) and
+    `visual_degrees` are used.
 
     Raises
     ------
@@ -66,10 +57,8 @@ def find_images(path: Path, sidecar: Sidecar, ids: list[str]) -> FoundImages:
             return FoundImages(why=explain_no_match(ids, sessions))
         degrees = {image.degrees for image in found}
         if len(degrees) > 1 and sidecar.visual_degrees is None:
-            widths = " and ".join(
-                "unknown" if each is None else f"{each:.3g}"
-                for each in sorted(degrees, key=lambda d: d or 0)
-            )
+            known = [f"{each:.3g}" for each in sorted(each for each in degrees if each)]
+            widths = " and ".join((["unknown"] if None in degrees else []) + known)
             raise UnusableImagesError(
                 f"Its images have several widths ({widths} degrees), but a recording has one: "
                 "write visual_degrees into NAME.json."
@@ -95,34 +84,33 @@ def _read_session(nwb: Any, file: Path, sidecar: Sidecar) -> SessionImages:
                 groups[id(container)] = _series_group(container, file, sidecar)
         except UnusableImagesError as error:
             faults.append(str(error))
-    first = find_column(trials, NAME, sidecar, "image_name")
-    columns = [each for each in dict.fromkeys((first, *NAME)) if each is not None]
+    columns = dict.fromkeys(
+        (find_column(trials, "image_name", sidecar) or "", *COLUMNS["image_name"])
+    )
     labels = {
-        each: _one_per_stimulus(shown, texts(trials[each]))
-        for each in columns
-        if each in trials and all(isinstance(value, str | bytes) for value in trials[each])
+        name: _one_per_stimulus(shown, texts(trials[name]))
+        for name in columns
+        if name in trials and all(isinstance(value, str | bytes) for value in trials[name])
     }
-    numbers = []
-    ordered = only_ordered(list(groups.values()), faults)
-    column = find_column(trials, INDEX, sidecar, "image_index")
-    if column is not None and ordered is not None:
-        rows = whole_numbers(trials[column])
-        if rows is not None:
-            numbers.append((ordered, _one_per_stimulus(shown, rows)))
+    # numbers refer to the only ordered group, unless another group is unusable
+    ordered = [each for each in groups.values() if each.n]
+    ordered = ordered if len(ordered) == 1 and not faults else []
+    column = find_column(trials, "image_index", sidecar)
+    stated = [(each, _whole_numbers(trials[column])) for each in ordered if column is not None]
     for container in containers:
         if isinstance(container, pynwb.image.IndexSeries):
             linked = container.indexed_images
             linked = container.indexed_timeseries if linked is None else linked
             rows = _trial_numbers(container, trials, file)
-            if id(linked) in groups and rows is not None:
-                numbers.append((groups[id(linked)], _one_per_stimulus(shown, rows)))
+            stated += [(groups[id(linked)], rows)] if id(linked) in groups else []
+    ids = [(each, _whole_numbers(pd.Series(shown))) for each in ordered]
+    numbers, own = (
+        [(group, _one_per_stimulus(shown, rows)) for group, rows in pairs if rows is not None]
+        for pairs in (stated, ids)
+    )
+    held = list(groups.values())
     return SessionImages(
-        file=file,
-        shown=frozenset(shown.tolist()),
-        groups=list(groups.values()),
-        labels=labels,
-        numbers=numbers,
-        faults=faults,
+        file=file, groups=held, labels=labels, numbers=numbers, ids=own, faults=faults
     )
 
 
@@ -133,73 +121,57 @@ def _image_group(container: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
     for name, stored in container.images.items():
         if isinstance(stored.data, str):
             named[str(name)] = _external_image(stored.data, file, str(name))
-        else:
-            named[str(name)] = StoredImage(
-                file=file,
-                name=str(name),
-                dataset=stored.data.name,
-                rows_first=rows_first,
-                shape=_checked_shape(tuple(stored.data.shape), f"{name} in {container.name}"),
-                origin=f"in {container.name}, read as ({axes})",
-            )
+            continue
+        named[str(name)] = StoredImage(
+            file=file,
+            name=str(name),
+            dataset=stored.data.name,
+            rows_first=rows_first,
+            shape=_checked_shape(tuple(stored.data.shape), f"{name} in {container.name}"),
+            origin=f"in {container.name}, read as ({axes})",
+        )
     order = container.order_of_images
     ordered = [] if order is None else [named[str(image.name)] for image in order.data]
-    return ImageGroup(
-        name=str(container.name),
-        named=named,
-        n=len(ordered),
-        numbered=ordered.__getitem__ if ordered else None,
-    )
+    name = str(container.name)
+    return ImageGroup(name=name, named=named, n=len(ordered), numbered=ordered.__getitem__)
 
 
 def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
-    degrees = _width_degrees(series)
-    name = str(series.name)
+    degrees, name = _width_degrees(series), str(series.name)
     if series.external_file is not None:
         paths: list[str] = texts(pd.Series(series.external_file[:], dtype=object)).tolist()
-        starts = series.starting_frame
-        starts = [] if starts is None else np.asarray(starts[:]).tolist()
+        starts = np.ravel([] if series.starting_frame is None else series.starting_frame[:])
         n = getattr(series, "num_samples", None)  # older pynwb does not count frames in files
-        if (starts and starts != list(range(len(paths)))) or (
-            n is not None and int(n) > len(paths)
-        ):
+        if starts.tolist() not in ([], list(range(len(paths)))) or int(n or 0) > len(paths):
             raise UnusableImagesError(
                 f"The files of {name} contain several frames each: movies are not supported."
             )
-        images = [_external_image(each, file, each, degrees) for each in paths]
-        return ImageGroup(
-            name=name,
-            named={image.name: image for image in images},
-            n=len(images),
-            numbered=images.__getitem__ if images else None,
-        )
+        images = {each: _external_image(each, file, each, degrees) for each in paths}
+        ordered = [images[each] for each in paths]
+        return ImageGroup(name=name, named=images, n=len(ordered), numbered=ordered.__getitem__)
     n_frames, *rest = series.data.shape
     shape = _checked_shape(tuple(rest), f"a frame of {name}")
-    rows_first = (
-        _has_rows_first(series, shape)
-        if sidecar.image_axes is None
-        else sidecar.image_axes == ("height", "width")
-    )
+    rows_first = _has_rows_first(series, shape, sidecar)
     axes = "height, width" if rows_first else "width, height"
-    dataset = series.data.name
+    first = StoredImage(
+        file=file,
+        name=f"frame 0 of {name}",
+        dataset=series.data.name,
+        frame=0,
+        rows_first=rows_first,
+        shape=shape,
+        origin=f"in {name}, read as (frame, {axes})",
+        degrees=degrees,
+    )
 
     def frame(number: int) -> StoredImage:
-        return StoredImage(
-            file=file,
-            name=f"frame {number} of {name}",
-            dataset=dataset,
-            frame=number,
-            rows_first=rows_first,
-            shape=shape,
-            origin=f"in {name}, read as (frame, {axes})",
-            degrees=degrees,
-        )
+        return replace(first, frame=number, name=f"frame {number} of {name}")
 
-    return ImageGroup(name=name, n=n_frames, numbered=frame if n_frames else None)
+    return ImageGroup(name=name, named={}, n=n_frames, numbered=frame)
 
 
 def _checked_shape(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)) or 0 in shape:
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,), (3,), (4,)) or 0 in shape:
         raise UnusableImagesError(
             f"The shape of {what} is {shape}: an image must have two axes, and at most a third of "
             "1, 3 or 4 channels."
@@ -207,8 +179,10 @@ def _checked_shape(shape: tuple[int, ...], what: str) -> tuple[int, ...]:
     return shape
 
 
-def _has_rows_first(series: Any, shape: tuple[int, ...]) -> bool:
+def _has_rows_first(series: Any, shape: tuple[int, ...], sidecar: Sidecar) -> bool:
     """Return whether height precedes width in a frame: only if `dimension`, (x, y), shows it."""
+    if sidecar.image_axes is not None:
+        return sidecar.image_axes == ("height", "width")
     if series.dimension is None or len(series.dimension) < 2:
         return False
     width, height = (int(n) for n in series.dimension[:2])
@@ -220,23 +194,19 @@ def _width_degrees(series: Any) -> float | None:
     size, distance = getattr(series, "field_of_view", None), getattr(series, "distance", None)
     if size is None or distance is None or np.shape(size) not in ((2,), (3,)):
         return None
-    width = float(size[0])
-    if not (0 < width < np.inf and 0 < float(distance) < np.inf):
+    width, distance = float(size[0]), float(distance)
+    if not (0 < width < np.inf and 0 < distance < np.inf):
         return None
-    return float(np.degrees(2 * np.arctan(width / 2 / float(distance))))
+    return float(np.degrees(2 * np.arctan(width / 2 / distance)))
 
 
 def _external_image(path: str, file: Path, name: str, degrees: float | None = None) -> StoredImage:
     """Return an image file that an NWB file refers to by a path inside its own folder."""
-    if (
-        "://" in path
-        or PurePosixPath(path).is_absolute()
-        or PureWindowsPath(path).is_absolute()
-        or PureWindowsPath(path).drive
-    ):
+    refers = f"It refers to the image {path!r:.80}"
+    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    if "://" in path or absolute or PureWindowsPath(path).drive:
         raise UnusableImagesError(
-            f"It refers to the image {path!r}: only relative paths inside the file's folder are "
-            "followed. Give --images."
+            f"{refers}: only relative paths inside the file's folder are followed. Give --images."
         )
     folder = file.parent.resolve()
     try:
@@ -244,21 +214,27 @@ def _external_image(path: str, file: Path, name: str, degrees: float | None = No
         inside, exists = target.is_relative_to(folder), target.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise UnusableImagesError(
-            f"It refers to the image {path!r:.80}, which is not a valid path: {short(error)}."
+            f"{refers}, which is not a valid path: {short(error)}."
         ) from error
     if not inside:
         raise UnusableImagesError(
-            f"It refers to the image {path!r}, which is outside the file's folder and is not "
-            "followed. Give --images."
+            f"{refers}, which is outside the file's folder and is not followed. Give --images."
         )
     if not exists:
-        raise UnusableImagesError(f"It refers to the image {path!r}, which does not exist.")
+        raise UnusableImagesError(f"{refers}, which does not exist.")
     if target.suffix.lower() not in SUFFIXES or target.stat().st_size > MAX_IMAGE_BYTES:
         raise UnusableImagesError(
-            f"It refers to {path!r}, which is not an image "
+            f"{refers}, which is not an image "
             f"({' '.join(SUFFIXES)}, up to {MAX_IMAGE_BYTES / 1e6:.0f} MB)."
         )
     return StoredImage(file=target, name=name, origin="files that it refers to", degrees=degrees)
+
+
+def _whole_numbers(column: pd.Series[Any]) -> np.ndarray | None:
+    """Return a column of whole numbers from 0 as int64; None for any other column."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    valid = (values >= 0) & (values == np.rint(values)) & (values < 2**53)
+    return values.astype(np.int64) if len(values) and bool(valid.all()) else None
 
 
 def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray | None:
@@ -269,9 +245,8 @@ def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray 
     """
     for values in (series.data, series.timestamps):
         if values is not None:
-            n_bytes = dataset_nbytes(values)
-            refuse_large(file, n_values=0, n_bytes=n_bytes, stored=file.stat().st_size)
-    numbers = whole_numbers(pd.Series(np.asarray(series.data[:])))
+            refuse_large(file, dataset_nbytes(values), stored=file.stat().st_size)
+    numbers = _whole_numbers(pd.Series(np.asarray(series.data[:])))
     if numbers is None:
         return None
     times = np.arange(0.0)
@@ -280,10 +255,8 @@ def _trial_numbers(series: Any, trials: pd.DataFrame, file: Path) -> np.ndarray 
     elif series.rate:
         times = float(series.starting_time or 0) + np.arange(len(numbers)) / float(series.rate)
     order = np.argsort(times, kind="stable") if len(times) == len(numbers) else np.arange(0)
-    begin, end = (
-        np.searchsorted(times[order], trials[name].to_numpy(dtype=np.float64))
-        for name in ("start_time", "stop_time")
-    )
+    edges = trials[["start_time", "stop_time"]].to_numpy(dtype=np.float64)
+    begin, end = np.searchsorted(times[order], edges.T)
     within = [set(numbers[order[b:e]].tolist()) for b, e in zip(begin, end, strict=True)]
     if all(len(each) == 1 for each in within):
         return np.array([each.pop() for each in within])

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.errors import NeurofitError
-from neurofit.recordings.time_bins import TimeBin
+from neurofit.recordings.identifiers import MAX_TEXT
+from neurofit.recordings.time_bins import MAX_BINS, TimeBin
 
-MAX_BINS = 100_000
-"""Largest number of time bins for counting spikes."""
+MAX_FILE_BYTES = 10_000_000
+"""Largest size of a sidecar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,77 +82,77 @@ def read_sidecar(path: Path, *, time_bin: TimeBin | None = None) -> Sidecar:
         If the sidecar is not a JSON object with the fields of `Sidecar`.
     """
     file = sidecar_path(path)
-    overrides: dict[str, Any] = {} if time_bin is None else {"time_bin": time_bin}
-    if not file.is_file():
-        return Sidecar(**overrides)
+    given: Any = {}
     try:
-        given: Any = json.loads(file.read_text(encoding="utf-8"))
+        if file.is_file():
+            if file.stat().st_size > MAX_FILE_BYTES:
+                raise ValueError(
+                    f"it has {file.stat().st_size / 1e6:,.0f} MB, at most "
+                    f"{MAX_FILE_BYTES / 1e6:.0f} are read"
+                )
+            given = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("it is not an object")
-        known = {
-            name: value for name, value in given.items() if name in Sidecar.__dataclass_fields__
-        }
-        wrong = [f"unknown field {name!r}" for name in given if name not in known]
+        wrong = [f"unknown field {name!r}" for name in given if name not in _KINDS]
         wrong += [
-            f"{name} must be {_KINDS[name][0]}, not {value!r:.60}"
-            for name, value in known.items()
-            if not _KINDS[name][1](value)
+            f"{name} must be {words}, not {given[name]!r:.60}"
+            for name, (words, is_valid) in _KINDS.items()
+            if name in given and not is_valid(given[name])
         ]
         if wrong:
             raise ValueError("; ".join(wrong))
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in given.items()
-        }
-        fields |= {
-            name: float(fields[name])
-            for name in ("missing", "visual_degrees", "duration_ms")
-            if name in fields
-        }
-        return Sidecar(**fields | overrides)
     except (OSError, ValueError, RecursionError) as error:
         raise NeurofitError(
-            f"{file} must be a JSON object with the fields "
-            f"{', '.join(Sidecar.__dataclass_fields__)}: {error}."
+            f"{file} must be a JSON object with the fields {', '.join(_KINDS)}: {error}."
         ) from error
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    numbers = ("missing", "visual_degrees", "duration_ms")
+    fields |= {name: float(fields[name]) for name in numbers if name in fields}
+    return Sidecar(**fields | ({} if time_bin is None else {"time_bin": time_bin}))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
 
 
-def _are_ms(value: Any, n: int) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == n
-        and all(isinstance(v, int) and _is_number(v) for v in value)
-        and value[0] < value[1]
-    )
-
-
 def _is_positive(value: Any) -> bool:
     return _is_number(value) and value > 0
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_ms(value: Any) -> bool:
+    whole = isinstance(value, list) and all(isinstance(v, int) and _is_number(v) for v in value)
+    return whole and len(value) > 1 and value[0] < value[1]
+
+
 _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "dims": (
-        "a list of names",
-        lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
-    ),
-    "region": ("a string", lambda value: isinstance(value, str)),
-    "subject": ("a string", lambda value: isinstance(value, str)),
+    "dims": ("a list of names", _are_texts),
+    "region": ("a string", lambda value: _is_text(value) and len(value) <= MAX_TEXT),
+    "subject": ("a string", lambda value: _is_text(value) and len(value) <= MAX_TEXT),
     "missing": ("a number", _is_number),
-    "time_bin": ("[start, end] in ms", lambda value: _are_ms(value, 2)),
-    "units": ("a string", lambda value: isinstance(value, str)),
+    "time_bin": ("[start, end] in ms", lambda value: _are_ms(value) and len(value) == 2),
+    "units": ("a string", _is_text),
     "bins": (
         f"[start, end, width] in ms, at most {MAX_BINS:,} bins",
         lambda value: (
-            _are_ms(value, 3) and value[2] > 0 and value[1] - value[0] <= MAX_BINS * value[2]
+            _are_ms(value)
+            and len(value) == 3
+            and value[2] > 0
+            and value[1] - value[0] <= MAX_BINS * value[2]
         ),
     ),
     "words": (
         "an object of strings",
-        lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values()),
+        lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     ),
     "visual_degrees": ("a positive number", _is_positive),
     "duration_ms": ("a positive number", _is_positive),

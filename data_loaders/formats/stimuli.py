@@ -7,19 +7,23 @@ import hashlib
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
-from neurofit.data_loaders.formats.names import ALIASES, MARK, positive_metadata
+from neurofit.data_loaders.formats.names import ALIASES, MARK
+from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
 from neurofit.recordings.identifiers import Names, as_texts, same_name
 from neurofit.recordings.image_decoding import is_hidden
+from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, ImageZip, NoImages, StimulusSet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -38,16 +42,9 @@ DEFAULTS = {"visual_degrees": 8.0, "duration_ms": 100.0}
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImages:
-    """Images found in a recording's own file.
+    """Images in a recording's own file: one per requested stimulus, or None and a sentence on why.
 
-    Parameters
-    ----------
-    images
-        One image per requested stimulus; None if there are none, or they cannot be used.
-    why
-        Sentence on why images in the file cannot be used; empty if it has none.
-    visual_degrees
-        Width of an image in degrees of visual angle, if the file states it.
+    `visual_degrees` is their width, if the file states it; `why` is empty if it has no images.
     """
 
     images: ImageSource | None = None
@@ -55,60 +52,79 @@ class FoundImages:
     visual_degrees: float | None = None
 
 
-def find_stimuli(
-    recording: Path,
+def as_recording(
+    path: Path,
     responses: xr.DataArray,
+    metadata: Mapping[str, Any],
+    sidecar: Sidecar,
     *,
-    given: Path | None = None,
+    sha256: str | Callable[[], str],
+    images: Path | None = None,
     inside: Callable[[list[str]], FoundImages] | None = None,
-    visual_degrees: float | None = None,
-    duration_ms: float | None = None,
-    mark: str = "",
-) -> StimulusSet:
-    """Return the stimulus set of a recording, in the order of its table or of first presentation.
+    stimuli: StimulusSet | None = None,
+) -> Recording:
+    """Return the recording of a file, with stimuli in the order of their table or of presentation.
 
     Parameters
     ----------
-    recording
+    path
         File or folder of the recording. Beside the file (in the folder) are searched
         NAME.stimuli.csv and stimuli.csv; NAME.stimuli.zip, stimuli.zip and folders NAME.stimuli,
-        stimuli.
+        stimuli. Files that were written with another recording are not used, with a warning.
     responses
         Responses, whose coordinates along presentation become columns of the table.
-    given
+    metadata
+        What the file states of `METADATA_KEYS`.
+    sidecar
+        Sidecar, which takes precedence over the metadata. Without either, images are as wide as
+        they or a column `degrees` state.
+    sha256
+        Hash of the recording if it is known, else a function that hashes the responses.
+    images
         Table, zip archive or folder to use instead of those beside the recording.
     inside
         Function that finds the images of stimulus ids in the recording's own file; called if there
         are none beside it.
-    visual_degrees, duration_ms
-        Width of an image in degrees and presentation time in ms. Default: the width that the images
-        or a column `degrees` state, or 8 degrees; 100 ms.
-    mark
-        Mark of the recording, if neurofit wrote it. Files beside it that were written with another
-        recording are not used, with a warning, unless they are given.
+    stimuli
+        Stimuli, if they are known.
 
     Raises
     ------
     NeurofitError
         If a stimulus is missing from the table or the images.
     """
+    if stimuli is None:
+        stimuli = _find_stimuli(path, responses, metadata, sidecar, images, inside)
+    return Recording(
+        name=str(metadata.get("identifier") or path.stem),
+        responses=responses,
+        stimuli=stimuli,
+        simulated=_is_simulated(metadata),
+        sha256=sha256 if isinstance(sha256, str) else _combined_sha256(sha256(), stimuli),
+        citation=str(metadata.get("citation", "")),
+    )
+
+
+def _find_stimuli(
+    path: Path,
+    responses: xr.DataArray,
+    metadata: Mapping[str, Any],
+    sidecar: Sidecar,
+    given: Path | None,
+    inside: Callable[[list[str]], FoundImages] | None,
+) -> StimulusSet:
+    said = {key: getattr(sidecar, key) or _positive(metadata, key, path) for key in DEFAULTS}
+    mark = str(metadata.get(MARK, ""))
     table_path, location = (
-        path if given or path is None or _belongs(path, mark, recording) else None
-        for path in _find_files(recording, given)
+        each if given or each is None or _belongs(each, mark, path) else None
+        for each in _find_files(path, given)
     )
     _, first = np.unique(responses.stimulus_id.values, return_index=True)
     first.sort()
-    known = {
-        str(name): coord.values[first]
-        for name, coord in responses.coords.items()
-        if coord.dims == ("presentation",)
-    }
-    table = pd.DataFrame(
-        {
-            "stimulus_id": known.pop("stimulus_id"),
-            **{name: known[name] for name in known if name != "repetition"},
-        }
-    )
+    table = pd.DataFrame({"stimulus_id": responses.stimulus_id.values[first]})
+    for name, coord in responses.coords.items():
+        if coord.dims == ("presentation",) and name not in ("stimulus_id", "repetition"):
+            table[str(name)] = coord.values[first]
     if table_path is not None:
         table = _merged(table, table_path)
     images: ImageSource
@@ -117,17 +133,14 @@ def find_stimuli(
     else:
         ids = [str(each) for each in table.stimulus_id]
         found = FoundImages() if inside is None else inside(ids)
-        images = (
-            NoImages(len(table), recording, found.why) if found.images is None else found.images
-        )
-        visual_degrees = found.visual_degrees if visual_degrees is None else visual_degrees
-    if visual_degrees is None and "degrees" in table:
-        visual_degrees = positive_metadata(
-            {"degrees": table.degrees.iloc[0]}, "degrees", table_path or recording
-        )
-    said = {"visual_degrees": visual_degrees, "duration_ms": duration_ms}
+        none = NoImages(len(table), path, found.why)
+        images = none if found.images is None else found.images
+        said["visual_degrees"] = said["visual_degrees"] or found.visual_degrees
+    if said["visual_degrees"] is None and "degrees" in table:
+        stated = {"degrees": table.degrees.iloc[0]}
+        said["visual_degrees"] = _positive(stated, "degrees", table_path or path)
     return StimulusSet(
-        name=recording.stem,
+        name=path.stem,
         table=table,
         images=images,
         **{name: DEFAULTS[name] if value is None else float(value) for name, value in said.items()},
@@ -135,7 +148,27 @@ def find_stimuli(
     )
 
 
-def combined_sha256(sha256: str, stimuli: StimulusSet) -> str:
+def _positive(metadata: Mapping[str, Any], key: str, source: str | Path) -> float | None:
+    """Return a positive number from the metadata of a file; None if it is missing."""
+    if key in metadata:
+        with suppress(TypeError, ValueError):
+            if 0 < float(metadata[key]) < np.inf:
+                return float(metadata[key])
+        fault(f"{source}: {key} must be a positive number; got {str(metadata[key])[:60]!r}.")
+    return None
+
+
+def _is_simulated(metadata: Mapping[str, Any]) -> bool:
+    """Return whether the metadata mark a file as simulated; an unclear value counts as yes."""
+    value = str(metadata.get("simulated", 0)).strip().lower()
+    if value in ("0", "false", "no", ""):
+        return False
+    if value not in ("1", "true", "yes"):
+        fault(f"simulated must be true or false; got {value[:60]!r}.")
+    return True
+
+
+def _combined_sha256(sha256: str, stimuli: StimulusSet) -> str:
     """Return the hash of a recording from that of its responses and, if any, its images."""
     try:
         images = stimuli.images_sha256()
@@ -155,20 +188,11 @@ def _find_files(recording: Path, given: Path | None) -> tuple[Path | None, Path 
             return None, given
         candidates = [given.with_suffix(".zip"), given.with_suffix("")]
         return given, next((path for path in candidates if path.exists()), given.parent)
-    folder, stem = (
-        (recording, recording.name) if recording.is_dir() else (recording.parent, recording.stem)
-    )
-    tables = [
-        path
-        for name in (f"{stem}.stimuli", "stimuli")
-        if (path := folder / f"{name}.csv").is_file()
-    ]
-    images = [
-        path
-        for name in (f"{stem}.stimuli", "stimuli")
-        for ending in (".zip", "")
-        if (path := folder / f"{name}{ending}").exists()
-    ]
+    whole = recording.is_dir()
+    folder, stem = (recording, recording.name) if whole else (recording.parent, recording.stem)
+    beside = [folder / name for name in (f"{stem}.stimuli", "stimuli")]
+    tables = [table for path in beside if (table := Path(f"{path}.csv")).is_file()]
+    images = [each for path in beside for each in (Path(f"{path}.zip"), path) if each.exists()]
     return next(iter(tables), None), next(iter(images), None)
 
 
@@ -225,58 +249,36 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         return table
     shown = rows.index[rows.index.isin(own.index)]  # the order of the file
     merged, more = own.loc[shown].reset_index(drop=True), rows.loc[shown].reset_index(drop=True)
-    return merged.assign(
-        **{
-            str(name): more[name]
-            for name in more.columns
-            if name not in merged or name in FILE_COLUMNS
-        }
-    )
+    for name in more:
+        if name not in merged or name in FILE_COLUMNS:
+            merged[name] = more[name]
+    return merged
 
 
 def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
+    column = next((name for name in FILE_COLUMNS if name in table), "stimulus_id")
+    asked = as_texts(table[column])
     try:
-        names = _names_in(location)
+        files = Names(_names_in(location), SUFFIXES).find(asked)
+        several = [f"{name} ({', '.join(files[name])})" for name in asked if len(files[name]) > 1]
+        if several:
+            raise NeurofitError(
+                f"{location} has several files for an image: {some_of(several)}. "
+                "Give paths with folders in a column filename."
+            )
     except NeurofitError as error:
         fault(str(error))
         return NoImages(len(table), location, str(error))
-    column = next((name for name in FILE_COLUMNS if name in table), None)
-    asked = as_texts(table[column or "stimulus_id"])
-    files = Names(names, SUFFIXES).find(asked)
-    found = [files[name] for name in asked]
-    several = [
-        f"{name} ({', '.join(files)})"
-        for name, files in zip(asked, found, strict=True)
-        if len(files) > 1
-    ]
-    if several:
-        message = (
-            f"{location} has several files for an image: {some_of(several)}. "
-            "Give paths with folders in a column filename."
-        )
-        fault(message)
-        return NoImages(len(table), location, message)
-    lacking = [name for name, files in zip(asked, found, strict=True) if not files]
-    if lacking:
-        named = some_of([each or "''" for each in lacking])
-        fault(message := f"{location} lacks {len(lacking)} of {len(asked)} images: {named}.")
-        rows = [row for row, files in enumerate(found) if files]
-        images = _opened(location, [found[row][0] for row in rows])
-        return _SomeImages(images, {row: i for i, row in enumerate(rows)}, len(found), message)
-    return _opened(location, [each[0] for each in found])
-
-
-def _with_slashes(name: str) -> str:
-    """Return a path with the separators of Windows replaced; some of its archives have them."""
-    return name.replace("\\", "/")
-
-
-def _opened(location: Path, names: list[str]) -> ImageSource:
-    return (
-        ImageFiles([location / name for name in names])
-        if location.is_dir()
-        else ImageZip(location, names)
-    )
+    rows = [row for row, name in enumerate(asked) if files[name]]
+    own = [files[asked[row]][0] for row in rows]
+    whole = location.is_dir()
+    opened = ImageFiles([location / name for name in own]) if whole else ImageZip(location, own)
+    lacking = [name or "''" for name in asked if not files[name]]
+    if not lacking:
+        return opened
+    message = f"{location} lacks {len(lacking)} of {len(asked)} images: {some_of(lacking)}."
+    fault(message)
+    return _SomeImages(opened, {row: i for i, row in enumerate(rows)}, len(asked), message)
 
 
 @dataclass(frozen=True)
@@ -298,29 +300,26 @@ class _SomeImages:
 
 
 def _names_in(location: Path) -> list[str]:
+    """Return the names of the images in a folder or zip archive, with their folders."""
     if location.is_dir():
-        return sorted(
-            str(path.relative_to(location))
-            for path in location.rglob("*")
-            if path.suffix.lower() in SUFFIXES
-            and not is_hidden(path.relative_to(location).as_posix())
-        )
-    try:
-        with zipfile.ZipFile(location) as archive:
-            members = [
-                member
-                for member in archive.infolist()
-                if member.filename.lower().endswith(SUFFIXES)
-                and not is_hidden(_with_slashes(member.filename))
-            ]
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise NeurofitError(
-            f"Cannot read {location} as a zip archive of images: {short(error)}."
-        ) from error
-    large = next((member for member in members if member.file_size > MAX_IMAGE_BYTES), None)
-    if large is not None:
-        raise NeurofitError(
-            f"{large.filename} in {location} declares {large.file_size / 1e9:,.1f} GB; "
-            f"the limit for an image is {MAX_IMAGE_BYTES / 1e9:.2f} GB."
-        )
-    return sorted(member.filename for member in members)
+        held = [(str(path.relative_to(location)), 0) for path in location.rglob("*")]
+    else:
+        try:
+            with zipfile.ZipFile(location) as archive:
+                held = [(member.filename, member.file_size) for member in archive.infolist()]
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise NeurofitError(
+                f"Cannot read {location} as a zip archive of images: {short(error)}."
+            ) from error
+    images = [
+        (name, n_bytes)
+        for name, n_bytes in sorted(held)
+        if name.lower().endswith(SUFFIXES) and not is_hidden(name.replace("\\", "/"))
+    ]
+    for name, n_bytes in images:
+        if n_bytes > MAX_IMAGE_BYTES:
+            raise NeurofitError(
+                f"{name} in {location} declares {n_bytes / 1e9:,.1f} GB; "
+                f"the limit for an image is {MAX_IMAGE_BYTES / 1e9:.2f} GB."
+            )
+    return [name for name, _ in images]

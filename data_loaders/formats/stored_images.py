@@ -18,16 +18,12 @@ from neurofit.recordings.image_decoding import MAX_PIXELS, decode_image, over_gr
 
 @dataclass(frozen=True, kw_only=True)
 class StoredImage:
-    """Location and storage of an image.
+    """Location and storage of an image; those of equal name and shape are taken for the same.
 
     Parameters
     ----------
     file
-        HDF5 file or image file.
-    name
-        Name for messages.
-    dataset, frame
-        Name of the HDF5 dataset, and number of the frame in it; no dataset for an image file.
+        Image file, or HDF5 file with the dataset (and frame in it) that holds the image.
     rows_first
         Whether height precedes width.
     shape
@@ -38,14 +34,14 @@ class StoredImage:
         Width in degrees of visual angle, if known.
     """
 
-    file: Path
+    file: Path = field(compare=False)
     name: str
-    dataset: str = ""
-    frame: int | None = None
-    rows_first: bool = True
+    dataset: str = field(default="", compare=False)
+    frame: int | None = field(default=None, compare=False)
+    rows_first: bool = field(default=True, compare=False)
     shape: tuple[int, ...] = ()
-    origin: str = ""
-    degrees: float | None = None
+    origin: str = field(default="", compare=False)
+    degrees: float | None = field(default=None, compare=False)
 
     @property
     def group(self) -> tuple[Path, str]:
@@ -98,12 +94,9 @@ class StoredImages:
     def _are_small(self, image: StoredImage) -> bool:
         """Return whether all images of a group have small values; one alone may just be dark."""
         if image.group not in self._ranges:
-            others = {
-                (each.dataset, each.frame): each
-                for each in self.images
-                if each.group == image.group
-            }
-            self._ranges[image.group] = all(_may_be_small(each) for each in others.values())
+            own = [each for each in self.images if each.group == image.group]
+            others = {(each.dataset, each.frame): each for each in own}
+            self._ranges[image.group] = all(map(_may_be_small, others.values()))
         return self._ranges[image.group]
 
 
@@ -144,9 +137,7 @@ def _has_unwritten_pixels(item: Any) -> bool:
     """Return whether a dataset has pixels that are not in the file but filled in by HDF5."""
     if item.chunks is None:
         return bool(item.id.get_storage_size() == 0)
-    n_chunks = np.prod(
-        [-(-n // chunk) for n, chunk in zip(item.shape, item.chunks, strict=True)], dtype=np.float64
-    )
+    n_chunks = np.prod(np.ceil(np.divide(item.shape, item.chunks)))
     return bool(item.id.get_num_chunks() < n_chunks)
 
 
@@ -176,7 +167,7 @@ def _eight_bits(values: np.ndarray, image: StoredImage, *, small: bool) -> np.nd
             "pixels must be 0 to 1, 0 to 255 or 16-bit."
         )
     if values.dtype.kind == "b" or (values.dtype.kind == "f" and small):
-        return np.rint(values * 255.0).astype(np.uint8)
-    return np.rint(values / 257.0 if values.dtype == np.uint16 and not small else values).astype(
-        np.uint8
-    )
+        values = values * 255.0
+    elif values.dtype == np.uint16 and not small:
+        values = values / 257.0
+    return np.asarray(np.rint(values), dtype=np.uint8)

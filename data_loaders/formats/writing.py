@@ -13,7 +13,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-import xarray as xr
 from PIL import Image
 
 from neurofit.data_loaders.formats.names import MARK, METADATA_KEYS
@@ -23,7 +22,8 @@ from neurofit.data_loaders.formats.stimuli import mark_in
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import NoImages
-from neurofit.storage.home import atomic_file, uninterrupted
+from neurofit.recordings.validation import validate_structure
+from neurofit.storage.home import atomic_file, remove_leftovers, uninterrupted
 
 
 def write_recording(
@@ -53,9 +53,11 @@ def write_recording(
     Raises
     ------
     NeurofitError
-        If the suffix is unknown, a file exists, an image cannot be read, or the path cannot be
-        written. Then, and if the conversion is interrupted, nothing is left.
+        If the recording is not valid, the suffix is unknown, a file exists, an image cannot be
+        read, or the path cannot be written. Then, and if the conversion is interrupted, nothing is
+        left. What a killed one left is removed by the next one to the same path.
     """
+    validate_structure(recording)
     path = Path(path)
     if path.suffix not in (".nc", ".npz"):
         raise NeurofitError(f"A recording must be written to NAME.nc or NAME.npz; got {path.name}.")
@@ -71,11 +73,8 @@ def write_recording(
     existing = [each for each in (path, table_path, archive_path) if each.exists()]
     foreign = [each for each in existing if not _is_converted(each)]
     if foreign or (existing and not overwrite):
-        repair = (
-            "It was not written by a conversion and is never replaced: choose another name."
-            if foreign
-            else "Choose another name, or overwrite."
-        )
+        never = "It was not written by a conversion and is never replaced: choose another name."
+        repair = never if foreign else "Choose another name, or overwrite."
         raise NeurofitError(
             f"{', '.join(map(str, foreign or existing))} would be replaced or removed: "
             f"{path.stem}.stimuli.csv and .zip belong to {path.name}. {repair}"
@@ -88,6 +87,8 @@ def write_recording(
             f"{unrelated[0]} would be read as the images of {path.name}, which has none. "
             "Choose another folder."
         )
+    for each in (path, table_path, archive_path):
+        remove_leftovers(each)
     table = recording.stimuli.table.assign(**{MARK: mark_of(recording)})
     # the responses, entered first, are renamed to their final path last
     with _no_new_folder(path.parent), uninterrupted() as complete, ExitStack() as stack:
@@ -136,21 +137,18 @@ def _is_converted(path: Path) -> bool:
 def _arrays(recording: Recording) -> dict[str, Any]:
     """Return the arrays of a .npz file: responses, coordinates with their axes, and metadata."""
     responses = recording.responses
-    coords: dict[str, xr.DataArray] = {
-        str(name): coord for name, coord in responses.coords.items() if coord.ndim == 1
+    coords = {str(name): each for name, each in responses.coords.items() if each.ndim == 1}
+    metadata = recording_attributes(recording) | responses.attrs
+    return {
+        **{
+            name: each.values if each.dtype.kind in "iufb" else each.values.astype(str)
+            for name, each in coords.items()
+        },
+        **{key: np.array(value) for key, value in metadata.items() if key in METADATA_KEYS},
+        "responses": responses.values,
+        "dims": np.array(responses.dims),
+        "axes": np.array([(name, str(each.dims[0])) for name, each in coords.items()]),
     }
-    metadata = {
-        key: np.array(value)
-        for key, value in (recording_attributes(recording) | responses.attrs).items()
-        if key in METADATA_KEYS
-    }
-    axes = np.array([(name, str(coord.dims[0])) for name, coord in coords.items()])
-    arrays = {
-        name: coord.values if coord.dtype.kind in "iufb" else coord.values.astype(str)
-        for name, coord in coords.items()
-    }
-    own = {"responses": responses.values, "dims": np.array(responses.dims), "axes": axes}
-    return arrays | metadata | own
 
 
 def _file_names(table: pd.DataFrame) -> list[str]:
@@ -159,9 +157,8 @@ def _file_names(table: pd.DataFrame) -> list[str]:
         PurePosixPath(str(name)).stem if "filename" in table else str(name)
         for name in table.get("filename", table.stimulus_id)
     ]
-    if len({name.lower() for name in own}) < len(own) or not all(
-        re.fullmatch(r"[\w .-]+", name) for name in own
-    ):
+    differ = len({name.lower() for name in own}) == len(own)
+    if not differ or not all(re.fullmatch(r"[\w .-]+", name) for name in own):
         own = [f"{number:06d}" for number in range(len(table))]
     return [f"{name}.png" for name in own]
 

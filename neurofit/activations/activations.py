@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +43,10 @@ class Activations:
     provenance
         Other facts that results record, such as the weights' hash and the image preprocessing.
     fingerprint
-        Hash of everything that the blocks depend on; empty if unknown.
+        Hash of what all blocks depend on: weights, images and presentation; empty if unknown.
+    probes
+        (layer, timestep) -> hash of the activations of a few stimuli, which also depend on the
+        architecture, the precision and the machine.
     """
 
     model: str
@@ -54,6 +59,7 @@ class Activations:
     presentation: Presentation | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    probes: Mapping[tuple[str, int], str] = field(default_factory=dict, repr=False)
     _storage: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
@@ -85,6 +91,20 @@ class Activations:
         """Return the timesteps that a bin overlaps, and the share of the bin that each covers."""
         weights = self._weights([time_bin])[0]
         return [(int(step), float(weights[step])) for step in np.flatnonzero(weights)]
+
+    def identity(self, layer: str, time_bin: TimeBin) -> str:
+        """Return the hash of what the features of a bin depend on; empty if it is unknown.
+
+        It does not depend on which other layers and timesteps were extracted.
+        """
+        if not self.fingerprint:
+            return ""
+        steps = [
+            (step, share, self.probes.get((layer, step), ""))
+            for step, share in self.timesteps(time_bin)
+        ]
+        what = json.dumps([self.fingerprint, layer, steps])
+        return hashlib.sha256(what.encode()).hexdigest()
 
     def _weights(self, time_bins: Sequence[TimeBin]) -> np.ndarray:
         return timestep_weights(

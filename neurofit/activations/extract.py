@@ -171,8 +171,8 @@ def extract_lazily(
     """Return activations with a fingerprint, and extract them when the first is accessed.
 
     Parameters, further options and errors are those of `extract`. The fingerprint is the sha256 of
-    the weights, of the pixels of all stimuli, and of the activations of `N_PROBES` stimuli, which
-    also depend on the architecture, presentation, precision and machine.
+    the weights, the presentation and the pixels of all stimuli; `Activations.probes` has those of
+    the activations of `N_PROBES` stimuli.
     """
     common = {**options, "time_bins": None if time_bins is None else list(time_bins)}
     digest = hashlib.sha256(f"{stimuli.visual_degrees} {len(stimuli)}".encode())
@@ -180,14 +180,17 @@ def extract_lazily(
         image = stimuli.images[row]
         digest.update(f"{image.shape} {image.dtype}".encode())
         digest.update(np.ascontiguousarray(image).tobytes())
-    probes = sorted({round(row) for row in np.linspace(0, len(stimuli) - 1, N_PROBES)})
-    probe = extract(model, stimuli.only(probes), storage="memory", batch_size=N_PROBES, **common)
+    rows = sorted({round(row) for row in np.linspace(0, len(stimuli) - 1, N_PROBES)})
+    probe = extract(model, stimuli.only(rows), storage="memory", batch_size=N_PROBES, **common)
     identity = [probe.model, probe.provenance["weights_sha256"], repr(probe.presentation)]
     digest.update(json.dumps(identity).encode())
-    for layer, timestep in probe.blocks:
-        block = probe.blocks[layer, timestep]
-        digest.update(f"{layer} {timestep} {block.shape}".encode())
-        digest.update(np.ascontiguousarray(block).tobytes())
+    probes = {
+        key: hashlib.sha256(
+            f"{block.shape}".encode() + np.ascontiguousarray(block).tobytes()
+        ).hexdigest()
+        for key in probe.blocks
+        for block in [probe.blocks[key]]
+    }
     extracted: list[Activations] = []  # their files are deleted with them
 
     def make() -> Blocks:
@@ -196,7 +199,13 @@ def extract_lazily(
         return extracted[0].blocks
 
     blocks = LazyBlocks(tuple(iter(probe.blocks)), make)
-    return replace(probe, stimulus_ids=stimuli.ids, blocks=blocks, fingerprint=digest.hexdigest())
+    return replace(
+        probe,
+        stimulus_ids=stimuli.ids,
+        blocks=blocks,
+        fingerprint=digest.hexdigest(),
+        probes=probes,
+    )
 
 
 def _wanted_timesteps(

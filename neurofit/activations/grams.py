@@ -2,8 +2,9 @@
 
 A Gram matrix is all that mappings need of the features and takes a tenth of their size. Once it is
 cached, other mappings, splits or presets are scored without extracting the activations. Its file
-is found by what it depends on: the activations' fingerprint (weights, pixels of all stimuli, and
-activations of a few of them), the timesteps, the precision and the reduction.
+is found by what it depends on: the identity of the activations in the bin (weights, presentation,
+pixels of all stimuli, and activations of a few of them), the precision and the reduction. The same
+hash stands in the file, so that one which was moved or renamed is not used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from neurofit.activations.activations import Activations
-from neurofit.errors import NeurofitWarning
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.reduce import Reduction
@@ -144,11 +145,11 @@ class GramStore:
         return (layer, *sorted(weights.items()))
 
     def _path(self, layer: str, time_bin: TimeBin) -> Path:
+        rule = self.reduction.rule
         what = {
-            "layer": layer,
-            "timesteps": [self.activations.timesteps(time_bin)],
+            "activations": self.activations.identity(layer, time_bin),
             "precision": self.precision,
-            "reduction": [self.reduction.rule, self.reduction.seed],
+            "reduction": [rule, 0 if rule == "none" else self.reduction.seed],
         }
         digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         folder = f"{_file_name(self.activations.model)}-{self.activations.fingerprint[:24]}"
@@ -161,6 +162,11 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:100]
 
 
+def _identity_in(path: Path) -> str:
+    """Return the part of a Gram matrix's path that identifies it: fingerprint and hash."""
+    return f"{path.parent.name[-24:]} {path.stem[-24:]}"
+
+
 def _save(gram: Gram, path: Path) -> None:
     name, values = ("factor", gram.factor) if gram.dense is None else ("dense", gram.dense)
     values = np.ascontiguousarray(values)
@@ -171,9 +177,14 @@ def _save(gram: Gram, path: Path) -> None:
         "notes": json.dumps(gram.notes),
         "plan": json.dumps(asdict(gram.plan) if gram.plan else None),
         "sha256": hashlib.sha256(values.data).hexdigest(),
+        "made_for": _identity_in(path),
     }
-    with atomic_file(path) as temporary:
-        save_file({name: values}, temporary, metadata=metadata)
+    try:
+        with atomic_file(path) as temporary:
+            save_file({name: values}, temporary, metadata=metadata)
+    except NeurofitError as error:
+        message = f"Gram matrices are not cached: {error}"
+        warnings.warn(message, NeurofitWarning, stacklevel=2)
 
 
 def _load(path: Path) -> Gram | None:
@@ -185,6 +196,8 @@ def _load(path: Path) -> Gram | None:
             about, (name,) = file.metadata(), file.keys()
             values, plan = file.get_tensor(name), json.loads(about["plan"])
             if hashlib.sha256(values.data).hexdigest() != about["sha256"]:
+                return None
+            if about["made_for"] != _identity_in(path):
                 return None
             return Gram(
                 **{name: values},

@@ -24,6 +24,7 @@ from neurofit.recordings.lazy import PROCESSING
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
+from neurofit.recordings.validation import validate_recording, validate_structure
 from neurofit.results.provenance import describe_provenance
 from neurofit.results.schema import validate_result
 
@@ -107,9 +108,10 @@ def register_analysis(
     Returns
     -------
     Decorator
-        The decorated function adds the attributes of `describe_provenance` and notes on the trials
-        to the Dataset that it returns, and checks it with `validate_result`. It warns of artefacts
-        and of drift that raises scores before the work begins.
+        The decorated function checks the recording with `validate_recording` and warns of artefacts
+        and of drift that raises scores before the work begins. It adds the attributes of
+        `describe_provenance` and notes on the trials to the Dataset that it returns, and checks it
+        with `validate_result`.
     """
 
     def decorate(function: F) -> F:
@@ -124,9 +126,11 @@ def register_analysis(
                 raise NeurofitError(
                     f"{function.__name__} takes a {config.__name__}; got {type(given).__name__}."
                 )
+            validate_structure(data[-1])
             activations = data[0] if models else None
             attrs = describe_provenance(function.__name__, given, data[-1], activations)
             notes = _notes_on_trials(data[-1])
+            validate_recording(data[-1])
             result = function(*inputs, **keywords)
             notes += json.loads(result.attrs.get("notes", "[]"))
             result.attrs = {**attrs, **result.attrs, "notes": json.dumps(notes)}

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from neurofit.activations.activations import check_inputs
+from neurofit.activations.blocks import LazyBlocks
+from neurofit.activations.records import load_record, save_record
 from neurofit.analyses.analysis import Cost, analysis_of
+from neurofit.analyses.identity import extraction_key
 from neurofit.config.compute import Progress, find_device
 from neurofit.errors import NeurofitError, NeurofitWarning
 
 if TYPE_CHECKING:
     from neurofit.activations.activations import Activations
+    from neurofit.activations.blocks import Blocks
+    from neurofit.activations.presentation import Presentation
     from neurofit.analyses.run import RunConfig
     from neurofit.recordings.recording import Recording
+    from neurofit.recordings.stimuli import StimulusSet
 
 BRAINSCORE = "brainscore:"
 """Prefix of models and benchmarks of Brain-Score."""
@@ -109,58 +114,51 @@ def find_activations(
             on_plan(Plan(recording=recording, model=name, weights="a model of Brain-Score"))
         candidate, shown = import_brainscore("candidate"), replace(recording, stimuli=stimuli)
         found = candidate.activations_of(name.removeprefix(BRAINSCORE), shown, region=region)
-        return _noted(found, config, weights="a model of Brain-Score")
+        return noted(found, config, weights="a model of Brain-Score")
+
+    key = ""
+    if config.compute.keep_grams and not config.baselines:
+        device = find_device(config.compute.device)
+        key = extraction_key(config, recording, device)
+        recorded = key and _recorded(config, recording, stimuli, key, device, on_plan, progress)
+        if recorded:
+            return recorded
 
     from neurofit.activations.baselines import last_driven
     from neurofit.activations.extract import extract, extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
     from neurofit.models import WrappedModel, create_model, find_name
-    from neurofit.recordings.time_bins import timestep_weights
 
     named = getattr(config.analysis, "layers", "auto")
     asked = {} if isinstance(named, str) or find_name(name) is None else {"layers": named}
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
     device = find_device(config.compute.device)
     presentation = find_presentation(network, config.presentation)
-    scored = _layers(config.analysis, network, region)
+    scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
     time_bins = list(recording.time_bins)
     if config.baselines:  # the last step that the image drives may lie in no time bin
         width = network.ms_per_timestep
         last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
         time_bins += [(width * step, width * (step + 1)) for step in sorted(last)]
+    begun = time.perf_counter()
+    units = count_units(network, layers) if on_plan or key else {}
+    seconds = time.perf_counter() - begun  # a step of one image; of a wrapped one, all steps
     if on_plan:
-        begun = time.perf_counter()
-        units = count_units(network, layers)
-        seconds = time.perf_counter() - begun
-        weights = timestep_weights(
-            time_bins,
-            n_timesteps=presentation.n_timesteps,
-            ms_per_timestep=network.ms_per_timestep,
-        )
-        n_timesteps = int(weights.any(axis=0).sum())
-        if isinstance(network, WrappedModel):  # a step is a forward pass; static ones share blocks
-            n_timesteps = n_timesteps if network.recurrent else 1
-        else:
-            seconds *= int(np.flatnonzero(weights.any(axis=0)).max(initial=0)) + 1
-        cost = analysis_of(config.analysis).cost
+        static = isinstance(network, WrappedModel) and not network.recurrent
+        n_timesteps = _n_timesteps(presentation, network.ms_per_timestep, time_bins)
         on_plan(
-            Plan(
-                recording=recording,
+            _planned(
+                config,
+                recording,
                 model=network.name,
                 weights=network.weights_origin,
-                layer_units=units,
+                units=units,
+                scored=scored,
                 device=device,
-                seconds=seconds * len(stimuli),
-                disk_bytes=4 * len(stimuli) * n_timesteps * sum(units.values()),
-                cost=cost
-                and cost(
-                    recording,
-                    config.analysis,
-                    {layer: units[layer] for layer in scored},
-                    config.compute,
-                ),
+                seconds=seconds * (1 if isinstance(network, WrappedModel) else n_timesteps),
+                n_timesteps=1 if static else n_timesteps,  # which share one array
             )
         )
     found = (extract_lazily if config.compute.keep_grams else extract)(
@@ -174,21 +172,125 @@ def find_activations(
         precision=config.precision,
         progress=progress,
     )
-    return _noted(found, config, weights=network.weights_origin)
+    found = noted(found, config, weights=network.weights_origin)
+    if key:
+        save_record(found, key, layers=network.layers, units=units)
+    return found
 
 
-def _layers(analysis: Any, network: Any, region: str) -> tuple[str, ...]:
+def _recorded(
+    config: RunConfig,
+    recording: Recording,
+    stimuli: StimulusSet,
+    key: str,
+    device: str,
+    on_plan: Callable[[Plan], None] | None,
+    progress: Progress | None,
+) -> Activations | None:
+    """Return recorded activations, if they have the layers and bins that the analysis needs.
+
+    The model is built only when features are needed whose Gram matrix is not cached.
+    """
+
+    def make() -> Blocks:
+        from neurofit.activations.extract import extract
+        from neurofit.models import create_model
+
+        made = extract(
+            create_model(str(config.model), weights=config.weights, seed=config.model_seed),
+            stimuli,
+            layers=layers,
+            time_bins=recording.time_bins,
+            presentation=config.presentation,
+            batch_size=config.compute.batch_size,
+            device=device,
+            precision=config.precision,
+            progress=progress,
+        )
+        held.append(made)  # its files are deleted with it
+        return made.blocks
+
+    held: list[Activations] = []
+    record = load_record(key, stimuli.ids)
+    if record is None:
+        return None
+    layers = needed_layers(config.analysis, record, recording.regions[0])
+    if any(layer not in record.units for layer in layers):
+        return None
+    asked = tuple(key for key in record.activations.probes if key[0] in layers)
+    found = replace(record.activations, blocks=LazyBlocks(asked, make))
+    try:
+        check_inputs(found, recording)
+    except NeurofitError:  # it lacks timesteps of these bins
+        return None
+    shown: Any = found.presentation
+    if on_plan:
+        n_timesteps = _n_timesteps(shown, found.ms_per_timestep, recording.time_bins)
+        on_plan(
+            _planned(
+                config,
+                recording,
+                model=found.model,
+                weights=str(found.provenance["weights"]),
+                units={layer: record.units[layer] for layer in layers},
+                scored=layers,
+                device=device,
+                n_timesteps=n_timesteps,
+            )
+        )
+    return found
+
+
+def _n_timesteps(presentation: Presentation, ms_per_timestep: int, time_bins: Any) -> int:
+    """Return how many timesteps time bins overlap."""
+    from neurofit.recordings.time_bins import timestep_weights
+
+    n_timesteps = presentation.n_timesteps
+    weights = timestep_weights(
+        list(time_bins), n_timesteps=n_timesteps, ms_per_timestep=ms_per_timestep
+    )
+    return int(weights.any(axis=0).sum())
+
+
+def _planned(
+    config: RunConfig,
+    recording: Recording,
+    *,
+    model: str,
+    weights: str,
+    units: Mapping[str, int],
+    scored: Sequence[str],
+    device: str,
+    n_timesteps: int,
+    seconds: float = 0.0,
+) -> Plan:
+    cost = analysis_of(config.analysis).cost
+    sizes = {layer: units[layer] for layer in scored}
+    return Plan(
+        recording=recording,
+        model=model,
+        weights=weights,
+        layer_units=units,
+        device=device,
+        seconds=seconds * len(recording.stimuli),
+        disk_bytes=4 * len(recording.stimuli) * n_timesteps * sum(units.values()),
+        cost=cost and cost(recording, config.analysis, sizes, config.compute),
+    )
+
+
+def needed_layers(analysis: Any, network: Any, region: str) -> tuple[str, ...]:
     """Return the layers that an analysis needs: its `layers_for`, else those of the region."""
     if hasattr(analysis, "layers_for"):
         return tuple(analysis.layers_for(network, region))
     return tuple(network.region_layers.get(region, network.layers))
 
 
-def _noted(activations: Activations, config: RunConfig, *, weights: str) -> Activations:
-    noted = {**activations.provenance, "weights": weights, "model_seed": config.model_seed}
+def noted(activations: Activations, config: RunConfig, *, weights: str) -> Activations:
+    """Return activations that say which weights, seed and control they come from."""
+    facts = {**activations.provenance, "weights": weights, "model_seed": config.model_seed}
     if config.shuffle_stimuli:
-        noted["control"] = "shuffled stimuli"
-    return replace(activations, provenance=noted)
+        facts["control"] = "shuffled stimuli"
+    return replace(activations, provenance=facts)
 
 
 def find_baselines(
@@ -197,7 +299,7 @@ def find_baselines(
     """Return the baselines of activations that an analysis can take; warn of those it cannot."""
     from neurofit.activations.baselines import BASELINES, baselines_of
 
-    layers = _layers(config.analysis, activations, recording.regions[0])
+    layers = needed_layers(config.analysis, activations, recording.regions[0])
     made = baselines_of(activations, recording.time_bins, layers=layers, seed=config.model_seed)
     if getattr(config.analysis, "time_mode", "") == "fixed":
         made.pop("layers-over-time", None)  # one map cannot take other layers in other bins

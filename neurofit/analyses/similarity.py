@@ -20,7 +20,6 @@ from neurofit.metrics.similarity import cka, rsa
 from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
 from neurofit.recordings.trials import TrialSets, deal_trials
-from neurofit.recordings.validation import validate_structure
 from neurofit.results.schema import time_coords
 
 if TYPE_CHECKING:
@@ -120,7 +119,6 @@ def similarity(
         than three stimuli.
     """
     del compute
-    validate_structure(recording)
     check_stimuli(recording)
     check_inputs(activations, recording)
     layers = config.layers_for(activations, recording.regions[0])

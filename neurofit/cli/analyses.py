@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +28,7 @@ from neurofit.cli.options import (
     parameters_of,
     with_signature,
 )
-from neurofit.errors import NeurofitError
+from neurofit.errors import MachineError, NeurofitError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -129,7 +131,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
     from neurofit.analyses.naming import folder_words
     from neurofit.analyses.run import run_each
     from neurofit.results.folder import check_writable, result_folder
-    from neurofit.results.io import FILES, write_result
+    from neurofit.results.io import FILES
     from neurofit.results.summary import summarise
 
     configs = config.each()
@@ -152,9 +154,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
         with progress() as bars:
             report = bars if as_json else FitTimer(bars, each)
             result, *baselines = run_each(each, on_plan=on_plan, progress=report)
-        replaced = write_result(result, folder)
-        for baseline in baselines:
-            write_result(baseline, baseline_folder(folder, baseline))
+        folder, replaced = _written(result, baselines, folder)
         summaries += [summarise(result), *map(summarise, baselines)]
         if as_json and replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
@@ -168,6 +168,34 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
                 out.print(f"Written: {baseline_folder(folder, baseline)}", soft_wrap=True)
     if as_json:
         print(json.dumps(summaries if len(summaries) > 1 else summaries[0]))
+
+
+def _written(
+    result: xr.Dataset, baselines: Sequence[xr.Dataset], folder: Path
+) -> tuple[Path, bool]:
+    """Write results, and return their folder and whether one was replaced.
+
+    If the disk of the folder is full, they are written elsewhere, so that hours of work are not
+    lost.
+    """
+    from neurofit.results.io import write_result
+
+    def write(into: Path) -> bool:
+        replaced = write_result(result, into)
+        for baseline in baselines:
+            write_result(baseline, baseline_folder(into, baseline))
+        return replaced
+
+    try:
+        return folder, write(folder)
+    except MachineError as error:
+        elsewhere = Path(tempfile.mkdtemp(prefix="neurofit-result-"))
+        try:
+            write(elsewhere)
+        except NeurofitError:
+            shutil.rmtree(elsewhere, ignore_errors=True)
+            raise error from None
+        raise MachineError(f"{error}\nThe result was written to {elsewhere} instead.") from error
 
 
 def baseline_folder(folder: Path, baseline: xr.Dataset) -> Path:

@@ -11,11 +11,14 @@ import typer
 from rich.table import Table
 
 from neurofit.cli.console import out, progress, set_offline
-from neurofit.errors import MachineError, NeurofitError, all_faults
+from neurofit.errors import MachineError, NeurofitError, all_faults, some_of
 
 if TYPE_CHECKING:
     from neurofit.recordings.recording import Recording
     from neurofit.recordings.selection import Selection
+
+SPIKE_FORMATS = ("NWB", "spike times")
+"""Formats of spikes, which are counted in bins that only a sidecar states."""
 
 FILES = "Formats: docs/recordings.md."
 
@@ -56,23 +59,48 @@ def load(
 def describe_path(path: str, selection: Selection, *, images: str = "", time_bin: str = "") -> None:
     """Print what a recording contains, and how reliable each area is."""
     from neurofit.data_loaders.formats import find_format
+    from neurofit.data_loaders.formats.sidecar import read_sidecar, sidecar_path
+    from neurofit.recordings.times import ASSUMED
 
     with progress() as report:
         whole = load(path, report, images=images, time_bin=time_bin, checked=False)
     recording = selection.apply(whole)
+    form, sidecar = find_format(Path(path)).name, read_sidecar(Path(path))
+
+    def sourced(text: str, field: str = "") -> str:
+        """Add where a text was read from, unless it is assumed."""
+        given = getattr(sidecar, field, None)
+        by_sidecar = given is not None and (field not in ("region", "subject") or given == text)
+        source = sidecar_path(path).name if by_sidecar else "in the file"
+        return text if ASSUMED in text else f"{text} ({source})"
+
+    bins = _describe_bins(recording)
+    if time_bin:
+        bins += " (--time-bin)"
+    elif form in SPIKE_FORMATS and sidecar.bins is None:
+        bins += f" {ASSUMED}"
+    else:
+        bins = sourced(bins, "bins" if form in SPIKE_FORMATS else "time_bin")
+    animals, sessions = (_names(recording, name) for name in ("subject", "session"))
+    units = _describe_units(recording)
+    units = f"{units} (counted)" if form in SPIKE_FORMATS else sourced(units, "units")
+    onset = f"{recording.onset} (in the file)" if recording.onset else "0 ms, as its times say"
     counts = _repetitions(recording)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     rows = {
         "recording": recording.name + " (SIMULATED)" * recording.simulated,
-        "format": find_format(Path(path)).name,
-        "units": str(recording.responses.attrs.get("units", "not stated; taken as rates")),
-        "time bins": _describe_bins(recording),
-        "stimulus onset": recording.onset or "0 ms, as its times say",
+        "format": form,
+        "areas": sourced(", ".join(each or "(none)" for each in recording.regions), "region"),
+        "animals": sourced(animals, "subject") if animals else "not stated",
+        "sessions": sourced(sessions) if sessions else "not stated; taken as one",
+        "units": units,
+        "time bins": bins,
+        "stimulus onset": recording.onset if ASSUMED in recording.onset else onset,
         "stimuli": f"{len(recording.stimuli):,}; images: {_describe_images(recording)}",
-        "width of an image": recording.stimuli.width,
-        "shown for": recording.stimuli.duration,
+        "width of an image": sourced(recording.stimuli.width, "visual_degrees"),
+        "shown for": sourced(recording.stimuli.duration, "duration_ms"),
         "presentations": f"{recording.responses.sizes['presentation']:,}; repetitions {counts[0]} "
         f"to {counts[2]}, median {counts[1]:g}",
         "missing": f"{_missing(recording):.1%} of the trials of a neuroid",
@@ -91,6 +119,23 @@ def describe_path(path: str, selection: Selection, *, images: str = "", time_bin
     out.print(
         "[dim]reliability: split halves of the mean over all bins, Spearman-Brown corrected[/dim]"
     )
+
+
+def _names(recording: Recording, name: str) -> str:
+    """Return the different values of a coordinate; empty if there is none."""
+    import numpy as np
+
+    if name not in recording.responses.coords:
+        return ""
+    values = np.unique(recording.responses[name].values.astype(str)).tolist()
+    return f"{len(values):,}: {some_of(values)}" if len(values) > 1 else str(values[0])
+
+
+def _describe_units(recording: Recording) -> str:
+    from neurofit.recordings.times import ASSUMED
+
+    units = str(recording.responses.attrs.get("units", "unknown"))
+    return f"not stated; taken as rates {ASSUMED}" if units == "unknown" else units
 
 
 def _describe_bins(recording: Recording) -> str:
@@ -224,5 +269,10 @@ def _repetitions(recording: Recording) -> tuple[int, float, int]:
 def _missing(recording: Recording) -> float:
     import numpy as np
 
-    positions = range(len(recording.time_bins))
-    return float(np.mean([np.isnan(recording.block(each)).mean() for each in positions]))
+    from neurofit.recordings.recording import contiguous_blocks
+
+    missing = sum(
+        int(np.isnan(recording.block(bins, neuroids)).sum())
+        for neuroids, bins in contiguous_blocks(recording)
+    )
+    return missing / recording.responses.size

@@ -23,6 +23,9 @@ MISSING = ("", "nan", "NaN", "None", "NaT", "<NA>", "[]")
 EXACT = 2**53
 """Whole floats from this number on are not exact: two identifiers may be one float."""
 
+MAX_TEXT = 4_096
+"""Largest number of characters of a text; paths have no more."""
+
 MORE_PRECISE = (
     "image_id",
     "image_name",
@@ -66,20 +69,48 @@ def as_identifiers(values: Any, *, name: str = "identifiers") -> np.ndarray:
             "number or text. Name another column."
         )
     if any(isinstance(each, str | bytes) or _is_absent(each) for each in flat):
-        return np.array(as_texts(flat, name=name), dtype=str).reshape(values.shape)
-    return as_text(values)
+        return fixed_width(as_texts(flat, name=name), name=name).reshape(values.shape)
+    return as_text(values, name=name)
 
 
-def as_text(values: Any) -> np.ndarray:
-    """Return bytes and objects as fixed-width text; numbers in native byte order."""
+def as_text(values: Any, *, name: str = "a column") -> np.ndarray:
+    """Return bytes and objects as fixed-width text; numbers in native byte order.
+
+    Raises
+    ------
+    NeurofitError
+        If a text among several is longer than `MAX_TEXT` characters.
+    """
     values = np.asarray(values)
+    if values.dtype.kind in "SU" and values.ndim:
+        _check_text(values.dtype.itemsize // np.dtype(f"{values.dtype.kind}1").itemsize, name)
     if values.dtype.kind == "S":
         return np.asarray(np.char.decode(values, "utf-8", "replace"))
     if values.dtype.kind == "O":
         flat = [_decoded(value) for value in values.ravel().tolist()]
         texts = any(isinstance(value, str) for value in flat)
-        return np.array([str(value) for value in flat] if texts else flat).reshape(values.shape)
+        made = fixed_width([str(value) for value in flat], name=name) if texts else np.array(flat)
+        return made.reshape(values.shape)
     return np.asarray(values, dtype=values.dtype.newbyteorder("="))
+
+
+def fixed_width(texts: Sequence[str], *, name: str) -> np.ndarray:
+    """Return texts as an array, in which all of them take the space of the longest.
+
+    Raises
+    ------
+    NeurofitError
+        If one is longer than `MAX_TEXT` characters.
+    """
+    _check_text(max(map(len, texts), default=0), name)
+    return np.array(texts, dtype=str)
+
+
+def _check_text(longest: int, name: str) -> None:
+    if longest > MAX_TEXT:
+        raise NeurofitError(
+            f"{name} holds a text of {longest:,} characters; at most {MAX_TEXT:,} are read."
+        )
 
 
 def as_texts(values: Iterable[Any], *, name: str = "identifiers") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -44,20 +45,39 @@ def changed(recording: Recording, change: Change, note: str) -> Recording:
     return replace(recording, responses=made)
 
 
-class _Changed(BackendArray):
-    """Responses of the indexed neuroids and bins, changed on each access."""
+class LazyArray(BackendArray, ABC):  # xarray's own protocol for arrays on disk
+    """Responses, float32, of which `_read` returns the indexed ones on each access.
 
-    def __init__(self, responses: xr.DataArray, change: Change) -> None:
-        self.responses, self.change = responses, change
-        self.shape, self.dtype = responses.shape, np.dtype(np.float32)
+    Parameters
+    ----------
+    shape
+        Numbers of presentations, neuroids and time bins.
+    """
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Changed:
+    indexing_support = indexing.IndexingSupport.OUTER
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.dtype = shape, np.dtype(np.float32)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LazyArray:
         return self
 
     def __getitem__(self, key: Any) -> Any:
         return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+            key, self.shape, self.indexing_support, self._read
         )
+
+    @abstractmethod
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        """Return the responses at an index of each dimension: a number, a slice or an array."""
+
+
+class _Changed(LazyArray):
+    """Responses of the indexed neuroids and bins, changed on each access."""
+
+    def __init__(self, responses: xr.DataArray, change: Change) -> None:
+        super().__init__(responses.shape)
+        self.responses, self.change = responses, change
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         rows, *others = key

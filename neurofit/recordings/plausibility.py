@@ -11,12 +11,15 @@ from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.duplicates import compare_images
 from neurofit.recordings.identifiers import alike_notes
 from neurofit.recordings.rebinning import are_counts
-from neurofit.recordings.recording import Recording, identifiers_of
+from neurofit.recordings.recording import Recording, contiguous_blocks, identifiers_of
 from neurofit.recordings.stimuli import NoImages, StimulusSet
 from neurofit.recordings.suspicions import suspicions
 from neurofit.recordings.time_bins import overlapping
 from neurofit.recordings.times import ASSUMED
 from neurofit.recordings.trial_checks import check_trials
+
+SATURATED = 0.5
+"""Share of the trials of a time bin at the largest response from which a neuroid is named."""
 
 
 def image_faults(stimuli: StimulusSet) -> list[str]:
@@ -112,24 +115,37 @@ def _check_bins(recording: Recording) -> list[str]:
 
 def _check_values(recording: Recording) -> list[str]:
     responses, time_bins = recording.responses, recording.time_bins
-    n_presentations, n_neuroids, _ = responses.shape
+    n_presentations, n_neuroids, n_bins = responses.shape
     lowest, highest = np.full(n_neuroids, np.inf), np.full(n_neuroids, -np.inf)
-    silent, responding, negative, broken = [], [], 0, 0
+    at_highest = np.zeros(n_neuroids)  # largest share of the trials of a bin
+    negative, broken = 0, 0
     empty = np.ones(n_presentations, dtype=bool)
-    for position, (start, end) in enumerate(time_bins):
-        block = recording.block(position)
+    seen, above = np.zeros(n_bins, dtype=bool), np.zeros(n_bins, dtype=bool)
+    counts = are_counts(responses)
+    for neuroids, bins in contiguous_blocks(recording):
+        block = recording.block(bins, neuroids)
         present = ~np.isnan(block)
-        empty &= ~present.any(axis=1)
-        if not present.any():
-            silent.append(f"{start}-{end}")
-        elif np.nanmax(np.abs(block)) > 0:
-            responding.append(f"{start}-{end}")
-        lowest = np.minimum(lowest, np.where(present, block, np.inf).min(axis=0))
-        highest = np.maximum(highest, np.where(present, block, -np.inf).max(axis=0))
-        if are_counts(responses):
+        empty &= ~present.any(axis=(1, 2))
+        seen[bins] |= present.any(axis=(0, 1))
+        above[bins] |= (present & (block != 0)).any(axis=(0, 1))
+        low, high = (np.where(present, block, fill) for fill in (np.inf, -np.inf))
+        lowest[neuroids] = np.minimum(lowest[neuroids], low.min(axis=(0, 2)))
+        most = high.max(axis=0)  # (neuroid time_bin)
+        share = (present & (block == most)).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        top = most.max(axis=1)
+        own = np.where(most == top[:, None], share, 0.0).max(axis=1)
+        before, known = highest[neuroids], at_highest[neuroids]
+        own = np.where(top == before, np.maximum(own, known), own)
+        at_highest[neuroids] = np.where(top >= before, own, known)
+        highest[neuroids] = np.maximum(before, top)
+        if counts:
             finite = block[np.isfinite(block)]
             negative += int((finite < 0).sum())
             broken += int((finite % 1 != 0).sum())
+    silent, responding = (
+        [f"{start}-{end}" for (start, end), own in zip(time_bins, which, strict=True) if own]
+        for which in (~seen, above)
+    )
     found = [f"No neuroid has a response in {', '.join(silent)} ms."] if silent else []
     if empty.any():
         rows = some_of(np.flatnonzero(empty).tolist())
@@ -152,9 +168,17 @@ def _check_values(recording: Recording) -> list[str]:
             f"Responses are 0 in all time bins except {responding[0]} ms; "
             "the spike times may be in another unit."
         )
-    constant = responses.neuroid_id.values[lowest == highest]
-    if len(constant):
-        found.append(f"Neuroids with constant responses: {some_of(constant.tolist())}.")
+    names, constant = responses.neuroid_id.values, lowest == highest
+    if constant.any():
+        found.append(f"Neuroids with constant responses: {some_of(names[constant].tolist())}.")
+    clipped = ~constant & (at_highest >= SATURATED)
+    if are_counts(responses):
+        clipped &= highest > 1  # a spike or none is no limit
+    if clipped.any():
+        found.append(
+            f"Neuroids at their largest response in {SATURATED:.0%} of the trials of a time bin or "
+            f"more: {some_of(names[clipped].tolist())}. Their responses may be saturated."
+        )
     return found
 
 

@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurofit.errors import NeurofitError, some_of
-from neurofit.recordings.recording import Recording
+from neurofit.recordings.recording import Recording, as_slice
 from neurofit.recordings.time_bins import (
     TimeBin,
     is_a_bin,
@@ -25,6 +25,7 @@ from neurofit.recordings.time_bins import (
     overlapping,
     shared_bins,
 )
+from neurofit.recordings.times import ASSUMED
 
 COUNTS = (
     "spikes per bin",
@@ -39,6 +40,9 @@ COUNTS = (
 
 Anything else is a rate.
 """
+
+SMALL_BYTES = 2**12
+"""Responses up to this size are read in several bins at a time."""
 
 
 def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
@@ -90,16 +94,39 @@ def rebin(recording: Recording, time_bins: Sequence[Any]) -> Recording:
             + (f"Nearest: --bins {nearest}." if nearest else "Use edges of recorded bins.")
         )
     counts = are_counts(recording.responses)
+    _need_units(recording, time_bins)
     weights = overlap_weights(recorded, time_bins, counts=counts, name=recording.name)
     rebinned = _weighted(recording, weights, time_bins)
     if counts:
-        rebinned.responses.attrs["units"] = COUNTS[0]
+        assumed = f" {ASSUMED}" * (ASSUMED in recording.responses.attrs["units"])
+        rebinned.responses.attrs["units"] = COUNTS[0] + assumed
     return rebinned
+
+
+def _need_units(recording: Recording, time_bins: Sequence[TimeBin]) -> None:
+    """Refuse to join bins of different widths if nothing says what the responses are.
+
+    Sums and means of equal bins differ by a factor, which no correlation shows.
+    """
+    units = str(recording.responses.attrs.get("units", "")) or "unknown"
+    if units != "unknown" and ASSUMED not in units:
+        return
+    for start, end in time_bins:
+        joined = {
+            last - first for first, last in recording.time_bins if first < end and start < last
+        }
+        if len(joined) > 1:
+            raise NeurofitError(
+                f"{recording.name} does not state its units, and bins of {min(joined)} to "
+                f"{max(joined)} ms would be joined to {start}-{end} ms: counts are added, rates "
+                'averaged. Write {"units": "spikes per bin"} or {"units": "spikes per second"} '
+                "into NAME.json beside it, or set responses.attrs['units']."
+            )
 
 
 def are_counts(responses: xr.DataArray) -> bool:
     """Return whether the units of responses mean counts (see `COUNTS`)."""
-    units = str(responses.attrs.get("units", "")).strip().lower()
+    units = str(responses.attrs.get("units", "")).removesuffix(ASSUMED).strip().lower()
     per = re.fullmatch(r"spikes ?(?:per|/) ?(\d{1,6}) ?ms", units)
     widths = np.unique(responses.time_bin_end.values - responses.time_bin_start.values)
     return units in COUNTS or (per is not None and widths.tolist() == [int(per[1])])
@@ -190,12 +217,16 @@ class _RebinnedArray(BackendArray):
         positions = np.atleast_1d(np.arange(self.shape[2])[bins])
         dims = tuple(map(str, self.responses.dims[:2]))
         part = self.responses.isel({dims[0]: rows, dims[1]: columns})
-        sums = []
+        sums, n_values = [], int(np.prod([part.sizes[dim] for dim in dims if dim in part.dims]))
+        step = max(1, SMALL_BYTES // max(1, 4 * n_values))
         for weights in self.weights[positions]:
             total: np.ndarray | float = 0.0
-            for old in np.flatnonzero(weights).tolist():
+            used = np.flatnonzero(weights)
+            for begin in range(0, len(used), step):
+                old = as_slice(used[begin : begin + step])
                 values = np.asarray(part.isel(time_bin=old).values, dtype=np.float64)
-                total = total + weights[old] * values
+                for weight, each in zip(weights[old], np.moveaxis(values, -1, 0), strict=True):
+                    total = total + weight * each
             sums.append(np.asarray(total, dtype=np.float32))
         stacked = np.stack(sums, axis=-1)
         return stacked[..., 0] if isinstance(bins, int | np.integer) else stacked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from neurofit.recordings.times import ONSET
 
 DIMS = ("presentation", "neuroid", "time_bin")
 
+BLOCK_BYTES = 2**28
+"""Size of the responses in memory at a time."""
 
 COORDS = {
     "stimulus_id": "presentation",
@@ -92,9 +94,13 @@ class Recording:
         row_of = {stimulus: row for row, stimulus in enumerate(self.stimuli.ids)}
         return np.array([row_of[s] for s in self.responses.stimulus_id.values])
 
-    def block(self, time_bin: int) -> np.ndarray:
-        """Read the responses of one time bin: float32 array (presentation neuroid)."""
-        return np.asarray(self.responses.isel(time_bin=time_bin).values, dtype=np.float32)
+    def block(self, time_bin: int | slice, neuroid: slice = slice(None)) -> np.ndarray:
+        """Read the responses of one time bin: float32 array (presentation neuroid).
+
+        Those of a slice of time bins have the further axis time_bin.
+        """
+        part = self.responses.isel(neuroid=neuroid, time_bin=time_bin)
+        return np.asarray(part.values, dtype=np.float32)
 
     def select(
         self, *, region: str | None = None, window: tuple[int, int] | None = None
@@ -131,6 +137,32 @@ class Recording:
         return replace(
             self, responses=self.responses.isel(neuroid=neuroids, time_bin=bins), truth=truth
         )
+
+
+def contiguous_blocks(
+    recording: Recording, n_draws: int = 0, *, most: int = BLOCK_BYTES
+) -> Iterator[tuple[slice, slice]]:
+    """Yield (neuroids, time bins) that are contiguous in the file and fit into `most` bytes.
+
+    Parameters
+    ----------
+    recording
+        Recording; nothing of it is read.
+    n_draws
+        Number of further float64 values for each neuroid and time bin.
+    most
+        Memory of a block.
+    """
+    n_presentations, n_neuroids, n_bins = recording.responses.shape
+    one = 4 * n_presentations + 8 * n_draws
+    if recording.responses.encoding.get("together") == "neuroid":
+        step = max(1, most // (one * n_bins))
+        for begin in range(0, n_neuroids, step):
+            yield slice(begin, min(begin + step, n_neuroids)), slice(0, n_bins)
+    else:
+        step = max(1, most // (one * n_neuroids))
+        for begin in range(0, n_bins, step):
+            yield slice(0, n_neuroids), slice(begin, min(begin + step, n_bins))
 
 
 def identifiers_of(recording: Recording) -> dict[str, np.ndarray]:

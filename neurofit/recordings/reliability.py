@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,11 +23,8 @@ from neurofit.metrics.consistency import reliability_of_halves
 from neurofit.metrics.correlation import pearson
 from neurofit.metrics.resampled_halves import PooledHalves
 from neurofit.recordings.rebinning import over_all_bins, rebin
-from neurofit.recordings.recording import Recording
+from neurofit.recordings.recording import BLOCK_BYTES, Recording, contiguous_blocks
 from neurofit.recordings.trials import MIN_TEST, TrialSets, count_trials, deal_trials
-
-BLOCK_BYTES = 2**28
-"""Size of the responses in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def half_correlations(
         samples=_allocate_samples((n_bins, len(times), n_neuroids)),
     )
     sets = TrialSets(rows, deal_trials(rows, n_halves=n_halves, seed=seed))
-    blocks = list(contiguous_blocks(recording, len(times)))
+    blocks = list(contiguous_blocks(recording, len(times), most=BLOCK_BYTES))
     for number, (neuroids, bins) in enumerate(blocks):
         part = responses.isel(neuroid=neuroids, time_bin=bins)
         trials = np.asarray(part.values, dtype=np.float32)
@@ -149,27 +146,18 @@ def reliabilities(
     return half_correlations(whole, n_halves=n_halves, seed=seed).reliability[:, 0]
 
 
-def contiguous_blocks(recording: Recording, n_draws: int = 0) -> Iterator[tuple[slice, slice]]:
-    """Yield (neuroids, time bins) that are contiguous in the file and fit into `BLOCK_BYTES`."""
-    n_presentations, n_neuroids, n_bins = recording.responses.shape
-    one = 4 * n_presentations + 8 * n_draws
-    if recording.responses.encoding.get("together") == "neuroid":
-        step = max(1, BLOCK_BYTES // (one * n_bins))
-        for begin in range(0, n_neuroids, step):
-            yield slice(begin, min(begin + step, n_neuroids)), slice(0, n_bins)
-    else:
-        step = max(1, BLOCK_BYTES // (one * n_neuroids))
-        for begin in range(0, n_bins, step):
-            yield slice(0, n_neuroids), slice(begin, min(begin + step, n_bins))
-
-
 def finite_blocks(
     recording: Recording,
+    seen: Callable[[slice, slice, np.ndarray], None] | None = None,
 ) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "presentation neuroid time_bin"]]]:
-    """Yield neuroids, time bins and trials of each block; NaN is missing or infinite."""
-    for neuroids, bins in contiguous_blocks(recording):
-        trials = recording.responses.isel(neuroid=neuroids, time_bin=bins).values
-        trials = np.asarray(trials, dtype=np.float32)
+    """Yield neuroids, time bins and trials of each block; NaN is missing or infinite.
+
+    `seen` is called with them before infinite trials become NaN.
+    """
+    for neuroids, bins in contiguous_blocks(recording, most=BLOCK_BYTES):
+        trials = recording.block(bins, neuroids)
+        if seen:
+            seen(neuroids, bins, trials)
         yield neuroids, bins, np.where(np.isfinite(trials), trials, np.float32(np.nan))
 
 

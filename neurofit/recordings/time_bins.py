@@ -16,6 +16,9 @@ from neurofit.errors import NeurofitError
 
 TimeBin = tuple[int, int]
 
+MAX_BINS = 100_000
+"""Largest number of time bins."""
+
 
 def make_time_bins(start: int, end: int, width: int) -> list[TimeBin]:
     """Return adjacent bins [start, start + width), ..., [end - width, end), in ms.
@@ -23,12 +26,17 @@ def make_time_bins(start: int, end: int, width: int) -> list[TimeBin]:
     Raises
     ------
     NeurofitError
-        If the width is not positive or does not divide the window.
+        If the width is not positive or does not divide the window, or there are more than
+        `MAX_BINS`.
     """
     if width <= 0 or end <= start or (end - start) % width:
         raise NeurofitError(
             "Time bins need start < end and a width that divides the window; "
             f"got {start}:{end}:{width} (ms)."
+        )
+    if (n_bins := (end - start) // width) > MAX_BINS:
+        raise NeurofitError(
+            f"{start}:{end}:{width} (ms) are {n_bins:,} time bins; at most {MAX_BINS:,} are made."
         )
     return [(s, s + width) for s in range(start, end, width)]
 

@@ -291,6 +291,26 @@ def clock_faults(
     return []
 
 
+def twinned(least: int, n_spikes: int) -> str:
+    """Return why spikes are counted several times; else "".
+
+    A neuroid has no two spikes at one time but where times are rounded, and then not all of them.
+
+    Parameters
+    ----------
+    least
+        How often each spike of a neuroid occurs at the same time of the same trial, at least.
+    n_spikes
+        Number of spikes.
+    """
+    if least < 2 or n_spikes < MIN_TRIALS * MIN_SPIKES:
+        return ""
+    return (
+        f"each of its spikes occurs {least} times or more, at the same time of the same neuroid. "
+        "Keep one of each."
+    )
+
+
 def spike_faults(
     times_ms: Float[np.ndarray, " spike"], trials: Int[np.ndarray, " spike"], *, end: int
 ) -> list[str]:

@@ -1,10 +1,11 @@
-"""Check that a recording is valid, reading one time bin at a time."""
+"""Check that a recording is valid, reading it block by block."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import xarray as xr
@@ -16,15 +17,21 @@ from neurofit.recordings.identifiers import (
     is_missing,
     neuroid_faults,
 )
-from neurofit.recordings.recording import COORDS, DIMS, Recording
-from neurofit.recordings.times import bin_faults
+from neurofit.recordings.recording import BLOCK_BYTES, COORDS, DIMS, Recording, contiguous_blocks
+from neurofit.recordings.times import TIME_BINS, bin_faults
 
 MAX_FAULTS = 20
 """Longest list of problems in a message: one mistake can affect every bin or neuroid."""
 
 
+_valid: WeakSet[Recording] = WeakSet()
+"""Recordings whose values were found valid."""
+
+
 def validate_recording(recording: Recording) -> None:
-    """Check a recording's structure and values, reading one time bin at a time.
+    """Check a recording's structure and values, reading it block by block.
+
+    Every analysis does so first. The values of a recording are read for this once.
 
     Raises
     ------
@@ -32,7 +39,8 @@ def validate_recording(recording: Recording) -> None:
         If there are problems. Up to `MAX_FAULTS` are listed, each with its position and repair.
     """
     validate_structure(recording)
-    _raise_faults(recording.name, _value_faults(recording))
+    if recording not in _valid:
+        _raise_faults(recording.name, _value_faults(recording))
 
 
 def find_faults(recording: Recording) -> list[str]:
@@ -46,6 +54,11 @@ def find_faults(recording: Recording) -> list[str]:
 
 def validate_structure(recording: Recording) -> None:
     """Check a recording without reading its responses; raises as `validate_recording` does."""
+    if not isinstance(recording, Recording):
+        raise NeurofitError(
+            f"A recording is a neurofit.Recording; got {type(recording).__name__}. "
+            "neurofit.load_recording reads one from a file."
+        )
     faults = _layout_faults(recording.responses) or _content_faults(recording)
     _raise_faults(recording.name, faults)
 
@@ -120,35 +133,55 @@ def _presentation_faults(coords: Mapping[Any, xr.DataArray], stimulus_ids: np.nd
     return faults
 
 
-def _value_faults(recording: Recording) -> list[str]:
-    ids = recording.responses.neuroid_id.values
-    responding = np.zeros(len(ids), dtype=bool)
-    infinite, first = 0, ""
-    responses = recording.responses
-    edges = zip(responses.time_bin_start.values, responses.time_bin_end.values, strict=True)
-    for position, (start, end) in enumerate(edges):
-        block = recording.block(position)
-        found = np.argwhere(np.isinf(block))
-        if len(found) and not infinite:
-            presentation, neuroid = found[0]
-            first = (
-                f"presentation {presentation}, neuroid {str(ids[neuroid])!r}, "
-                f"time_bin {start}-{end} ms"
+class Values:
+    """What is wrong with the values of a recording, found block by block.
+
+    Parameters
+    ----------
+    recording
+        Recording; `add` takes its blocks.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.responding = np.zeros(recording.responses.sizes["neuroid"], dtype=bool)
+        self.infinite, self.first = 0, ""
+
+    def add(self, neuroids: slice, bins: slice, trials: np.ndarray) -> None:
+        """Enter the trials (presentation neuroid time_bin) of a block."""
+        infinite = np.isinf(trials)
+        if infinite.any() and not self.infinite:
+            coords = self.recording.responses.coords
+            time_bin, presentation, neuroid = np.argwhere(infinite.transpose(2, 0, 1))[0]
+            start, end = (coords[name].values[bins][time_bin] for name in TIME_BINS)
+            name = str(coords["neuroid_id"].values[neuroids][neuroid])
+            self.first = f"presentation {presentation}, neuroid {name!r}, time_bin {start}-{end} ms"
+        self.infinite += int(infinite.sum())
+        self.responding[neuroids] |= ~np.isnan(trials).all(axis=(0, 2))
+
+    def faults(self) -> list[str]:
+        """Return a sentence for each fault once all blocks are entered; none: it is valid."""
+        found = [
+            f"neuroid {str(name)!r} is NaN in every trial and bin. "
+            "Drop it: responses.isel(neuroid=...)."
+            for name in self.recording.responses.neuroid_id.values[~self.responding]
+        ]
+        if self.infinite:
+            found.insert(
+                0,
+                f"{self.infinite} infinite values, the first at {self.first}. "
+                "Repair: mark missing trials as NaN.",
             )
-        infinite += len(found)
-        responding |= ~np.isnan(block).all(axis=0)
-    faults = [
-        f"neuroid {str(name)!r} is NaN in every trial and bin. "
-        "Drop it: responses.isel(neuroid=...)."
-        for name in ids[~responding]
-    ]
-    if infinite:
-        faults.insert(
-            0,
-            f"{infinite} infinite values, the first at {first}. "
-            "Repair: mark missing trials as NaN.",
-        )
-    return faults
+        if not found:
+            _valid.add(self.recording)
+        return found
+
+
+def _value_faults(recording: Recording) -> list[str]:
+    values = Values(recording)
+    for neuroids, bins in contiguous_blocks(recording, most=BLOCK_BYTES):
+        values.add(neuroids, bins, recording.block(bins, neuroids))
+    return values.faults()
 
 
 def _raise_faults(name: str, faults: list[str]) -> None:

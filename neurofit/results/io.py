@@ -12,7 +12,7 @@ import xarray as xr
 from neurofit.errors import NeurofitError
 from neurofit.results.schema import CONTRACT, validate_result
 from neurofit.results.summary import summarise
-from neurofit.storage.home import atomic_file
+from neurofit.storage.home import atomic_file, check_free_space
 
 
 def save_result(result: xr.Dataset, path: str | Path) -> None:
@@ -23,7 +23,7 @@ def save_result(result: xr.Dataset, path: str | Path) -> None:
     NeurofitError
         If it breaks the contract of results (`neurofit.results.schema`), or cannot be written.
     MachineError
-        If the disk is full.
+        If the disk has no room for it; then nothing is written.
     """
     validate_result(result)
     packed = {
@@ -32,7 +32,15 @@ def save_result(result: xr.Dataset, path: str | Path) -> None:
         if "influence_on" in variable.attrs
     }
     with atomic_file(Path(path)) as temporary:
+        # asked before, since the HDF5 library crashes on a full disk
+        check_free_space(temporary, _largest_size(result))
         result.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
+
+
+def _largest_size(result: xr.Dataset) -> int:
+    """Return an upper bound of the size of a result's file."""
+    overhead = 2**13 * (2 + len(result.variables))
+    return int(result.nbytes) + len(json.dumps(result.attrs, default=str)) + overhead
 
 
 def load_result(path: str | Path) -> xr.Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
 import re
 import shutil
 import signal
@@ -53,7 +54,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with _translate_errors(path, every_error=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(
-                prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+                prefix=f".{path.stem}-{os.getpid()}.{_machine()}-",
+                suffix=path.suffix,
+                dir=path.parent,
             )
         os.close(handle)
         temporary = Path(name)
@@ -63,6 +66,41 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> list[Path]:
+    """Remove and return the temporary files of `atomic_file(path)` that killed processes left.
+
+    Their names state the machine and the process; those of a running process, or of another
+    machine that shares the folder, are left, and so is every other file. A file that is written by
+    way of a temporary one may itself be temporary.
+    """
+    if os.name == "nt":  # to ask for a process may end it there
+        return []
+    own = re.escape(path.stem) + r"(?:-(\d+)\.([0-9a-f]{8})-[a-z0-9_]{8}){1,2}"
+    pattern = re.compile(r"\.{1,2}" + own + re.escape(path.suffix))
+    names = {each: pattern.fullmatch(each.name) for each in path.parent.glob(".*")}
+    found = [each for each, name in names.items() if name and _is_over(int(name[1]), name[2])]
+    for each in found:
+        each.unlink(missing_ok=True)
+    return found
+
+
+def _is_over(process: int, machine: str) -> bool:
+    """Return whether a process of this machine has ended."""
+    if machine != _machine():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it belongs to another user
+        pass
+    return False
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ CHECKPOINT = "checkpoint.safetensors"
 Resume = bool | Literal["auto"]
 """Whether to go on from a checkpoint; "auto" does so if there is one."""
 
-_TORN = r"\.(checkpoint|config|metrics|{model})-\w{{8}}\.(safetensors|json|csv)"
+_TORN = r"\.(checkpoint|config|metrics|{model})-(\d+\.\w{{8}}-)?\w{{8}}\.(safetensors|json|csv)"
 """Names of the temporary files of `atomic_file`, which a killed run leaves."""
 
 _TORN_TENSORS = r"\.tmp\w{6}"

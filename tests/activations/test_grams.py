@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -182,12 +183,39 @@ def changed(recording: Recording) -> Iterator[tuple[str, Activations]]:
 
 
 def test_everything_that_changes_features_changes_their_fingerprint(recording: Recording) -> None:
-    same = {lazily(recording).fingerprint for _ in range(2)}
+    same = {identities(lazily(recording)) for _ in range(2)}
     assert len(same) == 1
     seen = set(same)
     for what, activations in changed(recording):
-        assert activations.fingerprint not in seen, what
-        seen.add(activations.fingerprint)
+        assert identities(activations) not in seen, what
+        seen.add(identities(activations))
+
+
+def identities(activations: Activations) -> tuple[str, ...]:
+    """Return the identity of every layer in every bin."""
+    pairs = itertools.product(activations.layers, BINS)
+    return tuple(activations.identity(layer, time_bin) for layer, time_bin in pairs)
+
+
+def test_the_identity_of_a_bin_does_not_depend_on_what_else_was_extracted(
+    recording: Recording,
+) -> None:
+    model = create_model("rgc_tiny", weights="random", input_size=32)
+    every = extract_lazily(model, recording.stimuli)
+    some = extract_lazily(model, recording.stimuli, layers=["conv4"], time_bins=BINS[1:2])
+    assert some.identity("conv4", BINS[1]) == every.identity("conv4", BINS[1])
+    assert len(set(identities(every))) == len(every.layers) * len(BINS)
+
+
+def test_a_gram_that_was_moved_is_made_anew(recording: Recording, built: list[str]) -> None:
+    expected = GramStore(lazily(recording), BINS, keep=True).gram("conv3", [BINS[0]])
+    GramStore(lazily(recording), BINS, keep=True).gram("conv3", [BINS[1]])
+    first, second = sorted((home() / "grams").rglob("*.safetensors"))
+    first.write_bytes(second.read_bytes())
+    built.clear()
+    found = GramStore(lazily(recording), BINS, keep=True).gram("conv3", [BINS[0]])
+    np.testing.assert_array_equal(found.dense, expected.dense)
+    assert len(built) == 1
 
 
 def test_precision_and_reduction_are_part_of_a_grams_name(recording: Recording) -> None:
@@ -264,7 +292,7 @@ def test_weights_that_the_probe_does_not_show_change_the_fingerprint(recording: 
         model = create_model("rgc_tiny", weights="random", input_size=32)
         with torch.no_grad():
             model.net["imnetds"].conv.bias.fill_(scale)  # not recorded
-        seen.add(lazily(black, model=model).fingerprint)
+        seen.add(identities(lazily(black, model=model)))
     assert len(seen) == 2
 
 

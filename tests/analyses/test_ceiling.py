@@ -219,11 +219,11 @@ def test_zhang2011_has_the_known_reliability_in_time(
 ) -> None:
     monkeypatch.setenv("NEUROFIT_MIRROR", str(mirror("zhang2011").parent))
     recording = load_recording("zhang2011")
-    window = ceiling(rebin(recording, [(100, 400), (-300, 0)]), CeilingConfig(n_halves=20))
-    assert float(window.curve[0]) == pytest.approx(0.80, abs=0.02)
-    assert int((window.reliability[:, 0] > 0.5).sum()) == pytest.approx(112, abs=3)
-    assert abs(float(window.curve[1])) < 0.08
-    best = np.argsort(window.reliability.values[:, 0])[-40:]
+    window = ceiling(rebin(recording, [(-300, 0), (100, 400)]), CeilingConfig(n_halves=20))
+    assert float(window.curve[1]) == pytest.approx(0.80, abs=0.02)
+    assert int((window.reliability[:, 1] > 0.5).sum()) == pytest.approx(112, abs=3)
+    assert abs(float(window.curve[0])) < 0.08
+    best = np.argsort(window.reliability.values[:, 1])[-40:]
     some = replace(recording, responses=recording.responses.isel(neuroid=np.sort(best)))
     curve = ceiling(some, CeilingConfig(n_halves=20))
     at = dict(zip(curve.time_bin_start.values.tolist(), curve.curve.values.tolist(), strict=True))

@@ -1,8 +1,9 @@
-"""Ctrl-C during a conversion ends with 130 and leaves what was there, and nothing else."""
+"""A conversion that is interrupted or killed leaves what was there, and no file for good."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,27 @@ def test_ctrl_c_while_files_get_their_names_leaves_all_of_them(tmp_path: Path, c
     assert done.returncode == 130, done.stderr
     names = sorted(each.name for each in (tmp_path / "made").iterdir())
     assert names == ["out.nc", "out.stimuli.csv", "out.stimuli.zip"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, what runs is not asked for")
+@pytest.mark.parametrize("place", PLACES)
+def test_the_next_conversion_removes_what_a_killed_one_left(tmp_path: Path, place: str) -> None:
+    write_source(tmp_path)
+    imports, where, call = PLACES[place]
+    plugin = PLUGIN.format(imports=imports, where=where, call=call, wait=5)
+    done = convert(tmp_path, plugin.replace("SIGINT", "SIGKILL"))
+    assert done.returncode == -signal.SIGKILL
+    made = tmp_path / "made"
+    left = [each.name for each in made.iterdir()]
+    assert left
+    assert all(each.startswith(".") for each in left)
+    of_running = (
+        f".out-{os.getpid()}.{left[0].partition('.out-')[2].split('-')[0][-8:]}-abcdefgh.nc"
+    )
+    foreign = [of_running, ".out-notes.nc", ".out-abcdefgh.nc", ".other-1.00000000-abcdefgh.nc"]
+    for name in foreign:
+        (made / name).write_text("kept")
+    assert convert(tmp_path, "").returncode == 0
+    assert sorted(each.name for each in made.iterdir()) == sorted(
+        [*foreign, "out.nc", "out.stimuli.csv", "out.stimuli.zip"]
+    )

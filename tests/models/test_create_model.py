@@ -27,7 +27,11 @@ def test_patterns_choose_models() -> None:
     cells += " rnn_gating simplernn timedecay ugrnn"
     assert list_models("*_tiny") == sorted(f"{cell}_tiny" for cell in cells.split())
     assert list_models("rgc*_tiny") == ["rgc_feedback_tiny", "rgc_tiny"]
-    assert list_models("rgc_shallow*") == ["rgc_shallow", "rgc_shallow_minimal"]
+    assert list_models("rgc_shallow*") == [
+        "rgc_shallow",
+        "rgc_shallow_full_pass",
+        "rgc_shallow_minimal",
+    ]
     assert list_models("nothing*") == []
 
 

@@ -15,9 +15,15 @@ bins_inside = st.integers(1, 400).flatmap(
 )
 
 
+def test_more_bins_than_fit_into_memory_are_refused_by_their_number() -> None:
+    with pytest.raises(NeurofitError, match="are 100,000,000,099 time bins; at most 100,000"):
+        make_time_bins(-100, 99_999_999_999, 1)
+
+
 def test_bins_are_adjacent_and_half_open() -> None:
     assert make_time_bins(70, 100, 10) == [(70, 80), (80, 90), (90, 100)]
     assert len(make_time_bins(70, 260, 10)) == 19
+    assert len(make_time_bins(0, 100_000, 1)) == 100_000
     assert make_time_bins(-20, 20, 20) == [(-20, 0), (0, 20)]
 
 

@@ -14,6 +14,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from neurofit.errors import NeurofitError
+from neurofit.recordings import validation
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.validation import find_faults, validate_recording
 
@@ -317,7 +318,9 @@ def lazy(recording: Recording) -> tuple[Recording, CountingArray]:
     return replace(recording, responses=opened["responses"]), counting
 
 
-def test_select_reads_nothing_and_validation_reads_one_bin_at_a_time(make_recording: Make) -> None:
+def test_select_reads_nothing_and_validation_reads_blocks(
+    make_recording: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recording, counting = lazy(make_recording())
     selected = recording.select(region="IT", window=(80, 110))
     _ = selected.regions, selected.time_bins, selected.stimulus_rows
@@ -326,7 +329,11 @@ def test_select_reads_nothing_and_validation_reads_one_bin_at_a_time(make_record
     assert counting.read == [(24, 3, 1)]
     counting.read.clear()
     validate_recording(recording)
-    assert counting.read == [(24, 6, 1)] * 5
+    assert counting.read == [(24, 6, 5)]
+    counting.read.clear()
+    monkeypatch.setattr(validation, "BLOCK_BYTES", 2 * 4 * 24 * 6)
+    validate_recording(replace(recording))
+    assert counting.read == [(24, 6, 2), (24, 6, 2), (24, 6, 1)]
 
 
 def test_structural_faults_are_found_without_reading(make_recording: Make) -> None:

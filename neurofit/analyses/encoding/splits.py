@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,12 +152,19 @@ def draw_splits(recording: Recording, config: EncodingConfig) -> Splits:
         notes.append(alike)
     column, drawn = config.stratify_by(map(str, table)), "stimulus" if groups is None else "group"
     folds = config.splits != "random"
-    strata = table[column].to_numpy() if column else None
-    if strata is not None:
+    strata = None
+    if column:
+        strata, without = _categories(table[column])
+        if without:
+            notes.append(
+                f"{column} is missing for {without:,} of {len(table):,} stimuli, which are drawn "
+                "as a category of their own."
+            )
         strata, single = pool_single(strata, groups, least=config.n_splits if folds else 2)
         if single:
+            named = some_of([each or "''" for each in single])
             notes.append(
-                f"{column} {some_of(single)}: a category with a single {drawn} cannot be on both "
+                f"{column} {named}: a category with a single {drawn} cannot be on both "
                 "sides of a split and is pooled with "
                 + ("the smallest other one." if len(single) == 1 else "the others of its kind.")
             )
@@ -175,6 +183,14 @@ def draw_splits(recording: Recording, config: EncodingConfig) -> Splits:
     if config.groups is not None and groups is not None:
         notes.insert(0, _describe_groups(config.groups, groups, train))
     return Splits(train, groups, tuple(notes))
+
+
+def _categories(column: pd.Series[Any]) -> tuple[np.ndarray, int]:
+    """Return the category of each stimulus, and how many have none; these share an empty one."""
+    without = column.isna().to_numpy() | (column.astype(str).str.strip() == "").to_numpy()
+    if not without.any():
+        return column.to_numpy(), 0
+    return np.where(without, "", column.astype(str).to_numpy()), int(without.sum())
 
 
 def _named_groups(table: pd.DataFrame, column: str) -> np.ndarray:

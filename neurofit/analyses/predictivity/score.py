@@ -18,7 +18,6 @@ from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.result import MAX_INFLUENCE_BYTES, make_result
 from neurofit.analyses.predictivity.statistics import Statistics
 from neurofit.config.compute import Compute, Progress
-from neurofit.recordings.validation import validate_structure
 
 if TYPE_CHECKING:
     from neurofit.activations.activations import Activations
@@ -63,7 +62,6 @@ def score(
         Faults of the recording; an unknown layer or mapping; stimuli that do not match; too few
         stimuli or repetitions; no bin that can be predicted.
     """
-    validate_structure(recording)
     pools = config.formula == "pooled_r"
     fitting = Fitting(
         activations,

@@ -315,7 +315,7 @@ def test_infinite_responses_are_refused(as_activations: AsActivations, make_reco
     activations = as_activations({("a", step): features for step in range(15)}, recording)
     with pytest.raises(
         NeurofitError,
-        match="Responses are finite, or NaN where a trial is missing; some are infinite",
+        match="1 infinite values, the first at presentation 5, neuroid 'V4-1', time_bin 90-100 ms",
     ):
         score(
             activations,

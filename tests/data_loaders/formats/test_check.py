@@ -81,6 +81,7 @@ def test_describe_says_what_a_file_holds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole = make_recording()
+    whole.responses.attrs["units"] = "spikes per bin"
     whole.responses.values[:, 0] = np.nan
     write_recording(whole, tmp_path / "r.nc")
     run(monkeypatch, "describe", str(tmp_path / "r.nc"))

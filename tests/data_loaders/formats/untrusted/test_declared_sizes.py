@@ -261,8 +261,8 @@ BOMB = "is damaged, or made to fill memory: it {}"
 
 
 HOSTILE: list[tuple[Callable[[Path, Write], Path], str]] = [
-    (huge_npy, r"responses\.npy is damaged: it declares 4,000,000,000,000 bytes and contains 192"),
-    (huge_npz, r"in .*r\.npz is damaged: it declares 4,000,000,000,000 bytes and contains 192"),
+    (huge_npy, r"responses\.npy is damaged: it declares 4,000,000,000,000 bytes and contains 64"),
+    (huge_npz, r"in .*r\.npz is damaged: it declares 4,000,000,000,000 bytes and contains 64"),
     (npz_bomb, r"r\.npz " + BOMB.format(r"declares 1\.1 GB")),
     (huge_hdf5, r"r\.h5 " + LARGE.format(r"4,000\.0")),
     (hdf5_bomb, r"r\.h5 " + BOMB.format(r"declares 0\.5 GB")),

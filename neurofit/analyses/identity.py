@@ -1,0 +1,118 @@
+"""What a result depends on, as hashes: its weights, its stimuli, its configuration, the code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurofit.config.code import code_sha256
+from neurofit.results.provenance import to_json
+from neurofit.storage.home import sha256_of
+
+if TYPE_CHECKING:
+    from neurofit.analyses.run import RunConfig
+    from neurofit.recordings.recording import Recording
+
+NUMBERS = 1
+"""Version of the numbers: raised when the same configuration gives other numbers than before."""
+
+PATHS = ("model", "weights", "recording", "images")
+"""Options of a run that are replaced by hashes of what they stand for."""
+
+
+def weights_identity(config: RunConfig) -> str:
+    """Return what identifies a model and its weights; empty if only building it tells.
+
+    It is the hash of a file of weights, or the seed of random ones.
+    """
+    from neurofit.models import list_models, model_info
+
+    if str(config.model) not in list_models():
+        return ""
+    info = model_info(str(config.model))
+    path = info.weights if str(config.weights) == "auto" else Path(config.weights)
+    if str(config.weights) != "random" and path.is_file():
+        return f"{info.name} {sha256_of(path)}"
+    return f"{info.name} random {config.model_seed}"
+
+
+def extraction_key(config: RunConfig, recording: Recording, device: str) -> str:
+    """Return the hash of what activations depend on; empty if it is not known.
+
+    Which layers and timesteps are extracted is not part of it.
+
+    Parameters
+    ----------
+    config
+        Configuration of a run.
+    recording
+        Selected part of its recording.
+    device
+        Device of the model.
+    """
+    weights = weights_identity(config)
+    if not weights or not recording.sha256:
+        return ""
+    stimuli = recording.stimuli
+    return _hash(
+        {
+            "weights": weights,
+            "recording": recording.sha256,
+            "stimuli": stimuli.ids.tolist(),
+            "visual_degrees": stimuli.visual_degrees,
+            "shuffled": config.model_seed if config.shuffle_stimuli else None,
+            "presentation": config.presentation,
+            "precision": config.precision,
+            "device": device,
+            "code": code_sha256("models", "activations"),
+        }
+    )
+
+
+def result_key(config: RunConfig, recording_sha256: str) -> str:
+    """Return the hash of what a result depends on, in which names of files do not matter.
+
+    Parameters
+    ----------
+    config
+        Configuration of one result.
+    recording_sha256
+        Hash of the whole recording.
+    """
+    from neurofit.analyses.analysis import analysis_of
+
+    run = {name: value for name, value in config.as_attrs().items() if name not in PATHS}
+    analysis: Any = config.analysis
+    options = analysis.as_attrs() if hasattr(analysis, "as_attrs") else vars(analysis)
+    return _hash(
+        {
+            "numbers": NUMBERS,
+            "analysis": analysis_of(analysis).name,
+            "config": options,
+            "run": run,
+            "weights": weights_identity(config) or _names(config),
+            "recording": recording_sha256,
+        }
+    )
+
+
+def _names(config: RunConfig) -> list[str]:
+    """Return the names of a model and its weights, and the hash of a file of one's own code."""
+    from neurofit.models import find_name
+
+    found = find_name(str(config.model))
+    file = Path(found.network.rpartition(":")[0]) if found and found.runs_code else Path()
+    code = [sha256_of(file)] if file.is_file() else []
+    weights = Path(str(config.weights))
+    return [
+        str(found or config.model),
+        sha256_of(weights) if weights.is_file() else str(weights),
+        *code,
+    ]
+
+
+def _hash(what: dict[str, Any]) -> str:
+    canonical = json.dumps(json.loads(to_json(what)), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

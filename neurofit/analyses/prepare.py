@@ -1,0 +1,126 @@
+"""Show the images of several runs to their model once, and cache what the fits need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from neurofit.activations.activations import Activations
+from neurofit.activations.grams import GramStore
+from neurofit.analyses.encoding.config import EncodingConfig
+from neurofit.analyses.encoding.mappings import find_mappings, gram_precision, mapping_device
+from neurofit.analyses.identity import extraction_key
+from neurofit.analyses.inputs import find_recording, needed_layers, noted
+from neurofit.analyses.run import RunConfig
+from neurofit.config.compute import Progress, find_device
+from neurofit.errors import NeurofitError
+from neurofit.mapping.reduce import Reduction
+from neurofit.recordings.recording import Recording
+from neurofit.recordings.validation import validate_recording
+
+
+def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -> None:
+    """Extract activations for runs that share them, and cache their Gram matrices.
+
+    The images pass through the model once, for the layers and time bins of all runs. Then `run`
+    with `Compute(keep_grams=True)` needs neither the model nor an image, except for a map that all
+    time bins share, whose features are extracted again.
+
+    Parameters
+    ----------
+    configs
+        Runs of one model, with the same weights, presentation and precision, on the same stimuli
+        of one recording; their areas, layers, time bins, mappings and options may differ.
+    progress
+        Called with (what is being done, steps done, steps in total).
+
+    Raises
+    ------
+    NeurofitError
+        If the model or the recording is refused. A run that is refused for other reasons is left
+        out, and says why when it is run.
+    """
+    from neurofit.activations.extract import extract_lazily
+    from neurofit.activations.memory import count_units
+    from neurofit.activations.records import load_record, save_record
+    from neurofit.models import create_model
+
+    first = configs[0]
+    device = find_device(first.compute.device)
+    whole = find_recording(first, progress=progress)
+    if not extraction_key(first, whole, device):
+        return  # only building the model tells what its results depend on
+    network = create_model(str(first.model), weights=first.weights, seed=first.model_seed)
+    parts = [each for config in configs if (each := _part(config, whole, network))]
+    if not parts:
+        return
+    recordings = [recording for _, recording, _ in parts]
+    stimuli = recordings[0].stimuli
+    key = extraction_key(first, recordings[0], device)
+    if first.shuffle_stimuli:
+        stimuli = stimuli.shuffled(first.model_seed)
+    layers = [each for each in network.layers if any(each in own for *_, own in parts)]
+    found: Activations = extract_lazily(
+        network,
+        stimuli,
+        layers=layers,
+        time_bins=sorted({each for recording in recordings for each in recording.time_bins}),
+        presentation=first.presentation,
+        batch_size=first.compute.batch_size,
+        device=device,
+        precision=first.precision,
+        progress=progress,
+    )
+    found = noted(found, first, weights=network.weights_origin)
+    record = load_record(key, stimuli.ids)
+    if record is None or not set(found.probes) <= set(record.activations.probes):
+        save_record(found, key, layers=network.layers, units=count_units(network, layers))
+    stores: dict[Any, GramStore] = {}
+    wanted = [(config, recording, layer) for config, recording, own in parts for layer in own]
+    for done, (config, recording, layer) in enumerate(wanted, start=1):
+        _cache(found, config, recording, layer, stores)
+        if progress:
+            progress("layers prepared", done, len(wanted))
+
+
+def _part(
+    config: RunConfig, whole: Recording, network: Any
+) -> tuple[RunConfig, Recording, tuple[str, ...]] | None:
+    """Return a run with its part of the recording and its layers; None if it will be refused."""
+    try:
+        recording = config.selection.apply(whole)
+        validate_recording(recording)
+        return config, recording, needed_layers(config.analysis, network, recording.regions[0])
+    except NeurofitError:  # it says why when it is run
+        return None
+
+
+def _cache(
+    activations: Activations,
+    config: RunConfig,
+    recording: Recording,
+    layer: str,
+    stores: dict[Any, GramStore],
+) -> None:
+    """Cache the Gram matrices of a layer in each time bin, as the fits of a run ask for them."""
+    analysis = config.analysis
+    if not isinstance(analysis, EncodingConfig) or analysis.time_mode == "fixed":
+        return
+    device = mapping_device(config.compute.device)
+    precision = gram_precision(analysis, find_mappings(analysis, device=device))
+    reduction = Reduction(analysis.reduce, analysis.seed)
+    time_bins = recording.time_bins
+    which = (precision, reduction.rule, reduction.seed, tuple(time_bins))
+    if which not in stores:
+        stores[which] = GramStore(
+            activations,
+            time_bins,
+            precision=precision,
+            reduction=reduction,
+            device=device,
+            keep=True,
+        )
+    covered = activations.covered(layer, time_bins)
+    for time_bin, inside in zip(time_bins, covered, strict=True):
+        if inside:
+            stores[which].gram(layer, [time_bin])

@@ -1,0 +1,144 @@
+"""Run tasks on a SLURM cluster, by submitit: submit, and leave.
+
+What is finished is known from files. Accounting (sacct) is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neurofit.analyses.sweeps.plan import StudyFolder, Task
+from neurofit.analyses.sweeps.study import Study
+from neurofit.analyses.sweeps.work import COMMAND
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.storage.home import atomic_file
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
+"""States in which squeue lists a job for a while after its end."""
+
+
+def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder) -> list[str]:
+    """Submit tasks as arrays of jobs, and return their numbers.
+
+    Parameters
+    ----------
+    batches
+        Tasks in order: a batch begins when the one before has ended, however it ended.
+    study, folder
+        The study and its folder.
+
+    Raises
+    ------
+    NeurofitError
+        If submitit is not installed, there is no SLURM, or SLURM refuses the jobs.
+    """
+    try:
+        import submitit
+        from submitit.helpers import CommandFunction
+    except ImportError as error:
+        raise NeurofitError("SLURM needs submitit: pip install 'neurofit[slurm]'.") from error
+    most = _max_array_size()
+    own = study.slurm
+    jobs: list[str] = []
+    for batch in batches:
+        waits = {"dependency": f"afterany:{':'.join(_arrays(jobs))}"} if jobs else {}
+        for start in range(0, len(batch), most):
+            part = batch[start : start + most]
+            executor = submitit.AutoExecutor(folder=folder.path / "slurm", cluster="slurm")
+            executor.update_parameters(
+                name=f"neurofit-{study.name}",
+                timeout_min=own.time,
+                slurm_mem=own.mem,
+                cpus_per_task=own.cpus,
+                slurm_array_parallelism=own.array_parallelism,
+                **({"slurm_partition": own.partition} if own.partition else {}),
+                **({"slurm_gres": f"gpu:{own.gpus}"} if own.gpus and _has_images(part) else {}),
+                slurm_additional_parameters={"requeue": True, **waits, **own.options},
+            )
+            paths = [str(folder.write_task(task, study)) for task in part]
+            work = CommandFunction(list(COMMAND), verbose=True)
+            try:
+                submitted = executor.map_array(work, paths)
+            except Exception as error:  # submitit raises what sbatch says, in several types
+                raise NeurofitError(f"SLURM refuses the jobs: {_last_line(error)}") from error
+            jobs += [job.job_id for job in submitted]
+            _remember(
+                folder,
+                dict(zip([Path(path).stem for path in paths], jobs[-len(part) :], strict=True)),
+            )
+    return jobs
+
+
+def running_jobs(folder: StudyFolder) -> dict[str, str]:
+    """Return task -> state of the jobs of a study that wait or run."""
+    known = _jobs(folder)
+    if not known:
+        return {}
+    listed = _ask("squeue", "--noheader", "--array", "--states=all", "--format=%i %T")
+    states = dict(line.split()[:2] for line in listed.splitlines() if len(line.split()) >= 2)
+    return {
+        task: states[job]
+        for task, job in known.items()
+        if job in states and states[job] not in ENDED
+    }
+
+
+def cancel(folder: StudyFolder) -> int:
+    """Cancel the jobs of a study that wait or run, and return their number."""
+    found = running_jobs(folder)
+    jobs = [_jobs(folder)[task] for task in found]
+    if jobs:
+        _ask("scancel", *jobs)
+    return len(jobs)
+
+
+def _has_images(tasks: Sequence[Task]) -> bool:
+    return any(task.stage != "fit" for task in tasks)
+
+
+def _arrays(jobs: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(job.partition("_")[0] for job in jobs))
+
+
+def _jobs(folder: StudyFolder) -> dict[str, str]:
+    """Return task -> number of its last job."""
+    try:
+        found: Any = json.loads((folder.path / "jobs.json").read_text(encoding="utf-8"))
+        return {str(task): str(job) for task, job in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _remember(folder: StudyFolder, jobs: dict[str, str]) -> None:
+    with atomic_file(folder.path / "jobs.json") as temporary:
+        temporary.write_text(json.dumps({**_jobs(folder), **jobs}), encoding="utf-8")
+
+
+def _max_array_size() -> int:
+    """Return the largest number of jobs in an array of this cluster."""
+    listed = _ask("scontrol", "show", "config")
+    found = [line for line in listed.splitlines() if line.startswith("MaxArraySize")]
+    return max(1, int(found[0].partition("=")[2]) - 1) if found else 1000
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except FileNotFoundError:
+        raise NeurofitError(
+            f"There is no SLURM on this machine: {command[0]} is missing."
+        ) from None
+    except subprocess.CalledProcessError as error:
+        message = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        raise MachineError(f"{command[0]}: {message}") from error
+    except subprocess.TimeoutExpired:
+        raise MachineError(f"{command[0]} does not answer.") from None
+    return done.stdout
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]

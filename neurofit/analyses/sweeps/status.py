@@ -1,0 +1,89 @@
+"""What is finished, running, waiting and failed, from files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurofit.analyses.sweeps.cells import Cell
+from neurofit.analyses.sweeps.plan import StudyFolder, finished
+from neurofit.storage.claims import is_alive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """State of the cells of a study.
+
+    Parameters
+    ----------
+    cells
+        All cells.
+    finished, running, failed
+        Keys of cells whose result exists, that a process computes, and of failed ones with their
+        errors.
+    seconds_per_cell
+        Mean time between the results of this study, None before the second.
+    """
+
+    cells: list[Cell] = field(repr=False)
+    finished: set[str]
+    running: set[str]
+    failed: dict[str, str]
+    seconds_per_cell: float | None = None
+
+    @property
+    def waiting(self) -> list[Cell]:
+        """Cells that are neither finished nor running nor failed."""
+        known = self.finished | self.running | set(self.failed)
+        return [cell for cell in self.cells if cell.key not in known]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated time until all cells are finished; None if it is not known."""
+        if self.seconds_per_cell is None:
+            return None
+        return self.seconds_per_cell * (len(self.waiting) + len(self.running))
+
+
+def read_status(folder: StudyFolder) -> Status:
+    """Return the state of the cells of a study.
+
+    Raises
+    ------
+    NeurofitError
+        If the study was never started.
+    """
+    cells = folder.read_cells()
+    done = finished(cells)
+    claimed = _names(folder.claim_of("x").parent)
+    running = {
+        cell.key
+        for cell in cells
+        if cell.key not in done and cell.key in claimed and is_alive(folder.claim_of(cell.key))
+    }
+    failures = _names(folder.failure("x").parent)
+    failed = {
+        cell.key: _error(folder, cell.key)
+        for cell in cells
+        if cell.key not in done | running and f"{cell.key}.json" in failures
+    }
+    times = sorted(cell.result.stat().st_mtime for cell in cells if cell.key in done)
+    pace = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
+    return Status(cells=cells, finished=done, running=running, failed=failed, seconds_per_cell=pace)
+
+
+def _names(folder: Any) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def _error(folder: StudyFolder, key: str) -> str:
+    try:
+        found: Any = json.loads(folder.failure(key).read_text(encoding="utf-8"))
+        return str(found["error"]).strip().splitlines()[0]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return "its error cannot be read"

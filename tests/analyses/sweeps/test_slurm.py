@@ -1,0 +1,135 @@
+"""A sweep on a real SLURM of one node: the same cells, whatever happens to its jobs.
+
+Without SLURM the tests are skipped, unless NEUROFIT_REQUIRE_SLURM is set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from neurofit.analyses.sweeps import slurm
+from neurofit.analyses.sweeps.cells import load_cell
+from neurofit.analyses.sweeps.local import run_locally
+from neurofit.analyses.sweeps.plan import (
+    StudyFolder,
+    finished,
+    make_cells,
+    make_tasks,
+    study_folder,
+)
+from neurofit.analyses.sweeps.status import read_status
+from neurofit.analyses.sweeps.study import Slurm, Study
+from neurofit.errors import NeurofitError
+
+ONE_NODE = Path(__file__).with_name("one-node")
+needs_root = pytest.mark.skipif(
+    (os.geteuid() != 0 or shutil.which("slurmctld") is None)
+    and not os.environ.get("NEUROFIT_REQUIRE_SLURM"),
+    reason="a SLURM for tests needs root and Debian's slurm-wlm and munge",
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start a SLURM whose arrays have at most two jobs; return its configuration."""
+    folder = tmp_path_factory.mktemp("slurm")
+    environment = {**os.environ, "MAX_ARRAY_SIZE": "3"}
+    # one cluster on a machine: tests in other processes wait for it
+    with FileLock(Path(tempfile.gettempdir()) / "neurofit-tests-slurm.lock"):
+        subprocess.run([ONE_NODE, "start", folder], check=True, env=environment)
+        yield folder / "slurm.conf"
+        subprocess.run([ONE_NODE, "stop", folder], check=True)
+
+
+@pytest.fixture
+def on_slurm(study: Study, cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Return the study of the tests, for the cluster."""
+    monkeypatch.setenv("SLURM_CONF", str(cluster))
+    return Study(
+        **{
+            **vars(study),
+            "slurm": Slurm(time=10, mem="2GB", cpus=1),
+        }
+    )
+
+
+def submit(study: Study) -> tuple[StudyFolder, int]:
+    folder, cells = study_folder(study.name), make_cells(study)
+    folder.write_cells(cells)
+    todo = [cell for cell in cells if cell.key not in finished(cells)]
+    return folder, len(slurm.submit(make_tasks(todo, study, stages=True), study, folder))
+
+
+def wait(folder: StudyFolder, until: Callable[[], bool], *, seconds: float = 400) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, logs(folder)
+        time.sleep(1)
+
+
+def logs(folder: StudyFolder) -> str:
+    outputs = (folder.path / "slurm").rglob("*.err")
+    return "\n".join(path.read_text()[-2000:] for path in outputs)
+
+
+def computed(folder: StudyFolder) -> list[str]:
+    log = folder.path / "computed.log"
+    return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@needs_root
+def test_the_bits_on_a_cluster_are_those_on_this_machine(
+    on_slurm: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, n_jobs = submit(on_slurm)
+    assert n_jobs == 4  # an extraction and a fit for each model, in arrays of at most two
+    wait(folder, lambda: not slurm.running_jobs(folder))
+    cells = folder.read_cells()
+    assert finished(cells) == {cell.key for cell in cells}, logs(folder)
+    assert sorted(computed(folder)) == sorted(cell.key for cell in cells)
+    there = {cell.key: load_cell(cell) for cell in cells}
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "other"))
+    here = study_folder("here")
+    run_locally(make_tasks(cells, on_slurm), on_slurm, here)
+    for cell in cells:
+        assert load_cell(cell).identical(there[cell.key])
+
+
+@needs_root
+def test_what_was_cancelled_requeued_or_lost_is_finished_after_one_resume(on_slurm: Study) -> None:
+    folder, _ = submit(on_slurm)
+    wait(folder, lambda: "RUNNING" in slurm.running_jobs(folder).values())
+    running = next(task for task, state in slurm.running_jobs(folder).items() if state == "RUNNING")
+    job = slurm._jobs(folder)[running]
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    wait(folder, lambda: len(finished(folder.read_cells())) >= 1)
+    assert slurm.cancel(folder) >= 1
+    wait(folder, lambda: not slurm.running_jobs(folder))
+    left = read_status(folder)
+    assert left.failed == {}
+    assert 0 < len(left.waiting) < 8
+    submit(on_slurm)
+    wait(folder, lambda: not slurm.running_jobs(folder))
+    cells = folder.read_cells()
+    assert finished(cells) == {cell.key for cell in cells}, logs(folder)
+    assert sorted(computed(folder)) == sorted(cell.key for cell in cells)
+
+
+def test_without_slurm_or_submitit_a_sentence_says_so(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NeurofitError, match="There is no SLURM on this machine"):
+        submit(study)
+    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+    with pytest.raises(NeurofitError, match=r"pip install 'neurofit\[slurm\]'"):
+        submit(study)

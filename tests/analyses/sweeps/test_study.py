@@ -1,0 +1,153 @@
+"""A study is a grid of choices, from a file or from Python, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurofit.analyses.analysis import analysis_of
+from neurofit.analyses.sweeps import suites
+from neurofit.analyses.sweeps.study import CHOICES, Study, read_study, with_machine
+from neurofit.errors import NeurofitError
+from neurofit.models import list_models
+
+STUDY = """
+models = ["rgc_tiny", "*decay_tiny"]
+regions = ["V4", "IT"]
+mappings = ["ridge", "pls", "ridge,pls"]
+layers = ["auto", "conv3,conv4"]
+seeds = [0, 1]
+subjects = ["M1"]
+exclude = [{model = "rgc*", region = "V4"}]
+
+[options]
+n_splits = 3
+
+[selection]
+min_reliability = 0.2
+
+[machine]
+workers = 2
+
+[slurm]
+partition = "gpu"
+options = {account = "lab"}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "mine.toml").write_text(text)
+    return folder / "mine.toml"
+
+
+def test_every_choice_is_combined_with_every_other(tmp_path: Path) -> None:
+    study = read_study(write(tmp_path, STUDY))
+    grid = study.grid()
+    assert study.name == "mine"
+    expected = {
+        (model, region, mapping, layers, seed)
+        for model, region, mapping, layers, seed in itertools.product(
+            ("rgc_tiny", "timedecay_tiny"),
+            ("V4", "IT"),
+            ("ridge", "pls", "ridge,pls"),
+            ("auto", "conv3,conv4"),
+            ("0", "1"),
+        )
+        if (model, region) != ("rgc_tiny", "V4")
+    }
+    names = ("model", "region", "mapping", "layers", "seed")
+    assert {tuple(choices[name] for name in names) for choices, _ in grid} == expected
+    assert len(grid) == len(expected)
+    for choices, config in grid:
+        assert tuple(choices) == CHOICES
+        assert analysis_of(config.analysis).name == "score"
+        assert (config.model, config.selection.region) == (choices["model"], choices["region"])
+        assert ",".join(config.analysis.mapping_names) == choices["mapping"]
+        layers = config.analysis.layers
+        assert (layers if layers == "auto" else ",".join(layers)) == choices["layers"]
+        assert str(config.analysis.seed) == choices["seed"]
+        assert (config.analysis.n_splits, config.selection.min_reliability) == (3, 0.2)
+        assert config.selection.subject == "M1"
+    assert (study.machine.workers, study.slurm.partition) == (2, "gpu")
+    assert study.slurm.options == {"account": "lab"}
+
+
+def test_only_what_is_included_is_left() -> None:
+    study = Study(
+        name="s",
+        models=["*_tiny"],
+        regions=["V4", "IT"],
+        include=[{"model": "gru*"}, {"model": "rgc_tiny", "region": "IT"}],
+    )
+    found = {(choices["model"], choices["region"]) for choices, _ in study.grid()}
+    assert found == {("gru_tiny", "V4"), ("gru_tiny", "IT"), ("rgc_tiny", "IT")}
+    every = Study(name="s", models=["*_tiny"], regions=["IT"]).grid()
+    assert [choices["model"] for choices, _ in every] == list_models("*_tiny")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('models = ["a"]\nregion = ["IT"]', "Did you mean 'regions'"),
+        ("models = [", "not valid TOML"),
+        ('models = "rgc_tiny"\nregions = ["IT"]', "models of a study must be a list"),
+        ('models = ["rgc_tiny"]', "needs areas"),
+        ('regions = ["IT"]', "models"),
+        ('models = ["nothing_*"]\nregions = ["IT"]', "No registered model matches 'nothing_"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\nexclude = [{modle = "x"}]', "'model'"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\nmappings = ["rigde"]', "'ridge'"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\nname = "../x"', "letters, digits"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\n[machine]\nworkers = 0', "at least 1"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\n[machine]\nworker = 1', "'workers'"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\nexclude = [{model = "*"}]', "no cells"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\nsuite = "ventral"', "ventral-time-v1"),
+        ('models = ["rgc_tiny"]\nregions = ["IT"]\n[options]\nn_split = 1', "n_split"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_said(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(NeurofitError, match=said):
+        read_study(write(tmp_path, text)).grid()
+
+
+def test_too_many_cells_are_refused_by_their_number() -> None:
+    study = Study(name="s", models=["rgc_tiny"], regions=["IT"], seeds=range(200_000))
+    with pytest.raises(NeurofitError, match=r"has 200,000 cells; at most 100,000"):
+        study.grid()
+
+
+def test_a_suite_states_everything_but_the_models() -> None:
+    study = Study(name="s", models=["rgc_tiny"], suite="ventral-time-v1")
+    grid = study.grid()
+    models = {choices["model"] for choices, _ in grid}
+    assert models == {"rgc_tiny", "baseline:pixels", "baseline:gabor"}
+    assert {config.selection.window for _, config in grid} == {(70, 260)}
+    with pytest.raises(NeurofitError, match="The suite ventral-time-v1 states regions"):
+        Study(name="s", models=["rgc_tiny"], suite="ventral-time-v1", regions=["IT"])
+
+
+@pytest.mark.parametrize("name", suites.SUITES)
+def test_a_changed_definition_of_a_suite_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    original = (suites.FOLDER / f"{name}.toml").read_text()
+    monkeypatch.setattr(suites, "FOLDER", tmp_path)
+    (tmp_path / f"{name}.toml").write_text(original)
+    expected = suites.read_suite(name)
+    (tmp_path / f"{name}.toml").write_bytes(original.replace("\n", "\r\n").encode())
+    assert suites.read_suite(name) == expected
+    (tmp_path / f"{name}.toml").write_text(original.replace("260", "270"))
+    with pytest.raises(NeurofitError, match="has changed"):
+        suites.read_suite(name)
+
+
+def test_the_command_line_changes_the_machine_only() -> None:
+    study = Study(name="s", models=["rgc_tiny"], regions=["IT"])
+    changes: dict[str, Any] = {"workers": 3, "partition": "gpu", "gpus": None, "time": 10}
+    found = with_machine(study, **changes)
+    assert (found.machine.workers, found.slurm.partition, found.slurm.time) == (3, "gpu", 10)
+    assert found.slurm.gpus == study.slurm.gpus
+    assert replace(found, machine=study.machine, slurm=study.slurm) == study
