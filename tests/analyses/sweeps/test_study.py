@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from neurofit.analyses.analysis import analysis_of
+from neurofit.analyses.identity import result_key
 from neurofit.analyses.sweeps import suites
 from neurofit.analyses.sweeps.study import CHOICES, Study, read_study, with_machine
 from neurofit.errors import NeurofitError
@@ -151,3 +153,19 @@ def test_the_command_line_changes_the_machine_only() -> None:
     assert (found.machine.workers, found.slurm.partition, found.slurm.time) == (3, "gpu", 10)
     assert found.slurm.gpus == study.slurm.gpus
     assert replace(found, machine=study.machine, slurm=study.slurm) == study
+
+
+def test_a_network_of_ones_own_is_a_model_whose_code_is_part_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("def make(width=4): ...\n")
+    names = ["net.py:make?width=8", "timm:resnet18?pretrained=false", "rgc_tiny"]
+    text = f"models = {json.dumps(names)}\nregions = ['IT']"
+    grid = read_study(write(tmp_path, text)).grid()
+    assert [choices["model"] for choices, _ in grid] == names
+    before = [result_key(config, "sha256") for _, config in grid]
+    assert len(set(before)) == 3
+    (tmp_path / "net.py").write_text("def make(width=6): ...\n")
+    after = [result_key(config, "sha256") for _, config in grid]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
