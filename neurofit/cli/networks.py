@@ -82,7 +82,7 @@ def _rows(built: Built, model: Any) -> dict[str, str]:
         f"mean {mean}; std {std}" + ("" if declared or built.unrolls else " (not declared)"),
         "shown as": provenance.get("image", "an image"),
         "time": time,
-        "weights": f"{built.origin}, for this table",
+        "weights": f"{built.origin.removeprefix('weights ')}, for this table",
         "layers": ", ".join(model.layers),
     }
 

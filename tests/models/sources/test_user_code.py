@@ -161,3 +161,16 @@ def test_a_function_of_ones_own_is_scored_with_the_sha256_of_its_file(
     assert made["file_sha256"] == sha256(file.read_bytes()).hexdigest()
     assert len(made["weights_sha256"]) == 64
     assert neurofit("verify", str(folder))[0] == 0
+
+
+def test_the_network_of_the_page_is_described_as_printed(
+    file: Path, repository: Path, neurofit: Callable[..., tuple[int, str, str]]
+) -> None:
+    page = (repository / "docs" / "models.md").read_text(encoding="utf-8")
+    file.write_text(page.split("```python\n")[1].split("```")[0])
+    code, out, _ = neurofit("describe", "./my_net.py:make")
+    assert code == 0
+    printed = page.split("```\nmodule  ")[1].split("```")[0].splitlines()[1:]
+    shown = [" ".join(line.split()) for line in out.splitlines()]
+    assert len(printed) == 9
+    assert [" ".join(line.split()) for line in printed] == shown[1:10]
