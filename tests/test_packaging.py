@@ -106,12 +106,15 @@ def test_the_extras_are_those_that_the_documents_name(config: configparser.Confi
         "brainscore",
         "convert",
         "dev",
+        "hf",
         "nwb",
         "parquet",
         "search",
         "slurm",
         "tensorboard",
         "test",
+        "timm",
+        "torchvision",
         "tpu",
     }
     assert config["options.extras_require"]["brainscore"].split() == [

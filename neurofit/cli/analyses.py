@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
-from neurofit.cli.networks import note_code
+from neurofit.cli.networks import describe_wait, note_code
 from neurofit.cli.options import (
     flags_of,
     given_options,
@@ -47,9 +48,6 @@ EXAMPLES = {
     "score": "neurofit score --model rgc_tiny --region IT",
     "ceiling": "neurofit ceiling --recording hvm-sim --region IT",
 }
-
-SHORT = 30.0
-"""Duration in seconds of the images' way through a model that is not worth a word."""
 
 OUTPUT = {
     "out_folder": Annotated[
@@ -130,7 +128,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
     from neurofit.analyses.analysis import analysis_of
     from neurofit.analyses.naming import folder_words
     from neurofit.analyses.run import run_each
-    from neurofit.results.folder import check_writable, result_folder
+    from neurofit.results.folder import alone_in, check_writable, result_folder
     from neurofit.results.io import FILES
     from neurofit.results.summary import summarise
 
@@ -139,8 +137,9 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
     summaries = []
     for each in configs:
         folder = Path()
+        stack = ExitStack()
 
-        def on_plan(plan: Plan, each: RunConfig = each) -> None:
+        def on_plan(plan: Plan, each: RunConfig = each, stack: ExitStack = stack) -> None:
             nonlocal folder
             untrained = plan.weights.startswith("random")
             words = folder_words(each, plan.recording, untrained=untrained)
@@ -148,13 +147,15 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
             if out_folder is not None:
                 folder = Path(out_folder) / (folder.name if len(configs) > 1 else "")
             check_writable(folder, analysis_of(each.analysis).name)
+            stack.enter_context(alone_in(folder))
             if not as_json:
                 print_plan(plan, each)
 
-        with progress() as bars:
-            report = bars if as_json else FitTimer(bars, each)
-            result, *baselines = run_each(each, on_plan=on_plan, progress=report)
-        folder, replaced = _written(result, baselines, folder)
+        with stack:
+            with progress() as bars:
+                report = bars if as_json else FitTimer(bars, each)
+                result, *baselines = run_each(each, on_plan=on_plan, progress=report)
+            folder, replaced = _written(result, baselines, folder)
         summaries += [summarise(result), *map(summarise, baselines)]
         if as_json and replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
@@ -295,10 +296,8 @@ def print_plan(plan: Plan, config: RunConfig) -> None:
     )
     if plan.layer_units:
         layers = ", ".join(f"{layer} ({n:,} units)" for layer, n in plan.layer_units.items())
-        took = f", at most about {describe_duration(plan.seconds)} for the images" * (
-            plan.seconds >= SHORT and plan.device == "cpu"
-        )
-        out.print(Padding(f"layers {layers} on {plan.device}{took}", (0, 0, 0, 2), expand=False))
+        layers = f"layers {layers} on {plan.device}{describe_wait(plan)}"
+        out.print(Padding(layers, (0, 0, 0, 2), expand=False))
     if plan.cost:
         memory, disk = (
             f"{max(n_bytes / 1e9, 0.1):.1f} GB" for n_bytes in (plan.cost.n_bytes, plan.disk_bytes)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from neurofit.cli.console import err, out
+from neurofit.cli.console import describe_duration, err, out
 
 if TYPE_CHECKING:
+    from neurofit.analyses.inputs import Plan
     from neurofit.models.sources.create import Built
     from neurofit.models.survey import Surveyed
+
+SHORT = 30.0
+"""Duration in seconds of the images' way through a model that is not worth a word."""
 
 
 def note_code(names: Iterable[str]) -> None:
@@ -24,6 +28,13 @@ def note_code(names: Iterable[str]) -> None:
         if found is not None and found.runs_code:
             place = found.network.rpartition(":")[0]
             err.print(f"Note: running {place} (--model).", markup=False, soft_wrap=True)
+
+
+def describe_wait(plan: Plan) -> str:
+    """Return how long the images take on the CPU, if it is worth a word."""
+    if plan.device != "cpu" or plan.seconds < SHORT:
+        return ""
+    return f", at most about {describe_duration(plan.seconds)} for the images"
 
 
 def describe_network(name: str) -> None:

@@ -16,7 +16,7 @@ import xarray as xr
 
 import neurofit
 from neurofit.analyses.ceiling import ceiling
-from neurofit.data_loaders.formats import write_netcdf
+from neurofit.data_loaders.formats.netcdf import write_netcdf
 from neurofit.data_loaders.recordings import load_recording
 from neurofit.errors import NeurofitError
 from neurofit.recordings import validation
