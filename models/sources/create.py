@@ -209,6 +209,8 @@ def _load(module: Any, path: Path) -> None:
 def _origin(name: Name, weights: str | Path, seed: int) -> str:
     if weights not in ("auto", "random"):
         return f"weights of {weights}"
+    if name.source == "brainscore":
+        return "weights that Brain-Score loads"
     if name.has_weights:
         return f"weights as {name} makes them, seed {seed}"
     return "trained weights" if weights == "auto" else f"random weights, seed {seed}"

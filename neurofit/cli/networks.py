@@ -81,7 +81,10 @@ def _rows(built: Built, model: Any) -> dict[str, str]:
     mean, std = (", ".join(f"{each:g}" for each in values) for values in (model.mean, model.std))
     steps = model.presentations["default"].n_timesteps
     step = f"{model.ms_per_timestep} ms"
-    time = f"{steps} timesteps of {step}: the calls of a layer" if steps > 1 else "the same always"
+    calls = "" if built.unrolls else ": the calls of a layer"
+    time = (
+        f"{steps} timesteps of {step}{calls}" if steps > 1 else "constant: each layer has one call"
+    )
     return {
         "model": model.name,
         "type": f"{kind}, {provenance.get('package', 'file')}",
