@@ -210,9 +210,11 @@ def _placed(
     axes = {str(name): str(dim) for name, dim in arrays.get("axes", ())}
     for name, values in arrays.items():
         shared = _is_shared_by_all(name, values.size) and sizes.get("neuroid", 1) != 1
-        if values.ndim != 1 or name == "bin_width_ms" or name in coords or shared:
+        shared |= name == "bin_width_ms" and values.size == 1
+        if values.ndim != 1 or name in coords or shared:
             continue
         known = axes.get(name) or DIM_OF.get(name)
+        known = "time_bin" if name == "bin_width_ms" else known
         if known in ("stimulus", "repetition") and "presentation" in sizes:
             known = "presentation"
         fitting = [known] if known else [dim for dim, n in sizes.items() if n == len(values)]
