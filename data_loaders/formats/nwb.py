@@ -172,8 +172,8 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
 
 def texts(column: pd.Series[Any]) -> np.ndarray:
     """Return a column of a table as strings."""
-    own = as_identifiers(column.to_numpy(dtype=object), name=str(column.name))
-    return fixed_width(as_texts(own.tolist(), name=str(column.name)), name=str(column.name))
+    own = as_identifiers(column.to_numpy(), name=str(column.name))
+    return fixed_width(as_texts(own, name=str(column.name)), name=str(column.name))
 
 
 def _check_declared(file: Path) -> None:

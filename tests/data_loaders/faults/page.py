@@ -22,7 +22,7 @@ BEGIN, END = "<!-- made by tests/data_loaders/faults/page.py -->\n", "<!-- end -
 KINDS: dict[str, tuple[Fault, ...]] = {
     "Time": faults_of_time.FAULTS + faults_of_exports.TIME,
     "Identity": faults_of_identity.FAULTS + faults_of_exports.IDENTITY,
-    "Fills and types": faults_of_values.FAULTS + faults_of_tables.FAULTS,
+    "Fills and types": faults_of_values.FAULTS + faults_of_tables.FAULTS + faults_of_exports.VALUES,
     "Containers": faults_of_files.FAULTS,
 }
 
