@@ -164,9 +164,11 @@ def _dims_by_length(
     if "" not in dims:
         return dims
     axis = dims.index("")
+    ids = tables.get("stimulus", arrays).get("stimulus_id", np.empty(0))
+    repeated = len(np.unique(ids)) < len(ids)  # its rows are trials
     left = [
         dim
-        for dim in ("repetition", "neuroid", "time_bin")
+        for dim in ("repetition", "neuroid", "time_bin")[repeated:]
         # one bin over all of a response in time does not make its time axis repetitions
         if dim not in dims and (dim not in lengths or dim == "time_bin")
     ]

@@ -46,6 +46,11 @@ MORE_PRECISE = (
 """Columns that may name a picture where another one names its block."""
 
 
+RUN = 8
+"""Presentations of one identifier one after the other, on average, that are blocks; in a random
+order of two there are 2."""
+
+
 def as_identifiers(values: Any, *, name: str = "identifiers") -> np.ndarray:
     """Return identifiers as numbers or fixed-width text in native byte order.
 
@@ -266,8 +271,8 @@ def _pairs(ids: np.ndarray, key: Callable[[str], str]) -> list[str]:
 def block_fault(ids: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
     """Return why identifiers name blocks of presentations rather than pictures; else "".
 
-    They do if all are the same, or if each occurs in one run of presentations, within which a
-    column of `MORE_PRECISE` takes several values that recur.
+    They do if all are the same, or if each occurs in one run of presentations (or in runs of
+    `RUN` on average), within which a column of `MORE_PRECISE` takes several values that recur.
 
     Parameters
     ----------
@@ -290,7 +295,8 @@ def block_fault(ids: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
     listed = f" Name a column that tells pictures apart: {', '.join(better)}." if better else ""
     if n_ids == 1:
         return f"all {len(ids):,} presentations have the stimulus_id {str(ids[0])!r}.{listed}"
-    in_runs = int((np.diff(rows) != 0).sum()) + 1 == n_ids
+    n_runs = int((np.diff(rows) != 0).sum()) + 1
+    in_runs = n_runs <= max(n_ids, len(ids) // RUN)
     if in_runs and better:
         return f"stimulus_id names blocks of presentations, such as {str(ids[0])!r}.{listed}"
     return ""

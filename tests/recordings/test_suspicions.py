@@ -107,3 +107,12 @@ def test_an_area_that_knows_the_stimulus_before_its_latency_is_named() -> None:
         changed(lambda values: np.random.default_rng(1).shuffle(values[:, 4:]), onset=0)
     )
     assert only.startswith("IT ")
+
+
+def test_trials_of_zeros_are_named() -> None:
+    recording = counts()
+    recording.responses.values[[3, 9]] = 0
+    (said,) = suspicions(recording)
+    assert said.startswith("Presentations in which all responses are 0: 2 (number 3, 9).")
+    recording.responses.values[[3, 9]] = np.nan
+    assert suspicions(recording) == []

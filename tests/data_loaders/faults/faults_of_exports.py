@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from forms import Session
-from matrix import ALL, NAMED, NETCDF, RIGHT, TABLES, Fault, noted, refused
+from matrix import ALL, BINNED, NAMED, NETCDF, RIGHT, TABLES, Fault, noted, refused
 
 Rng = np.random.Generator
 
@@ -108,6 +108,25 @@ def name_nothing(session: Session, rng: Rng) -> None:
     session.dims = None
 
 
+def name_blocks(session: Session, rng: Rng) -> None:
+    """Name four blocks of two kinds in place of pictures, in a long recording."""
+    n = len(session.stimulus_id)
+    session.trials["image_name"] = np.tile(session.stimulus_id, 4)
+    session.stimulus_id = np.repeat(["scenes", "objects"] * 2, n)
+    session.repetition = np.arange(4 * n)
+    session.counts = np.tile(session.counts, (4, 1, 1))
+
+
+def contradict(session: Session, rng: Rng) -> None:
+    session.sidecar["region"] = "V4"
+
+
+def without_names_of_axes(session: Session, rng: Rng) -> None:
+    session.dims, session.arrays["neuroid_id"] = None, None
+    session.neuroid_id = np.array([f"r-{each:04d}" for each in range(len(session.neuroid_id))])
+    session.counts = np.concatenate([session.counts] * 7, axis=2)
+
+
 TIME = (
     Fault(
         what="an onset of a fraction of a ms",
@@ -132,6 +151,20 @@ TIME = (
 )
 
 IDENTITY = (
+    Fault(
+        what="a column of blocks that recur, beside one of pictures",
+        plant=name_blocks,
+        cells={
+            (*BINNED, "spike folder", "NWB"): refused(
+                "Name a column that tells pictures apart: image_name."
+            )
+        },
+    ),
+    Fault(
+        what="an area in the sidecar that is not that of the file",
+        plant=contradict,
+        cells={(*BINNED, *TABLES, "NWB"): refused("Remove one of them, or correct it.")},
+    ),
     Fault(
         what="whole numbers beyond 2^24 in single precision",
         plant=single,
@@ -180,6 +213,11 @@ IDENTITY = (
 )
 
 VALUES = (
+    Fault(
+        what="axes without names, whose rows are trials",
+        plant=without_names_of_axes,
+        cells={("npz", "HDF5", "MATLAB v5"): RIGHT},
+    ),
     Fault(
         what="`missing_value` in the units of unpacked numbers",
         plant=partial(pack, attrs={"missing_value": -99.5}),
