@@ -94,7 +94,8 @@ def test_a_trial_that_was_read_twice_is_named() -> None:
         values[100] = values[17]
         values[[3, 4]] = 0  # silence is no copy
 
-    (found,) = suspicions(changed(repeat))
+    zeros, found = suspicions(changed(repeat))
+    assert zeros.startswith("Presentations in which all responses are 0: 2 (number 3, 4).")
     assert found.startswith("Presentations with equal responses of all neuroids in all bins: 17 ")
     assert "17 and 100" in found
 
