@@ -34,6 +34,7 @@ from neurofit.data_loaders.formats.nwb_matching import (
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.stimuli import MAX_IMAGE_BYTES, SUFFIXES, FoundImages
 from neurofit.data_loaders.formats.stored_images import StoredImage, StoredImages
+from neurofit.recordings.identifiers import as_texts
 
 
 def find_images(path: Path, sidecar: Sidecar, ids: list[str]) -> FoundImages:
@@ -139,7 +140,7 @@ def _image_group(container: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
 def _series_group(series: Any, file: Path, sidecar: Sidecar) -> ImageGroup:
     degrees, name = _width_degrees(series), str(series.name)
     if series.external_file is not None:
-        paths: list[str] = texts(pd.Series(series.external_file[:], dtype=object)).tolist()
+        paths = as_texts(list(series.external_file[:]), name="external_file")
         starts = np.ravel([] if series.starting_frame is None else series.starting_frame[:])
         n = getattr(series, "num_samples", None)  # older pynwb does not count frames in files
         if starts.tolist() not in ([], list(range(len(paths)))) or int(n or 0) > len(paths):

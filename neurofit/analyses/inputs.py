@@ -13,7 +13,7 @@ from neurofit.activations.blocks import LazyBlocks
 from neurofit.activations.records import load_record, save_record
 from neurofit.analyses.analysis import Cost, analysis_of
 from neurofit.analyses.identity import extraction_key
-from neurofit.config.compute import Progress, find_device
+from neurofit.config.compute import Compute, Progress, find_device, total_bytes
 from neurofit.errors import NeurofitError, NeurofitWarning
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import RunConfig
     from neurofit.recordings.recording import Recording
     from neurofit.recordings.stimuli import StimulusSet
+
+MAX_FITS = 10**8
+"""Largest number of maps of a run; they take weeks."""
 
 BRAINSCORE = "brainscore:"
 """Prefix of models and benchmarks of Brain-Score."""
@@ -135,20 +138,20 @@ def find_activations(
         width = network.ms_per_timestep
         last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
         time_bins += [(width * step, width * (step + 1)) for step in sorted(last)]
-    units = count_units(network, layers) if on_plan or key else {}
+    units = count_units(network, layers)
+    plan = _planned(
+        config,
+        recording,
+        model=network.name,
+        weights=network.weights_origin,
+        units=units,
+        scored=scored,
+        device=device,
+        n_timesteps=_n_timesteps(presentation, network.ms_per_timestep, time_bins),
+    )
     if on_plan:
-        on_plan(
-            _planned(
-                config,
-                recording,
-                model=network.name,
-                weights=network.weights_origin,
-                units=units,
-                scored=scored,
-                device=device,
-                n_timesteps=_n_timesteps(presentation, network.ms_per_timestep, time_bins),
-            )
-        )
+        on_plan(plan)
+    _check_cost(plan.cost, config.compute)
     found = (extract_lazily if config.compute.keep_grams else extract)(
         network,
         stimuli,
@@ -212,21 +215,39 @@ def _recorded(
     except NeurofitError:  # it lacks timesteps of these bins
         return None
     shown: Any = found.presentation
+    plan = _planned(
+        config,
+        recording,
+        model=found.model,
+        weights=str(found.provenance["weights"]),
+        units={layer: record.units[layer] for layer in layers},
+        scored=layers,
+        device=device,
+        n_timesteps=_n_timesteps(shown, found.ms_per_timestep, recording.time_bins),
+    )
     if on_plan:
-        n_timesteps = _n_timesteps(shown, found.ms_per_timestep, recording.time_bins)
-        on_plan(
-            _planned(
-                config,
-                recording,
-                model=found.model,
-                weights=str(found.provenance["weights"]),
-                units={layer: record.units[layer] for layer in layers},
-                scored=layers,
-                device=device,
-                n_timesteps=n_timesteps,
-            )
-        )
+        on_plan(plan)
+    _check_cost(plan.cost, config.compute)
     return found
+
+
+def _check_cost(cost: Cost | None, compute: Compute) -> None:
+    """Refuse work that would not end, or would not fit into memory, before it begins."""
+    if cost is None:
+        return
+    if cost.n_fits > MAX_FITS:
+        raise NeurofitError(
+            f"{cost.n_fits:,} maps would have to be fitted; at most {MAX_FITS:,} are. Use fewer "
+            "splits, halves or groups of a jackknife."
+        )
+    most = total_bytes() if compute.memory is None else int(1e9 * compute.memory)
+    if cost.n_bytes > most:
+        rule = "the machine has" if compute.memory is None else "memory is limited to"
+        raise NeurofitError(
+            f"The fits would take about {cost.n_bytes / 1e9:,.3g} GB, but {rule} "
+            f"{most / 1e9:,.3g} GB. Use fewer n_jobs, splits, halves or bootstrap samples.",
+            option="" if compute.memory is None else "memory",
+        )
 
 
 def _n_timesteps(presentation: Presentation, ms_per_timestep: int, time_bins: Any) -> int:

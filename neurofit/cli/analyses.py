@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
@@ -126,7 +127,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
     from neurofit.analyses.analysis import analysis_of
     from neurofit.analyses.naming import folder_words
     from neurofit.analyses.run import run_each
-    from neurofit.results.folder import check_writable, result_folder
+    from neurofit.results.folder import alone_in, check_writable, result_folder
     from neurofit.results.io import FILES
     from neurofit.results.summary import summarise
 
@@ -134,8 +135,9 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
     summaries = []
     for each in configs:
         folder = Path()
+        stack = ExitStack()
 
-        def on_plan(plan: Plan, each: RunConfig = each) -> None:
+        def on_plan(plan: Plan, each: RunConfig = each, stack: ExitStack = stack) -> None:
             nonlocal folder
             untrained = plan.weights.startswith("random")
             words = folder_words(each, plan.recording, untrained=untrained)
@@ -143,13 +145,15 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
             if out_folder is not None:
                 folder = Path(out_folder) / (folder.name if len(configs) > 1 else "")
             check_writable(folder, analysis_of(each.analysis).name)
+            stack.enter_context(alone_in(folder))
             if not as_json:
                 print_plan(plan, each)
 
-        with progress() as bars:
-            report = bars if as_json else FitTimer(bars, each)
-            result, *baselines = run_each(each, on_plan=on_plan, progress=report)
-        folder, replaced = _written(result, baselines, folder)
+        with stack:
+            with progress() as bars:
+                report = bars if as_json else FitTimer(bars, each)
+                result, *baselines = run_each(each, on_plan=on_plan, progress=report)
+            folder, replaced = _written(result, baselines, folder)
         summaries += [summarise(result), *map(summarise, baselines)]
         if as_json and replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)

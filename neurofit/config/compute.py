@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
 
@@ -27,6 +30,9 @@ class Compute:
         Time bins fitted at once; None uses the cores that this process may use.
     batch_size
         Images that go through the model at once; None uses what fits into memory.
+    memory
+        Memory in GB that the fits may take; None for what the machine has. A run that would take
+        more is refused.
     keep_grams
         Whether to cache the features' Gram matrices on disk and to reuse cached ones.
 
@@ -42,6 +48,12 @@ class Compute:
     )
     batch_size: int | None = option(
         None, least=1, help="Images per batch.", default_text="what fits into memory"
+    )
+    memory: float | None = option(
+        None,
+        above=0,
+        help="Memory in GB that the fits may take.",
+        default_text="what the machine has",
     )
     keep_grams: bool = option(
         False, help="Cache the features' Gram matrices on disk and reuse cached ones."
@@ -59,6 +71,14 @@ class Compute:
 def available_cores() -> int:
     """Return the number of cores that this process may use, as its container limits it."""
     return int(joblib.cpu_count())
+
+
+def total_bytes() -> int:
+    """Return the memory of the machine, as its container limits it."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError):  # "max" means no limit
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found)
 
 
 def find_device(device: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from neurofit.errors import NeurofitError
+from neurofit.storage.claims import claim
 from neurofit.storage.home import atomic_file
 
 MAX_BYTES = 120
@@ -58,6 +60,30 @@ def check_writable(folder: Path, analysis: str) -> Path:
     for part in new:
         part.rmdir()
     return folder
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a folder for this process while it works; one without a result is removed at the end.
+
+    Raises
+    ------
+    NeurofitError
+        If another process is working for it.
+    """
+    new = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        with claim(folder / ".in-use") as mine:
+            if not mine:
+                raise NeurofitError(
+                    f"Another process is writing its result to {folder}; give another folder with "
+                    "--out."
+                )
+            yield
+    finally:
+        with suppress(OSError):
+            for part in new:
+                part.rmdir()
 
 
 def _analysis_in(folder: Path) -> str:

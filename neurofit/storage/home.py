@@ -12,7 +12,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -299,5 +299,9 @@ def clear_cache(name: str) -> tuple[int, int]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return len(files), sum(file.stat().st_size for file in files)
+    sizes = []
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(OSError):  # a running score removes its files
+            if file.is_file():
+                sizes.append(file.stat().st_size)
+    return len(sizes), sum(sizes)

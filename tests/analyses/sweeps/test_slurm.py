@@ -69,7 +69,7 @@ def submit(study: Study) -> tuple[StudyFolder, int]:
     return folder, len(slurm.submit(make_tasks(todo, study, stages=True), study, folder))
 
 
-def wait(folder: StudyFolder, until: Callable[[], bool], *, seconds: float = 400) -> None:
+def wait(folder: StudyFolder, until: Callable[[], bool], *, seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, logs(folder)

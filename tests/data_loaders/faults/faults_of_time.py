@@ -206,17 +206,13 @@ FAULTS = (
     Fault(
         what="starts without ends, evenly spaced",
         plant=partial(change_edges, change=lambda starts, ends: (starts, None)),
-        cells={
-            NETCDF: refused("lacks the coordinate time_bin_end"),
-            (*NAMED, "npy and tables"): RIGHT,
-        },
+        cells={(*NETCDF, *NAMED, "npy and tables"): RIGHT},
     ),
     Fault(
         what="starts without ends, unevenly spaced",
         plant=partial(change_edges, change=widen),
         cells={
-            NETCDF: refused("lacks the coordinate time_bin_end"),
-            (*NAMED, "npy and tables"): refused("are not evenly spaced; add time_bin_end."),
+            (*NETCDF, *NAMED, "npy and tables"): refused("are not evenly spaced; add time_bin_end.")
         },
     ),
     Fault(

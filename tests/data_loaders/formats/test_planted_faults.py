@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from neurofit.data_loaders import open_recording, write_recording
+from neurofit.data_loaders import open_recording
+from neurofit.data_loaders.formats.netcdf import write_netcdf
 from neurofit.errors import all_faults
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.validation import find_faults
@@ -99,7 +100,7 @@ def test_every_planted_fault_is_found_with_its_position(
     whole = make_recording()
     responses = whole.responses.copy(deep=True)
     said = [plant(responses, at + number) for number, plant in enumerate([*planted, *in_time])]
-    write_recording(replace(whole, responses=responses), tmp_path / "r.nc", overwrite=True)
+    write_netcdf(replace(whole, responses=responses), tmp_path / "r.nc")
     faults = find_faults(open_recording(tmp_path / "r.nc"))
     assert len(faults) == len(said)
     for expected in said:
@@ -120,7 +121,7 @@ def test_an_edge_that_is_no_whole_number_is_found_beside_the_other_faults(
     edges[at] = broken
     responses = whole.responses.assign_coords({f"time_bin_{edge}": ("time_bin", edges)})
     second = silence_a_neuroid(responses, 0)
-    write_recording(replace(whole, responses=responses), tmp_path / "r.nc", overwrite=True)
+    write_netcdf(replace(whole, responses=responses), tmp_path / "r.nc")
     faults = find_faults(open_recording(tmp_path / "r.nc"))
     assert len(faults) == 2
     assert f"time_bin_{edge} {at} is {broken}. Give whole numbers" in faults[0]
