@@ -26,10 +26,11 @@ from neurofit.data_loaders.formats.limits import (
 from neurofit.data_loaders.formats.matlab import MAX_CELLS, LeftOut, from_columns, read_mat
 from neurofit.data_loaders.formats.named import make_responses
 from neurofit.data_loaders.formats.names import RESPONSES
+from neurofit.data_loaders.formats.netcdf_fills import LIMITS, MISSING, PACKED, decode
 from neurofit.data_loaders.formats.sidecar import Sidecar
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning, some_of
-from neurofit.recordings.identifiers import as_text, fixed_width
+from neurofit.recordings.identifiers import as_text, as_texts, fixed_width
 from neurofit.recordings.recording import DIMS
 
 TABLES = {"stimuli": "stimulus"} | {f"{axis}s": axis for axis in DIMS}
@@ -137,7 +138,7 @@ def read_hdf5(path: Path, sidecar: Sidecar) -> xr.DataArray:
             )
         for name, item in (group if matlab else datasets).items():
             if not matlab:
-                arrays[name] = _values(item)
+                arrays[name] = _decoded(item, path)
             elif not name.startswith("#"):
                 arrays[name] = _from_matlab(item, path)
         for name, item in datasets.items():
@@ -211,6 +212,14 @@ def _group(file: Any) -> Any:
     return groups[0]
 
 
+def _decoded(item: Any, path: Path) -> np.ndarray:
+    """Return the values of a dataset; responses are decoded as in netCDF if attributes say how."""
+    values, known = _values(item), {*PACKED, *MISSING, *LIMITS}
+    if values.ndim > 1 and values.dtype.kind in "iuf" and not known.isdisjoint(item.attrs):
+        return decode(values, dict(item.attrs), f"{path}: {item.name}", item.fillvalue)
+    return values
+
+
 def _values(item: Any) -> np.ndarray:
     """Return the values of a dataset; references are refused."""
     import h5py
@@ -271,7 +280,7 @@ def _cell(item: Any) -> str | None:
     if not letters and item.dtype.kind not in "iufb":
         return None
     values = _letters(item) if letters else np.squeeze(_values(item))
-    return None if values.ndim else str(values)
+    return None if values.ndim else as_texts([values[()]])[0]
 
 
 def _letters(item: Any) -> np.ndarray:
@@ -294,5 +303,6 @@ def _squeezed(value: Any) -> np.ndarray | LeftOut:
         whole = [each for each in cells if isinstance(each, np.ndarray)]
         if other or any(each.size > 1 for each in whole):
             return LeftOut(f"a cell array that holds {other or 'arrays'}")
-        return np.array([str(np.squeeze(each)) if each.size else "" for each in whole])
+        texts = as_texts([np.squeeze(each)[()] if each.size else "" for each in whole])
+        return np.array(texts, dtype=str)
     return values.ravel() if values.ndim == 2 and 1 in values.shape else values

@@ -147,13 +147,14 @@ def complete(
             f"the coordinate stimulus_id must lie along {rows}; it lies along {along}."
         )
     n_bins, width = sizes.get("time_bin", 1), scalars.get("bin_width_ms")
+    width = found.get("bin_width_ms", ("", width))[1]
     known = {name: found[name][1] for name in TIME_BINS if name in found}
     known = {**scalars, **known} if n_bins == 1 else known
     try:
         edges = bin_edges(
             *map(known.get, TIME_BINS),
             n_bins=n_bins,
-            width=float(width[0]) if width is not None and width.dtype.kind in "iuf" else None,
+            width=width if width is None or width.dtype.kind in "iuf" else None,
             given=sidecar.time_bin,
         )
         found |= {name: ("time_bin", edge) for name, edge in zip(TIME_BINS, edges, strict=True)}

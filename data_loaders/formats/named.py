@@ -73,12 +73,12 @@ def make_responses(
     dims = _find_dims(f"{source}: {name}", values.shape, renamed, placed, sidecar, source)
     trials = as_float32(values, f"{source}: {name}")
     scalars = {key: value.ravel() for key, value in renamed.items() if value.size == 1}
-    renamed.pop("missing", None)
-    missing = sidecar.missing
-    if missing is None and scalars.get("missing", np.empty(0, "U")).dtype.kind in "iuf":
-        missing = float(scalars["missing"][0])
-    if missing is not None:
-        trials[values == missing] = np.nan
+    missing = np.ravel(renamed.pop("missing", np.empty(0)))
+    if missing.dtype.kind not in "iuf":
+        raise NeurofitError(f"{source}: missing must be numbers, those of missing trials.")
+    missing = missing if sidecar.missing is None else np.array([sidecar.missing])
+    missing = missing.astype(values.dtype) if values.dtype.kind == "f" else missing
+    trials[np.isin(values, missing)] = np.nan
     if _rows_are_trials(dims, placed.get("stimulus", renamed), source):
         dims = tuple("presentation" if dim == "stimulus" else dim for dim in dims)
         placed["presentation"] = placed.pop("stimulus", {})
@@ -106,7 +106,12 @@ def _responses_name(arrays: Arrays, source: Path) -> str:
             f"{source} has no array of responses (two or more axes, called "
             f"{' or '.join(RESPONSES[:4])}); it contains {', '.join(listed) or 'nothing'}."
         )
-    return max(sizes, key=lambda name: sizes[name])
+    largest = [name for name, size in sizes.items() if size == max(sizes.values())]
+    if len(largest) > 1:
+        raise NeurofitError(
+            f"{source}: {some_of(largest)} could each be the responses; call one of them responses."
+        )
+    return largest[0]
 
 
 def _find_dims(
@@ -159,9 +164,11 @@ def _dims_by_length(
     if "" not in dims:
         return dims
     axis = dims.index("")
+    ids = tables.get("stimulus", arrays).get("stimulus_id", np.empty(0))
+    repeated = len(np.unique(ids)) < len(ids)  # its rows are trials
     left = [
         dim
-        for dim in ("repetition", "neuroid", "time_bin")
+        for dim in ("repetition", "neuroid", "time_bin")[repeated:]
         # one bin over all of a response in time does not make its time axis repetitions
         if dim not in dims and (dim not in lengths or dim == "time_bin")
     ]
@@ -210,9 +217,11 @@ def _placed(
     axes = {str(name): str(dim) for name, dim in arrays.get("axes", ())}
     for name, values in arrays.items():
         shared = _is_shared_by_all(name, values.size) and sizes.get("neuroid", 1) != 1
-        if values.ndim != 1 or name == "bin_width_ms" or name in coords or shared:
+        shared |= name == "bin_width_ms" and values.size == 1
+        if values.ndim != 1 or name in coords or shared:
             continue
         known = axes.get(name) or DIM_OF.get(name)
+        known = "time_bin" if name == "bin_width_ms" else known
         if known in ("stimulus", "repetition") and "presentation" in sizes:
             known = "presentation"
         fitting = [known] if known else [dim for dim, n in sizes.items() if n == len(values)]

@@ -29,6 +29,7 @@ ALIASES = _by_word(
         "repetition": "trial repeat",
         "time_bin_start": "bin_start_ms",
         "time_bin_end": "time_bin_stop bin_end_ms",
+        "bin_width_ms": "bin_width binwidth bin_size binsize",
     }
 )
 """Alias -> standard name. An alias is not replaced in a file that also uses the standard name."""
@@ -79,7 +80,9 @@ def rename_arrays(
     renamed: dict[str, np.ndarray] = {}
     for name, standard in standard_names(list(arrays), words).items():
         values = arrays[name]
-        if values.dtype.kind in "iufbSUOMm":
+        if _are_edges(name) and values.dtype.kind in "iufmM":
+            renamed[name] = to_ms(values, units=units.get(name, ""), name=name)
+        elif values.dtype.kind in "iufbSUOMm":
             renamed[standard] = as_coordinate(standard, values, units.get(name, ""))
         elif standard in DIM_OF or standard in RESPONSES:
             raise ValueError(f"{name} contains {values.dtype!s:.60}, not numbers or text")
@@ -124,6 +127,10 @@ def as_coordinate(name: str, values: Any, units: str = "") -> np.ndarray:
     return as_text(values, name=name)
 
 
+def _are_edges(name: str) -> bool:
+    return name.lower().replace("_", "") in EDGES
+
+
 def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
     """Put the starts and ends of time bins in place of their edges, such as binEdges.
 
@@ -132,7 +139,7 @@ def split_edges(arrays: dict[str, np.ndarray], source: Path) -> None:
     NeurofitError
         If the edges are not numbers, or contradict starts or ends.
     """
-    for name in [name for name in arrays if name.lower().replace("_", "") in EDGES]:
+    for name in filter(_are_edges, list(arrays)):
         edges = to_ms(arrays.pop(name), name=name)
         if edges.ndim != 1 or len(edges) < 2 or edges.dtype.kind not in "iuf":
             raise NeurofitError(

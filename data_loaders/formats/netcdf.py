@@ -216,7 +216,7 @@ def _responses(path: Path, sidecar: Sidecar) -> tuple[xr.DataArray, dict[str, An
             responses = indexing.LazilyIndexedArray(responses)
     own = {key: value for key, value in variable.attrs.items() if key != "coordinates"}
     if sidecar.units is not None:
-        own.setdefault("units", sidecar.units)
+        own["units"] = sidecar.units
     # not built from a Variable, which xarray 2022.3 would load
     array = xr.DataArray(responses, dims=DIMS, coords=coords, attrs=own)
     by_neuroid = dims[0] == "neuroid" and not bins_apart

@@ -13,6 +13,9 @@ from neurofit.data_loaders.formats.limits import as_float32
 PACKED = ("scale_factor", "add_offset", "_Unsigned")
 """Attributes of packed numbers."""
 
+MISSING = ("_FillValue", "missing_value")
+LIMITS = ("valid_range", "valid_min", "valid_max")
+
 DEFAULT_FILLS = {
     **dict.fromkeys(("f4", "f8"), 15 * 2.0**119),
     **{f"i{size}": 1 - 2.0 ** (8 * size - 1) for size in (2, 4)},
@@ -55,8 +58,10 @@ def decode(
     default = DEFAULT_FILLS.get(f"{stored.dtype.kind}{stored.dtype.itemsize}")
     if default is not None and fillvalue in (None, default):
         values[stored == default] = np.nan
-    for name in ("_FillValue", "missing_value"):
+    for name in MISSING:
         for fill in _numbers(attrs.get(name)):
+            if coding and fill.dtype.kind == "f":  # in the units of the decoded numbers
+                values[np.isclose(decoded, fill, rtol=1e-6, atol=0)] = np.nan
             fill = fill.astype(stored.dtype) if stored.dtype.kind == "f" else fill
             for view in views:
                 values[view == fill] = np.nan
@@ -94,6 +99,15 @@ def stored_values(values: xr.Variable, raw: xr.Variable, *, exact: bool) -> np.n
 
 
 def _numbers(attribute: Any) -> np.ndarray:
-    """Return the numbers in an attribute; none if it is text or missing."""
+    """Return the numbers in an attribute, which may be written as text; none if it is missing."""
     values = np.ravel([] if attribute is None else attribute)
+    if values.dtype.kind in "SUO":
+        values = np.array([float(each) for each in values if _is_number(each)])
     return values if values.dtype.kind in "iuf" else np.array([])
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        return bool(float(text) == float(text))
+    except (TypeError, ValueError):
+        return False

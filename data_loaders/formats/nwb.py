@@ -172,8 +172,8 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
 
 def texts(column: pd.Series[Any]) -> np.ndarray:
     """Return a column of a table as strings."""
-    own = as_identifiers(column.to_numpy(dtype=object), name=str(column.name))
-    return fixed_width(as_texts(own.tolist(), name=str(column.name)), name=str(column.name))
+    own = as_identifiers(column.to_numpy(), name=str(column.name))
+    return fixed_width(as_texts(own, name=str(column.name)), name=str(column.name))
 
 
 def _check_declared(file: Path) -> None:
@@ -233,7 +233,8 @@ def _read_session(
     shape = (len(rows), len(sites), len(bins))
     refuse_large(file, 8 * math.prod(shape))
     counts = np.zeros(shape, dtype=np.float32)
-    n_spikes, first, last, n_descents, least = 0, np.inf, -np.inf, 0, 2**62
+    n_spikes, first, last, n_descents = 0, np.inf, -np.inf, 0
+    copies = [np.empty(0, dtype=np.int64)]
     _check_index(units, file)
     for number in range(len(sites)):
         spikes = np.asarray(units.get_unit_spike_times(number), dtype=np.float64)
@@ -241,7 +242,7 @@ def _read_session(
         if n_invalid := int((~np.isfinite(spikes)).sum()):
             fault(f"{file}: {n_invalid} spike times of unit {units.id[number]} are not numbers.")
         spikes = np.sort(spikes[np.isfinite(spikes)])
-        least = min([least, *np.unique(spikes, return_counts=True)[1].tolist()])
+        copies.append(np.unique(spikes, return_counts=True)[1])
         counts[:, number] = np.diff(np.searchsorted(spikes, onsets[:, None] + edges))
         n_spikes += len(spikes)
         first, last = min([first, *spikes[:1]]), max([last, *spikes[-1:]])
@@ -252,7 +253,7 @@ def _read_session(
         )
     elif n_spikes:
         clock = clock_faults(first, last, n_descents, onsets)
-        report(file, [*clock, twinned(least, n_spikes)])
+        report(file, [*clock, twinned(np.concatenate(copies))])
     if "obs_intervals" in units.colnames:
         windows = onsets[:, None, None] + np.array(bins) / 1e3
         for number in range(len(sites)):

@@ -6,7 +6,9 @@ after the other, so trials of different sites with the same number were not simu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +19,14 @@ from neurofit.data_loaders.formats.limits import refuse_many, short
 from neurofit.data_loaders.formats.matlab import read_mat
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.errors import NeurofitError, fault, report
-from neurofit.recordings.identifiers import number_repetitions
+from neurofit.recordings.identifiers import MORE_PRECISE, as_texts, fixed_width, number_repetitions
 from neurofit.recordings.time_bins import make_time_bins
 from neurofit.recordings.times import ONSET, onset_faults
 
 WIDTH_MS = 10
 
-LABELS = ("combined_ID_position", "stimulus_ID")
-"""Names in `raster_labels` of the stimulus of each trial; otherwise the first label."""
+LABELS = ("combined_ID_position", "stimulus_ID", "stimulus_id", "stimID", *MORE_PRECISE)
+"""Names in `raster_labels` of the stimulus of each trial; otherwise it is the only label."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -54,7 +56,7 @@ def read_raster(path: Path, sidecar: Sidecar) -> xr.DataArray:
     refuse_many(path, len(files), what="raster files")
     for file in files:
         try:
-            values, trials, start, are_spikes = _site(file)
+            values, trials, start, are_spikes = _site(file, sidecar.words)
         except NeurofitError as error:
             fault(str(error))
             continue
@@ -82,7 +84,19 @@ def read_raster(path: Path, sidecar: Sidecar) -> xr.DataArray:
     )
 
 
-def _site(file: Path) -> tuple[np.ndarray, pd.DataFrame, int, bool]:
+def _label(labels: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    """Return the name of the label that says which stimulus a trial showed."""
+    given = [name for name, word in words.items() if word == "stimulus_id"]
+    known = [name for name in (*given, *LABELS) if name in labels]
+    if not known and len(labels) > 1:
+        raise NeurofitError(
+            f"its labels are {', '.join(labels)}; name that of the stimulus in recording.json, as "
+            f'in {{"words": {{"{next(iter(labels))}": "stimulus_id"}}}}'
+        )
+    return (known or list(labels))[0]
+
+
+def _site(file: Path, words: Mapping[str, str]) -> tuple[np.ndarray, pd.DataFrame, int, bool]:
     """Return responses of a site (trial bin), its trials, the first bin, whether it has spikes."""
     try:
         names = ("raster_data", "raster_labels", "raster_site_info")
@@ -91,11 +105,15 @@ def _site(file: Path) -> tuple[np.ndarray, pd.DataFrame, int, bool]:
             raise NeurofitError("raster_data is missing")
         if not isinstance(labels, dict) or not labels:
             raise NeurofitError("raster_labels is missing")
-        label = next(name for name in (*LABELS, *labels) if name in labels)
-        shown = np.array([str(np.squeeze(each)) for each in np.ravel(labels[label][0])])
+        cells = np.ravel(labels[_label(labels, words)][0])
+        ids = [np.squeeze(each)[()] if np.size(each) else "" for each in cells]
+        shown = fixed_width(as_texts(ids), name="a label")
         if not isinstance(info, dict) or "alignment_event_time" not in info:
             raise NeurofitError("alignment_event_time, the stimulus onset, is missing")
-        onset = int(np.squeeze(info["alignment_event_time"][0]))
+        onset = float(np.squeeze(info["alignment_event_time"][0]))
+        if onset % 1 != 0:
+            raise NeurofitError(f"alignment_event_time is {onset:g}; it is a whole number of ms")
+        onset = int(onset)
     except (NeurofitError, OSError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise NeurofitError(
             f"{file} is not a raster file of the Neural Decoding Toolbox: {short(error)}."

@@ -24,7 +24,7 @@ from neurofit.data_loaders.formats.tables import TEXT_COLUMNS, read_table, repor
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, report, some_of
 from neurofit.recordings.identifiers import are_numbers, as_texts
 from neurofit.recordings.time_bins import TimeBin, make_time_bins
-from neurofit.recordings.times import spike_faults, to_ms, twinned
+from neurofit.recordings.times import MIN_TRIALS, spike_faults, to_ms, twinned
 
 BINS = (0, 300, 10)
 """Default start, end and width of time bins in ms; NAME.json overrides: {"bins": [0, 300, 10]}."""
@@ -63,6 +63,9 @@ def read_spikes(path: Path, sidecar: Sidecar) -> xr.DataArray:
             f"{path}: neuroids.csv lists {some_of(twice.tolist())} several times; their spikes "
             "would be added. Give each neuroid a name of its own."
         )
+    stated = "session" in sites and sites.session.nunique() > 1
+    if stated and "session" not in trials:
+        fault(f"{path}: neuroids.csv names sessions; presentations.csv needs a column session too.")
     sites, recorded = _by_session(trials, sites)
     again = sites.neuroid_id.duplicated().to_numpy()
     if again.any():
@@ -75,7 +78,7 @@ def read_spikes(path: Path, sidecar: Sidecar) -> xr.DataArray:
     trial_of = pd.factorize(spikes.presentation)[0]
     report(path, spike_faults(times_ms, trial_of, end=bins[-1][1]))
     each = pd.DataFrame({"neuroid": spikes.neuroid_id, "trial": trial_of, "ms": times_ms})
-    report(path, [twinned(min(each.value_counts().tolist() or [1]), len(each))])
+    report(path, [twinned(each.groupby(list(each)).size().to_numpy())])
     counts = _count(spikes, trials, sites, times_ms, bins, path)
     spurious = np.argwhere((counts.sum(axis=2) > 0) & ~recorded)
     if len(spurious):
@@ -86,7 +89,24 @@ def read_spikes(path: Path, sidecar: Sidecar) -> xr.DataArray:
             f"({len(spurious)} such trials). A neuroid needs a row for each of its sessions."
         )
     counts[~recorded] = np.nan
+    if "session" in trials and not stated:
+        _note_silent(counts, trials.session.to_numpy(), sites.neuroid_id.to_numpy())
     return Session(counts, trials, sites).responses(bins)
+
+
+def _note_silent(counts: np.ndarray, sessions: np.ndarray, names: np.ndarray) -> None:
+    """Warn of neuroids without a spike in a session, which may not have been recorded in it."""
+    for session in np.unique(sessions):
+        rows = sessions == session
+        silent = names[~counts[rows].any(axis=(0, 2)) & counts[~rows].any(axis=(0, 2))]
+        if rows.sum() >= MIN_TRIALS and len(silent):
+            warnings.warn(
+                f"Neuroids {some_of(silent.tolist())} have no spike in session {session}: counts "
+                "of 0. If they were not recorded in it, give neuroids.csv a column session, with a "
+                "row for each session of a neuroid.",
+                NeurofitWarning,
+                stacklevel=3,
+            )
 
 
 def _read_folder(path: Path, sidecar: Sidecar) -> list[pd.DataFrame]:

@@ -18,7 +18,7 @@ import xarray as xr
 
 from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.names import ALIASES, MARK
-from neurofit.data_loaders.formats.sidecar import Sidecar
+from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
 from neurofit.data_loaders.formats.tables import read_table
 from neurofit.errors import NeurofitError, NeurofitWarning, fault, some_of
 from neurofit.recordings.identifiers import Names, as_texts, same_name
@@ -91,8 +91,17 @@ def as_recording(
     Raises
     ------
     NeurofitError
-        If a stimulus is missing from the table or the images.
+        If a stimulus is missing from the table or the images, or the sidecar gives another area or
+        animal than the file.
     """
+    for name in ("region", "subject"):
+        given, held = getattr(sidecar, name), responses.coords.get(name, xr.DataArray([]))
+        other = sorted({str(each) for each in held.values} - {given, "", "nan"})
+        if given is not None and other:
+            raise NeurofitError(
+                f"{sidecar_path(path)} gives the {name} {given}, and {path.name} {some_of(other)}. "
+                "Remove one of them, or correct it."
+            )
     if stimuli is None:
         stimuli = _find_stimuli(path, responses, metadata, sidecar, images, inside)
     return Recording(

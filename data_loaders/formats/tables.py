@@ -86,7 +86,7 @@ def read_table(
         if name in texts:
             if name in REQUIRED:
                 report_missing(path, str(name), table[name].isna().to_numpy())
-            table[name] = np.array(as_texts(table[name], name=str(name)), dtype=object)
+            table[name] = np.array(as_texts(table[name].to_numpy(), name=str(name)), dtype=object)
     return table
 
 

@@ -23,6 +23,12 @@ MISSING = ("", "nan", "NaN", "None", "NaT", "<NA>", "[]")
 EXACT = 2**53
 """Whole floats from this number on are not exact: two identifiers may be one float."""
 
+EXACT_OF = {f"f{size}": 2 ** (np.finfo(f"f{size}").nmant + 1) for size in (2, 4, 8)}
+"""The same for each type of floats: 2^24 in single precision."""
+
+ROUNDED = r"-?\d(\.\d+)?E\+\d{2,}"
+"""Numbers as spreadsheets write long ones: 1.23457E+15 may have been any of 10^10 identifiers."""
+
 MAX_TEXT = 4_096
 """Largest number of characters of a text; paths have no more."""
 
@@ -38,6 +44,11 @@ MORE_PRECISE = (
     "frame",
 )
 """Columns that may name a picture where another one names its block."""
+
+
+RUN = 8
+"""Presentations of one identifier one after the other, on average, that are blocks; in a random
+order of two there are 2."""
 
 
 def as_identifiers(values: Any, *, name: str = "identifiers") -> np.ndarray:
@@ -123,9 +134,10 @@ def as_texts(values: Iterable[Any], *, name: str = "identifiers") -> list[str]:
     """
     texts = []
     for value in values:
-        if isinstance(value, float) and value.is_integer():
-            if abs(value) >= EXACT:
-                raise NeurofitError(_inexact(name, value))
+        if isinstance(value, float | np.floating) and value.is_integer():
+            exact = EXACT_OF.get(np.asarray(value).dtype.str[1:], EXACT)
+            if abs(value) >= exact:
+                raise NeurofitError(_inexact(name, float(value), exact))
             texts.append(f"{value:.0f}")
         else:
             texts.append("" if _is_absent(value) else str(_decoded(value)))
@@ -140,10 +152,11 @@ def _is_absent(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
-def _inexact(name: str, value: float) -> str:
+def _inexact(name: str, value: float, exact: int = EXACT) -> str:
     return (
-        f"{name} contains floats beyond 2^53, such as {value:.0f}, which are not exact: different "
-        "identifiers may have become one. Store whole numbers or text."
+        f"{name} contains floats beyond 2^{exact.bit_length() - 1}, such as {value:.0f}, "
+        "which are not exact: different identifiers may have become one. Store whole numbers "
+        "or text."
     )
 
 
@@ -170,8 +183,12 @@ def same_name(name: str) -> str:
     """Return a name in Unicode normal form C without outer blanks: equal for what looks equal.
 
     Files from a Mac have names in normal form D: an e and an accent rather than an accented e.
+    Characters without a width (zero-width spaces, byte order marks) are left out.
     """
-    return " ".join(unicodedata.normalize("NFC", name).split())
+    if not name.isascii():
+        shown = (each for each in name if unicodedata.category(each) != "Cf")
+        name = unicodedata.normalize("NFC", "".join(shown))
+    return " ".join(name.split())
 
 
 def _similar_name(name: str) -> str:
@@ -191,8 +208,15 @@ def identity_faults(ids: np.ndarray, *, name: str) -> list[str]:
     if ids.dtype.kind in "iub":
         return []
     if ids.dtype.kind == "f":
-        large = ids[np.abs(ids) >= EXACT]
-        return [_inexact(name, float(large[0]))] if len(large) else []
+        exact = EXACT_OF.get(ids.dtype.str[1:], EXACT)
+        large = ids[np.abs(ids) >= exact]
+        return [_inexact(name, float(large[0]), exact)] if len(large) else []
+    rounded = [each for each in np.unique(ids.astype(str)).tolist() if re.fullmatch(ROUNDED, each)]
+    if rounded:
+        return [
+            f"{name} contains numbers that a spreadsheet rounded, such as {rounded[0]}: different "
+            "identifiers may have become one. Export them as text."
+        ]
     pairs = _pairs(ids, same_name)
     return [
         f"{name} {some_of(pairs)} differ only in blanks or in their Unicode normal form. "
@@ -247,8 +271,8 @@ def _pairs(ids: np.ndarray, key: Callable[[str], str]) -> list[str]:
 def block_fault(ids: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
     """Return why identifiers name blocks of presentations rather than pictures; else "".
 
-    They do if all are the same, or if each occurs in one run of presentations, within which a
-    column of `MORE_PRECISE` takes several values that recur.
+    They do if all are the same, or if each occurs in one run of presentations (or in runs of
+    `RUN` on average), within which a column of `MORE_PRECISE` takes several values that recur.
 
     Parameters
     ----------
@@ -271,7 +295,8 @@ def block_fault(ids: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
     listed = f" Name a column that tells pictures apart: {', '.join(better)}." if better else ""
     if n_ids == 1:
         return f"all {len(ids):,} presentations have the stimulus_id {str(ids[0])!r}.{listed}"
-    in_runs = int((np.diff(rows) != 0).sum()) + 1 == n_ids
+    n_runs = int((np.diff(rows) != 0).sum()) + 1
+    in_runs = n_runs <= max(n_ids, len(ids) // RUN)
     if in_runs and better:
         return f"stimulus_id names blocks of presentations, such as {str(ids[0])!r}.{listed}"
     return ""

@@ -108,16 +108,19 @@ def _need_units(recording: Recording, time_bins: Sequence[TimeBin]) -> None:
 
     Sums and means of equal bins differ by a factor, which no correlation shows.
     """
-    units = str(recording.responses.attrs.get("units", "")) or "unknown"
-    if units != "unknown" and ASSUMED not in units:
+    responses = recording.responses
+    units = str(responses.attrs.get("units", "")) or "unknown"
+    like_counts = re.search(r"count|per bin|/ ?bin|n_?spikes", units.lower())
+    if units != "unknown" and ASSUMED not in units and (are_counts(responses) or not like_counts):
         return
+    unclear = f" clearly ({units})" if like_counts and ASSUMED not in units else ""
     for start, end in time_bins:
         joined = {
             last - first for first, last in recording.time_bins if first < end and start < last
         }
         if len(joined) > 1:
             raise NeurofitError(
-                f"{recording.name} does not state its units, and bins of {min(joined)} to "
+                f"{recording.name} does not state its units{unclear}, and bins of {min(joined)} to "
                 f"{max(joined)} ms would be joined to {start}-{end} ms: counts are added, rates "
                 'averaged. Write {"units": "spikes per bin"} or {"units": "spikes per second"} '
                 "into NAME.json beside it, or set responses.attrs['units']."

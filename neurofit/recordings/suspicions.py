@@ -52,11 +52,13 @@ def _trials(recording: Recording) -> list[str]:
     weights = rng.random((n_neuroids, n_bins))
     widths = np.array([end - start for start, end in recording.time_bins])
     prints, filled = np.zeros(n_presentations), np.zeros(n_presentations, dtype=np.int64)
+    seen = np.zeros(n_presentations, dtype=bool)
     sums, seconds = np.zeros(n_neuroids), np.zeros(n_neuroids)
     for neuroids, bins, trials in finite_blocks(recording):
         values = np.nan_to_num(trials)
         prints += np.einsum("pnt,nt->p", values, weights[neuroids, bins], dtype=np.float64)
         filled += np.count_nonzero(values, axis=(1, 2))
+        seen |= ~np.isnan(trials).all(axis=(1, 2))
         factor = np.ones(len(widths[bins])) if are_counts(responses) else widths[bins] / 1000
         sums[neuroids] += np.einsum("pnt,t->n", values, factor, dtype=np.float64)
         seconds[neuroids] += (~np.isnan(trials)).sum(axis=0) @ (widths[bins] / 1000)
@@ -64,6 +66,14 @@ def _trials(recording: Recording) -> list[str]:
     units = str(responses.attrs.get("units", "")).strip().lower()
     if are_counts(responses) or units in PER_SECOND:
         found += _unlikely_rates(sums / np.maximum(seconds, 1e-9), responses.neuroid_id.values)
+    silent = np.flatnonzero(seen & (filled == 0))
+    nearly = (filled > 0) & (filled <= LEAST_RESPONSES / 2)
+    if len(silent) > max(1, nearly.sum()) and np.median(filled) >= LEAST_RESPONSES:
+        found.append(
+            f"Presentations in which all responses are 0: {len(silent):,} (number "
+            f"{some_of(silent.tolist())}). Zeros may stand for trials that were not recorded; mark "
+            "them as NaN."
+        )
     rows = np.flatnonzero(filled >= LEAST_RESPONSES)
     order = rows[np.argsort(prints[rows], kind="stable")]
     twins = np.flatnonzero(np.diff(prints[order]) == 0)

@@ -102,7 +102,7 @@ def bin_edges(
     ends: np.ndarray | None,
     *,
     n_bins: int,
-    width: float | None = None,
+    width: np.ndarray | None = None,
     given: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the starts and ends of time bins from what a file and its user say about them.
@@ -114,7 +114,8 @@ def bin_edges(
     n_bins
         Number of bins.
     width
-        Width of all bins in ms, if the file states it. Default: the distance of the starts.
+        Width of all bins in ms, or of each, if the file states it. Default: the distance of the
+        starts.
     given
         (start, end) in ms of the only bin, given by the user.
 
@@ -134,6 +135,13 @@ def bin_edges(
             )
         return np.array(given[:1]), np.array(given[1:])
     if starts is not None and ends is not None:
+        if width is not None and starts.dtype.kind in "iuf" and ends.dtype.kind in "iuf":
+            found = ends.astype(np.float64) - starts
+            if not np.allclose(found, width, rtol=0, atol=ROUNDING):
+                raise NeurofitError(
+                    f"the file states that its time bins are {width[0]:g} ms wide; they start at "
+                    f"{starts[0]:g} and end at {ends[0]:g} ms."
+                )
         return starts, ends
     if starts is not None and starts.dtype.kind in "iuf" and (len(starts) > 1 or width is not None):
         return starts, _ends(starts.astype(np.float64), width)
@@ -148,7 +156,7 @@ def bin_edges(
     )
 
 
-def _ends(starts: np.ndarray, width: float | None) -> np.ndarray:
+def _ends(starts: np.ndarray, width: np.ndarray | None) -> np.ndarray:
     listed = f"{', '.join(f'{start:.15g}' for start in starts[:4])}{', ...' * (len(starts) > 4)}"
     if width is None:
         widths = np.diff(starts)
@@ -156,11 +164,11 @@ def _ends(starts: np.ndarray, width: float | None) -> np.ndarray:
             raise NeurofitError(
                 f"time bins that start at {listed} ms are not evenly spaced; add time_bin_end."
             )
-        width = float(widths[0])
-    if not (np.append(starts, width) % 1 == 0).all() or width <= 0:
+        width = widths[:1]
+    if not (np.append(starts, width) % 1 == 0).all() or (width <= 0).any():
         raise NeurofitError(
             "time bins must be whole ms of positive width; "
-            f"they start at {listed} ms and are {width:.15g} ms wide.{_look_like(starts)}"
+            f"they start at {listed} ms and are {width[0]:.15g} ms wide.{_look_like(starts)}"
         )
     return np.asarray(starts + width).astype(np.int64)
 
@@ -291,24 +299,30 @@ def clock_faults(
     return []
 
 
-def twinned(least: int, n_spikes: int) -> str:
+def twinned(copies: Int[np.ndarray, " time"]) -> str:
     """Return why spikes are counted several times; else "".
 
-    A neuroid has no two spikes at one time but where times are rounded, and then not all of them.
+    A neuroid has no two spikes at one time but where times are rounded, and then as often an odd
+    number as an even one. Copies of a table, a session or a neuroid are a longer run of even
+    numbers than chance gives: n (1/2)^length < 2^-15.
 
     Parameters
     ----------
-    least
-        How often each spike of a neuroid occurs at the same time of the same trial, at least.
-    n_spikes
-        Number of spikes.
+    copies
+        Number of spikes at each time of a trial that has some, in the order of neuroid, trial and
+        time.
     """
-    if least < 2 or n_spikes < MIN_TRIALS * MIN_SPIKES:
+    if not len(copies):
         return ""
-    return (
-        f"each of its spikes occurs {least} times or more, at the same time of the same neuroid. "
-        "Keep one of each."
-    )
+    least, odd = int(copies.min()), np.flatnonzero(copies % 2)
+    run = int(np.diff([-1, *odd.tolist(), len(copies)]).max()) - 1
+    if least > 1 and copies.sum() >= MIN_TRIALS * MIN_SPIKES:
+        found = f"each of its spikes occurs {least} times or more"
+    elif run >= 15 + np.log2(len(copies)):
+        found = f"its spikes occur twice at {run:,} times one after the other"
+    else:
+        return ""
+    return f"{found}, at the same time of the same neuroid. Keep one of each."
 
 
 def spike_faults(

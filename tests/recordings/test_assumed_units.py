@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from neurofit.data_loaders.formats import open_recording
+from neurofit.data_loaders.formats.netcdf import write_netcdf
 from neurofit.errors import NeurofitError
 from neurofit.recordings.rebinning import are_counts, rebin
 from neurofit.recordings.recording import Recording
@@ -42,6 +43,22 @@ def test_unequal_bins_are_joined_only_if_units_are_stated(tmp_path: Path, dtype:
     own = recording.responses.values[:, :, 1:]
     together = own.sum(axis=2) if dtype == "i8" else own.mean(axis=2)
     np.testing.assert_allclose(equal.block(0), together, rtol=1e-6)
+
+
+def test_units_that_may_be_counts_are_not_averaged(tmp_path: Path) -> None:
+    recording = open_recording(write(tmp_path, sidecar='{"units": "spikes per bin (10 ms)"}'))
+    with pytest.raises(
+        NeurofitError, match=r"clearly \(spikes per bin \(10 ms\)\), and bins of 10"
+    ):
+        rebin(recording, [(0, 30)])
+
+
+def test_the_sidecar_of_a_netcdf_file_says_what_its_units_are(tmp_path: Path) -> None:
+    converted = tmp_path / "c.nc"
+    write_netcdf(open_recording(write(tmp_path, dtype="f8")), converted)
+    assert open_recording(converted).responses.attrs["units"] == "unknown"
+    converted.with_suffix(".json").write_text('{"units": "spikes per bin"}')
+    assert are_counts(open_recording(converted).responses)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ def test_a_trial_that_was_read_twice_is_named() -> None:
         values[100] = values[17]
         values[[3, 4]] = 0  # silence is no copy
 
-    (found,) = suspicions(changed(repeat))
+    zeros, found = suspicions(changed(repeat))
+    assert zeros.startswith("Presentations in which all responses are 0: 2 (number 3, 4).")
     assert found.startswith("Presentations with equal responses of all neuroids in all bins: 17 ")
     assert "17 and 100" in found
 
@@ -107,3 +108,12 @@ def test_an_area_that_knows_the_stimulus_before_its_latency_is_named() -> None:
         changed(lambda values: np.random.default_rng(1).shuffle(values[:, 4:]), onset=0)
     )
     assert only.startswith("IT ")
+
+
+def test_trials_of_zeros_are_named() -> None:
+    recording = counts()
+    recording.responses.values[[3, 9]] = 0
+    (said,) = suspicions(recording)
+    assert said.startswith("Presentations in which all responses are 0: 2 (number 3, 9).")
+    recording.responses.values[[3, 9]] = np.nan
+    assert suspicions(recording) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import faults_of_exports
 import faults_of_files
 import faults_of_identity
 import faults_of_tables
@@ -19,9 +20,9 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "recording_faults.md"
 BEGIN, END = "<!-- made by tests/data_loaders/faults/page.py -->\n", "<!-- end -->\n"
 
 KINDS: dict[str, tuple[Fault, ...]] = {
-    "Time": faults_of_time.FAULTS,
-    "Identity": faults_of_identity.FAULTS,
-    "Fills and types": faults_of_values.FAULTS + faults_of_tables.FAULTS,
+    "Time": faults_of_time.FAULTS + faults_of_exports.TIME,
+    "Identity": faults_of_identity.FAULTS + faults_of_exports.IDENTITY,
+    "Fills and types": faults_of_values.FAULTS + faults_of_tables.FAULTS + faults_of_exports.VALUES,
     "Containers": faults_of_files.FAULTS,
 }
 

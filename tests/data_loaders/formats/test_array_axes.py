@@ -209,10 +209,13 @@ def test_two_axes_and_a_single_bin_are_told_beside_the_file(tmp_path: Path) -> N
         ([20, 10, 0], None, "they start at 20, 10, 0 ms and are -10 ms wide"),
         ([0, 50, 150], 50, [(0, 50), (50, 100), (150, 200)]),
         ([-10.0, 0.0, 10.0], None, [(-10, 0), (0, 10), (10, 20)]),
+        ([0, 10, 20], [50, 50, 50], [(0, 50), (10, 60), (20, 70)]),
+        ([0, 10, 30], [10, 20, 50], [(0, 10), (10, 30), (30, 80)]),
+        ([0, 10, 20], [50, 50], "bin_width_ms has 2 values, but the responses have 3 along"),
     ],
 )
 def test_ends_of_bins_follow_from_their_starts_or_are_asked_for(
-    tmp_path: Path, starts: list[float], width: float | None, said: Any
+    tmp_path: Path, starts: list[float], width: float | list[int] | None, said: Any
 ) -> None:
     held: dict[str, Any] = {} if width is None else {"bin_width_ms": np.array(width)}
     dims = np.array(["presentation", "neuroid", "time_bin"])
