@@ -63,6 +63,9 @@ class RunConfig:
     images, time_bin
         For a recording given by path: its images, if they are not beside it, and (start, end) in
         ms of its only bin, if the file does not state it.
+    visual_degrees
+        Width of the images in degrees of visual angle, for a recording given by path that does not
+        state it; without it such a recording is not scored.
     trial_start
         Whether the start of a trial is confirmed to be stimulus onset, for a recording that states
         no other; without it such a recording is not scored.
@@ -125,6 +128,12 @@ class RunConfig:
         parse=parse_time_bin,
         metavar="START:END",
         help="Time window (ms) of a file with a single bin that does not state it.",
+    )
+    visual_degrees: float | None = option(
+        None,
+        above=0,
+        panel="Recording",
+        help="Width of the images (degrees of visual angle), if the recording does not state it.",
     )
     trial_start: bool = option(
         False,
@@ -250,6 +259,7 @@ def _results(
     if analysis.models:
         whole.stimuli.need_images()
         _need_onset(whole, confirmed=config.trial_start)
+        whole = _with_degrees(whole, config.visual_degrees)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
@@ -282,6 +292,28 @@ def _need_onset(recording: Recording, *, confirmed: bool) -> None:
             "confirm by trial_start that it was at the start of the trial.",
             option="trial_start",
         )
+
+
+def _with_degrees(recording: Recording, given: float | None) -> Recording:
+    """Return a recording whose images have a width that is stated or confirmed."""
+    stimuli = recording.stimuli
+    if "visual_degrees" in stimuli.assumed:
+        if given is None:
+            raise NeurofitError(
+                f"{recording.name} does not state how wide its images were shown, and a model sees "
+                "them at that width. Write visual_degrees into NAME.json beside it, or give it "
+                f"here; {stimuli.visual_degrees:g} is what describe and check assume.",
+                option="visual_degrees",
+            )
+        known = tuple(name for name in stimuli.assumed if name != "visual_degrees")
+        return replace(recording, stimuli=replace(stimuli, visual_degrees=given, assumed=known))
+    if given is not None and given != stimuli.visual_degrees:
+        raise NeurofitError(
+            f"visual_degrees is for a recording that does not state it; {recording.name} states "
+            f"{stimuli.visual_degrees:g} degrees.",
+            option="visual_degrees",
+        )
+    return recording
 
 
 def _need_one_region(models: int, recording: Recording) -> None:

@@ -104,8 +104,8 @@ def test_the_start_of_a_trial_is_scored_only_if_it_is_confirmed(
     named = write_nwb(tmp_path / "said.nwb")
     (tmp_path / "said.json").write_text(json.dumps({"words": {"start_time": "onset"}}))
     for confirmed in (
-        RunConfig(model="rgc_tiny", recording=path, trial_start=True),
-        RunConfig(model="rgc_tiny", recording=named),
+        RunConfig(model="rgc_tiny", recording=path, trial_start=True, visual_degrees=8.0),
+        RunConfig(model="rgc_tiny", recording=named, visual_degrees=8.0),
     ):
         with pytest.raises(RuntimeError, match="scored"):
             run(confirmed)
