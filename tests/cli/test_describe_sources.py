@@ -58,7 +58,7 @@ def test_what_arrays_do_not_state_is_assumed(neurofit: Run, tmp_path: Path) -> N
 
 def test_what_the_sidecar_states_is_named(neurofit: Run, tmp_path: Path) -> None:
     path = write_arrays(tmp_path, session=np.repeat(["s1", "s2"], 3))
-    stated = {"subject": "m1", "region": "V4", "units": "spikes per second"}
+    stated = {"subject": "m1", "region": "IT", "units": "spikes per second"}
     stated |= {"visual_degrees": 5, "duration_ms": 70}  # type: ignore[dict-item]
     (tmp_path / "r.json").write_text(json.dumps(stated))
     found = rows(neurofit("describe", str(path))[1])
