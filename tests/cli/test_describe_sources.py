@@ -63,7 +63,7 @@ def test_what_the_sidecar_states_is_named(neurofit: Run, tmp_path: Path) -> None
     (tmp_path / "r.json").write_text(json.dumps(stated))
     found = rows(neurofit("describe", str(path))[1])
     expected = {
-        "areas": "IT (in the file)",
+        "areas": "IT (r.json)",  # and in the file, which it must not contradict
         "animals": "m1 (r.json)",
         "sessions": "2: s1, s2 (in the file)",
         "units": "spikes per second (r.json)",
