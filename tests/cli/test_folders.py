@@ -44,6 +44,7 @@ OTHER: dict[str, Any] = {
     "min_reliability": 0.01,
     "exclude_trials": "z>5",
     "jackknife": 20,
+    "visual_degrees": 4.0,
 }
 """Values for options whose type and choices do not give another one."""
 
