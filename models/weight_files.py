@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from neurofit.activations.model import tensors_sha256
 from neurofit.errors import NeurofitError, some_of
 from neurofit.models.catalogue import INFO
-from neurofit.models.pickles import describe_conversion, is_pickle
 from neurofit.storage.home import atomic_file
 
 MAX_JSON = 2**24
@@ -30,6 +29,13 @@ CARD_FIELDS: Mapping[str, type] = {
 
 MAX_SIZE = 10**6
 """Largest input size and number of classes that a training card may state."""
+
+
+def describe_conversion(file: str) -> str:
+    """Return how to convert a pickle of PyTorch, as a sentence with a line of Python."""
+    target = str(Path(file).with_suffix(".safetensors"))
+    convert = f"safetensors.torch.save_file(torch.load({file!r}, weights_only=True), {target!r})"
+    return f"If you trust it, convert it once, in Python: {convert}"
 
 
 def save_weights(
@@ -192,10 +198,10 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         )
     if not path.is_file():
         raise NeurofitError(f"Weights file not found: {path}.")
-    if is_pickle(path):
+    if _is_pickle(path):
         raise NeurofitError(
             f"{path} is a pickle, which is not loaded: it can run code.\n"
-            f"{describe_conversion(path)}"
+            f"{describe_conversion(str(path))}"
         )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -219,3 +225,10 @@ def list_deviations(deviations: Mapping[str, Iterable[str]], *, limit: int) -> s
     return "; ".join(
         f"{len(names)} {kind} ({some_of(names, most=limit)})" for kind, names in found.items()
     )
+
+
+def _is_pickle(path: Path) -> bool:
+    """Return whether the first bytes of a file are those of a pickle of PyTorch, or of a zip."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start[8:9] != b"{" and start.startswith((b"PK\x03\x04", b"\x80"))  # { of safetensors

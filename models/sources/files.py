@@ -12,6 +12,7 @@ import requests
 
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.models.sources.contract import import_extra
+from neurofit.models.weight_files import describe_conversion
 from neurofit.storage.download import offline
 from neurofit.storage.home import atomic_file, exclusive_lock, home
 
@@ -21,12 +22,10 @@ SHORTEST = 8
 
 def refuse_pickle(what: str, file: str) -> NeurofitError:
     """Return the error for weights that exist as a pickle only."""
-    name = file.rsplit("/", 1)[-1]
-    target = f"{name.rpartition('.')[0] or name}.safetensors"
     return NeurofitError(
-        f"{what} are a pickle ({file}), which is not loaded: it can run code. Convert it once: "
-        f"neurofit weights convert {name} --out {target}\n"
-        f"Then give --weights {target}; --weights random needs no file."
+        f"{what} are a pickle ({file}), which is not loaded: it can run code. Give a file of "
+        "safetensors by --weights, or --weights random.\n"
+        f"{describe_conversion(file.rsplit('/', 1)[-1])}"
     )
 
 

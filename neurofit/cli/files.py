@@ -11,7 +11,6 @@ from rich.table import Table
 from neurofit.cli.console import err, out, progress, set_offline
 from neurofit.cli.options import App, expand
 from neurofit.cli.recordings import FILES, ImagesOption, OfflineOption, TimeBinOption, load
-from neurofit.errors import NeurofitError, some_of
 from neurofit.recordings.selection import Selection
 
 data = App(no_args_is_help=True, help="Download, build or convert recordings.")
@@ -114,30 +113,17 @@ def get_weights(
 def convert_weights(
     checkpoint: Annotated[
         str,
-        typer.Argument(
-            metavar="CKPT",
-            help="TensorFlow V2 checkpoint (the prefix of its files), or a pickle of PyTorch.",
-        ),
+        typer.Argument(metavar="CKPT", help="TensorFlow V2 checkpoint: the prefix of its files."),
     ],
+    model: Annotated[str, typer.Option(help="Registered model that it belongs to.")],
     file: Annotated[
         str, typer.Option("--out", metavar="FILE", help="The .safetensors file to write.")
     ],
-    model: Annotated[
-        str, typer.Option(help="Registered model that a TensorFlow checkpoint belongs to.")
-    ] = "",
     zero_fixed: Annotated[bool, typer.Option("--zero-fixed-decays", help=ZERO_FIXED)] = False,
 ) -> None:
-    """Convert a TensorFlow checkpoint of a published model, or a pickle of PyTorch."""
-    from neurofit.models.pickles import convert_pickle, is_pickle
+    """Convert a TensorFlow checkpoint of a published model."""
     from neurofit.models.published import convert_checkpoint
 
-    if is_pickle(Path(checkpoint)):
-        left = convert_pickle(checkpoint, file)
-        said = f" Left out, being no tensors: {some_of(left)}." if left else ""
-        out.print(f"Written: {file}, the tensors of {checkpoint}.{said}", soft_wrap=True)
-        return
-    if not model:
-        raise NeurofitError("model must name the model of a TensorFlow checkpoint.", option="model")
     zeroed = convert_checkpoint(checkpoint, file, model=model, zero_fixed=zero_fixed)
     note = f" Set to 0: {', '.join(zeroed)}." if zeroed else ""
     out.print(f"Written: {file}, the weights of {model} from {checkpoint}.{note}", soft_wrap=True)

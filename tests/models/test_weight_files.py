@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from neurofit.errors import NeurofitError
 from neurofit.models import ConvRNN, create_model, load_weights, save_weights, weights_sha256
-from neurofit.models.pickles import convert_pickle
-from neurofit.storage.home import sha256_of
 
 
 @pytest.fixture
@@ -129,24 +127,23 @@ def test_a_folder_that_cannot_be_written_to_is_refused(model: ConvRNN, tmp_path:
         save_weights(model, tmp_path / "occupied" / "w.safetensors")
 
 
-def test_a_pickle_is_not_loaded_but_converted(tmp_path: Path) -> None:
+def test_a_pickle_is_not_loaded_and_the_line_that_converts_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     model = create_model("lstm_tiny", weights="random", seed=5)
-    own = tmp_path / "w.safetensors"
     for legacy in (False, True):
-        path = tmp_path / f"w{legacy}.pt"
-        nested = {f"module.{name}": each for name, each in model.state_dict().items()}
-        torch.save(
-            {"epoch": 3, "state_dict": nested}, path, _use_new_zipfile_serialization=not legacy
-        )
+        path = Path(f"w{legacy}.pt")
+        torch.save(model.state_dict(), path, _use_new_zipfile_serialization=not legacy)
         with pytest.raises(NeurofitError) as error:
             create_model("lstm_tiny", weights=path)
-        said = str(error.value)
-        assert said.startswith(f"{path} is a pickle, which is not loaded")
-        assert f"neurofit weights convert {path} --out w{legacy}.safetensors" in said
-        assert convert_pickle(path, own) == ["epoch"]
-        restored = create_model("lstm_tiny", weights=own)
+        refused, repair = str(error.value).splitlines()
+        assert refused == f"{path} is a pickle, which is not loaded: it can run code."
+        line = repair.partition("in Python: ")[2]
+        run = [sys.executable, "-c", f"import torch, safetensors.torch; {line}"]
+        subprocess.run(run, check=True)
+        restored = create_model("lstm_tiny", weights=path.with_suffix(".safetensors"))
         assert weights_sha256(restored) == weights_sha256(model)
-    assert json.loads(load_weights(model, own)["source_sha256"]) == {path.name: sha256_of(path)}
 
 
 def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
@@ -155,23 +152,6 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
             return (os.system, (f"touch {tmp_path / 'run'}",))
 
     torch.save({"weight": Runs()}, tmp_path / "w.pt")
-    torch.save([1, 2], tmp_path / "list.pt")
-    for name, message in (("w.pt", "cannot be converted"), ("list.pt", "no dictionary of tens")):
-        with pytest.raises(NeurofitError, match=message):
-            convert_pickle(tmp_path / name, tmp_path / "w.safetensors")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.pt", "w.pt"]
-
-
-def test_the_command_converts_a_pickle(
-    tmp_path: Path, neurofit: Callable[..., tuple[int, str, str]]
-) -> None:
-    torch.save({"a.weight": torch.ones(2), "step": 1}, tmp_path / "w.pt")
-    code, out, err = neurofit("weights", "convert", "w.pt", "--out", "w.safetensors")
-    assert (code, err) == (0, "")
-    assert out == (
-        "Written: w.safetensors, the tensors of w.pt. Left out, being no tensors: step.\n"
-    )
-    assert load_file(tmp_path / "w.safetensors").keys() == {"a.weight"}
-    code, _, err = neurofit("weights", "convert", "absent.ckpt", "--out", "w.safetensors")
-    assert code == 2
-    assert err == "--model must name the model of a TensorFlow checkpoint.\n"
+    with pytest.raises(NeurofitError, match="is a pickle, which is not loaded"):
+        create_model("lstm_tiny", weights=tmp_path / "w.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]

@@ -50,7 +50,7 @@ def test_pickled_weights_are_refused_with_how_to_convert_them(torchvision: Any) 
         neurofit.create_model("torchvision:resnet18")
     said = str(error.value)
     assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in said
-    assert "neurofit weights convert resnet18-f37072fd.pth --out resnet18-f37072fd.safet" in said
+    assert "torch.load('resnet18-f37072fd.pth', weights_only=True)" in said
     assert "--weights random" in said
     assert len(said.splitlines()) == 2
 
