@@ -36,7 +36,8 @@ def claim(path: Path) -> Iterator[bool]:
         File of the claim. Its folder is created if necessary.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not _take(path):
+    owner = _take(path)
+    if not owner:
         yield False
         return
     done = threading.Event()
@@ -47,7 +48,9 @@ def claim(path: Path) -> Iterator[bool]:
     finally:
         done.set()
         touching.join()
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # after a long sleep another process may have taken over
+            if path.read_text(encoding="utf-8") == owner:
+                path.unlink()
 
 
 def is_alive(path: Path) -> bool:
@@ -66,13 +69,14 @@ def is_alive(path: Path) -> bool:
     return False
 
 
-def _take(path: Path) -> bool:
+def _take(path: Path) -> str:
+    """Write a claim and return its content; "" if another process has it."""
     for _ in range(2):
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             if is_alive(path):
-                return False
+                return ""
             # of several processes that find a dead owner, one renames its claim
             dead = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
             try:
@@ -83,7 +87,7 @@ def _take(path: Path) -> bool:
                 with suppress(OSError):
                     os.link(dead, path)
                 dead.unlink(missing_ok=True)
-                return False
+                return ""
             dead.unlink(missing_ok=True)
             continue
         owner = {
@@ -91,11 +95,13 @@ def _take(path: Path) -> bool:
             "pid": os.getpid(),
             "boot": _boot(),
             "start": _start_of(os.getpid()),
+            "claim": uuid.uuid4().hex,
         }
+        content = json.dumps(owner)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(owner, file)
-        return True
-    return False
+            file.write(content)
+        return content
+    return ""
 
 
 def _touch(path: Path, done: threading.Event) -> None:

@@ -118,6 +118,17 @@ def test_a_claim_of_another_machine_lasts_while_it_is_touched(
         assert mine
 
 
+def test_an_owner_that_was_taken_over_leaves_the_claim_of_its_successor(tmp_path: Path) -> None:
+    path = tmp_path / "work"
+    with claim(path):
+        path.unlink()
+        with claim(path) as successor:
+            assert successor
+            theirs = path.read_text()
+        path.write_text(theirs)
+    assert path.read_text() == theirs
+
+
 def test_an_owner_touches_its_claim(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(claims, "TOUCH_SECONDS", 0.01)
     with claim(tmp_path / "work"):

@@ -69,9 +69,19 @@ def read_status(folder: StudyFolder) -> Status:
         for cell in cells
         if cell.key not in done | running and f"{cell.key}.json" in failures
     }
-    times = sorted(cell.result.stat().st_mtime for cell in cells if cell.key in done)
+    own = done & _computed(folder)  # others were there, or came from another study
+    times = sorted(cell.result.stat().st_mtime for cell in cells if cell.key in own)
     pace = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
     return Status(cells=cells, finished=done, running=running, failed=failed, seconds_per_cell=pace)
+
+
+def _computed(folder: StudyFolder) -> set[str]:
+    """Return the keys of the cells that this study has computed."""
+    try:
+        lines = (folder.path / "computed.log").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return {line.split()[0] for line in lines if line.strip()}
 
 
 def _names(folder: Any) -> set[str]:
