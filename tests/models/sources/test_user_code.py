@@ -167,9 +167,11 @@ def test_the_network_of_the_page_is_described_as_printed(
     file: Path, repository: Path, neurofit: Callable[..., tuple[int, str, str]]
 ) -> None:
     page = (repository / "docs" / "models.md").read_text(encoding="utf-8")
-    file.write_text(page.split("```python\n")[1].split("```")[0])
-    code, out, _ = neurofit("describe", "./my_net.py:make")
-    assert code == 0
+    blocks = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    (network,) = (block for block in blocks if "nn.Module" in block)
+    file.write_text(network)
+    code, out, err = neurofit("describe", "./my_net.py:make")
+    assert code == 0, err
     printed = page.split("```\nmodule  ")[1].split("```")[0].splitlines()[1:]
     shown = [" ".join(line.split()) for line in out.splitlines()]
     assert len(printed) == 9
