@@ -71,7 +71,7 @@ def write_tasks(search: Search, folder: SearchFolder) -> list[Path]:
     """Write a file for each worker, and return their paths."""
     tasks = []
     for _ in range(search.machine.workers):
-        path = folder.path / "tasks" / f"worker-{uuid.uuid4().hex[:12]}.json"
+        path = folder.path.resolve() / "tasks" / f"worker-{uuid.uuid4().hex[:12]}.json"
         with atomic_file(path) as temporary:
             content = {"folder": str(folder.path.resolve())}
             temporary.write_text(json.dumps(content), encoding="utf-8")

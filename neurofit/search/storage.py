@@ -177,7 +177,9 @@ def _storage(search: Search, folder: Path) -> Any:
     if url.password is None and (password := os.environ.get("PGPASSWORD")):
         url = url.set(password=password)
     logging.getLogger("alembic").setLevel(logging.ERROR)
-    return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "pool_size": 2})
+    address = url.render_as_string(hide_password=False)
+    options = {"pool_pre_ping": True, "pool_size": 2}
+    return optuna.storages.RDBStorage(address, engine_kwargs=options)
 
 
 def _whole_journal(path: str) -> Any:

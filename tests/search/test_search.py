@@ -16,6 +16,7 @@ from neurofit.models.architecture import architecture_of
 from neurofit.models.cost import count_multiply_adds
 from neurofit.models.weight_files import read_weights
 from neurofit.search import trial as trial_module
+from neurofit.search import trials as trials_module
 from neurofit.search import work as work_module
 from neurofit.search.run import begin
 from neurofit.search.storage import StorageError, create_study, open_study
@@ -89,14 +90,14 @@ def test_nets_are_stopped_early_by_successive_halving(
 ) -> None:
     """Accuracies are planted: after an epoch, the net with the best learning rate leads."""
     planted = [0.1, 0.5, 0.2, 0.9, 0.3, 0.8]
-    original = trial_module.TrialFolder.add_epoch
+    original = trials_module.TrialFolder.add_epoch
 
     def add_epoch(self: Any, epoch: int, accuracy: Any, seconds: float) -> None:
         from dataclasses import replace
 
         original(self, epoch, replace(accuracy, top1=planted[self.number]), seconds)
 
-    monkeypatch.setattr(trial_module.TrialFolder, "add_epoch", add_epoch)
+    monkeypatch.setattr(trials_module.TrialFolder, "add_epoch", add_epoch)
     search = make_search(trials=6, pruning=Pruning(first=1, factor=2))
     folder, results = run(search)
     # factor 2: a net goes on if it is in the better half of those that came so far
@@ -223,7 +224,7 @@ def test_a_storage_that_is_lost_is_asked_again_and_nothing_is_computed_twice(
         original(self, result)
 
     monkeypatch.setattr(trial_module.Trial, "_tell", tell)
-    monkeypatch.setattr(work_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(work_module, "LONGEST_WAIT", 0.01)
     _, results = run(search)
     assert [each["attempts"] for each in results] == [1, 1]
     monkeypatch.setattr(
