@@ -117,7 +117,7 @@ def kill_at_random(
 
     After each of them the results that there were are unchanged.
     """
-    rng, done, before = random.Random(0), [], dict[int, tuple[bytes, int]]()
+    rng, done, before = random.Random(0), list[str](), dict[int, tuple[bytes, int]]()
     running = start(study)
     # a search that ends between two of the moments would make the rest of them idle
     while len(done) < n and len(finished(folder)) < read_search(study).trials:

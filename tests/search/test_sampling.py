@@ -36,7 +36,7 @@ N_TRIALS = 60
 
 def planted(choices: dict[str, Any]) -> float:
     """Return a planted accuracy: cell, depth, width, learning rate and two paths matter."""
-    value = {"reciprocal": 1.0, "gru": 0.5, "lstm": 0.3}[choices["cell"]]
+    value: float = {"reciprocal": 1.0, "gru": 0.5, "lstm": 0.3}[choices["cell"]]
     value -= 0.2 * abs(choices["depth"] - 5) + 0.01 * abs(choices["channels"] - 40)
     value -= 0.3 * abs(math.log(choices["lr"] / 0.1))
     value += 0.3 * choices.get("paths.in_to_out", False)
