@@ -147,7 +147,7 @@ def storage_errors() -> Iterator[None]:
         lost = ()
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, *lost, ConnectionError) as error:
+    except (optuna.exceptions.StorageInternalError, *lost, OSError) as error:
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
         raise StorageError(f"The storage of the search does not answer: {reason}") from error
@@ -184,7 +184,7 @@ def _storage(search: Search, folder: Path) -> Any:
         url = url.set(password=password)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     address = url.render_as_string(hide_password=False)
-    options = {"pool_pre_ping": True, "pool_size": 2}
+    options = {"pool_pre_ping": True, "pool_size": 1, "max_overflow": 2}
     return optuna.storages.RDBStorage(address, engine_kwargs=options)
 
 

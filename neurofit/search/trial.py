@@ -110,13 +110,13 @@ class Trial:
         """Train the net; return its last accuracy."""
         config = self.search.config(self.number, **candidate.training)
         network = candidate.architecture.build(seed=config.seed)
-        begun = time.monotonic()
+        before = time.monotonic(), time.process_time()
 
         def on_accuracy(epoch: int, accuracy: Accuracy) -> None:
-            nonlocal begun
-            now = time.monotonic()
-            self.folder.add_epoch(epoch, accuracy, now - begun)
-            begun = now
+            nonlocal before
+            now = time.monotonic(), time.process_time()
+            self.folder.add_epoch(epoch, accuracy, now[0] - before[0], now[1] - before[1])
+            before = now
 
         def stop_early(*, saved: int) -> None:
             """Report the epochs of the checkpoint, and stop unless the net is one of the best."""
@@ -186,7 +186,10 @@ class Trial:
             "objectives": {name: measured[name] for name in self.search.objectives},
             "by_timestep": last.get("by_timestep", {}),
             "epochs": epochs,
-            "seconds": round(sum(each["seconds"] for each in epochs), 3),
+            **{
+                name: round(sum(each[name] for each in epochs), 3)
+                for name in ("seconds", "cpu_seconds")
+            },
             "attempts": self.folder.n_attempts(),
             "threads": torch.get_num_threads(),
             "params": dict(params),

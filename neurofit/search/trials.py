@@ -41,6 +41,7 @@ COLUMNS = (
     "parameters",
     "multiply_adds",
     "seconds",
+    "cpu_seconds",
 )
 """Columns of the table before those of the choices."""
 
@@ -129,9 +130,10 @@ class TrialFolder:
         except OSError:
             return 0
 
-    def add_epoch(self, epoch: int, accuracy: Accuracy, seconds: float) -> None:
-        """Add a line for an evaluation."""
-        line = {"epoch": epoch, "seconds": round(seconds, 3), **described(accuracy)}
+    def add_epoch(self, epoch: int, accuracy: Accuracy, seconds: float, cpu_seconds: float) -> None:
+        """Add a line for an evaluation, with the time since the one before."""
+        times = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
+        line = {"epoch": epoch, **times, **described(accuracy)}
         with open(self.path / "epochs.jsonl", "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
 
