@@ -178,7 +178,7 @@ def make_tasks(cells: Sequence[Cell], study: Study, *, stages: bool = False) -> 
     """
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(_extraction_of(cell), []).append(cell)
+        groups.setdefault(extraction_of(cell), []).append(cell)
     most = study.machine.cells_per_task
     parts = [
         tuple(group[start : start + (most or len(group))])
@@ -191,7 +191,7 @@ def make_tasks(cells: Sequence[Cell], study: Study, *, stages: bool = False) -> 
     return [extractions, [Task(cells=part, stage="fit") for part in parts]]
 
 
-def _extraction_of(cell: Cell) -> str:
+def extraction_of(cell: Cell) -> str:
     """Return what identifies the activations of a cell, as far as its choices tell."""
     run: Mapping[str, Any] = json.loads(cell.attrs["run"])
     names = ("recording", "weights", "model_seed", "presentation", "precision", "shuffle_stimuli")
