@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import typer.core
 from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
-from neurofit.cli.options import App
+from neurofit.cli.options import App, RunByDefault
 from neurofit.errors import NeurofitError
 
 if TYPE_CHECKING:
@@ -26,18 +25,8 @@ LISTED = 20
 """Largest number of cells that are listed."""
 
 
-class Sweeps(typer.core.TyperGroup):
-    """The group `neurofit sweep`, in which a study runs if no other command is named."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that the arguments name."""
-        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-            args = ["run", *args]
-        return super().resolve_command(ctx, args)
-
-
 app = App(
-    cls=Sweeps,
+    cls=RunByDefault,
     no_args_is_help=True,
     help="Score many models, areas and options from one study file, each once.",
     epilog="Example: neurofit sweep study.toml --workers 2",
@@ -158,7 +147,7 @@ def cancel(study: StudyFile, out_folder: Out = None) -> None:
     """Cancel the SLURM jobs of a study; results that exist stay."""
     from neurofit.analyses.sweeps.slurm import cancel as cancel_jobs
 
-    n_jobs = cancel_jobs(_folder(study, out_folder))
+    n_jobs = cancel_jobs(_folder(study, out_folder).path)
     out.print(f"Cancelled {n_jobs:,} job{'s' * (n_jobs != 1)}.")
 
 

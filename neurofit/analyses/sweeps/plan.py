@@ -199,8 +199,8 @@ def extraction_of(cell: Cell) -> str:
     return json.dumps([run["model"], run["selection"]["stimuli"], same], sort_keys=True)
 
 
-def compute_of(study: Study, cores: int) -> dict[str, int]:
+def compute_of(workers: int, cores: int) -> dict[str, int]:
     """Return the environment variables that divide the cores among workers."""
-    threads = max(1, cores // study.machine.workers)
+    threads = max(1, cores // workers)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
     return dict.fromkeys(names, threads)

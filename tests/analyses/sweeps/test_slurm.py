@@ -92,7 +92,7 @@ def test_the_bits_on_a_cluster_are_those_on_this_machine(
 ) -> None:
     folder, n_jobs = submit(on_slurm)
     assert n_jobs == 4  # an extraction and a fit for each model, in arrays of at most two
-    wait(folder, lambda: not slurm.running_jobs(folder))
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
     cells = folder.read_cells()
     assert finished(cells) == {cell.key for cell in cells}, logs(folder)
     assert sorted(computed(folder)) == sorted(cell.key for cell in cells)
@@ -107,18 +107,20 @@ def test_the_bits_on_a_cluster_are_those_on_this_machine(
 @needs_root
 def test_what_was_cancelled_requeued_or_lost_is_finished_after_one_resume(on_slurm: Study) -> None:
     folder, _ = submit(on_slurm)
-    wait(folder, lambda: "RUNNING" in slurm.running_jobs(folder).values())
-    running = next(task for task, state in slurm.running_jobs(folder).items() if state == "RUNNING")
-    job = slurm._jobs(folder)[running]
+    wait(folder, lambda: "RUNNING" in slurm.running_jobs(folder.path).values())
+    running = next(
+        task for task, state in slurm.running_jobs(folder.path).items() if state == "RUNNING"
+    )
+    job = slurm._jobs(folder.path)[running]
     subprocess.run(["scontrol", "requeue", job], check=True)
     wait(folder, lambda: len(finished(folder.read_cells())) >= 1)
-    assert slurm.cancel(folder) >= 1
-    wait(folder, lambda: not slurm.running_jobs(folder))
+    assert slurm.cancel(folder.path) >= 1
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
     left = read_status(folder)
     assert left.failed == {}
     assert 0 < len(left.waiting) < 8
     submit(on_slurm)
-    wait(folder, lambda: not slurm.running_jobs(folder))
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
     cells = folder.read_cells()
     assert finished(cells) == {cell.key for cell in cells}, logs(folder)
     assert sorted(computed(folder)) == sorted(cell.key for cell in cells)
