@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -180,6 +180,14 @@ def work(task: Annotated[str, typer.Argument(metavar="TASK", help="File of a tas
         out.print(name, markup=False, soft_wrap=True)
 
     sys.exit(compute(task, on_cell=on_cell))
+
+
+@app.command("retry", hidden=True)
+def retry(file: Annotated[str, typer.Argument(metavar="FILE", help="File of a study.")]) -> None:
+    """Submit the cells of a study that timed out or were lost; a job of `sweep run` starts it."""
+    from neurofit.analyses.sweeps.slurm import retry as submit_again
+
+    out.print(f"{submit_again(file):,} cells are submitted again.")
 
 
 def _folder(study: str, out_folder: str | None) -> StudyFolder:
