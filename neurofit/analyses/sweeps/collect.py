@@ -18,7 +18,7 @@ from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.comparison.ranks import Ranking, rank_results
 from neurofit.analyses.sweeps.cells import Cell, load_cell
 from neurofit.analyses.sweeps.plan import StudyFolder
-from neurofit.analyses.sweeps.status import read_status
+from neurofit.analyses.sweeps.status import read_error, read_status
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError, counted, some_of
 from neurofit.models.catalogue import BASELINE
@@ -55,7 +55,12 @@ def collect(folder: StudyFolder, *, name: str = "", progress: Progress | None = 
     cells = {cell.key: cell for cell in status.cells}
     varying = _varying(status.cells)
     missing = [
-        Row(key=cell.key, choices=cell.choices, state="failed", error=status.failed[cell.key])
+        Row(
+            key=cell.key,
+            choices=cell.choices,
+            state="failed",
+            error=read_error(folder, cell.key),
+        )
         if cell.key in status.failed
         else Row(
             key=cell.key,
@@ -168,6 +173,13 @@ def _group(curves: Sequence[Curve], varying: Sequence[str], n_absent: int) -> Gr
     every = np.isfinite([row.values for row, _ in scored or curves])
     common = np.asarray(every.all(axis=0))
     rows = [_with_means(row, line, common) for row, line in scored]
+    if rows and not every.all() and common.sum() < every.any(axis=0).sum():
+        fewest = rows[int(every.sum(axis=1).argmin())].label
+        n_bins = int(every.any(axis=0).sum())
+        notes.append(
+            f"Means and ranks are over {common.sum()} of {counted(n_bins, 'time bin')} with a "
+            f"score, those that all models have; {fewest} has the fewest."
+        )
     if len(scored) < 2:
         notes.append("No ranks: they need two models or more with a score.")
     else:
@@ -231,7 +243,8 @@ def _with_ranks(rows: Sequence[Row], ranking: Ranking) -> list[Row]:
 def _order(row: Row) -> tuple[float, float, str]:
     """Return what sorts the best first, and curves without a rank last."""
     place = float("inf") if row.best is None or row.worst is None else row.best + row.worst
-    return place, -np.nan_to_num(row.mean.value, nan=-np.inf), row.label
+    mean = row.mean.value
+    return float(place), float("inf") if mean != mean else -mean, row.label
 
 
 def _describe(row: Row, recording: str, varying: Sequence[str]) -> str:

@@ -240,7 +240,7 @@ def _curves_section(table: StudyTable) -> Html:
     }
     return section(
         "Curves",
-        tag("p", "Choose curves by the boxes of the table below.", class_="small"),
+        tag("p", "Choose curves by the boxes of the table below.", class_="small boxes"),
         tag("div", class_="drawn"),
         tag("noscript", tag("p", "Curves are drawn over each other by a script of this page.")),
         tag("div", data(known), class_="known"),
@@ -310,7 +310,7 @@ def _model_page(table: StudyTable, model: str, title: str) -> str:
             sentences("Differences from baselines", _differences(own)),
             sentences("Ceilings", ceilings(panels)),
             missing_section([row for row in table.missing if row.model == model]),
-            sentences("Limits", limits(panels, [])),
+            sentences("Limits", limits(panels, [], whole=False)),
             provenance(results) if results else Html(),
         ),
         simulated=any(group.simulated for _, group in own),

@@ -17,7 +17,7 @@ HEADINGS = (
     ("rank", "Best and worst rank that the data allow, within the configuration"),
     ("curve", "Score over time with its interval, on one scale within the configuration"),
     ("mean", "Mean score over the common time bins, with its interval"),
-    ("over the best baseline", "Paired difference from the baseline that is best, with a band for "
+    ("above the best baseline", "Paired difference from the baseline that is best, with a band for "
      "all pairs of the configuration at once"),
     ("ceiling", "Mean of the ceiling over the common time bins"),
     ("cell", "Start of the key of the cell, as in neurofit sweep logs"),
@@ -166,7 +166,7 @@ def missing_section(missing: Sequence[Row]) -> Html:
         cells = [tag("td", row.choices.get(name, ""), class_="label") for name in shown]
         cells += [
             tag("td", row.state, class_="label"),
-            tag("td", last_line(row.error), class_="label error"),
+            tag("td", shown_error(row.error), class_="label error"),
             tag("td", tag("code", row.key[:8]), class_="label"),
         ]
         body.append(tag("tr", *cells))
@@ -181,7 +181,7 @@ def missing_section(missing: Sequence[Row]) -> Html:
     return section("Cells without a result", scroll)
 
 
-def last_line(error: str) -> str:
-    """Return the last line of an error that says something."""
+def shown_error(error: str) -> str:
+    """Return the first and the last line of an error that say something."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return (" " if len(lines) < 3 else " ... ").join(dict.fromkeys([*lines[:1], *lines[-1:]]))
