@@ -27,8 +27,13 @@ def weights_identity(config: RunConfig) -> str:
 
     It is the hash of a file of weights, or the seed of random ones.
     """
-    from neurofit.models import list_models, model_info
+    from neurofit.models import find_name, list_models, model_info
 
+    found = find_name(str(config.model))
+    if found is not None and found.source == "file" and Path(found.network).is_file():
+        weights = Path(config.weights)
+        given = sha256_of(weights) if weights.is_file() else f"{config.weights} {config.model_seed}"
+        return f"file {sha256_of(Path(found.network))} {found.query} {given}"
     if str(config.model) not in list_models():
         return ""
     info = model_info(str(config.model))
