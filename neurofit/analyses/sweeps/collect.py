@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.comparison.ranks import Ranking, rank_results
@@ -203,7 +204,14 @@ def _group(curves: Sequence[Curve], varying: Sequence[str], n_absent: int) -> Gr
         interval=score.get("interval", ""),
         simulated=bool(attrs["simulated"]),
         notes=notes,
+        cautions=_cautions([each.result for _, each in curves]),
     )
+
+
+def _cautions(results: Sequence[xr.Dataset]) -> list[str]:
+    """Return the notes that all results have."""
+    every = [json.loads(each.attrs.get("notes", "[]")) for each in results]
+    return [note for note in every[0] if all(note in each for each in every)]
 
 
 def _with_means(row: Row, line: Line, common: np.ndarray) -> Row:

@@ -130,6 +130,8 @@ class Group:
         Whether the recording is simulated.
     notes
         Why there are no ranks, and what else a reader should see.
+    cautions
+        Notes that the results of all rows have.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Group:
     interval: str
     simulated: bool
     notes: Sequence[str] = ()
+    cautions: Sequence[str] = ()
 
     @property
     def where(self) -> str:
@@ -239,7 +242,7 @@ def study_json(table: StudyTable, files: Sequence[str]) -> str:
                 "simulated": group.simulated,
                 "time_bins": [list(each) for each in group.bins],
                 "common": [bool(each) for each in group.common],
-                "notes": list(group.notes),
+                "notes": [*group.notes, *group.cautions],
                 "curves": [
                     _cell(row, group)
                     | {n: plain(getattr(row, n)) for n in ("values", "low", "high", "ceiling")}

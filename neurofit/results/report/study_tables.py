@@ -32,8 +32,10 @@ def cells_section(table: StudyTable, pages: dict[str, str]) -> Html:
         for (name, meaning), kind in zip(HEADINGS, KINDS, strict=True)
     ]
     bodies, n = [], 0
+    n_cells = len({row.key for row in table.rows})
     for group in table.groups:
-        bodies.append(_body(group, table.choices, pages, n))
+        cautions = [note for note in group.cautions if table.notes.get(note, 0) < n_cells]
+        bodies.append(_body(group, cautions, pages, n))
         n += len(group.rows)
     made = tag(
         "table",
@@ -52,7 +54,7 @@ KINDS = ("label", None, "plain label", None, None, None, "label")
 
 def _filters(table: StudyTable) -> Html:
     """Return a field for words, and a menu for each choice that varies."""
-    fields = [tag("label", "Words ", tag("input", type="search", class_="words"))]
+    fields = [tag("label", "Filter by words ", tag("input", type="search", class_="words"))]
     for name in table.choices:
         values = list(dict.fromkeys(row.choices[name] for row in [*table.rows, *table.missing]))
         options = [tag("option", value or "all", value=i) for i, value in enumerate(values)]
@@ -75,14 +77,14 @@ def _values(table: StudyTable) -> list[list[int]]:
     return made
 
 
-def _body(group: Group, choices: Sequence[str], pages: dict[str, str], first: int) -> Html:
+def _body(group: Group, cautions: Sequence[str], pages: dict[str, str], first: int) -> Html:
     """Return the rows of a configuration under a heading."""
     lows = np.concatenate([np.append(row.low, row.values) for row in group.rows])
     highs = np.concatenate([np.append(row.high, row.values) for row in group.rows])
     low = float(np.nanmin(lows, initial=0.0, where=np.isfinite(lows)))
     high = float(np.nanmax(highs, initial=0.05, where=np.isfinite(highs)))
     about = f"{group.quantity}, {group.where}"
-    notes = [tag("span", each, class_="note") for each in group.notes]
+    notes = [tag("span", each, class_="note") for each in (*group.notes, *cautions)]
     simulated = " (simulated)" * group.simulated
     heading = tag(
         "th",

@@ -80,6 +80,10 @@ def test_ranks_and_differences_are_those_of_a_comparison(swept: StudyFolder) -> 
                 )
                 assert against.p == pytest.approx(float(pair.whole_p_adjusted))
         assert rows["baseline:pixels"].against == ()
+    (caution,) = (c for c in groups["IT of small, pls"].cautions if "too narrow" in c)
+    assert caution not in groups["IT of small, ridge"].cautions
+    write_study(collect(swept), Path("page"))
+    assert caution in Path("page/index.html").read_text().partition("Downloads")[0]
 
 
 def test_what_differs_is_never_ranked_together(
