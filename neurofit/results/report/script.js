@@ -82,7 +82,7 @@ function sortable(table) {
 function tsv(table) {
   /* A name that a spreadsheet would take for a formula is kept as text. */
   const safe = (text) => (/^[=+@]|^-(?![\d.]|$)/.test(text) ? "'" : "") + text.replace(/\s+/g, " ").trim();
-  const shown = [...table.rows].filter((row) => !row.hidden && !row.parentElement.hidden);
+  const shown = [...table.rows].filter((row) => !row.hidden && !row.parentElement?.hidden);
   return shown.map((row) => [...row.cells].map((cell) => safe(cell.textContent)).join("\t")).join("\n");
 }
 
