@@ -100,9 +100,14 @@ def _names(folder: Any) -> set[str]:
         return set()
 
 
-def _error(folder: StudyFolder, key: str) -> str:
+def read_error(folder: StudyFolder, key: str) -> str:
+    """Return the error of a cell that failed, with all of its lines."""
     try:
         found: Any = json.loads(folder.failure(key).read_text(encoding="utf-8"))
-        return str(found["error"]).strip().splitlines()[0]
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return str(found["error"]).strip()
+    except (OSError, ValueError, KeyError, TypeError):
         return "its error cannot be read"
+
+
+def _error(folder: StudyFolder, key: str) -> str:
+    return (read_error(folder, key).splitlines() or [""])[0]
