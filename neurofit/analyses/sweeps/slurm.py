@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neurofit.analyses.sweeps.plan import StudyFolder, Task
+from neurofit.analyses.sweeps.plan import StudyFolder, Task, read_retry
+from neurofit.analyses.sweeps.status import read_status
 from neurofit.analyses.sweeps.study import Slurm, Study
 from neurofit.analyses.sweeps.work import COMMAND
 from neurofit.errors import MachineError, NeurofitError
@@ -21,8 +23,17 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEM
 """States in which squeue lists a job for a while after its end."""
 
 
-def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder) -> list[str]:
+RETRY = (*COMMAND[:-1], "retry")
+"""Command that submits again what is missing, to which the path of its file is added."""
+
+
+def submit(
+    batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder, *, attempt: int = 0
+) -> list[str]:
     """Submit tasks as arrays of jobs, and return their numbers.
+
+    When all have ended, a small job submits again the cells that timed out or whose process or
+    machine was lost, each alone, up to `study.machine.retries` times.
 
     Parameters
     ----------
@@ -30,6 +41,8 @@ def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder)
         Tasks in order: a batch begins when the one before has ended, however it ended.
     study, folder
         The study and its folder.
+    attempt
+        How often the cells were submitted before.
 
     Raises
     ------
@@ -47,7 +60,55 @@ def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder)
             gpus=any(task.stage != "fit" for task in batch),
             after=jobs,
         )
+    if jobs and attempt < study.machine.retries:
+        submit_files(
+            [folder.write_retry(study, attempt + 1)],
+            RETRY,
+            folder.path,
+            name=study.name,
+            own=replace(study.slurm, cpus=1, mem="2GB", time=10),
+            gpus=False,
+            after=jobs,
+        )
     return jobs
+
+
+def retry(path: str | Path) -> int:
+    """Submit again the cells that are neither finished, failed nor cancelled; return their number.
+
+    Parameters
+    ----------
+    path
+        File that `StudyFolder.write_retry` wrote.
+
+    Raises
+    ------
+    NeurofitError
+        If the file is damaged, was written by another version of neurofit, or SLURM refuses the
+        jobs.
+    """
+    folder, study, attempt = read_retry(path)
+    cancelled = _cancelled(folder)
+    todo = [cell for cell in read_status(folder).waiting if cell.key not in cancelled]
+    if todo:
+        submit([[Task(cells=(cell,)) for cell in todo]], study, folder, attempt=attempt)
+    return len(todo)
+
+
+def _cancelled(folder: StudyFolder) -> set[str]:
+    """Return the keys of cells whose job was cancelled, while SLURM remembers it.
+
+    A job of an array that is cancelled before it begins is forgotten at once.
+    """
+    states, begun = _states(folder.path), folder.attempted()
+    cancelled = [
+        task
+        for task in _jobs(folder.path)
+        if states.get(task, "" if task in begun else "CANCELLED") == "CANCELLED"
+    ]
+    return {
+        key for task in cancelled if not task.startswith("extract") for key in folder.keys_of(task)
+    }
 
 
 def submit_files(
@@ -113,25 +174,27 @@ def submit_files(
 
 def running_jobs(folder: Path) -> dict[str, str]:
     """Return task -> state of the jobs of a study that wait or run."""
+    return {task: state for task, state in _states(folder).items() if state not in ENDED}
+
+
+def cancel(folder: Path) -> int:
+    """Cancel the jobs of a study that wait or run, and return their number."""
+    known = _jobs(folder)
+    # those that would submit again come first
+    tasks = sorted(running_jobs(folder), key=lambda task: not task.startswith("retry"))
+    if tasks:
+        _ask("scancel", *(known[task] for task in tasks))
+    return len(tasks)
+
+
+def _states(folder: Path) -> dict[str, str]:
+    """Return task -> state of the jobs of a study that SLURM remembers."""
     known = _jobs(folder)
     if not known:
         return {}
     listed = _ask("squeue", "--noheader", "--array", "--states=all", "--format=%i %T")
     states = dict(line.split()[:2] for line in listed.splitlines() if len(line.split()) >= 2)
-    return {
-        task: states[job]
-        for task, job in known.items()
-        if job in states and states[job] not in ENDED
-    }
-
-
-def cancel(folder: Path) -> int:
-    """Cancel the jobs of a study that wait or run, and return their number."""
-    found = running_jobs(folder)
-    jobs = [_jobs(folder)[task] for task in found]
-    if jobs:
-        _ask("scancel", *jobs)
-    return len(jobs)
+    return {task: states[job] for task, job in known.items() if job in states}
 
 
 def _arrays(jobs: Sequence[str]) -> list[str]:
