@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.search.dimensions import Choices
-from neurofit.search.study import OBJECTIVES, Search
+from neurofit.training.search.dimensions import Choices
+from neurofit.training.search.study import OBJECTIVES, Search
 
 JOURNAL = "journal.log"
 
@@ -110,7 +110,7 @@ def make_sampler(search: Search, number: int) -> Any:
 
 
 class TrialSuggest:
-    """Values of one of Optuna's trials, as `neurofit.search.space.Suggest`."""
+    """Values of one of Optuna's trials, as `neurofit.training.search.space.Suggest`."""
 
     def __init__(self, trial: Any) -> None:
         self.trial = trial

@@ -18,12 +18,12 @@ from filelock import FileLock
 
 from neurofit.analyses.sweeps import slurm
 from neurofit.analyses.sweeps.study import Slurm
-from neurofit.search.run import begin, submit_workers
-from neurofit.search.storage import open_study
-from neurofit.search.study import Search, Workers
-from neurofit.search.trials import SearchFolder, read_status, search_folder
+from neurofit.training.search.run import begin, submit_workers
+from neurofit.training.search.storage import open_study
+from neurofit.training.search.study import Search, Workers
+from neurofit.training.search.trials import SearchFolder, read_status, search_folder
 
-ONE_NODE = Path(__file__).parent.parent / "analyses" / "sweeps" / "one-node"
+ONE_NODE = Path(__file__).parents[2] / "analyses" / "sweeps" / "one-node"
 needs_root = pytest.mark.skipif(
     (os.geteuid() != 0 or shutil.which("slurmctld") is None)
     and not os.environ.get("NEUROFIT_REQUIRE_SLURM"),

@@ -16,16 +16,16 @@ from neurofit.models import weights_sha256
 from neurofit.models.architecture import architecture_of
 from neurofit.models.cost import count_multiply_adds
 from neurofit.models.weight_files import read_weights
-from neurofit.search import trial as trial_module
-from neurofit.search import trials as trials_module
-from neurofit.search import work as work_module
-from neurofit.search.run import begin
-from neurofit.search.storage import StorageError, create_study, open_study
-from neurofit.search.study import Pruning, Search, read_search
-from neurofit.search.trial import load_search_images
-from neurofit.search.trials import SearchFolder, best_of, read_status, search_folder
-from neurofit.search.work import take_trials
 from neurofit.storage.claims import claim
+from neurofit.training.search import trial as trial_module
+from neurofit.training.search import trials as trials_module
+from neurofit.training.search import work as work_module
+from neurofit.training.search.run import begin
+from neurofit.training.search.storage import StorageError, create_study, open_study
+from neurofit.training.search.study import Pruning, Search, read_search
+from neurofit.training.search.trial import load_search_images
+from neurofit.training.search.trials import SearchFolder, best_of, read_status, search_folder
+from neurofit.training.search.work import take_trials
 from neurofit.training.train import train
 
 MakeSearch = Callable[..., Search]

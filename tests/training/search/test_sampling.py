@@ -12,8 +12,8 @@ import optuna
 import pytest
 from scipy.stats import wilcoxon
 
-from neurofit.search.storage import TrialSuggest, make_sampler
-from neurofit.search.study import Search
+from neurofit.training.search.storage import TrialSuggest, make_sampler
+from neurofit.training.search.study import Search
 
 SPACE = {
     "cell": ["reciprocal", "gru", "lstm"],

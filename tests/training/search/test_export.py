@@ -18,14 +18,14 @@ from neurofit.data_loaders import load_images
 from neurofit.errors import NeurofitError
 from neurofit.models import create_model, weights_sha256
 from neurofit.models.weight_files import training_card
-from neurofit.search.export import export_table, export_trial
-from neurofit.search.run import begin
-from neurofit.search.study import Search
-from neurofit.search.trial import load_search_images
-from neurofit.search.trials import SearchFolder, search_folder
-from neurofit.search.work import take_trials
 from neurofit.training.batches import evaluation_batches
 from neurofit.training.evaluate import evaluate
+from neurofit.training.search.export import export_table, export_trial
+from neurofit.training.search.run import begin
+from neurofit.training.search.study import Search
+from neurofit.training.search.trial import load_search_images
+from neurofit.training.search.trials import SearchFolder, search_folder
+from neurofit.training.search.work import take_trials
 from neurofit.training.train import train
 
 Command = Callable[..., tuple[int, str, str]]

@@ -20,11 +20,11 @@ from neurofit.data_loaders import load_images
 from neurofit.models import weights_sha256
 from neurofit.models.architecture import architecture_of
 from neurofit.models.weight_files import read_weights
-from neurofit.search.storage import open_study
-from neurofit.search.study import Search, Workers, read_search
-from neurofit.search.trial import load_search_images
-from neurofit.search.trials import SearchFolder, read_status, search_folder
 from neurofit.storage.claims import is_alive
+from neurofit.training.search.storage import open_study
+from neurofit.training.search.study import Search, Workers, read_search
+from neurofit.training.search.trial import load_search_images
+from neurofit.training.search.trials import SearchFolder, read_status, search_folder
 from neurofit.training.train import train
 
 STUDY = """
@@ -226,7 +226,7 @@ def test_workers_and_connections_that_are_killed_lose_nothing_in_postgresql(
 def test_two_workers_share_a_study_in_postgresql(
     make_search: Callable[..., Search], postgres: str
 ) -> None:
-    from neurofit.search.run import begin, run_here
+    from neurofit.training.search.run import begin, run_here
 
     search = make_search(
         name="shared",

@@ -23,11 +23,11 @@ from typing import Any
 from neurofit.config.code import code_sha256
 from neurofit.errors import NeurofitError
 from neurofit.models.architecture import Architecture, architecture_of
-from neurofit.search.space import Candidate
-from neurofit.search.study import Pruning, Search
 from neurofit.storage.claims import is_alive
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
+from neurofit.training.search.space import Candidate
+from neurofit.training.search.study import Pruning, Search
 
 STATES = ("complete", "pruned", "diverged", "failed")
 """How a trial ends: trained, stopped early, with a loss that is not finite, or by an error."""
@@ -228,7 +228,7 @@ class SearchFolder:
             If no search was begun here, or its file is damaged.
         """
         from neurofit.analyses.sweeps.study import Slurm
-        from neurofit.search.study import Workers
+        from neurofit.training.search.study import Workers
 
         given = dict(self._read()["search"])
         tables: dict[str, Any] = {"machine": Workers, "slurm": Slurm, "pruning": Pruning}

@@ -18,18 +18,18 @@ from neurofit.config.compute import find_device
 from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import DivergedError, MachineError, NeurofitError
 from neurofit.models.cost import count_multiply_adds
-from neurofit.search.space import Candidate
-from neurofit.search.storage import (
+from neurofit.training.checkpoint import code_version, read_checkpoint
+from neurofit.training.evaluate import Accuracy
+from neurofit.training.run_folder import CHECKPOINT
+from neurofit.training.search.space import Candidate
+from neurofit.training.search.storage import (
     TrialSuggest,
     import_optuna,
     make_sampler,
     storage_errors,
 )
-from neurofit.search.study import Search
-from neurofit.search.trials import TrialFolder, described
-from neurofit.training.checkpoint import code_version, read_checkpoint
-from neurofit.training.evaluate import Accuracy
-from neurofit.training.run_folder import CHECKPOINT
+from neurofit.training.search.study import Search
+from neurofit.training.search.trials import TrialFolder, described
 from neurofit.training.train import train
 
 
