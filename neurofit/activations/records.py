@@ -19,7 +19,7 @@ import numpy as np
 from neurofit.activations.activations import Activations
 from neurofit.activations.presentation import Presentation
 from neurofit.errors import NeurofitError
-from neurofit.storage.home import atomic_file, home
+from neurofit.storage.home import atomic_file, cached, writable
 
 FIELDS = ("model", "first_timestep", "ms_per_timestep", "n_timesteps", "region_layers")
 """Fields of activations that are stored as they are."""
@@ -56,7 +56,7 @@ class Record:
 
 def record_path(key: str) -> Path:
     """Return the path of a record."""
-    return home() / "extractions" / f"{key}.json"
+    return cached("extractions", f"{key}.json")
 
 
 def save_record(
@@ -95,7 +95,10 @@ def save_record(
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
     if record != earlier:
-        with suppress(NeurofitError), atomic_file(record_path(key)) as temporary:
+        with (
+            suppress(NeurofitError),
+            atomic_file(writable("extractions", f"{key}.json")) as temporary,
+        ):
             temporary.write_text(json.dumps(record), encoding="utf-8")
 
 

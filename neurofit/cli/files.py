@@ -132,7 +132,8 @@ def convert_weights(
 @cache.command(epilog="Example: neurofit cache ls")
 def ls() -> None:
     """List cached files and their sizes."""
-    from neurofit.storage.home import home, list_cache
+    from neurofit.storage.cache import list_cache
+    from neurofit.storage.home import home
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("cached")
@@ -151,7 +152,7 @@ def rm(
     ],
 ) -> None:
     """Remove cached files; they are built or downloaded again when needed."""
-    from neurofit.storage.home import clear_cache
+    from neurofit.storage.cache import clear_cache
 
     n_files, n_bytes = clear_cache(name)
     out.print(f"Removed {name}: {n_files:,} files, {n_bytes / 1e6:,.1f} MB.")

@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 
 from neurofit.errors import MachineError, NeurofitError
+from neurofit.storage.cache import clear_cache, list_cache
 from neurofit.storage.home import (
     atomic_directory,
     atomic_file,
-    clear_cache,
     hash_of,
     home,
-    list_cache,
     sha256_of,
 )
 

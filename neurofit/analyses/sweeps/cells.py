@@ -17,7 +17,7 @@ from neurofit.analyses.run import RunConfig
 from neurofit.errors import NeurofitError
 from neurofit.results.io import load_result, save_result
 from neurofit.results.provenance import RUN, to_json
-from neurofit.storage.home import home
+from neurofit.storage.home import cached
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Cell:
 
 def result_path(key: str) -> Path:
     """Return the path of the result of a cell."""
-    return home() / "cells" / key[:2] / f"{key}.nc"
+    return cached("cells", key[:2], f"{key}.nc")
 
 
 def make_cell(choices: Mapping[str, str], config: RunConfig, recording_sha256: str) -> Cell:
