@@ -116,7 +116,7 @@ def wait_for(path: Path, *, seconds: float = float("inf")) -> Iterator[Claim | N
     """
     begun, touched = time.monotonic(), _touched(path)
     while (own := take(path)) is None:
-        alive = read_owner(path).get("machine") == _machine() or _touched(path) != touched
+        alive = read_owner(path).get("machine") == machine_id() or _touched(path) != touched
         if alive and time.monotonic() - begun >= seconds:
             break
         time.sleep(WAIT_SECONDS)
@@ -139,7 +139,7 @@ def read_owner(path: Path) -> dict[str, Any]:
 def is_alive(path: Path) -> bool:
     """Return whether the owner of a claim may still be at work; False without a claim."""
     owner = read_owner(path)
-    if owner.get("machine") == _machine() and {"pid", "start"} <= set(owner):
+    if owner.get("machine") == machine_id() and {"pid", "start"} <= set(owner):
         return _start_of(int(owner["pid"])) == str(owner["start"])
     with suppress(OSError):
         return _age(path) < LEASE_SECONDS
@@ -160,7 +160,7 @@ def is_left_behind(path: Path, *, seconds: float) -> bool:
     found = re.search(r"-(\d+)\.([0-9a-f]{8})\.([0-9a-f]{8})-[0-9a-f]{8}$", path.name)
     if not found or os.name == "nt":  # to ask for a process may end it there
         return False
-    if found[2] == _hash(_machine()):
+    if found[2] == _hash(machine_id()):
         return _token(int(found[1])) != found[0][1:-9]
     with suppress(OSError):
         return time.time() - path.stat().st_mtime > seconds
@@ -171,7 +171,7 @@ def _this_process() -> dict[str, Any]:
     pid = os.getpid()
     return {
         "host": socket.gethostname(),
-        "machine": _machine(),
+        "machine": machine_id(),
         "pid": pid,
         "start": _start_of(pid),
     }
@@ -232,7 +232,7 @@ def _age(path: Path) -> float:
             probe.unlink()
 
 
-def _machine() -> str:
+def machine_id() -> str:
     """Return what identifies a machine since its start, and a container on it.
 
     Processes of another container have numbers of their own, and cannot be asked for.
@@ -247,7 +247,7 @@ def _machine() -> str:
 
 def _token(pid: int) -> str:
     """Return what identifies a process of this machine in the name of a file."""
-    return f"{pid}.{_hash(_machine())}.{_hash(_start_of(pid))}"
+    return f"{pid}.{_hash(machine_id())}.{_hash(_start_of(pid))}"
 
 
 def _hash(text: str) -> str:

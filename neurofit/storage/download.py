@@ -15,6 +15,10 @@ from neurofit.storage.home import atomic_file, cached, exclusive_lock, hash_of
 from neurofit.storage.unfinished import partial_file, read_until_exit
 
 
+_PINNED: dict[str, list[RemoteFile]] = {}
+"""Published files by their names, as modules state them."""
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A published file, pinned by a hash of its content.
@@ -38,6 +42,9 @@ class RemoteFile:
     sha256: str | None = None
     sha1: str | None = None
     git_blob: str | None = None
+
+    def __post_init__(self) -> None:
+        _PINNED.setdefault(self.name, []).append(self)
 
     @property
     def fingerprint(self) -> str:
@@ -65,6 +72,18 @@ class RemoteFile:
                 raise NeurofitError(
                     f"{origin} is not the published {self.name}: its {kind} differs. {advice}"
                 )
+
+
+def check_pinned(path: Path) -> str:
+    """Return that a file has not the hash that is stated for its name; "" if it has, or none is."""
+    pinned = [file for file in _PINNED.get(path.name, []) if file.fingerprint]
+    for file in pinned:
+        try:
+            file.verify(path, origin=path, advice="")
+        except NeurofitError:
+            continue
+        return ""
+    return "not the published file of this name: its hash differs" if pinned else ""
 
 
 def offline() -> bool:

@@ -100,8 +100,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     MachineError
         If the disk is full.
     """
-    with _translate_errors(path):
-        with _translate_errors(path, every_error=True):
+    with translate_errors(path):
+        with translate_errors(path, every_error=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             folder = _temporary_folder(path)
             handle, name = tempfile.mkstemp(
@@ -225,8 +225,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     If another process has created `path` in the meantime, that folder is left as it is: folders
     with the same content-addressed name are equal. The errors are those of `atomic_file`.
     """
-    with _translate_errors(path):
-        with _translate_errors(path, every_error=True):
+    with translate_errors(path):
+        with translate_errors(path, every_error=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             folder = _temporary_folder(path)
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=folder or path.parent))
@@ -262,7 +262,7 @@ def exclusive_lock(path: Path, *, refusal: str = "") -> Iterator[Claim]:
         If the disk is full.
     """
     with ExitStack() as stack:
-        with _translate_errors(path, every_error=True):
+        with translate_errors(path, every_error=True):
             seconds = 0.0 if refusal else float("inf")
             own = stack.enter_context(wait_for(path, seconds=seconds))
         if own is None:
@@ -287,7 +287,7 @@ def check_free_space(path: Path, n_bytes: int) -> None:
 
 
 @contextmanager
-def _translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None]:
+def translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None]:
     """Turn errors of a full disk or a folder that is not writable into a message of one line.
 
     `every_error`: whatever the operating system says, the path cannot be created. Some file

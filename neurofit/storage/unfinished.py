@@ -25,7 +25,7 @@ from neurofit.storage.claims import (
     take,
     temporary_name,
 )
-from neurofit.storage.home import home, private_home, writable
+from neurofit.storage.home import home, private_home, translate_errors, writable
 
 FOLDER = "unfinished"
 
@@ -48,22 +48,25 @@ class Unfinished:
         Hash of what the work depends on. The folder of a process that was killed is continued,
         files in it included. Without a key, or if another process is at the same work, the folder
         is new.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    continuable
+        Whether another process will find it if this one is killed.
     """
 
     def __init__(self, key: str = "") -> None:
-        folder = clean(writable(FOLDER).parent)
-        path = folder / key
-        claim = take(_claim_of(path)) if key else None
-        if claim is None:
-            path = folder / temporary_name("work")
-        path.mkdir(exist_ok=True)
-        self.path = path
+        place = writable(FOLDER)
+        with translate_errors(place, every_error=True):
+            path = clean(place.parent) / key
+            claim = take(_claim_of(path)) if key else None
+            if claim is None:
+                path = place / temporary_name("work")
+            path.mkdir(exist_ok=True)
+        self.path, self.continuable = path, claim is not None
         self._finish = weakref.finalize(self, _finish, path, claim)
-
-    @property
-    def name(self) -> str:
-        """Path as text."""
-        return str(self.path)
 
     def cleanup(self) -> None:
         """Remove the folder."""
