@@ -14,7 +14,6 @@ from neurofit.storage.claims import Claim
 from neurofit.storage.home import atomic_file, cached, exclusive_lock, hash_of
 from neurofit.storage.unfinished import partial_file, read_until_exit
 
-
 _PINNED: dict[str, list[RemoteFile]] = {}
 """Published files by their names, as modules state them."""
 
