@@ -71,7 +71,7 @@ class Activations:
     @property
     def folder(self) -> Path | None:
         """Folder of unfinished work that goes with the activations, if they are on disk."""
-        return self._storage and self._storage.path
+        return self._storage.path if self._storage else None
 
     @property
     def holds_blocks(self) -> bool:
