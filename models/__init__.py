@@ -73,8 +73,8 @@ def create_model(
     ----------
     name
         Registered name (`list_models`), or a name of a source: timm:NAME, torchvision:NAME,
-        hf:OWNER/NAME, hf:FOLDER, brainscore:NAME or FILE.py:FACTORY, each with options as in
-        "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
+        hf:OWNER/NAME, hf:FOLDER, brainscore:NAME, file:PATH or FILE.py:FACTORY, each with options
+        as in "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
     weights
         "auto": the weights that come with neurofit, else the published ones if they are downloaded
         (`neurofit weights get`), else random ones. "random": random weights. Otherwise the path of
@@ -128,7 +128,8 @@ def create_model(
     path = info.weights if weights == "auto" else Path(weights)
     if not path.is_file():
         raise NeurofitError(
-            f'weights is "auto", "random" or the path of a .safetensors file; got {str(weights)!r}.',
+            'weights is "auto", "random" or the path of a .safetensors file; '
+            f"got {str(weights)!r}.",
             option="weights",
         )
     trained_as = {
