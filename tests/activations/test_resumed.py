@@ -130,7 +130,7 @@ def test_gram_matrices_are_not_computed_again(monkeypatch: pytest.MonkeyPatch) -
 def grams(activations: Activations) -> list[np.ndarray]:
     store = GramStore(activations, BINS)
     made = [store.gram(layer, [each]) for layer in activations.layers for each in BINS]
-    return [each.factor if each.dense is None else each.dense for each in made]
+    return [np.asarray(each.factor if each.dense is None else each.dense) for each in made]
 
 
 @pytest.mark.parametrize("change", ["model", "layers", "bins", "batch", "damage", "start"])

@@ -117,7 +117,7 @@ def test_a_console_of_ascii_prints_everything(
             code = 0
         for stream in streams:
             stream.flush()
-        printed = [stream.buffer.getvalue() for stream in streams]  # type: ignore[attr-defined]
+        printed = [stream.buffer.getvalue() for stream in streams]
         assert not code, (command, printed)
         assert printed[0], command
 

@@ -74,8 +74,8 @@ def listed() -> list[tuple[str, int, int]]:
     return [(each.name, each.n_files, each.n_bytes) for each in list_cache()]
 
 
-def removed(*patterns: str, **options: float) -> list[str]:
-    return [each.name for each in clear_cache(patterns, **options)[0]]
+def removed(*patterns: str, days: float = 0.0) -> list[str]:
+    return [each.name for each in clear_cache(patterns, days=days)[0]]
 
 
 def test_what_is_kept_is_listed_and_removed() -> None:
