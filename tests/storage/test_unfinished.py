@@ -116,7 +116,7 @@ def test_another_machine_has_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     process = working()
     process.kill()
     process.wait()
-    monkeypatch.setattr("neurofit.storage.claims._machine", lambda: "elsewhere")
+    monkeypatch.setattr("neurofit.storage.claims.machine_id", lambda: "elsewhere")
     clean(home())
     assert states() == {"running": 4}
     then = time.time() - 25 * 3600
