@@ -128,7 +128,9 @@ def create_model(
     path = info.weights if weights == "auto" else Path(weights)
     if not path.is_file():
         raise NeurofitError(
-            f'weights is "auto", "random" or the path of a .safetensors file; got {str(weights)!r}.'
+            'weights is "auto", "random" or the path of a .safetensors file; '
+            f"got {str(weights)!r}.",
+            option="weights",
         )
     trained_as = {
         key: value

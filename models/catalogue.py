@@ -15,7 +15,7 @@ from neurofit.errors import NeurofitError, check_option
 from neurofit.models.convrnn import SIX_LAYER_PRESENTATIONS, ConvRNN
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD
 from neurofit.models.layer import Layer
-from neurofit.storage.home import home
+from neurofit.storage.home import find_cached, home
 
 BASELINE = "baseline"
 """Family, and prefix of the names, of models without weights."""
@@ -87,7 +87,9 @@ class ModelInfo:
     def weights(self) -> Path:
         """Path of the weights: included in neurofit, or else downloaded into NEUROFIT_HOME."""
         included = WEIGHTS / f"{self.name}.safetensors"
-        return included if included.is_file() else home() / "weights" / included.name
+        if included.is_file():
+            return included
+        return find_cached("weights", included.name) or home() / "weights" / included.name
 
     @property
     def has_weights(self) -> bool:

@@ -16,7 +16,7 @@ from neurofit.models.catalogue import INFO, MODELS, build_model
 from neurofit.models.tensorflow import nonzero_decays, state_dict
 from neurofit.models.weight_files import check_weights, read_weights, save_weights
 from neurofit.storage.download import RemoteFile, fetch_file
-from neurofit.storage.home import home, sha256_of
+from neurofit.storage.home import cached, exclusive_lock, sha256_of
 
 BUCKET = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
 """Address of the checkpoints of Nayebi et al. 2022, MODEL/FILE; see docs/zoo.md, section 9.3."""
@@ -57,9 +57,16 @@ def get_weights(name: str, *, zero_fixed: bool = False) -> Path:
     if not INFO[name].is_published:
         published = ", ".join(model for model in MODELS if INFO[model].is_published)
         raise NeurofitError(f"No weights of {name} are published.\nPublished: {published}.")
-    path = home() / "weights" / f"{name}.safetensors"
-    if path.is_file():
-        return path
+    path = cached("weights", f"{name}.safetensors")
+    if not path.is_file():
+        with exclusive_lock(path.with_suffix(".claim")):
+            if not path.is_file():  # another process may have made it in the meantime
+                _get(name, path, zero_fixed=zero_fixed)
+    return path
+
+
+def _get(name: str, path: Path, *, zero_fixed: bool) -> None:
+    """Download weights and write them to a path in neurofit's form."""
     url = INFO[name].weights_url
     if url is None:
         find_crc32c()  # fail before the download
@@ -71,7 +78,6 @@ def get_weights(name: str, *, zero_fixed: bool = False) -> Path:
         file = _fetch(name, url.rsplit("/", 1)[1], url)
         with _remove_afterwards(file.parent):
             _convert_safetensors(network, file, path)
-    return path
 
 
 def convert_checkpoint(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from neurofit.activations.model import tensors_sha256
 from neurofit.errors import NeurofitError, some_of
 from neurofit.models.catalogue import INFO
+from neurofit.storage.cache import register_check
 from neurofit.storage.home import atomic_file
 
 ARCHITECTURE = "architecture"
@@ -231,6 +232,18 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path} is damaged: its weights do not match the sha256 stored with them."
         )
     return weights, metadata
+
+
+@register_check("weights")
+def check_file(path: Path) -> str:
+    """Return what is wrong with a cached file of weights; "" if nothing is."""
+    if path.suffix != ".safetensors":
+        return ""
+    try:
+        read_weights(path)
+    except NeurofitError as error:
+        return str(error).removeprefix(f"{path} is ")
+    return ""
 
 
 def list_deviations(deviations: Mapping[str, Iterable[str]], *, limit: int) -> str:

@@ -32,7 +32,8 @@ from neurofit.data_loaders.hvm_sim.teacher import Teacher
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import COORDS, DIMS, Recording
 from neurofit.recordings.stimuli import StimulusSet
-from neurofit.storage.home import atomic_directory, home, sha256_of
+from neurofit.storage.home import atomic_directory, cached, exclusive_lock, sha256_of
+from neurofit.storage.unfinished import read_until_exit
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,7 +44,7 @@ _MS = 10
 
 def folder(recipe: Recipe | None = None) -> Path:
     """Return the folder of a recipe's recording (default: the full one); it need not exist."""
-    return home() / "recordings" / "hvm-sim" / recipe_hash(recipe)[:12]
+    return cached("recordings", "hvm-sim", recipe_hash(recipe)[:12])
 
 
 def load_or_build(progress: Progress | None = None, *, recipe: Recipe | None = None) -> Recording:
@@ -65,8 +66,11 @@ def load_or_build(progress: Progress | None = None, *, recipe: Recipe | None = N
     """
     where = folder(recipe)
     if not where.exists():
-        with atomic_directory(where) as temporary:
-            build(temporary, progress=progress, recipe=recipe)
+        with exclusive_lock(where.with_suffix(".claim")):  # one of many processes builds it
+            if not where.exists():
+                with atomic_directory(where) as temporary:
+                    build(temporary, progress=progress, recipe=recipe)
+    read_until_exit(where)
     return load(where)
 
 

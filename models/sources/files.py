@@ -14,7 +14,7 @@ from neurofit.errors import MachineError, NeurofitError
 from neurofit.models.sources.contract import import_extra
 from neurofit.models.weight_files import describe_conversion
 from neurofit.storage.download import offline
-from neurofit.storage.home import atomic_file, exclusive_lock, home
+from neurofit.storage.home import atomic_file, exclusive_lock, places, writable
 
 SHORTEST = 8
 """Smallest number of digits of a sha256 in a name."""
@@ -88,9 +88,13 @@ def check_pin(name: str, sha256: str, *, stated: str) -> None:
                 f"weights, {sha256}; got {stated}."
             )
         return
-    path = home() / "weights" / "pins.json"
-    with exclusive_lock(path.with_suffix(".lock")):
-        pins: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    path = writable("weights", "pins.json")
+    with exclusive_lock(path.with_suffix(".claim")):
+        pins: dict[str, Any] = {}
+        for each in reversed(places("weights", "pins.json")):
+            pins |= json.loads(each.read_text()) if each.is_file() else {}
+        if pins.get(name) == sha256:
+            return
         if pins.setdefault(name, sha256) != sha256:
             raise NeurofitError(
                 f"The weights of {name} have changed since their first use here: sha256 "

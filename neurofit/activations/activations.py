@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from neurofit.activations.layer_names import match_layers
 from neurofit.activations.presentation import Presentation
 from neurofit.errors import NeurofitError, check_option, some_of
 from neurofit.recordings.time_bins import TimeBin, covered_bins, timestep_weights
+from neurofit.storage.unfinished import Unfinished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,17 @@ class Activations:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     probes: Mapping[tuple[str, int], str] = field(default_factory=dict, repr=False)
-    _storage: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+    _storage: Unfinished | None = field(default=None, repr=False)
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Extracted layers, in the model's order."""
         return tuple(dict.fromkeys(layer for layer, _ in self.blocks))
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of unfinished work that goes with the activations, if they are on disk."""
+        return self._storage.path if self._storage else None
 
     @property
     def holds_blocks(self) -> bool:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from neurofit.errors import MachineError, NeurofitError, check_option
-from neurofit.storage.home import home
+from neurofit.storage.claims import machine_id
+from neurofit.storage.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+STATE = "state.json"
+"""File that says which rows of which arrays are written."""
 
 
 @runtime_checkable
@@ -61,18 +67,29 @@ class BlockWriter:
         Number of rows of every array.
     storage
         "disk" (temporary files in NEUROFIT_HOME) or "memory".
+    folder
+        Folder of the files, by default a new one. Rows that a killed process has written whole into
+        it are kept.
+
+    Attributes
+    ----------
+    n_done
+        Number of rows that are written in every array.
+    batch_size
+        Number of rows of each batch that they were written in; None if there is none.
     """
 
-    def __init__(self, n_stimuli: int, storage: str) -> None:
-        self.n_stimuli = n_stimuli
+    def __init__(self, n_stimuli: int, storage: str, *, folder: Unfinished | None = None) -> None:
+        self.n_stimuli, self.n_done = n_stimuli, 0
+        self.batch_size: int | None = None
         self.blocks: dict[tuple[str, int], np.ndarray] = {}
-        self.folder: tempfile.TemporaryDirectory[str] | None = None
-        self._n_files = 0
+        self.folder: Unfinished | None = None
+        self._files: dict[tuple[str, int], int] = {}  # number of the file of each block
         self._last_step: dict[str, int] = {}  # layer -> last timestep written
         self._shared: set[tuple[str, int]] = set()  # keys with the array of the timestep before
         if check_option("storage", storage, ("disk", "memory")) == "disk":
-            (home() / "activations").mkdir(parents=True, exist_ok=True)
-            self.folder = tempfile.TemporaryDirectory(dir=home() / "activations")
+            self.folder = folder or Unfinished()
+            self._continue()
 
     def write(self, layer: str, timestep: int, rows: slice, maps: Tensor, *, where: str) -> None:
         """Fill in the rows of a batch; raise NeurofitError if its values are not finite."""
@@ -84,22 +101,78 @@ class BlockWriter:
         needs_array = key not in self.blocks or key in self._shared
         if before < timestep and needs_array and _equal(values, self.blocks[layer, before][rows]):
             self.blocks[key] = self.blocks[layer, before]
+            self._files[key] = self._files.get((layer, before), 0)
             self._shared.add(key)
             return
         if needs_array:
-            array = self._allocate(values.shape[1])
+            array = self._allocate(key, values.shape[1])
             if key in self._shared:  # equal to the timestep before in earlier batches only
                 array[: rows.start] = self.blocks[key][: rows.start]
             self.blocks[key] = array
             self._shared.discard(key)
         self.blocks[key][rows] = values
 
-    def _allocate(self, n_units: int) -> np.ndarray:
+    def note(self, n_done: int, batch_size: int) -> None:
+        """Note that so many rows are written in every array, should the process be killed."""
+        self.n_done, self.batch_size = n_done, batch_size
+        if self.folder is None or not self.folder.continuable:
+            return
+        blocks = [
+            [layer, step, self._files[layer, step], array.shape[1]]
+            for (layer, step), array in self.blocks.items()
+        ]
+        rows = {"n_done": n_done, "batch_size": batch_size, "n_stimuli": self.n_stimuli}
+        state = json.dumps({"machine": machine_id(), **rows, "blocks": blocks})
+        temporary = self.folder.path / f".{STATE}"
+        with suppress(OSError):  # on a full disk it cannot be continued, no more
+            temporary.write_text(state, encoding="utf-8")
+            temporary.replace(self.folder.path / STATE)
+
+    def _continue(self) -> None:
+        """Take over what a killed process has noted, and remove its other arrays.
+
+        What it wrote is whole only if this machine has not been started anew in the meantime, and
+        only on this one.
+        """
+        assert self.folder is not None
+        try:
+            state: Any = json.loads((self.folder.path / STATE).read_text(encoding="utf-8"))
+            if (state["machine"], state["n_stimuli"]) == (machine_id(), self.n_stimuli):
+                self._open(state["blocks"])
+                self.n_done, self.batch_size = int(state["n_done"]), int(state["batch_size"])
+        except (OSError, ValueError, TypeError, KeyError):
+            self.blocks, self._files, self._shared = {}, {}, set()
+        kept = {str(number) for number in self._files.values()}
+        for path in self.folder.path.glob("*.npy"):
+            if path.stem not in kept:
+                path.unlink()
+
+    def _open(self, blocks: list[Any]) -> None:
+        opened: dict[int, np.ndarray] = {}
+        last: dict[str, int] = {}  # layer -> file of the timestep before
+        for layer, step, number, n_units in sorted(blocks):
+            if number not in opened:
+                shape = (self.n_stimuli, n_units)
+                if os.path.getsize(self._path(number)) != 4 * shape[0] * shape[1]:
+                    raise ValueError(f"{self._path(number)} is damaged")
+                opened[number] = np.memmap(self._path(number), np.float32, "r+", shape=shape)
+            key = (layer, step)
+            self.blocks[key], self._files[key] = opened[number], number
+            if last.get(layer) == number:
+                self._shared.add(key)
+            last[layer] = number
+
+    def _path(self, number: int) -> str:
+        assert self.folder is not None
+        return str(self.folder.path / f"{number}.npy")
+
+    def _allocate(self, key: tuple[str, int], n_units: int) -> np.ndarray:
         shape = (self.n_stimuli, n_units)
         if self.folder is None:
             return np.empty(shape, np.float32)
-        self._n_files += 1  # files are numbered, since a layer's name need not be a valid file name
-        return _allocate(f"{self.folder.name}/{self._n_files}.npy", shape)
+        # files are numbered, since a layer's name need not be a valid file name
+        self._files[key] = max(self._files.values(), default=0) + 1
+        return _allocate(self._path(self._files[key]), shape)
 
 
 def _allocate(path: str, shape: tuple[int, int]) -> np.ndarray:

@@ -31,6 +31,7 @@ from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError, check_option
 from neurofit.recordings.stimuli import StimulusSet
 from neurofit.recordings.time_bins import TimeBin, timestep_weights
+from neurofit.storage.unfinished import Unfinished
 
 N_PROBES = 4
 """Stimuli, evenly spaced, whose activations are part of a fingerprint."""
@@ -48,6 +49,7 @@ def extract(
     precision: str = "float32",
     storage: str = "disk",
     progress: Progress | None = None,
+    folder: Unfinished | None = None,
 ) -> Activations:
     """Show every stimulus to a model and return the activations of its layers.
 
@@ -75,6 +77,9 @@ def extract(
         "disk" (temporary files in NEUROFIT_HOME) or "memory".
     progress
         Called with ("images through the model", images done, images in total).
+    folder
+        Folder of the files (storage "disk"): the batches that a killed process has written into it
+        are not computed again.
 
     Returns
     -------
@@ -105,8 +110,8 @@ def extract(
         network = model.to(where, memory_format=layout)  # type: ignore[call-overload]
     if batch_size is not None and batch_size < 1:
         raise NeurofitError(f"A batch has at least 1 image; got batch_size={batch_size}.")
-    per_batch = batch_size or fitting_batch_size(network, device=where)
-    blocks = BlockWriter(len(stimuli), storage)
+    blocks = BlockWriter(len(stimuli), storage, folder=folder)
+    per_batch = blocks.batch_size or batch_size or fitting_batch_size(network, device=where)
     screen: dict[str, Any] = {
         "size": model.input_size,
         "field_degrees": model.visual_degrees,
@@ -114,7 +119,7 @@ def extract(
     }
     # Not in inference mode: a forward pass may take gradients, or keep tensors that it makes.
     with torch.no_grad(), evaluating(network), autocast(where, dtype):
-        for start in range(0, len(stimuli), per_batch):
+        for start in range(blocks.n_done, len(stimuli), per_batch):
             rows = slice(start, min(start + per_batch, len(stimuli)))
             images = load_images(
                 stimuli,
@@ -130,6 +135,7 @@ def extract(
                         blocks.write(layer, timestep, rows, activations[layer], where=name)
                 if timestep == max(wanted):
                     break
+            blocks.note(rows.stop, per_batch)
             if progress:
                 progress("images through the model", rows.stop, len(stimuli))
     sha256 = weights_sha256(network) if isinstance(network, torch.nn.Module) else ""
@@ -166,17 +172,25 @@ def extract_lazily(
     batch_size: int | None = None,
     storage: str = "disk",
     progress: Progress | None = None,
+    images_sha256: str = "",
     **options: Any,
 ) -> Activations:
     """Return activations with a fingerprint, and extract them when the first is accessed.
 
     Parameters, further options and errors are those of `extract`. The fingerprint is the sha256 of
     the weights, the presentation and the pixels of all stimuli; `Activations.probes` has those of
-    the activations of `N_PROBES` stimuli.
+    the activations of `N_PROBES` stimuli. What a killed process has extracted of the same
+    activations is not extracted again (`Activations.folder`).
+
+    Parameters
+    ----------
+    images_sha256
+        Hash of the stimuli, if it is known; it replaces that of the pixels, which takes long.
     """
     common = {**options, "time_bins": None if time_bins is None else list(time_bins)}
-    digest = hashlib.sha256(f"{stimuli.visual_degrees} {len(stimuli)}".encode())
-    for row in range(len(stimuli)):
+    what = f"{stimuli.visual_degrees} {len(stimuli)} {images_sha256}".rstrip()
+    digest = hashlib.sha256(what.encode())
+    for row in () if images_sha256 else range(len(stimuli)):
         image = stimuli.images[row]
         digest.update(f"{image.shape} {image.dtype}".encode())
         digest.update(np.ascontiguousarray(image).tobytes())
@@ -191,21 +205,21 @@ def extract_lazily(
         for key in probe.blocks
         for block in [probe.blocks[key]]
     }
-    extracted: list[Activations] = []  # their files are deleted with them
+    found = replace(probe, stimulus_ids=stimuli.ids, fingerprint=digest.hexdigest(), probes=probes)
+    folder = continued_folder(found, batch_size) if storage == "disk" else None
 
     def make() -> Blocks:
         rest: dict[str, Any] = {"batch_size": batch_size, "storage": storage, "progress": progress}
-        extracted.append(extract(model, stimuli, **rest, **common))
-        return extracted[0].blocks
+        return extract(model, stimuli, folder=folder, **rest, **common).blocks
 
-    blocks = LazyBlocks(tuple(iter(probe.blocks)), make)
-    return replace(
-        probe,
-        stimulus_ids=stimuli.ids,
-        blocks=blocks,
-        fingerprint=digest.hexdigest(),
-        probes=probes,
-    )
+    return replace(found, blocks=LazyBlocks(tuple(iter(probe.blocks)), make), _storage=folder)
+
+
+def continued_folder(activations: Activations, batch_size: int | None) -> Unfinished:
+    """Return the folder of the files of activations, with what a killed process has left in it."""
+    probes = [[*key, sha256] for key, sha256 in sorted(activations.probes.items())]
+    what = json.dumps([activations.fingerprint, batch_size, len(activations.stimulus_ids), probes])
+    return Unfinished(hashlib.sha256(what.encode()).hexdigest()[:24])
 
 
 def _wanted_timesteps(

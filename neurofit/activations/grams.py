@@ -29,7 +29,8 @@ from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.reduce import Reduction
 from neurofit.recordings.time_bins import TimeBin
-from neurofit.storage.home import atomic_file, home
+from neurofit.storage.cache import register_check
+from neurofit.storage.home import atomic_file, places
 
 
 @dataclass
@@ -49,8 +50,9 @@ class GramStore:
     device
         Device that computes the products: "cpu", "torch-cpu" or "cuda".
     keep
-        Whether Gram matrices are cached in NEUROFIT_HOME/grams and reused. Activations without a
-        `fingerprint` are never cached.
+        Whether Gram matrices are cached in NEUROFIT_HOME/grams and reused. Otherwise they are
+        stored until the activations are deleted, so that the next process goes on from them if this
+        one is killed. Those of activations without a `fingerprint` are not.
     """
 
     activations: Activations
@@ -63,6 +65,7 @@ class GramStore:
     def __post_init__(self) -> None:
         self._shared: dict[tuple[object, ...], Gram] = {}
         self._uses: dict[str, Counter[tuple[object, ...]]] = {}
+        self._stored: set[tuple[object, ...]] = set()
         self._lock = threading.Lock()
         self.plans: dict[str, GramPlan] = {}
         """Layer -> how its Gram matrices were computed."""
@@ -76,17 +79,28 @@ class GramStore:
             blocks = tuple(self._blocks(layer, time_bins))
             name = self._name(layer, time_bins)
             return Gram(blocks=blocks, mean=np.zeros(blocks[0].shape[1]), name=name)
-        path = None
-        if self.keep and self.activations.fingerprint and len(time_bins) == 1:
-            path = self._path(layer, time_bins[0])
-        if path is not None and (cached := _load(path)) is not None:
+        paths = self._paths(layer, time_bins[0]) if len(time_bins) == 1 else ()
+        if cached := next(filter(None, map(_load, paths)), None):
             for note in cached.notes:
                 warnings.warn(note, NeurofitWarning, stacklevel=2)
             return self._planned(layer, cached)
         gram = self._build(layer, time_bins)
-        if path is not None and gram.blocks is None:
-            _save(gram, path)
+        if paths and gram.blocks is None:
+            self._store(gram, layer, time_bins[0], paths[-1])
         return gram
+
+    def _store(self, gram: Gram, layer: str, time_bin: TimeBin, path: Path) -> None:
+        """Cache a Gram matrix, or else store it once for all bins that share it."""
+        if not self.keep and (source := self._source(layer, time_bin)) in self._shared:
+            if source in self._stored:
+                return
+            self._stored.add(source)
+        try:
+            _save(gram, path)
+        except NeurofitError as error:
+            if self.keep:
+                message = f"Gram matrices are not cached: {error}"
+                warnings.warn(message, NeurofitWarning, stacklevel=2)
 
     def _build(self, layer: str, time_bins: Sequence[TimeBin]) -> Gram:
         source = self._source(layer, time_bins[0])
@@ -144,7 +158,11 @@ class GramStore:
             weights[array] = round(weights.get(array, 0.0) + weight, 9)
         return (layer, *sorted(weights.items()))
 
-    def _path(self, layer: str, time_bin: TimeBin) -> Path:
+    def _paths(self, layer: str, time_bin: TimeBin) -> tuple[Path, ...]:
+        """Return where the Gram matrix of a bin may be; it is written to the last place."""
+        activations = self.activations
+        if not activations.fingerprint or (activations.folder is None and not self.keep):
+            return ()
         rule = self.reduction.rule
         what = {
             "activations": self.activations.identity(layer, time_bin),
@@ -154,7 +172,10 @@ class GramStore:
         digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         folder = f"{_file_name(self.activations.model)}-{self.activations.fingerprint[:24]}"
         file = f"{_file_name(layer)}-{time_bin[0]}-{time_bin[1]}-{digest[:24]}.safetensors"
-        return home() / "grams" / folder / file
+        if self.keep:
+            return places("grams", folder, file)
+        assert activations.folder is not None
+        return (activations.folder / "grams" / folder / file,)
 
 
 def _file_name(name: str) -> str:
@@ -179,33 +200,41 @@ def _save(gram: Gram, path: Path) -> None:
         "sha256": hashlib.sha256(values.data).hexdigest(),
         "made_for": _identity_in(path),
     }
-    try:
-        with atomic_file(path) as temporary:
-            save_file({name: values}, temporary, metadata=metadata)
-    except NeurofitError as error:
-        message = f"Gram matrices are not cached: {error}"
-        warnings.warn(message, NeurofitWarning, stacklevel=2)
+    with atomic_file(path) as temporary:
+        save_file({name: values}, temporary, metadata=metadata)
 
 
 def _load(path: Path) -> Gram | None:
     """Return a cached Gram matrix, or None if its file is missing or damaged."""
-    if not path.is_file():
-        return None
     try:
-        with safe_open(path, "np") as file:
-            about, (name,) = file.metadata(), file.keys()
-            values, plan = file.get_tensor(name), json.loads(about["plan"])
-            if hashlib.sha256(values.data).hexdigest() != about["sha256"]:
-                return None
-            if about["made_for"] != _identity_in(path):
-                return None
-            return Gram(
-                **{name: values},
-                precision=about["precision"],
-                name=about["name"],
-                n_constant=int(about["n_constant"]),
-                notes=tuple(json.loads(about["notes"])),
-                plan=None if plan is None else GramPlan(**plan),
-            )
-    except (SafetensorError, KeyError, TypeError, ValueError):
+        return _read(path) if path.is_file() else None
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError):
         return None
+
+
+def _read(path: Path) -> Gram:
+    with safe_open(path, "np") as file:
+        about, (name,) = file.metadata(), file.keys()
+        values, plan = file.get_tensor(name), json.loads(about["plan"])
+    if hashlib.sha256(values.data).hexdigest() != about["sha256"]:
+        raise ValueError("its values do not match the sha256 stored with them")
+    if about["made_for"] != _identity_in(path):
+        raise ValueError("it was made for another model, layer or time bin, and copied here")
+    return Gram(
+        **{name: values},
+        precision=about["precision"],
+        name=about["name"],
+        n_constant=int(about["n_constant"]),
+        notes=tuple(json.loads(about["notes"])),
+        plan=None if plan is None else GramPlan(**plan),
+    )
+
+
+@register_check("grams")
+def check_gram(path: Path) -> str:
+    """Return what is wrong with a cached Gram matrix; "" if nothing is."""
+    try:
+        _read(path)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        return f"not a whole Gram matrix ({error})"
+    return ""

@@ -19,7 +19,8 @@ import numpy as np
 from neurofit.activations.activations import Activations
 from neurofit.activations.presentation import Presentation
 from neurofit.errors import NeurofitError
-from neurofit.storage.home import atomic_file, home
+from neurofit.storage.cache import register_check
+from neurofit.storage.home import atomic_file, cached, writable
 
 FIELDS = ("model", "first_timestep", "ms_per_timestep", "n_timesteps", "region_layers")
 """Fields of activations that are stored as they are."""
@@ -56,7 +57,7 @@ class Record:
 
 def record_path(key: str) -> Path:
     """Return the path of a record."""
-    return home() / "extractions" / f"{key}.json"
+    return cached("extractions", f"{key}.json")
 
 
 def save_record(
@@ -95,7 +96,10 @@ def save_record(
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
     if record != earlier:
-        with suppress(NeurofitError), atomic_file(record_path(key)) as temporary:
+        with (
+            suppress(NeurofitError),
+            atomic_file(writable("extractions", f"{key}.json")) as temporary,
+        ):
             temporary.write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -130,10 +134,20 @@ def load_record(key: str, stimulus_ids: np.ndarray) -> Record | None:
     return Record(activations=found, layers=tuple(record["layers"]), units=record["units"])
 
 
+@register_check("extractions")
+def check_record(path: Path) -> str:
+    """Return what is wrong with a record; "" if nothing is."""
+    return "" if _parse(path, path.stem) else "not the record of an extraction of this name"
+
+
 def _read(key: str) -> dict[str, Any]:
     """Return a record; empty if it is missing, damaged, or that of another key."""
+    return _parse(record_path(key), key)
+
+
+def _parse(path: Path, key: str) -> dict[str, Any]:
     try:
-        record: Any = json.loads(record_path(key).read_text(encoding="utf-8"))
+        record: Any = json.loads(path.read_text(encoding="utf-8"))
         if record["key"] != key or not {*FIELDS, "layers", "units", "probes"} <= set(record):
             return {}
     except (OSError, ValueError, TypeError, KeyError):

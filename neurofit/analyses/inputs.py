@@ -119,16 +119,15 @@ def find_activations(
         found = candidate.activations_of(name.removeprefix(BRAINSCORE), shown, region=region)
         return noted(found, config, weights="a model of Brain-Score")
 
-    key = ""
+    device = find_device(config.compute.device)
+    key = extraction_key(config, recording, device)
     if config.compute.keep_grams and not config.baselines:
-        device = find_device(config.compute.device)
-        key = extraction_key(config, recording, device)
         recorded = key and _recorded(config, recording, stimuli, key, device, on_plan, progress)
         if recorded:
             return recorded
 
     from neurofit.activations.baselines import last_driven
-    from neurofit.activations.extract import extract, extract_lazily
+    from neurofit.activations.extract import extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
     from neurofit.models import WrappedModel, create_model, find_name
@@ -136,7 +135,6 @@ def find_activations(
     named = getattr(config.analysis, "layers", "auto")
     asked = {} if isinstance(named, str) or find_name(name) is None else {"layers": named}
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
-    device = find_device(config.compute.device)
     presentation = find_presentation(network, config.presentation)
     scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
@@ -164,7 +162,7 @@ def find_activations(
     if on_plan:
         on_plan(plan)
     _check_cost(plan.cost, config.compute)
-    found = (extract_lazily if config.compute.keep_grams else extract)(
+    found = extract_lazily(
         network,
         stimuli,
         layers=layers,
@@ -174,9 +172,10 @@ def find_activations(
         device=device,
         precision=config.precision,
         progress=progress,
+        images_sha256="" if config.compute.keep_grams else key,
     )
     found = noted(found, config, weights=network.weights_origin)
-    if key:
+    if key and config.compute.keep_grams and not config.baselines:
         save_record(found, key, layers=network.layers, units=units)
     return found
 
@@ -196,8 +195,13 @@ def _recorded(
     """
 
     def make() -> Blocks:
-        from neurofit.activations.extract import extract
+        from neurofit.activations.extract import continued_folder, extract
         from neurofit.models import create_model
+
+        steps = {step for time_bin in recording.time_bins for step, _ in found.timesteps(time_bin)}
+        own = {key: sha256 for key, sha256 in found.probes.items() if key[1] in steps}
+        asked_for = {key: own[key] for key in own if key[0] in layers}
+        size = config.compute.batch_size
 
         made = extract(
             create_model(str(config.model), weights=config.weights, seed=config.model_seed),
@@ -205,10 +209,11 @@ def _recorded(
             layers=layers,
             time_bins=recording.time_bins,
             presentation=config.presentation,
-            batch_size=config.compute.batch_size,
+            batch_size=size,
             device=device,
             precision=config.precision,
             progress=progress,
+            folder=continued_folder(replace(found, probes=asked_for), size),
         )
         held.append(made)  # its files are deleted with it
         return made.blocks

@@ -28,7 +28,8 @@ from neurofit.recordings.image_decoding import available_formats
 from neurofit.recordings.recording import DIMS, Recording
 from neurofit.recordings.stimuli import ImageFiles, ImageSource, NoImages, StimulusSet
 from neurofit.recordings.time_bins import TimeBin
-from neurofit.storage.home import atomic_directory, home
+from neurofit.storage.home import atomic_directory, cached
+from neurofit.storage.unfinished import read_until_exit
 
 
 def as_time_bins(time_bins: Any) -> list[TimeBin]:
@@ -252,7 +253,8 @@ def to_stimulus_set(stimuli: StimulusSet) -> BrainScoreStimulusSet:
         usable = usable and np.array_equal(image, _decode_as_brainscore(paths[row]))
     identifier = f"{stimuli.name}-{digest.hexdigest()[:12]}"
     if not usable:
-        folder = home() / "brainscore" / "stimuli" / identifier
+        folder = cached("brainscore", "stimuli", identifier)
+        read_until_exit(folder)
         if not folder.is_dir():
             with atomic_directory(folder) as temporary:
                 for row in range(len(stimuli)):

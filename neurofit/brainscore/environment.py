@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 
-from neurofit.storage.home import home
+from neurofit.storage.home import writable
 
 MISSING = (
     "neurofit.brainscore needs Brain-Score: pip install 'neurofit[brainscore]'. "
@@ -21,7 +21,7 @@ def prepare() -> None:
     ImportError
         If Brain-Score is not installed.
     """
-    folder = home() / "brainscore"
+    folder = writable("brainscore")
     for name, value in {
         "BS_INSTALL_DEPENDENCIES": "no",  # by default, every load runs pip
         "RESULTCACHING_HOME": str(folder / "results"),

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from neurofit.cli.console import describe_duration, err, out, progress, set_offline
+from neurofit.cli.console import describe_duration, err, out, progress, set_offline, write
 from neurofit.cli.networks import describe_wait, note_code
 from neurofit.cli.options import (
     flags_of,
@@ -168,7 +169,7 @@ def run_and_show(config: RunConfig, *, out_folder: str | None, as_json: bool) ->
             for baseline in baselines:
                 out.print(f"Written: {baseline_folder(folder, baseline)}", soft_wrap=True)
     if as_json:
-        print(json.dumps(summaries if len(summaries) > 1 else summaries[0]))
+        write(f"{json.dumps(summaries if len(summaries) > 1 else summaries[0])}\n")
 
 
 def _written(
@@ -286,9 +287,9 @@ def print_plan(plan: Plan, config: RunConfig) -> None:
     recording = plan.recording
     bins, sizes = recording.time_bins, recording.responses.sizes
     simulated = " (SIMULATED)" if recording.simulated else ""
-    model = f"[bold]{plan.model}[/bold] ({plan.weights}) against " if plan.model else ""
-    region = ", ".join(recording.regions)
-    out.print(f"{model}[bold]{region}[/bold] of {recording.name}{simulated}")
+    weights, region = escape(plan.weights), escape(", ".join(recording.regions))
+    model = f"[bold]{escape(plan.model)}[/bold] ({weights}) against " if plan.model else ""
+    out.print(f"{model}[bold]{region}[/bold] of {escape(recording.name)}{simulated}")
     out.print(
         f"  {len(recording.stimuli):,} images, {sizes['presentation']:,} presentations, "
         f"{sizes['neuroid']} neuroids, {len(bins)} time bin{'s' * (len(bins) > 1)} in "

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neurofit.cli.analyses import print_result
-from neurofit.cli.console import err, out
+from neurofit.cli.console import err, out, write
 from neurofit.cli.options import expand, late_command
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def compare_and_show(
     check_writable(folder, attrs["analysis"])
     replaced = write_result(result, folder)
     if as_json:
-        print(json.dumps(summarise(result)))
+        write(f"{json.dumps(summarise(result))}\n")
         if replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
         return

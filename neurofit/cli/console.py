@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,11 +18,62 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
 from neurofit.errors import NeurofitWarning
 
-out = Console(highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+_HARMLESS: dict[int, str] = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: "\u2421",
+    **dict.fromkeys(
+        (*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+        "\ufffd",
+    ),
+}
+"""Control characters, and those that turn the direction of text -> what is printed for them."""
+
+
+def harmless(text: str) -> str:
+    """Return a text whose characters do not move the cursor, ring, or hide what is beside them.
+
+    Names in files may contain anything.
+    """
+    return text.translate(_HARMLESS)
+
+
+class SafeConsole(Console):
+    """A console that prints text only, whatever names contain, and outlives its reader."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield what is printed."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader, such as `head`, that has seen enough: a result is not lost."""
+        close_pipe(self.file)
+
+
+def close_pipe(stream: IO[str]) -> None:
+    """Send what is still written to a stream nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def write(text: str) -> None:
+    """Write a text to the standard output as it stands."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        close_pipe(sys.stdout)
+
+
+out = SafeConsole(highlight=False, emoji=False)
+err = SafeConsole(stderr=True, highlight=False, emoji=False)
 
 _printed: set[str] = set()
 """Kinds of warnings that have been printed."""

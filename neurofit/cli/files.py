@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from neurofit.recordings.selection import Selection
 
 data = App(no_args_is_help=True, help="Download, build or convert recordings.")
 weights = App(no_args_is_help=True, help="Download published weights or convert a checkpoint.")
-cache = App(no_args_is_help=True, help="List and remove cached files (NEUROFIT_HOME).")
+cache = App(no_args_is_help=True, help="List, verify and remove cached files (NEUROFIT_HOME).")
 
 ZERO_FIXED = (
     "Set the decays that the reference code fixes at 0 to 0, even if the checkpoint stores other "
@@ -131,27 +132,90 @@ def convert_weights(
 
 @cache.command(epilog="Example: neurofit cache ls")
 def ls() -> None:
-    """List cached files and their sizes."""
-    from neurofit.storage.home import home, list_cache
+    """List cached files with their sizes and owners."""
+    from neurofit.storage.cache import list_cache
+    from neurofit.storage.home import home
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("cached")
+    table.add_column("cached", overflow="fold")
     table.add_column("files", justify="right")
     table.add_column("size", justify="right")
-    for name, n_files, n_bytes in list_cache():
-        table.add_row(name, f"{n_files:,}", f"{n_bytes / 1e6:,.1f} MB")
+    table.add_column("owner")
+    table.add_column("used by")
+    entries = list_cache()
+    for each in entries:
+        state = "left by a killed process" if each.state in ("left", "continuable") else ""
+        row = (f"{each.n_files:,}", describe_size(each.n_bytes), each.owner, each.used_by or state)
+        table.add_row(each.name, *row)
     out.print(table)
-    err.print(f"[dim]In {home()} (NEUROFIT_HOME).[/dim]", soft_wrap=True)
+    total = describe_size(sum(each.n_bytes for each in entries))
+    err.print(f"[dim]{total} in {home()} (NEUROFIT_HOME).[/dim]", soft_wrap=True)
 
 
-@cache.command(epilog="Example: neurofit cache rm grams")
+@cache.command(epilog="Example: neurofit cache rm 'grams/rgc_*' --older-than 30")
 def rm(
-    name: Annotated[
-        str, typer.Argument(help="What to remove, as `neurofit cache ls` names it, or a folder.")
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="What to remove, as `neurofit cache ls` names it, a folder, or a pattern with *.",
+        ),
     ],
+    older_than: Annotated[
+        float,
+        typer.Option(
+            metavar="DAYS",
+            min=0,
+            help="Only what was not modified for so many days.",
+            show_default=False,
+        ),
+    ] = 0.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed, no more.")
+    ] = False,
 ) -> None:
-    """Remove cached files; they are built or downloaded again when needed."""
-    from neurofit.storage.home import clear_cache
+    """Remove cached files; they are built or downloaded again when needed.
 
-    n_files, n_bytes = clear_cache(name)
-    out.print(f"Removed {name}: {n_files:,} files, {n_bytes / 1e6:,.1f} MB.")
+    What a running process uses is left.
+    """
+    from neurofit.storage.cache import clear_cache
+
+    removed, used = clear_cache(names, days=older_than, dry_run=dry_run)
+    for each in used:
+        by = each.used_by or "a process"
+        err.print(f"Not removed: {each.name}, which {by} is using.", soft_wrap=True)
+    if dry_run:
+        for each in removed:
+            out.print(f"{each.name}: {describe_size(each.n_bytes)}", soft_wrap=True)
+    n_files, n_bytes = (sum(getattr(each, n) for each in removed) for n in ("n_files", "n_bytes"))
+    verb = "Would remove" if dry_run else "Removed"
+    out.print(f"{verb} {', '.join(names)}: {n_files:,} files, {describe_size(n_bytes)}.")
+
+
+@cache.command(epilog="Example: neurofit cache verify")
+def verify() -> None:
+    """Compute the hashes of cached files anew; the exit code is 1 if a file is damaged."""
+    import neurofit.activations.grams
+    import neurofit.activations.records
+    import neurofit.analyses.sweeps.cells
+    import neurofit.data_loaders
+    import neurofit.data_loaders.hvm_sim.checks
+    import neurofit.models.weight_files  # noqa: F401 - each registers its check
+    from neurofit.storage.cache import verify_cache
+
+    with progress() as report:
+        wrong = verify_cache(progress=report)
+    for path, fault in wrong.items():
+        out.print(f"{path}: {fault}", markup=False, soft_wrap=True)
+    if wrong:
+        err.print(
+            f"{len(wrong):,} file{'s' * (len(wrong) > 1)} should be removed; "
+            "the next call makes them again."
+        )
+        sys.exit(1)
+    out.print("Every cached file is what its name says.")
+
+
+def describe_size(n_bytes: int) -> str:
+    """Return a size with its unit."""
+    return f"{n_bytes / 1e6:,.1f} MB"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurofit.cli.console import out, progress
+from neurofit.cli.console import harmless, out, progress, write
 from neurofit.errors import NeurofitError, check_option
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def table(
         return
     text = FORMATS[format_](made)
     if not file:
-        print(text, end="")
+        write(harmless(text))
         return
     with atomic_file(Path(file)) as temporary:
         temporary.write_text(text, encoding="utf-8")

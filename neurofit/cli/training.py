@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from neurofit.cli.console import describe_duration, err, out, progress, set_offline
+from neurofit.cli.console import describe_duration, err, out, progress, set_offline, write
 from neurofit.cli.networks import note_code
 from neurofit.cli.options import expand, late_command
 from neurofit.config.compute import find_device
@@ -269,7 +269,7 @@ def eval_(
             progress=lambda n: report("test images", n, len(tested)),
         )
     if as_json:
-        print(json.dumps(asdict(found)))
+        write(f"{json.dumps(asdict(found))}\n")
     else:
         out.print(
             f"[bold]{model}[/bold] ({escape(network.weights_origin)}) on "

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from neurofit.errors import NeurofitError
-from neurofit.storage.claims import claim
-from neurofit.storage.home import atomic_file
+from neurofit.storage.claims import claim, is_left_behind
+from neurofit.storage.home import atomic_file, remove_leftovers
 
 MAX_BYTES = 120
 """Longest name of a folder; file systems take 255 bytes."""
@@ -57,6 +57,7 @@ def check_writable(folder: Path, analysis: str) -> Path:
         error.args = (str(error).replace(f"{os.sep}.writable", ""),)
         raise
     (folder / ".writable").unlink()
+    remove_leftovers(folder / ".writable")
     for part in new:
         part.rmdir()
     return folder
@@ -79,6 +80,9 @@ def alone_in(folder: Path) -> Iterator[None]:
                     f"Another process is writing its result to {folder}; give another folder with "
                     "--out."
                 )
+            for path in folder.glob("..in-use-*"):
+                if is_left_behind(path, seconds=float("inf")):
+                    path.unlink(missing_ok=True)
             yield
     finally:
         with suppress(OSError):

@@ -12,7 +12,7 @@ import xarray as xr
 from neurofit.errors import NeurofitError
 from neurofit.results.schema import CONTRACT, validate_result
 from neurofit.results.summary import summarise
-from neurofit.storage.home import atomic_file, check_free_space
+from neurofit.storage.home import atomic_file, check_free_space, remove_leftovers
 
 
 def save_result(result: xr.Dataset, path: str | Path) -> None:
@@ -86,6 +86,8 @@ def write_result(result: xr.Dataset, folder: Path) -> bool:
     from neurofit.results.plot import plot_result
 
     netcdf, plot, summary = (folder / name for name in FILES)
+    for path in (netcdf, plot, summary):
+        remove_leftovers(path)
     replaced = netcdf.exists()
     save_result(result, netcdf)
     write_json(summarise(result), summary)

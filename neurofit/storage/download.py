@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from contextlib import suppress
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.storage.home import atomic_file, exclusive_lock, hash_of, home
+from neurofit.storage.claims import Claim
+from neurofit.storage.home import atomic_file, cached, exclusive_lock, hash_of
+from neurofit.storage.unfinished import partial_file, read_until_exit
+
+_PINNED: dict[str, list[RemoteFile]] = {}
+"""Published files by their names, as modules state them."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ class RemoteFile:
     sha256: str | None = None
     sha1: str | None = None
     git_blob: str | None = None
+
+    def __post_init__(self) -> None:
+        _PINNED.setdefault(self.name, []).append(self)
 
     @property
     def fingerprint(self) -> str:
@@ -62,6 +71,18 @@ class RemoteFile:
                 raise NeurofitError(
                     f"{origin} is not the published {self.name}: its {kind} differs. {advice}"
                 )
+
+
+def check_pinned(path: Path) -> str:
+    """Return that a file has not the hash that is stated for its name; "" if it has, or none is."""
+    pinned = [file for file in _PINNED.get(path.name, []) if file.fingerprint]
+    for file in pinned:
+        try:
+            file.verify(path, origin=path, advice="")
+        except NeurofitError:
+            continue
+        return ""
+    return "not the published file of this name: its hash differs" if pinned else ""
 
 
 def offline() -> bool:
@@ -95,7 +116,7 @@ def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> P
     MachineError
         If the download fails or the disk is full.
     """
-    target = home() / kind / dataset / file.name
+    target = cached(kind, dataset, file.name)
     if target.is_file():
         _verify_cached(file, target)
     elif (source := find_in_mirror(file.name, dataset=dataset)) is not None:
@@ -110,30 +131,37 @@ def fetch_file(file: RemoteFile, *, dataset: str, kind: str = "recordings") -> P
             f"folder that contains {dataset}/{file.name}."
         )
     else:
-        part = target.with_name(f"{file.name}.part")
-        with exclusive_lock(part.with_name(f"{part.name}.lock")) as lock:
+        part, claim = partial_file(f"{_short_hash(file.url)}-{file.name}")
+        with exclusive_lock(claim) as own:
             if target.is_file():  # another process has downloaded it in the meantime
                 _verify_cached(file, target)
             else:
+                _download(file.url, part, own)
                 with atomic_file(target) as temporary:
-                    _download(file.url, part)
-                    part.replace(temporary)
+                    shutil.move(part, temporary)
                     file.verify(temporary, origin=file.url, advice="The download was deleted.")
-            with suppress(OSError):  # some systems do not delete an open file
-                lock.unlink()  # no process has to download the file any more
+    read_until_exit(target)
     return target
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _verify_cached(file: RemoteFile, path: Path) -> None:
     file.verify(path, origin=path, advice="Delete it and run the command again.")
 
 
-def _download(url: str, part: Path) -> None:
-    """Download into `part`, after the bytes that it already has (pooch cannot continue)."""
+def _download(url: str, part: Path, claim: Claim) -> None:
+    """Download into `part`, after the bytes that it already has (pooch cannot continue).
+
+    A process that had slept for so long that another one has taken over writes nothing any more.
+    """
     import requests
 
     done = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
+    looked = time.monotonic()
     try:
         with requests.get(url, headers=headers, stream=True, timeout=30) as response:
             # This status means that `part` is already complete.
@@ -142,6 +170,10 @@ def _download(url: str, part: Path) -> None:
                 continues = response.status_code == requests.codes.partial_content
                 with open(part, "ab" if continues else "wb") as file:
                     for chunk in response.iter_content(2**16):
+                        if time.monotonic() - looked > 1:
+                            if not claim.holds():
+                                raise MachineError(f"Another process has taken {url} over.")
+                            looked = time.monotonic()
                         file.write(chunk)
     except requests.RequestException as error:
         done = part.stat().st_size if part.exists() else 0

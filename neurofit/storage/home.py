@@ -11,16 +11,17 @@ import shutil
 import signal
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from neurofit.errors import MachineError, NeurofitError, check_option
+from neurofit.errors import MachineError, NeurofitError, NeurofitWarning
+from neurofit.storage.claims import Claim, temporary_name, wait_for
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (
@@ -35,8 +36,57 @@ _NOT_WRITABLE = (
 
 def home() -> Path:
     """Return NEUROFIT_HOME, by default the platform's cache folder; it may not exist yet."""
-    given = os.environ.get("NEUROFIT_HOME")
+    return _folder_of("NEUROFIT_HOME")
+
+
+def private_home() -> Path:
+    """Return the folder for what cannot be written to NEUROFIT_HOME.
+
+    It is NEUROFIT_SCRATCH, by default the platform's cache folder.
+    """
+    return _folder_of("NEUROFIT_SCRATCH")
+
+
+def _folder_of(variable: str) -> Path:
+    given = os.environ.get(variable)
     return Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("neurofit"))
+
+
+def places(*parts: str) -> tuple[Path, ...]:
+    """Return where an entry of the cache may be; the last place can be written to.
+
+    This is NEUROFIT_HOME, and `private_home` after it if the former cannot be written to.
+    """
+    path = home().joinpath(*parts)
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    real = os.access in os.supports_effective_ids
+    refused = above.is_dir() and not os.access(above, os.W_OK | os.X_OK, effective_ids=real)
+    if not refused or private_home() == home():
+        return (path,)
+    return path, private_home().joinpath(*parts)
+
+
+def find_cached(*parts: str) -> Path | None:
+    """Return the path of an existing entry of the cache; None if there is none."""
+    return next((path for path in places(*parts) if path.exists()), None)
+
+
+def writable(*parts: str) -> Path:
+    """Return the path at which an entry of the cache can be written; note once if not at home."""
+    shared, *private = places(*parts)
+    if private:
+        warnings.warn(
+            f"NEUROFIT_HOME ({home()}) cannot be written to; what is new goes to {private_home()} "
+            "(NEUROFIT_SCRATCH).",
+            NeurofitWarning,
+            stacklevel=2,
+        )
+    return private[0] if private else shared
+
+
+def cached(*parts: str) -> Path:
+    """Return the path of an entry of the cache: where it exists, else where it can be written."""
+    return find_cached(*parts) or writable(*parts)
 
 
 @contextmanager
@@ -50,22 +100,64 @@ def atomic_file(path: Path) -> Iterator[Path]:
     MachineError
         If the disk is full.
     """
-    with _translate_errors(path):
-        with _translate_errors(path, every_error=True):
+    with translate_errors(path):
+        with translate_errors(path, every_error=True):
             path.parent.mkdir(parents=True, exist_ok=True)
+            folder = _temporary_folder(path)
             handle, name = tempfile.mkstemp(
                 prefix=f".{path.stem}-{os.getpid()}.{_machine()}-",
                 suffix=path.suffix,
-                dir=path.parent,
+                dir=folder or path.parent,
             )
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
             temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
+            _rename(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+            if folder:  # with what a library may have left in it
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder(path: Path) -> Path | None:
+    """Make a folder for the temporary file of a path in the cache, and return it; None elsewhere.
+
+    All of them are in the folder `unfinished` of the cache, where those that killed processes left
+    are found (`neurofit.storage.unfinished`).
+    """
+    root = next((root for root in (home(), private_home()) if path.is_relative_to(root)), None)
+    if root is None:
+        return None
+    from neurofit.storage.unfinished import clean
+
+    folder = clean(root) / temporary_name("file")
+    folder.mkdir()
+    return folder
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Rename a temporary file or folder, which may lie on another file system than its target."""
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = path.with_name(temporary_name(path.name))
+        try:
+            shutil.move(temporary, beside)
+            os.replace(beside, path)
+        finally:
+            _remove(beside)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> list[Path]:
@@ -133,20 +225,21 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     If another process has created `path` in the meantime, that folder is left as it is: folders
     with the same content-addressed name are equal. The errors are those of `atomic_file`.
     """
-    with _translate_errors(path):
-        with _translate_errors(path, every_error=True):
+    with translate_errors(path):
+        with translate_errors(path, every_error=True):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+            folder = _temporary_folder(path)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=folder or path.parent))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
             try:
-                os.replace(temporary, path)
+                _rename(temporary, path)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(folder or temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -161,7 +254,7 @@ def replaced_directory(path: Path) -> Iterator[Path]:
         with atomic_directory(path) as temporary:
             yield temporary
             if path.exists():
-                with _translate_errors(path, every_error=True):
+                with translate_errors(path, every_error=True):
                     former = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
                     os.replace(path, former / path.name)
     except BaseException:
@@ -174,20 +267,16 @@ def replaced_directory(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive_lock(path: Path, *, refusal: str = "") -> Iterator[Path]:
+def exclusive_lock(path: Path, *, refusal: str = "") -> Iterator[Claim]:
     """Let one process at a time enter the block; the others wait, or are refused.
 
     Parameters
     ----------
     path
-        Lock file, which is created if necessary. The operating system releases the lock of a
-        process that dies.
+        File of a claim (`neurofit.storage.claims`), which exists while a process is in the block.
+        The claim of a process that dies is taken over.
     refusal
         Message of the error if another process is in the block; without one, it is waited for.
-
-    Yields
-    ------
-    The lock file. It may be deleted inside the block only if no later process needs the lock.
 
     Raises
     ------
@@ -196,17 +285,13 @@ def exclusive_lock(path: Path, *, refusal: str = "") -> Iterator[Path]:
     MachineError
         If the disk is full.
     """
-    lock = FileLock(path)
-    with _translate_errors(path, every_error=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0 if refusal else -1)
-        except Timeout:
-            raise NeurofitError(refusal) from None
-    try:
-        yield path
-    finally:
-        lock.release()
+    with ExitStack() as stack:
+        with translate_errors(path, every_error=True):
+            seconds = 0.0 if refusal else float("inf")
+            own = stack.enter_context(wait_for(path, seconds=seconds))
+        if own is None:
+            raise NeurofitError(refusal)
+        yield own
 
 
 def check_free_space(path: Path, n_bytes: int) -> None:
@@ -226,7 +311,7 @@ def check_free_space(path: Path, n_bytes: int) -> None:
 
 
 @contextmanager
-def _translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None]:
+def translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None]:
     """Turn errors of a full disk or a folder that is not writable into a message of one line.
 
     `every_error`: whatever the operating system says, the path cannot be created. Some file
@@ -241,9 +326,15 @@ def _translate_errors(path: Path, *, every_error: bool = False) -> Iterator[None
         if number in _NOT_WRITABLE or (every_error and isinstance(error, OSError)):
             reason = getattr(error, "strerror", None) or os.strerror(number or 0)
             raise NeurofitError(
-                f"Cannot write {path}: {reason}. Choose a writable folder."
+                f"Cannot write {path}: {reason}. Choose a writable folder{_hint(path)}."
             ) from error
         raise
+
+
+def _hint(path: Path) -> str:
+    """Return how to choose another folder, for a path in the cache."""
+    inside = path.is_relative_to(home()) or path.is_relative_to(private_home())
+    return " (NEUROFIT_SCRATCH)" if inside else ""
 
 
 def _number(error: Exception) -> int | None:
@@ -281,51 +372,3 @@ def hash_of(path: Path, kind: str) -> str:
         digest.update(f"blob {path.stat().st_size}\0".encode())
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: digest).hexdigest()
-
-
-def list_cache() -> list[tuple[str, int, int]]:
-    """Return (folder/name, number of files, bytes) of everything in NEUROFIT_HOME."""
-    folders = sorted(folder for folder in home().glob("*") if folder.is_dir())
-    return [
-        (f"{folder.name}/{entry.name}", *_size(entry))
-        for folder in folders
-        for entry in sorted(folder.iterdir())
-    ]
-
-
-def clear_cache(name: str) -> tuple[int, int]:
-    """Delete a folder of NEUROFIT_HOME or one entry of it.
-
-    Parameters
-    ----------
-    name
-        Folder or folder/entry: "grams", "recordings/hvm-sim".
-
-    Returns
-    -------
-    Number of files and bytes that were deleted.
-
-    Raises
-    ------
-    NeurofitError
-        If the cache has no such entry.
-    """
-    existing = {entry for entry, _, _ in list_cache()}
-    path = home() / check_option(
-        "cache entry", name, existing | {entry.split("/")[0] for entry in existing}
-    )
-    size = _size(path)
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-    return size
-
-
-def _size(path: Path) -> tuple[int, int]:
-    sizes = []
-    for file in [path] if path.is_file() else path.rglob("*"):
-        with suppress(OSError):  # a running score removes its files
-            if file.is_file():
-                sizes.append(file.stat().st_size)
-    return len(sizes), sum(sizes)

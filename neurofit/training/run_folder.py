@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from neurofit.errors import NeurofitError
 from neurofit.models.weight_files import training_card
+from neurofit.storage.claims import read_owner
 from neurofit.storage.home import atomic_file, exclusive_lock
 from neurofit.training.checkpoint import Metrics, check_record, compare_records, read_checkpoint
 
@@ -67,7 +68,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """Path of the lock; the system releases it when the process dies."""
+        """Path of the claim of the process that writes to the folder."""
         return self.path / ".lock"
 
     def resumes(self, resume: object) -> bool:
@@ -128,7 +129,7 @@ class RunFolder:
                 f"{self.path} already contains a run: resume it (resume, --resume) or choose "
                 "another folder."
             )
-        if self.lock.exists() and (not self.lock.is_file() or self.lock.stat().st_size):
+        if self.lock.exists() and (not self.lock.is_file() or self._other_lock()):
             self._refuse(self.lock, "is not a lock of neurofit")
         if not resume and self.config.exists() and (reason := self._other_config()):
             self._refuse(self.config, reason)
@@ -154,6 +155,10 @@ class RunFolder:
             return "was not written by neurofit"
         differences = compare_records(saved, self.record)
         return f"belongs to another run ({'; '.join(differences[:3])})" if differences else ""
+
+    def _other_lock(self) -> bool:
+        """Return whether the lock has a content that is not neurofit's; once they had none."""
+        return self.lock.stat().st_size > 0 and "claim" not in read_owner(self.lock)
 
     def _other_weights(self) -> str:
         """Return why the weights in the folder are not those of this run, or nothing."""

@@ -72,14 +72,14 @@ def test_a_wide_bin_sees_the_mean_of_its_timesteps(stimuli: StimulusSet) -> None
 
 
 def test_files_lie_in_the_home_and_vanish_with_the_activations(stimuli: StimulusSet) -> None:
-    before = set((home() / "activations").glob("*")) if (home() / "activations").exists() else set()
+    before = set((home() / "unfinished").glob("*")) if (home() / "unfinished").exists() else set()
     activations = extract(
         create_model("timedecay_tiny", weights="random"),
         stimuli,
         layers=["conv3"],
         time_bins=[(50, 60)],
     )
-    folders = set((home() / "activations").glob("*")) - before
+    folders = set((home() / "unfinished").glob("*")) - before
     assert len(folders) == 1
     assert isinstance(activations.blocks["conv3", 5], np.memmap)
     del activations
@@ -99,7 +99,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     with pytest.raises(MachineError, match=r"Cannot allocate .* MB for activations"):
         extract(create_model("timedecay_tiny", weights="random"), stimuli, layers=["conv3"])
     gc.collect()
-    assert list((tmp_path / "activations").iterdir()) == []
+    assert list((tmp_path / "unfinished").iterdir()) == []
 
 
 def test_provenance_tells_weights_apart(stimuli: StimulusSet) -> None:
@@ -254,10 +254,10 @@ def test_bins_behind_the_unroll_are_refused_before_any_image(stimuli: StimulusSe
 
 
 def test_memory_keeps_the_disk_out_of_it(stimuli: StimulusSet) -> None:
-    before = set((home() / "activations").glob("*")) if (home() / "activations").exists() else set()
+    before = set((home() / "unfinished").glob("*")) if (home() / "unfinished").exists() else set()
     model = create_model("timedecay_tiny", weights="random")
     kept = extract(model, stimuli, layers=["conv3"], time_bins=[(50, 70)], storage="memory")
-    assert set((home() / "activations").glob("*")) <= before
+    assert set((home() / "unfinished").glob("*")) <= before
     filed = extract(model, stimuli, layers=["conv3"], time_bins=[(50, 70)])
     for key in filed.blocks:
         np.testing.assert_array_equal(kept.blocks[key], filed.blocks[key])

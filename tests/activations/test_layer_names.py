@@ -78,7 +78,7 @@ def test_files_of_layers_stay_in_their_folder_and_apart(
     activations = extract(Scaled(), stimuli)
     files = files_below(own_folder)
     assert len(files) == len(NAMES)
-    assert {file.parent.parent for file in files} == {home() / "activations"}
+    assert {file.parent.parent for file in files} == {home() / "unfinished"}
     images = np.stack([stimuli.images[row] for row in range(6)]).transpose(0, 3, 1, 2)
     expected = images.reshape(6, -1) / 255
     for number, layer in enumerate(NAMES):

@@ -204,3 +204,55 @@ def test_a_full_disk_exits_with_1_and_leaves_nothing_half_written(
     assert code == 1
     assert "No space left on the disk" in err
     assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--weights", ""),
+            '--weights is "auto", "random" or the path of a .safetensors file; got',
+        ),
+        (("--seed", "-1"), "--seed must be at least 0; got -1."),
+        (("--n-halves", "1e9"), "Invalid value for '--n-halves'"),
+        (("--interval", "nan"), "--interval must lie between 0 and 1; got nan."),
+        (("--min-z", "nan"), "--min-z must be at least 0; got nan."),
+        (("--memory", "nan"), "--memory must be above 0; got nan."),
+    ],
+)
+def test_numbers_that_are_none_are_refused(
+    neurofit: Any, registered: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = neurofit(*V4, *arguments, "--out", "here")
+    assert (code, out) == (2, ""), err
+    assert message in err
+    assert len(err.splitlines()) <= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_time_bins_without_a_time_are_refused(
+    neurofit: Any, registered: Any, evoked: Any, end: str
+) -> None:
+    recording = evoked()
+    times = recording.responses[f"time_bin_{end}"].values.astype(float)
+    times[1] = np.nan
+    bins = {f"time_bin_{end}": ("time_bin", times)}
+    registered(replace(recording, responses=recording.responses.assign_coords(bins)))
+    code, out, err = neurofit(*V4, "--out", "here")
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) <= 2, err
+
+
+@pytest.mark.parametrize("card", ["{", "[]", '{"input_size": "x"}', '{"top1": null}', "[" * 9999])
+def test_a_damaged_training_card_is_refused(
+    neurofit: Any, registered: Any, tmp_path: Path, card: str
+) -> None:
+    from neurofit.models import create_model, save_weights
+
+    path = tmp_path / "w.safetensors"
+    save_weights(create_model("timedecay_tiny"), path, metadata={"training": card})
+    code, out, err = neurofit(*V4, "--weights", str(path), "--out", "here")
+    assert (code, out) == (2, ""), err
+    assert "training card" in err
+    assert len(err.splitlines()) <= 2

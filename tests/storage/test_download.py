@@ -1,6 +1,8 @@
 """Published files: mirror, then pinned address; verified, and continued after an interruption."""
 
 import hashlib
+import itertools
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from neurofit.errors import MachineError, NeurofitError
+from neurofit.storage.claims import read_owner
 from neurofit.storage.download import RemoteFile, fetch_file
 from neurofit.storage.home import home
 
@@ -77,14 +80,18 @@ def file(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rem
 
 
 def cached() -> list[str]:
-    """Return the names of all files but the empty lock of an unfinished download."""
-    paths = list((home() / "recordings" / "set").glob("*"))
-    locks = [path for path in paths if path.name == "a.bin.part.lock"]
-    assert all(lock.stat().st_size == 0 for lock in locks)
-    assert not (locks and (home() / "recordings" / "set" / "a.bin").exists()), (
-        "a finished download leaves no lock"
-    )
-    return sorted(path.name for path in paths if path not in locks)
+    """Return the names of all files, and of partial downloads; no claim on one is left."""
+    folders = (home() / "recordings" / "set", home() / "unfinished")
+    names = sorted(path.name for folder in folders for path in folder.glob("*"))
+    assert not any(name.endswith("a.bin.claim") for name in names)
+    own = (name for name in names if not name.startswith("reading-"))  # this process reads it
+    return [re.sub(r"^[0-9a-f]{12}-", "partial-", name) for name in own]
+
+
+def partial(file: RemoteFile) -> Path:
+    """Return the path of the partial download of a file."""
+    prefix = hashlib.sha256(file.url.encode()).hexdigest()[:12]
+    return home() / "unfinished" / f"{prefix}-{file.name}"
 
 
 def test_a_file_is_downloaded_once(server: Server, file: RemoteFile) -> None:
@@ -102,7 +109,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, file: 
     ) as caught:
         fetch_file(file, dataset="set")
     assert len(str(caught.value).splitlines()) <= 2
-    assert cached() == ["a.bin.part"], "nothing under the file's own name"
+    assert cached() == ["partial-a.bin"], "nothing under the file's own name"
     server.break_after = None
     assert fetch_file(file, dataset="set").read_bytes() == CONTENT
     assert server.ranges == [None, f"bytes={300_000 // 2**16 * 2**16}-"]
@@ -123,7 +130,7 @@ def test_two_processes_that_need_one_file_download_it_once_and_whole(
     server.pause = threading.Event()
     command = [sys.executable, "-c", DOWNLOAD, file.url]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_until(home() / "recordings" / "set" / "a.bin.part", len(CONTENT) // 2 // 2**16 * 2**16)
+    wait_until(partial(file), len(CONTENT) // 2 // 2**16 * 2**16)
     second = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert second.stdout is not None
     assert second.stdout.readline() == "ready\n"
@@ -135,6 +142,69 @@ def test_two_processes_that_need_one_file_download_it_once_and_whole(
     assert server.ranges == [None]
     assert (home() / "recordings" / "set" / "a.bin").read_bytes() == CONTENT
     assert cached() == ["a.bin"]
+
+
+def start(n: int, url: str) -> list[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", DOWNLOAD, url]
+    return [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(n)
+    ]
+
+
+def owner_of(path: Path) -> int:
+    """Return the process that has the claim on a partial download."""
+    claim = path.with_name(f"{path.name}.claim")
+    for _ in range(6000):
+        if found := read_owner(claim):
+            return int(found["pid"])
+        time.sleep(0.01)
+    pytest.fail(f"{claim} does not appear")
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+
+
+@pytest.mark.slow
+def test_ten_processes_that_need_one_file_download_it_once(
+    server: Server, file: RemoteFile
+) -> None:
+    ended(start(10, file.url))
+    assert server.ranges == [None]
+    assert (home() / "recordings" / "set" / "a.bin").read_bytes() == CONTENT
+    assert cached() == ["a.bin"]
+
+
+@pytest.mark.slow
+def test_if_the_one_that_downloads_is_killed_another_goes_on(
+    server: Server, file: RemoteFile
+) -> None:
+    server.pause = threading.Event()
+    processes = start(10, file.url)
+    half = len(CONTENT) // 2 // 2**16 * 2**16
+    wait_until(partial(file), half)
+    killed = next(each for each in processes if each.pid == owner_of(partial(file)))
+    killed.kill()
+    killed.wait()
+    server.pause.set()
+    ended([each for each in processes if each is not killed])
+    assert server.ranges == [None, f"bytes={half}-"]
+    assert (home() / "recordings" / "set" / "a.bin").read_bytes() == CONTENT
+    assert cached() == ["a.bin"]
+
+
+def test_a_process_that_was_taken_over_writes_no_more(
+    server: Server, file: RemoteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(0, 2)
+    monkeypatch.setattr("neurofit.storage.download.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("neurofit.storage.claims.Claim.holds", lambda claim: False)
+    with pytest.raises(MachineError, match="Another process has taken"):
+        fetch_file(file, dataset="set")
+    assert partial(file).stat().st_size == 0
 
 
 def test_a_content_that_is_not_the_published_one_is_not_kept(file: RemoteFile) -> None:

@@ -91,10 +91,10 @@ def test_a_gram_that_cannot_be_cached_is_no_error(
     assert not any(file.name.startswith(".") for file in cached)
 
 
-def in_memory(self: object, n_stimuli: int, storage: str) -> None:
+def in_memory(self: object, n_stimuli: int, storage: str, *, folder: object = None) -> None:
     """Keep activations in memory: the disk is full."""
-    vars(self).update(n_stimuli=n_stimuli, blocks={}, folder=None, _n_files=0)
-    vars(self).update(_last_step={}, _shared=set())
+    vars(self).update(n_stimuli=n_stimuli, n_done=0, batch_size=None, blocks={}, folder=None)
+    vars(self).update(_files={}, _last_step={}, _shared=set())
 
 
 @pytest.mark.usefixtures("small")

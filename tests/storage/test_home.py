@@ -16,10 +16,8 @@ from neurofit.errors import MachineError, NeurofitError
 from neurofit.storage.home import (
     atomic_directory,
     atomic_file,
-    clear_cache,
     hash_of,
     home,
-    list_cache,
     sha256_of,
 )
 
@@ -181,30 +179,6 @@ def test_another_fault_of_the_system_is_passed_on(tmp_path: Path) -> None:
 def test_sha256_is_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"abc")
     assert sha256_of(tmp_path / "data") == hashlib.sha256(b"abc").hexdigest()
-
-
-def test_what_is_kept_is_listed_and_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
-    assert list_cache() == []
-    for name, size in (
-        ("grams/a/1.bin", 10),
-        ("grams/a/2.bin", 5),
-        ("grams/b/1.bin", 1),
-        ("weights/m.safetensors", 7),
-    ):
-        path = tmp_path / "home" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x" * size)
-    assert list_cache() == [("grams/a", 2, 15), ("grams/b", 1, 1), ("weights/m.safetensors", 1, 7)]
-    assert clear_cache("weights/m.safetensors") == (1, 7)
-    assert clear_cache("grams/b") == (1, 1)
-    for wrong in ("gram", "../outside", ""):
-        with pytest.raises(NeurofitError, match="Unknown cache entry"):
-            clear_cache(wrong)
-    assert clear_cache("grams") == (2, 15)
-    assert list_cache() == []
 
 
 def test_a_git_blob_is_named_as_git_does(tmp_path: Path) -> None:

@@ -75,7 +75,6 @@ def test_a_run_leaves_its_weights_with_a_card_its_metrics_and_its_state(
         progress=lambda now, total, known: seen.append((now, total)),
     )
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        ".lock",
         "checkpoint.safetensors",
         "config.json",
         "little.safetensors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from neurofit.analyses.run import RunConfig
 from neurofit.errors import NeurofitError
 from neurofit.results.io import load_result, save_result
 from neurofit.results.provenance import RUN, to_json
-from neurofit.storage.home import home
+from neurofit.storage.cache import register_check
+from neurofit.storage.home import cached
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Cell:
 
 def result_path(key: str) -> Path:
     """Return the path of the result of a cell."""
-    return home() / "cells" / key[:2] / f"{key}.nc"
+    return cached("cells", key[:2], f"{key}.nc")
 
 
 def make_cell(choices: Mapping[str, str], config: RunConfig, recording_sha256: str) -> Cell:
@@ -82,8 +84,35 @@ def make_cell(choices: Mapping[str, str], config: RunConfig, recording_sha256: s
 
 
 def save_cell(cell: Cell, result: xr.Dataset) -> None:
-    """Write the result of a cell, whole or not at all."""
-    save_result(result.assign_attrs(cell=json.dumps(cell.as_json())), cell.result)
+    """Write the result of a cell, whole or not at all, with the hash of its values."""
+    content = {**cell.as_json(), "values_sha256": _sha256(result)}
+    save_result(result.assign_attrs(cell=json.dumps(content)), cell.result)
+
+
+def _sha256(result: xr.Dataset) -> str:
+    """Return the hash of the values of all variables and coordinates."""
+    digest = hashlib.sha256()
+    for name in sorted(map(str, result.variables)):
+        values = result[name].values
+        digest.update(f"{name} {result[name].dims} {values.shape}".encode())
+        text = values.dtype.kind in "OUS"
+        digest.update(repr(values.tolist()).encode() if text else values.tobytes())
+    return digest.hexdigest()
+
+
+@register_check("cells")
+def check_cell(path: Path) -> str:
+    """Return what is wrong with the result of a cell; "" if nothing is."""
+    try:
+        result = load_result(path)
+    except NeurofitError as error:
+        return str(error).splitlines()[0]
+    cell = json.loads(result.attrs.get("cell", "{}"))
+    if cell.get("key") != path.stem:
+        return "it is the result of another cell"
+    if cell.get("values_sha256") not in (None, _sha256(result)):
+        return "its values do not match the sha256 stored with them"
+    return ""
 
 
 def load_cell(cell: Cell) -> xr.Dataset:

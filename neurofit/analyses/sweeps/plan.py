@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from neurofit.config.code import code_sha256
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
-from neurofit.storage.home import atomic_file, home
+from neurofit.storage.home import atomic_file, places, writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class StudyFolder:
 
     def claim_of(self, key: str) -> Path:
         """Return the claim on a cell, which all studies of a NEUROFIT_HOME share."""
-        return home() / "cells" / "claims" / key
+        return writable("cells", "claims", key)
 
     def read_cells(self) -> list[Cell]:
         """Return the cells of the study.
@@ -215,13 +216,13 @@ def finished(cells: Iterable[Cell]) -> set[str]:
     existing: dict[str, set[str]] = {}
     found = set()
     for cell in cells:
-        folder = cell.result.parent
-        if folder.name not in existing:
-            try:
-                existing[folder.name] = set(os.listdir(folder))
-            except OSError:
-                existing[folder.name] = set()
-        if cell.result.name in existing[folder.name]:
+        prefix = cell.key[:2]
+        if prefix not in existing:
+            existing[prefix] = set()
+            for folder in places("cells", prefix):
+                with suppress(OSError):
+                    existing[prefix] |= set(os.listdir(folder))
+        if f"{cell.key}.nc" in existing[prefix]:
             found.add(cell.key)
     return found
 
