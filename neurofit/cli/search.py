@@ -151,6 +151,29 @@ def export(
     out.print(f"Written: {path}. neurofit score --model file:{path} --region IT", soft_wrap=True)
 
 
+@app.command("repeat", epilog="Example: neurofit search repeat study.toml 17 --out runs/17")
+def repeat(
+    study: StudyFile,
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Number of a trial, or best.")],
+    run_folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the new run.")],
+    out_folder: Out = None,
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a trial again from its line, and compare the accuracies."""
+    from neurofit.data_loaders import load_images
+    from neurofit.training.search.repeat import repeat_trial
+    from neurofit.training.search.trial import load_search_images
+
+    folder = _folder(study, out_folder)
+    search, number = folder.read_search(), _number(trial, folder)
+    images = load_search_images(search, load_images)
+    then, now = repeat_trial(search, folder.trial(number), images, out=run_folder, device=device)
+    out.print(f"trial {number}: {then:.4%} then, {now:.4%} now")
+    if then != now:
+        err.print("The accuracies differ: other code, another device or number of threads.")
+        sys.exit(1)
+
+
 @app.command("cancel", epilog="Example: neurofit search cancel study.toml")
 def cancel(study: StudyFile, out_folder: Out = None) -> None:
     """Cancel the SLURM jobs of a search; their trials are put back."""

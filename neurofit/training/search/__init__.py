@@ -8,4 +8,5 @@ trial.py       one trial: draw, train, report, and stop early
 work.py        a worker, which takes trials until none is left
 run.py         workers on this machine and on a SLURM cluster
 export.py      a trial as a model file
+repeat.py      a trial trained again from its line
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from neurofit.models.weight_files import training_card
 from neurofit.training.batches import evaluation_batches
 from neurofit.training.evaluate import evaluate
 from neurofit.training.search.export import export_table, export_trial
+from neurofit.training.search.repeat import repeat_trial
 from neurofit.training.search.run import begin
 from neurofit.training.search.study import Search
 from neurofit.training.search.trial import load_search_images
@@ -167,3 +169,28 @@ def test_a_trial_that_runs_cannot_be_exported(make_search: Callable[..., Search]
     with pytest.raises(NeurofitError, match="Trial 3 has not ended"):
         export_trial(search_folder(search.name).trial(3))
     assert torch.get_num_threads() >= 1
+
+
+def test_every_trial_is_repeated_from_its_line(
+    searched: tuple[Search, SearchFolder], tmp_path: Path, neurofit: Command
+) -> None:
+    search, folder = searched
+    images = load_search_images(search, load_images)
+    for each in folder.results():
+        trial, out = folder.trial(each["number"]), tmp_path / "again" / str(each["number"])
+        shutil.rmtree(trial.run)  # the line is enough
+        (trial.path / "net.json").unlink()
+        then, now = repeat_trial(search, trial, images, out=out, device="cpu")
+        assert then == now == each["accuracy"]
+    code, printed, said = neurofit(
+        "search", "repeat", str(folder.path), "0", "--out", "cli", "--device", "cpu"
+    )
+    assert code == 0, said
+    assert "trial 0: " in printed
+    line = json.loads(folder.trial(0).result.read_text())
+    folder.trial(0).write_result({**line, "accuracy": line["accuracy"] + 0.0625})
+    code, _, said = neurofit(
+        "search", "repeat", str(folder.path), "0", "--out", "cli", "--device", "cpu"
+    )
+    assert code == 1
+    assert "The accuracies differ" in said
