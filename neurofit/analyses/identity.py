@@ -25,7 +25,8 @@ PATHS = ("model", "weights", "recording", "images")
 def weights_identity(config: RunConfig) -> str:
     """Return what identifies a model and its weights; empty if only building it tells.
 
-    It is the hash of a file of weights, or the seed of random ones.
+    It is the hash of a file of weights, or the seed of random ones; empty for published weights
+    that are not here, without which the model is not built.
     """
     from neurofit.models import list_models, model_info
 
@@ -35,6 +36,8 @@ def weights_identity(config: RunConfig) -> str:
     path = info.weights if str(config.weights) == "auto" else Path(config.weights)
     if str(config.weights) != "random" and path.is_file():
         return f"{info.name} {sha256_of(path)}"
+    if str(config.weights) == "auto" and info.is_published:
+        return ""
     return f"{info.name} random {config.model_seed}"
 
 

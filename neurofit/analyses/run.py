@@ -47,8 +47,7 @@ class RunConfig:
     analysis
         Configuration of a registered analysis, a `ScoreConfig` for example.
     weights
-        "auto" (bundled, else downloaded, else random), "random", or the path of a .safetensors
-        file.
+        "auto" (bundled or downloaded), "random", or the path of a .safetensors file.
     model_seed
         Random seed for random weights and for `shuffle_stimuli`.
     presentation
@@ -96,7 +95,7 @@ class RunConfig:
     weights: str | Path = option(
         "auto",
         parse=str,
-        help="Weights: auto (bundled, else downloaded, else random), random, or a file.",
+        help="Weights: auto (bundled or downloaded), random, or a file.",
     )
     model_seed: int = option(
         0, least=0, help="Random seed for untrained weights and for --shuffle-stimuli."
