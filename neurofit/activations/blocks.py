@@ -67,6 +67,9 @@ class BlockWriter:
         self.n_stimuli = n_stimuli
         self.blocks: dict[tuple[str, int], np.ndarray] = {}
         self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.varying: set[tuple[str, int]] = set()
+        """Blocks with stimuli that differ by more than rounding."""
+        self._first: dict[tuple[str, int], np.ndarray] = {}  # row of the first stimulus, until then
         self._n_files = 0
         self._last_step: dict[str, int] = {}  # layer -> last timestep written
         self._shared: set[tuple[str, int]] = set()  # keys with the array of the timestep before
@@ -80,6 +83,11 @@ class BlockWriter:
         if not np.isfinite(values).all():
             raise NeurofitError(f"{where}, timestep {timestep}: activations are not finite.")
         key, before = (layer, timestep), self._last_step.get(layer, timestep)
+        if key not in self.varying:
+            first = self._first.setdefault(key, values[:1].copy())
+            if not (_alike(first, values[-1:]) and _alike(first, values)):
+                self.varying.add(key)
+                del self._first[key]
         self._last_step[layer] = timestep
         needs_array = key not in self.blocks or key in self._shared
         if before < timestep and needs_array and _equal(values, self.blocks[layer, before][rows]):
@@ -116,6 +124,11 @@ def _allocate(path: str, shape: tuple[int, int]) -> np.ndarray:
             f"Cannot allocate {size / 1e6:.0f} MB for activations at {path} ({error.strerror})."
         ) from error
     return np.memmap(path, dtype=np.float32, mode="r+", shape=shape)
+
+
+def _alike(first: np.ndarray, values: np.ndarray) -> bool:
+    """Return whether all rows are the first one, up to rounding."""
+    return np.allclose(values, first, rtol=1e-5, atol=1e-6 * float(np.abs(first).max(initial=0)))
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

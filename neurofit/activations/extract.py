@@ -62,7 +62,8 @@ def extract(
     time_bins
         Half-open bins in ms: only timesteps that they overlap are extracted. None extracts all.
     presentation
-        Name of one of the model's presentations, or an explicit one.
+        Name of one of the model's presentations, or an explicit one. "neural" switches the image
+        off when the recording did (`StimulusSet.duration_ms`).
     batch_size
         Images per batch. None fills the device's free memory; see `fitting_batch_size`.
     device
@@ -90,7 +91,7 @@ def extract(
     MachineError
         If the disk is full.
     """
-    shown = find_presentation(model, presentation)
+    shown = find_presentation(model, presentation, duration_ms=stimuli.duration_ms)
     names = find_layers(model, layers)
     wanted = _wanted_timesteps(model, shown, time_bins)
     if not wanted:
@@ -154,6 +155,7 @@ def extract(
             "screen": describe_screen(stimuli, **screen),
             **getattr(model, "provenance", {}),
         },
+        unseen=_unseen(blocks, model, names, sorted(wanted)) if len(stimuli) > 1 else {},
         _storage=blocks.folder,
     )
 
@@ -206,6 +208,19 @@ def extract_lazily(
         fingerprint=digest.hexdigest(),
         probes=probes,
     )
+
+
+def _unseen(
+    blocks: BlockWriter, model: Model, layers: Sequence[str], steps: Sequence[int]
+) -> dict[str, int]:
+    """Return layer -> timestep from which on its features are the same for all stimuli."""
+    found = {}
+    for layer in layers:
+        driven = (step for step in steps if (layer, step) in blocks.varying)
+        last = max(driven, default=model.first_timestep[layer] - 1)
+        if later := [step for step in steps if step > last]:
+            found[layer] = later[0]
+    return found
 
 
 def _wanted_timesteps(

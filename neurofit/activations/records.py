@@ -90,10 +90,13 @@ def save_record(
         "probes": probes,
         "layers": list(layers),
         "units": dict(units),
+        "unseen": dict(activations.unseen),
     }
     if earlier.get("fingerprint") == activations.fingerprint:
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
+        for layer, step in earlier.get("unseen", {}).items():
+            record["unseen"][layer] = min(step, activations.unseen.get(layer, step))
     if record != earlier:
         with suppress(NeurofitError), atomic_file(record_path(key)) as temporary:
             temporary.write_text(json.dumps(record), encoding="utf-8")
@@ -126,6 +129,7 @@ def load_record(key: str, stimulus_ids: np.ndarray) -> Record | None:
         provenance=record["provenance"],
         fingerprint=record["fingerprint"],
         probes=probes,
+        unseen=record.get("unseen", {}),
     )
     return Record(activations=found, layers=tuple(record["layers"]), units=record["units"])
 

@@ -137,7 +137,7 @@ def find_activations(
     asked = {} if isinstance(named, str) or find_name(name) is None else {"layers": named}
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
     device = find_device(config.compute.device)
-    presentation = find_presentation(network, config.presentation)
+    presentation = find_presentation(network, config.presentation, duration_ms=stimuli.duration_ms)
     scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
     time_bins = list(recording.time_bins)
