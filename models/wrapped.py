@@ -1,7 +1,9 @@
-"""Models from any torch module, in which each call of a submodule is a timestep.
+"""Models from any torch module, whose timesteps the probe finds.
 
-A recurrent network calls the same submodules repeatedly in one forward pass. A static network calls
-each of them once, and its activations are the same at all timesteps.
+A recurrent network calls the same submodules repeatedly in one forward pass, or returns a list over
+time: each is a timestep. A network that takes frames is shown the image as a clip, and each frame
+is a timestep. A static network calls each submodule once, and its activations are the same at all
+timesteps.
 """
 
 from __future__ import annotations
@@ -14,28 +16,20 @@ from torch import Tensor, nn
 
 from neurofit.activations.model import find_layers, find_presentation, refuse_text
 from neurofit.activations.presentation import NEURAL, Presentation
-from neurofit.activations.repeatability import check_repeatable
 from neurofit.activations.screen import RESIZE
 from neurofit.errors import NeurofitError, check_option
-from neurofit.models.calls import find_tensor, group_by_layer, record_calls, select_tokens
+from neurofit.models.calls import Way, find_tensor, group_by_layer, record_calls, select_tokens
+from neurofit.models.clips import Clip, find_clip
+from neurofit.models.frame_times import FrameTimeline, FrameTimes
 from neurofit.models.images import Rgb, check_images, image_settings, per_channel
 from neurofit.models.layer_choice import choose_layers
-from neurofit.models.probe import (
-    check_modes,
-    check_module,
-    check_tokens,
-    first_difference,
-    running,
-    untouched,
-)
+from neurofit.models.probe import check_module, check_tokens
+from neurofit.models.probing import find_frame_times, probe, random_images
 from neurofit.models.survey import survey_images
-from neurofit.models.timeline import find_image_driven, find_timeline
+from neurofit.models.timeline import Timeline, check_time, find_image_driven, find_timeline
 
 Call = Callable[[nn.Module, Tensor], object]
 """Runs a module on normalised images (batch channel height width)."""
-
-N_PROBES = 7
-"""Number of random images in the probe of a module; an unusual number of timesteps."""
 
 STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
     "default": Presentation(n_timesteps=1),
@@ -61,14 +55,16 @@ def wrap(
     tokens: str = "all",
     visual_degrees: float = 8.0,
     ms_per_timestep: int = 10,
+    time: str | int = "auto",
+    clip: Clip | None = None,
 ) -> WrappedModel:
     """Wrap a torch module as a model, after probing it with a few random images.
 
     Parameters
     ----------
     module
-        Module that takes normalised images (batch channel height width). It is not copied, runs in
-        evaluation mode, and is left as it was.
+        Module that takes normalised images (batch channel height width), or their frames (`Clip`).
+        It is not copied, runs in evaluation mode, and is left as it was.
     layers
         Submodules to record: names as in `module.named_modules()`, or patterns, which choose among
         those that can be recorded (`neurofit.activations.layer_names.match_layers`). None chooses
@@ -98,7 +94,15 @@ def wrap(
     visual_degrees
         Width of the visual field, in degrees of visual angle.
     ms_per_timestep
-        Duration of a timestep, in ms. Eight timesteps of 10 ms end before IT responds.
+        Duration of a timestep, in ms. Eight timesteps of 10 ms end before IT responds. For a
+        network that takes frames it is that of a frame.
+    time
+        Where the timesteps of a network that takes images are: "calls" of a layer; "outputs", the
+        entries of a list or tuple that a layer returns; or the number of an axis of its output.
+        "auto" takes the calls, and the entries of a list of tensors of one shape.
+    clip
+        How an image is shown to a network that takes frames, which the probe finds; None for the
+        defaults of `Clip`.
 
     Returns
     -------
@@ -132,11 +136,24 @@ def wrap(
         if value < 1:
             raise NeurofitError(f"{what} must be at least 1; got {value}.")
     check_option("interpolation", interpolation, RESIZE)
-    call = call or _call_module
-    shown = partial(
-        survey_images, module, call, input_size=size, mean=mean, std=std, name=name, tokens=tokens
+    check_time(time)
+    call = call or call_module
+    found = find_clip(
+        module, call, random_images(module, (2, len(mean), size, size)), clip or Clip()
     )
-    chosen = choose_layers(module, layers, shown, name=name)
+    shown = partial(
+        survey_images,
+        module,
+        call if found is None else found.still(call),
+        input_size=size,
+        mean=mean,
+        std=std,
+        name=name,
+        tokens=tokens,
+        time=time,
+        n_frames=1 if found is None else found.n_frames,
+    )
+    chosen = choose_layers(module, layers, shown, name=name, frames=found is not None)
     return WrappedModel(
         name,
         module,
@@ -157,6 +174,8 @@ def wrap(
         tokens=tokens,
         visual_degrees=visual_degrees,
         ms_per_timestep=ms_per_timestep,
+        time=time,
+        clip=found,
     )
 
 
@@ -180,6 +199,8 @@ class WrappedModel(nn.Module):
         tokens: str,
         visual_degrees: float,
         ms_per_timestep: int,
+        time: str | int,
+        clip: Clip | None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -196,33 +217,56 @@ class WrappedModel(nn.Module):
         self.ms_per_timestep = ms_per_timestep
         self.image_mean: Tensor
         self.image_std: Tensor
+        self.first_timestep: Mapping[str, int]
+        self.presentations: Mapping[str, Presentation]
         weight = next(
             (each for each in module.parameters() if each.is_floating_point()), torch.empty(0)
         )
         self.register_buffer("image_mean", per_channel(mean).to(weight), persistent=False)
         self.register_buffer("image_std", per_channel(std).to(weight), persistent=False)
         self.training = module.training
-        order = _probe(self)
+        self.clip = clip
+        self.offset_ms = None if clip is None else clip.offset_ms
+        self.onset = 0 if clip is None else clip.onset(ms_per_timestep)
+        self.frame_times: Mapping[str, FrameTimes] = {}
+        self.ways: Mapping[str, Way] = dict.fromkeys(layers, time)
+        if clip is not None:
+            self.frame_times = find_frame_times(self)
+            self.ways = {layer: each.way for layer, each in self.frame_times.items()}
+        order = probe(self)
         calls = group_by_layer(order, layers)
-        self.timeline = find_timeline(
-            module,
-            calls,
-            [layer for layer, _ in order],
-            recurrent=recurrent,
-            first_call=first_call,
-            name=name,
-            layers=self.layers,
-        )
-        self.first_timestep: Mapping[str, int] = find_image_driven(calls, self.timeline, name=name)
-        # Any presentation suits a static model; a recurrent model shows the image throughout.
-        own = Presentation(n_timesteps=self.timeline.n_timesteps)
-        self.presentations = (
-            dict.fromkeys(STATIC_PRESENTATIONS, own) if self.recurrent else STATIC_PRESENTATIONS
-        )
+        self.timeline: Timeline | FrameTimeline
+        if clip is None:
+            self.timeline = find_timeline(
+                module,
+                calls,
+                [layer for layer, _ in order],
+                recurrent=recurrent,
+                first_call=first_call,
+                name=name,
+                layers=self.layers,
+            )
+            self.first_timestep = find_image_driven(calls, self.timeline, name=name)
+            # Any presentation suits a static model; a recurrent model shows the image throughout.
+            own = Presentation(n_timesteps=self.timeline.n_timesteps)
+            self.presentations = (
+                dict.fromkeys(STATIC_PRESENTATIONS, own) if self.recurrent else STATIC_PRESENTATIONS
+            )
+        else:
+            self.timeline = FrameTimeline(clip.n_frames - self.onset, self.onset, self.frame_times)
+            at_steps = {
+                layer: [
+                    outputs[self.timeline.call_at(layer, step)]
+                    for step in range(self.timeline.n_timesteps)
+                ]
+                for layer, outputs in calls.items()
+            }
+            self.first_timestep = find_image_driven(at_steps, self.timeline, name=name)
+            self.presentations = clip.presentations(ms_per_timestep)
 
     @property
     def recurrent(self) -> bool:
-        """Whether the layers have more than one timestep."""
+        """Whether the layers have more than one timestep, or the network takes frames."""
         return self.timeline.n_timesteps > 1
 
     def forward(self, images: Tensor) -> Tensor:
@@ -230,7 +274,7 @@ class WrappedModel(nn.Module):
 
         Of an output with several tensors, such as that of transformers, it is the first.
         """
-        output = self.call(self.module, self._normalised(images))
+        output = self.call(self.module, self._inputs(self._normalised(images), None))
         if isinstance(output, Tensor):
             return output
         return find_tensor(output, len(images), where=f"the output of {self.name}")
@@ -245,7 +289,8 @@ class WrappedModel(nn.Module):
         """Show images and yield (timestep, {layer: activations (batch ...)}).
 
         The activations of a static model are the same at every timestep. A recurrent model sees
-        the image at all timesteps of its forward pass.
+        the image at all timesteps of its forward pass, and a model that takes frames in those of
+        the presentation.
 
         Parameters
         ----------
@@ -264,21 +309,22 @@ class WrappedModel(nn.Module):
         """
         shown = find_presentation(self, presentation)
         requested = find_layers(self, layers)
+        always_on = shown.shows_image(shown.n_timesteps - 1)
         if self.recurrent and (
-            shown.n_timesteps > self.timeline.n_timesteps
-            or not shown.shows_image(shown.n_timesteps - 1)
+            shown.n_timesteps > self.timeline.n_timesteps or not (self.clip or always_on)
         ):
             off = "" if shown.image_off is None else f" with image_off={shown.image_off}"
+            with_image = "" if self.clip else ", with the image always on"
             raise NeurofitError(
-                f"{self.name} has {self.timeline.n_timesteps} timesteps in one forward pass, "
-                f"with the image always on; got a presentation of {shown.n_timesteps}{off}."
+                f"{self.name} has {self.timeline.n_timesteps} timesteps in one forward pass"
+                f"{with_image}; got a presentation of {shown.n_timesteps}{off}."
             )
         return self._steps(self._normalised(images), shown, requested)
 
     def _steps(
         self, normalised: Tensor, shown: Presentation, requested: tuple[str, ...]
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        calls = group_by_layer(self.record(normalised, requested), requested)
+        calls = group_by_layer(self.record(normalised, requested, shown), requested)
         for layer in requested:
             if len(calls[layer]) != self.timeline.calls[layer]:
                 raise NeurofitError(
@@ -297,16 +343,33 @@ class WrappedModel(nn.Module):
                 activations[layer] = calls[layer][number] if number >= 0 else before[layer]
             yield timestep, activations
 
-    def record(self, normalised: Tensor, layers: Sequence[str]) -> list[tuple[str, Tensor]]:
-        """Return (layer, output (batch ...)) for every call of the layers, in order."""
+    def record(
+        self, normalised: Tensor, layers: Sequence[str], shown: Presentation | None = None
+    ) -> list[tuple[str, Tensor]]:
+        """Return (layer, output (batch ...)) for every step of the layers, in order.
+
+        Without a presentation the image is shown throughout.
+        """
+        inputs = self._inputs(normalised, shown)
         calls = record_calls(
             self.module,
             layers,
-            lambda: self.call(self.module, normalised),
+            lambda: self.call(self.module, inputs),
             n_images=len(normalised),
             name=self.name,
+            ways={layer: self.ways.get(layer, "calls") for layer in layers},
         )
         return [(layer, select_tokens(maps, self.tokens)) for layer, maps in calls]
+
+    def _inputs(self, normalised: Tensor, shown: Presentation | None) -> Tensor:
+        """Return what the network takes: images, or clips of them."""
+        if self.clip is None:
+            return normalised
+        shown = shown or self.clip.presentations(self.ms_per_timestep)["default"]
+        blank = self.image_mean.new_full((len(self.mean), 1, 1), shown.blank)
+        if shown.blank_space == "pixel":
+            blank = (blank - self.image_mean) / self.image_std
+        return self.clip.make(normalised, shown, blank, self.onset)
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.image_mean.dtype)
@@ -320,56 +383,6 @@ class WrappedModel(nn.Module):
         return (images - self.image_mean) / self.image_std
 
 
-def _call_module(module: nn.Module, images: Tensor) -> object:
+def call_module(module: nn.Module, images: Tensor) -> object:
+    """Run a module on its input."""
     return module(images)
-
-
-def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
-    """Record forward passes of random images, and return the calls of the first."""
-    rng = torch.Generator().manual_seed(0)
-    images = torch.rand(
-        N_PROBES, len(model.mean), model.input_size, model.input_size, generator=rng
-    ).to(model.image_mean)
-    order: list[tuple[str, Tensor]] = []
-
-    def run(shown: Tensor, layers: Sequence[str] = model.layers) -> list[tuple[str, Tensor]]:
-        return model.record((shown - model.image_mean) / model.image_std, layers)
-
-    def outputs(shown: Tensor) -> dict[str, Tensor]:
-        found = run(shown)
-        check_modes(model.module, name=model.name)
-        calls = group_by_layer(found, model.layers)
-        _check_calls(model, calls)
-        if not order:
-            order.extend(found)
-        return {f"layer {layer}": torch.stack(each, dim=1) for layer, each in calls.items()}
-
-    def locate(shown: Tensor, others: Tensor) -> str:
-        every = [name for name, each in model.module.named_modules() if name and _is_leaf(each)]
-        layer = first_difference(run(shown, every), run(others, every))
-        return f"module {layer}" if layer else ""
-
-    with running(model.name, images.shape), torch.no_grad(), untouched(model):
-        check_repeatable(outputs, images, name=model.name, locate=locate)
-    return order
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return not list(module.children())
-
-
-def _check_calls(model: WrappedModel, calls: Mapping[str, list[Tensor]]) -> None:
-    """Check that every layer is called, with outputs of one shape."""
-    for layer, outputs in calls.items():
-        if not outputs:
-            raise NeurofitError(
-                f"{model.name}, layer {layer}: the forward pass never calls it. "
-                "Record another layer, or set `call`."
-            )
-        shapes = {tuple(output.shape[1:]) for output in outputs}
-        if len(shapes) > 1:
-            raise NeurofitError(
-                f"{model.name}, layer {layer}: its {len(outputs)} calls return different shapes "
-                f"({', '.join(map(str, sorted(shapes)))}) and cannot be timesteps. "
-                "Record the modules around it."
-            )
