@@ -103,6 +103,21 @@ def find_submodule(module: nn.Module, layer: str) -> nn.Module:
     return module if layer == ROOT else module.get_submodule(layer)
 
 
+def name_steps(way: Way, number: int) -> str:
+    """Return a number of steps over time in words, by how they are found."""
+    words = {
+        "calls": "call",
+        "outputs": "entry of a list",
+        "first": "place on the first axis",
+        "batch": "frame in the batch",
+        "batch_last": "frame in the batch",
+    }
+    one = words.get(str(way), f"place on axis {way}")
+    noun, _, rest = one.partition(" ")
+    several = {"entry": "entries"}.get(noun, f"{noun}s")
+    return f"{number} {one}" if number == 1 else f"{number} {several} {rest}".rstrip()
+
+
 def is_series(output: object) -> bool:
     """Return whether an output is a list of at least two tensors of one shape."""
     return (

@@ -96,6 +96,15 @@ class Clip:
             module, torch.stack([images] * self.n_frames, dim=self.axis or 1)
         )
 
+    def describe(self, ms_per_timestep: int) -> str:
+        """Return how an image is shown, in words."""
+        off = "when the recording says" if self.offset_ms is None else f"after {self.offset_ms} ms"
+        return (
+            f"clip ({AXES[self.axis or 1]}) of {self.n_frames} frames of {ms_per_timestep} ms; the "
+            f"image comes on at {self.onset_ms} ms and is off {off}; {self.after} before and after "
+            "it"
+        )
+
     def presentations(self, ms_per_timestep: int) -> dict[str, Presentation]:
         """Return the presentations of a model, from the onset to the end of the clip."""
         own = Presentation(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurofit.models.calls import WHOLE, Way, find_values, is_series, time_steps
+from neurofit.models.calls import WHOLE, Way, find_values, is_series, name_steps, time_steps
 
 Outputs = Mapping[str, list[object]]
 """Layer -> outputs of its calls."""
@@ -57,12 +57,11 @@ class FrameTimes:
         """Return the mapping in words, with times from stimulus onset."""
         if self.way == WHOLE:
             return "one output for the whole clip, the same at all timesteps"
-        what = WORDS.get(str(self.way), f"places on axis {self.way}")
         start = self.first * ms_per_frame - onset_ms
         field = f"{self.field} frames" if self.field else "longer than the clip"
         return (
-            f"{self.n_outputs} {what}, at {start:g} ms and every {self.stride * ms_per_frame:g} "
-            f"ms; receptive field {field}; {self.placed}"
+            f"{name_steps(self.way, self.n_outputs)}, at {start:g} ms and every "
+            f"{self.stride * ms_per_frame:g} ms; receptive field {field}; {self.placed}"
         )
 
 
@@ -94,22 +93,24 @@ class FrameTimeline:
         """Layer -> number of outputs over time."""
         return {layer: each.n_outputs for layer, each in self.times.items()}
 
+    def describe(self, layer: str, ms_per_timestep: int) -> str:
+        """Return where the outputs of a layer are in time, in words."""
+        return self.times[layer].describe(ms_per_timestep, self.onset * ms_per_timestep)
+
+    def at_timesteps(self, calls: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+        """Return the output of each layer at each timestep, from its outputs over time."""
+        return {
+            layer: [outputs[self.call_at(layer, step)] for step in range(self.n_timesteps)]
+            for layer, outputs in calls.items()
+        }
+
     def call_at(self, layer: str, timestep: int) -> int:
         """Return the number of the output at a timestep."""
         return self.times[layer].output_at(timestep + self.onset)
 
 
-WORDS = {
-    "calls": "calls",
-    "outputs": "entries of a list",
-    "first": "places on the first axis",
-    "batch": "frames in the batch",
-    "batch_last": "frames in the batch",
-}
-"""Way to find time -> what the outputs over time are."""
-
 CENTRE = "placed at the centre of the receptive field"
-LAST = "placed at the last frame that it depends on"
+LAST = "causal, placed at the last of its own frames"
 SPREAD = "spread evenly over the clip"
 
 
@@ -197,15 +198,16 @@ def _place(effects: Mapping[Way, np.ndarray], n_frames: int) -> FrameTimes:
     n_outputs = seen.shape[1]
     first = seen.argmax(axis=0)
     last = n_frames - 1 - seen[::-1].argmax(axis=0)
-    begins, ends = np.flatnonzero(first > 0), np.flatnonzero(last < n_frames - 1)
+    some = seen.any(axis=0)
+    begins, ends = np.flatnonzero(some & (first > 0)), np.flatnonzero(some & (last < n_frames - 1))
     steps = [*np.diff(first[begins]), *np.diff(last[ends])]
     stride = float(np.median(steps)) if steps else n_frames / n_outputs
     begin = first[begins[-1]] - stride * begins[-1] if len(begins) else None
     end = last[ends[0]] - stride * ends[0] if len(ends) else None
     common = {"way": best, "n_outputs": n_outputs, "stride": stride}
     field = 0 if begin is None or end is None else round(end - begin) + 1
-    if end is not None and end < stride:  # no later frame than those up to its own
-        return FrameTimes(**common, first=float(end), field=field, placed=LAST)
+    if end is not None and end < stride:  # causal; a network that waits for a frame keeps its delay
+        return FrameTimes(**common, first=max(float(end), 0.0), field=field, placed=LAST)
     if begin is not None and end is not None:
         return FrameTimes(**common, first=float(begin + end) / 2, field=field, placed=CENTRE)
     stride = n_frames / n_outputs
@@ -221,10 +223,11 @@ def _movement(effects: np.ndarray) -> float:
     """
     n_frames, n_outputs = effects.shape
     total = effects.sum(axis=0)
-    if n_outputs < 2 or not (total > 0).all():
+    order = np.flatnonzero(total)  # an output before the first frame depends on none
+    if len(order) < 2:
         return 0.0
-    centres = (np.arange(n_frames) @ effects) / total
-    if np.ptp(centres) < 1e-6 or np.corrcoef(np.arange(n_outputs), centres)[0, 1] < STEADY:
+    centres = (np.arange(n_frames) @ effects[:, order]) / total[order]
+    if np.ptp(centres) < 1e-6 or np.corrcoef(order, centres)[0, 1] < STEADY:
         return 0.0
-    moved = float(np.polyfit(np.arange(n_outputs), centres, 1)[0]) * n_outputs / n_frames
+    moved = float(np.polyfit(order, centres, 1)[0]) * n_outputs / n_frames
     return moved if moved > SLOWEST else 0.0

@@ -93,12 +93,17 @@ def recordable(module: nn.Module, rows: Sequence[Surveyed], *, frames: bool = Fa
 
     They depend on the image, and are called as often as the module with weights that is called
     most and changes between calls: these calls are the timesteps. In a static network it is once.
-    Those of a network that takes frames may have any number of calls.
+    Those of a network that takes frames may differ in their number of calls.
     """
-    if frames:
-        return [row.name for row in rows if row.shape is not None and row.driven]
     weighted = {ROOT} | {name for name, each in module.named_modules() if list(each.parameters())}
     steps = [row for row in rows if row.calls > 1 and row.changes]
+    if frames:
+        return [
+            row.name
+            for row in rows
+            if row.shape is not None and row.driven
+            if row.calls == 1 or (row in steps and (row.name in weighted or row.kind == OPERATION))
+        ]
     n_calls = max((row.calls for row in steps if row.driven and row.name in weighted), default=1)
     return [
         row.name

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neurofit.activations.repeatability import check_repeatable
 from neurofit.errors import NeurofitError
-from neurofit.models.calls import find_values, group_by_layer, hear_calls, is_series
+from neurofit.models.calls import WHOLE, find_values, group_by_layer, hear_calls, is_series
 from neurofit.models.frame_times import FrameTimes, measure_times
 from neurofit.models.probe import check_modes, first_difference, running, untouched
 
@@ -51,7 +51,35 @@ def find_frame_times(model: WrappedModel) -> dict[str, FrameTimes]:
         return found
 
     with running(model.name, noise.shape), torch.no_grad(), untouched(model):
-        return measure_times(run, noise, axis=axis)
+        times = measure_times(run, noise, axis=axis)
+        for layer, outputs in run(noise).items():
+            if times[layer].way == WHOLE and len(outputs) > 1:
+                raise NeurofitError(
+                    f"{model.name}, layer {layer}: its {len(outputs)} calls do not follow the "
+                    f"{clip.n_frames} frames in time. Record the module around it."
+                )
+    return times
+
+
+def find_lists(model: WrappedModel) -> dict[str, str]:
+    """Return layer -> "outputs" if it returns a list over time, else "calls"."""
+    images = random_images(model.module, (2, len(model.mean), model.input_size, model.input_size))
+    shown = (images.to(model.image_mean) - model.image_mean) / model.image_std
+    found = dict.fromkeys(model.layers, "calls")
+
+    def take(layer: str, output: object) -> None:
+        if is_series(output):
+            found[layer] = "outputs"
+
+    cuda = range(torch.cuda.device_count())
+    with (
+        running(model.name, shown.shape),
+        torch.random.fork_rng(cuda),
+        torch.no_grad(),
+        untouched(model),
+    ):
+        hear_calls(model.module, model.layers, lambda: model.call(model.module, shown), take)
+    return found
 
 
 def copied(output: object) -> object:

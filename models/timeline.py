@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
-from neurofit.models.calls import find_submodule
+from neurofit.models.calls import Way, find_submodule, name_steps
 from neurofit.models.frame_times import FrameTimeline
 from neurofit.models.operations import is_operation
 
@@ -27,11 +27,20 @@ class Timeline:
         Layer -> timestep of its first call.
     calls
         Layer -> number of calls in a forward pass.
+    ways
+        Layer -> how its timesteps are found (`neurofit.models.calls`).
     """
 
     n_timesteps: int
     first: Mapping[str, int]
     calls: Mapping[str, int]
+    ways: Mapping[str, Way] = field(default_factory=dict)
+
+    def describe(self, layer: str, ms_per_timestep: int) -> str:
+        """Return where the timesteps of a layer come from, and when they are, in words."""
+        number, first = self.calls[layer], self.first[layer] * ms_per_timestep
+        what = name_steps(self.ways.get(layer, "calls"), number)
+        return f"{what}, at {first} ms" + f" and every {ms_per_timestep} ms" * (number > 1)
 
     def call_at(self, layer: str, timestep: int) -> int:
         """Return the number of the call at a timestep; negative before the first call."""

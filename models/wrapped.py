@@ -9,7 +9,9 @@ timesteps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ from neurofit.models.frame_times import FrameTimeline, FrameTimes
 from neurofit.models.images import Rgb, check_images, image_settings, per_channel
 from neurofit.models.layer_choice import choose_layers
 from neurofit.models.probe import check_module, check_tokens
-from neurofit.models.probing import find_frame_times, probe, random_images
+from neurofit.models.probing import find_frame_times, find_lists, probe, random_images
 from neurofit.models.survey import survey_images
 from neurofit.models.timeline import Timeline, check_time, find_image_driven, find_timeline
 
@@ -233,6 +235,8 @@ class WrappedModel(nn.Module):
         if clip is not None:
             self.frame_times = find_frame_times(self)
             self.ways = {layer: each.way for layer, each in self.frame_times.items()}
+        elif time == "auto":
+            self.ways = find_lists(self)
         order = probe(self)
         calls = group_by_layer(order, layers)
         self.timeline: Timeline | FrameTimeline
@@ -246,6 +250,7 @@ class WrappedModel(nn.Module):
                 name=name,
                 layers=self.layers,
             )
+            self.timeline = replace(self.timeline, ways=self.ways)
             self.first_timestep = find_image_driven(calls, self.timeline, name=name)
             # Any presentation suits a static model; a recurrent model shows the image throughout.
             own = Presentation(n_timesteps=self.timeline.n_timesteps)
@@ -254,15 +259,18 @@ class WrappedModel(nn.Module):
             )
         else:
             self.timeline = FrameTimeline(clip.n_frames - self.onset, self.onset, self.frame_times)
-            at_steps = {
-                layer: [
-                    outputs[self.timeline.call_at(layer, step)]
-                    for step in range(self.timeline.n_timesteps)
-                ]
-                for layer, outputs in calls.items()
-            }
-            self.first_timestep = find_image_driven(at_steps, self.timeline, name=name)
+            self.first_timestep = find_image_driven(
+                self.timeline.at_timesteps(calls), self.timeline, name=name
+            )
             self.presentations = clip.presentations(ms_per_timestep)
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Facts that results record: how an image is shown, and where each layer's time is."""
+        shown = {} if self.clip is None else {"image": self.clip.describe(self.ms_per_timestep)}
+        timeline, ms = self.timeline, self.ms_per_timestep
+        times = {layer: timeline.describe(layer, ms) for layer in self.layers}
+        return {**shown, "time": times} if self.recurrent else shown
 
     @property
     def recurrent(self) -> bool:

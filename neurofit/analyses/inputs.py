@@ -120,7 +120,7 @@ def find_activations(
         return noted(found, config, weights="a model of Brain-Score")
 
     key = ""
-    if config.compute.keep_grams and not config.baselines:
+    if config.compute.keep_grams and not config.baselines and config.ms_per_timestep is None:
         device = find_device(config.compute.device)
         key = extraction_key(config, recording, device)
         recorded = key and _recorded(config, recording, stimuli, key, device, on_plan, progress)
@@ -134,7 +134,17 @@ def find_activations(
     from neurofit.models import WrappedModel, create_model, find_name
 
     named = getattr(config.analysis, "layers", "auto")
-    asked = {} if isinstance(named, str) or find_name(name) is None else {"layers": named}
+    asked: dict[str, Any] = {}
+    if find_name(name) is not None and not isinstance(named, str):
+        asked["layers"] = named
+    if config.ms_per_timestep is not None:
+        if find_name(name) is None:
+            raise NeurofitError(
+                f"ms_per_timestep is for networks of sources and of your own; {name} states that "
+                "of its timesteps.",
+                option="ms_per_timestep",
+            )
+        asked["ms_per_timestep"] = config.ms_per_timestep
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
     device = find_device(config.compute.device)
     presentation = find_presentation(network, config.presentation, duration_ms=stimuli.duration_ms)

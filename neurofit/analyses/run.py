@@ -52,6 +52,9 @@ class RunConfig:
         Random seed for random weights and for `shuffle_stimuli`.
     presentation
         Presentation of the images: "neural", "default" or "constant".
+    ms_per_timestep
+        Duration of a timestep in ms of a model of a source, like the option of that name in its
+        name; None for what it states or the default.
     precision
         Precision of the model's convolutions: "float32" or "bfloat16".
     shuffle_stimuli
@@ -101,6 +104,13 @@ class RunConfig:
         0, least=0, help="Random seed for untrained weights and for --shuffle-stimuli."
     )
     presentation: str = option("neural", help="Presentation of the images to the model.")
+    ms_per_timestep: int | None = option(
+        None,
+        least=1,
+        help="Duration of a timestep (ms) of a network that is no registered model; of one that "
+        "takes frames, of a frame.",
+        default_text="10, or 20 for video models",
+    )
     precision: str = option(
         "float32",
         choices=("float32", "bfloat16"),
@@ -161,6 +171,8 @@ class RunConfig:
         if isinstance(asked, str | Path) and str(asked) and "=" not in str(asked):
             chosen["stimuli"] = ids_in(Path(asked))
         own = {each.name: getattr(self, each.name) for each in options_of(self)}
+        if self.ms_per_timestep is None:
+            own.pop("ms_per_timestep")
         return {**own, "selection": chosen}
 
     def each(self) -> list[RunConfig]:

@@ -98,6 +98,7 @@ class Frames(nn.Module):
         self.cell = nn.GRUCell(4, 6)
         self.rnn = nn.GRU(6, 5, batch_first=True)
         self.slow = nn.GRU(5, 5)
+        self.within = nn.Linear(6, 6)
 
     def forward(self, clip: Tensor) -> Tensor:
         n, t = clip.shape[:2]
@@ -105,20 +106,26 @@ class Frames(nn.Module):
         state = seen.new_zeros(n, 6)
         states = []
         for step in range(t):
-            state = self.cell(seen[:, step], state)
+            state = self.cell(seen[:, step], self.within(state))
             states.append(state)
         out: Tensor = self.rnn(torch.stack(states, dim=1))[0]
         return self.slow(out.transpose(0, 1))[0]  # type: ignore[no-any-return]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:.*layer within. the output is the same for all images at timestep 0"
+)
 @pytest.mark.parametrize("after", ["gray", "black"])
 def test_a_network_of_frames_sees_the_frame_of_each_timestep(after: str) -> None:
     net = Frames().eval()
     model = small(
-        net, ["eye", "cell", "rnn", "slow"], ms_per_timestep=20, clip=Clip(frames=9, after=after)
+        net,
+        ["eye", "cell", "rnn", "slow", "within"],
+        ms_per_timestep=20,
+        clip=Clip(frames=9, after=after),
     )
     assert model.clip == Clip(frames=9, axis=1, after=after)
-    ways = {"eye": "batch", "cell": "calls", "rnn": 1, "slow": "first"}
+    ways = {"eye": "batch", "cell": "calls", "rnn": 1, "slow": "first", "within": "calls"}
     assert model.ways == ways
     validate_model(model)
     shown = Presentation(
@@ -132,10 +139,13 @@ def test_a_network_of_frames_sees_the_frame_of_each_timestep(after: str) -> None
         for timestep in range(9):
             frame = normalised(model, images() if timestep < 4 else blank)
             maps = net.eye(frame)
-            state = net.cell(maps.relu().mean(dim=(2, 3)), state)
+            within = net.within(state)  # at the first timestep the same for all images
+            state = net.cell(maps.relu().mean(dim=(2, 3)), within)
             out, h = net.rnn(state[:, None], h)
             last, g = net.slow(out.transpose(0, 1), g)
-            for layer, expected in zip(ways, (maps, state, out[:, 0], last[0]), strict=True):
+            for layer, expected in zip(
+                ways, (maps, state, out[:, 0], last[0], within), strict=True
+            ):
                 torch.testing.assert_close(found[timestep][layer], expected, rtol=1e-4, atol=1e-5)
 
 
