@@ -268,7 +268,7 @@ def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
     column = next((name for name in FILE_COLUMNS if name in table), "stimulus_id")
     asked = as_texts(table[column])
     try:
-        files = Names(_names_in(location), SUFFIXES).find(asked)
+        files = Names(images_in(location), SUFFIXES).find(asked)
         several = [f"{name} ({', '.join(files[name])})" for name in asked if len(files[name]) > 1]
         if several:
             raise NeurofitError(
@@ -308,7 +308,7 @@ class _SomeImages:
         return self.images[self.position_of[index]]
 
 
-def _names_in(location: Path) -> list[str]:
+def images_in(location: Path) -> list[str]:
     """Return the names of the images in a folder or zip archive, with their folders."""
     if location.is_dir():
         held = [(str(path.relative_to(location)), 0) for path in location.rglob("*")]

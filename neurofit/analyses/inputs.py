@@ -131,20 +131,10 @@ def find_activations(
     from neurofit.activations.extract import extract, extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
-    from neurofit.models import WrappedModel, create_model, find_name
+    from neurofit.models import WrappedModel, create_model
 
     named = getattr(config.analysis, "layers", "auto")
-    asked: dict[str, Any] = {}
-    if find_name(name) is not None and not isinstance(named, str):
-        asked["layers"] = named
-    if config.ms_per_timestep is not None:
-        if find_name(name) is None:
-            raise NeurofitError(
-                f"ms_per_timestep is for networks of sources and of your own; {name} states that "
-                "of its timesteps.",
-                option="ms_per_timestep",
-            )
-        asked["ms_per_timestep"] = config.ms_per_timestep
+    asked = source_options(name, named, config.ms_per_timestep)
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
     device = find_device(config.compute.device)
     presentation = find_presentation(network, config.presentation, duration_ms=stimuli.duration_ms)
@@ -189,6 +179,31 @@ def find_activations(
     if key:
         save_record(found, key, layers=network.layers, units=units)
     return found
+
+
+def source_options(
+    name: str, layers: str | Sequence[str], ms_per_timestep: int | None
+) -> dict[str, Any]:
+    """Return the options with which a network of a source is built; none for registered models.
+
+    Raises
+    ------
+    NeurofitError
+        If a registered model is given the duration of its timesteps.
+    """
+    from neurofit.models import find_name
+
+    sourced = find_name(name) is not None
+    asked: dict[str, Any] = {"layers": layers} if sourced and not isinstance(layers, str) else {}
+    if ms_per_timestep is None:
+        return asked
+    if not sourced:
+        raise NeurofitError(
+            f"ms_per_timestep is for networks of sources and of your own; {name} states that of "
+            "its timesteps.",
+            option="ms_per_timestep",
+        )
+    return {**asked, "ms_per_timestep": ms_per_timestep}
 
 
 def _recorded(

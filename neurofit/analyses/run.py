@@ -270,7 +270,7 @@ def _results(
     if analysis.models:
         whole.stimuli.need_images()
         _need_onset(whole, confirmed=config.trial_start)
-        whole = _with_degrees(whole, config.visual_degrees)
+        whole = with_degrees(whole, config.visual_degrees)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
@@ -305,7 +305,7 @@ def _need_onset(recording: Recording, *, confirmed: bool) -> None:
         )
 
 
-def _with_degrees(recording: Recording, given: float | None) -> Recording:
+def with_degrees(recording: Recording, given: float | None) -> Recording:
     """Return a recording whose images have a width that is stated or confirmed."""
     stimuli = recording.stimuli
     if "visual_degrees" in stimuli.assumed:
