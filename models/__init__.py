@@ -33,7 +33,8 @@ from neurofit.models.layer import Conv, Layer
 from neurofit.models.sources.create import create
 from neurofit.models.sources.names import Name, parse, unknown_model
 from neurofit.models.weight_files import load_weights, save_weights, training_card
-from neurofit.models.wrapped import WrappedModel, wrap
+from neurofit.models.wrapped import WrappedModel
+from neurofit.models.wrapping import wrap
 
 if __name__ != "neurofit.models":
     raise ImportError(

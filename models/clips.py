@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neurofit.activations.presentation import Presentation
 from neurofit.activations.screen import GRAY
 from neurofit.errors import NeurofitError, check_option
+from neurofit.models.images import frame_at
 from neurofit.models.probe import untouched
 
 BLANKS: dict[str, dict[str, Any]] = {
@@ -130,16 +131,8 @@ class Clip:
             Frame of the onset.
         """
         empty = blank.expand(images.shape[-3:])[None].expand(len(images), -1, -1, -1)
-
-        def frame(number: int) -> Tensor:
-            timestep = number - onset
-            if timestep < 0 or not shown.shows_image(timestep):
-                return empty
-            if images.ndim == 4:
-                return images
-            return images[:, timestep] if timestep < images.shape[1] else empty
-
-        return torch.stack([frame(number) for number in range(self.n_frames)], dim=self.axis or 1)
+        frames = [frame_at(images, number - onset, shown, empty) for number in range(self.n_frames)]
+        return torch.stack(frames, dim=self.axis or 1)
 
 
 def find_clip(

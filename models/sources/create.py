@@ -21,7 +21,7 @@ from neurofit.models.sources.files import check_pin
 from neurofit.models.sources.names import Name
 from neurofit.models.survey import Surveyed, survey_images
 from neurofit.models.weight_files import load_weights
-from neurofit.models.wrapped import call_module, wrap
+from neurofit.models.wrapping import call_module, wrap
 
 WRAPPED = ("input_size", "ms_per_timestep", "visual_degrees", "tokens", "time")
 """Options of a name that are arguments of `wrap`."""

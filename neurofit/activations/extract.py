@@ -25,7 +25,7 @@ from neurofit.activations.model import (
     weights_sha256,
 )
 from neurofit.activations.presentation import Presentation
-from neurofit.activations.screen import describe_screen, load_images
+from neurofit.activations.screen import describe_screen, load_clips, load_images
 from neurofit.config import xla
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError, check_option
@@ -113,16 +113,24 @@ def extract(
         "field_degrees": model.visual_degrees,
         "interpolation": getattr(model, "interpolation", "bilinear"),
     }
+    clip: dict[str, Any] = {
+        "n_timesteps": shown.n_timesteps,
+        "ms_per_timestep": model.ms_per_timestep,
+    }
+    if not getattr(model, "takes_clips", False):
+        stimuli.need_stills(model.name)
     # Not in inference mode: a forward pass may take gradients, or keep tensors that it makes.
     with torch.no_grad(), evaluating(network), autocast(where, dtype):
         for start in range(0, len(stimuli), per_batch):
             rows = slice(start, min(start + per_batch, len(stimuli)))
-            images = load_images(
-                stimuli,
-                range(rows.start, rows.stop),
-                **screen,
+            shown_rows = range(rows.start, rows.stop)
+            if stimuli.frame_ms is None:
+                images = load_images(stimuli, shown_rows, **screen)
+            else:
+                images = load_clips(stimuli, shown_rows, **clip, **screen)
+            images = xla.shard(
+                images.to(where, memory_format=layout) if images.ndim == 4 else images.to(where)
             )
-            images = xla.shard(images.to(where, memory_format=layout))
             for timestep, activations in network.unroll(images, shown, layers=names):
                 xla.sync(where)
                 if timestep in wanted:
@@ -178,8 +186,10 @@ def extract_lazily(
     """
     common = {**options, "time_bins": None if time_bins is None else list(time_bins)}
     digest = hashlib.sha256(f"{stimuli.visual_degrees} {len(stimuli)}".encode())
+    if stimuli.frame_ms is not None:
+        digest.update(f"{stimuli.frame_ms}".encode())
     for row in range(len(stimuli)):
-        image = stimuli.images[row]
+        image = stimuli.images[row] if stimuli.frame_ms is None else stimuli.frames(row)
         digest.update(f"{image.shape} {image.dtype}".encode())
         digest.update(np.ascontiguousarray(image).tobytes())
     rows = sorted({round(row) for row in np.linspace(0, len(stimuli) - 1, N_PROBES)})

@@ -46,7 +46,8 @@ class Model(Protocol):
     Notes
     -----
     A model may also have `interpolation` ("bilinear" or "bicubic"), by which images are resized,
-    and `provenance`, a dictionary of facts that results record.
+    `provenance`, a dictionary of facts that results record, and `takes_clips`: whether `unroll`
+    also takes clips (batch timestep channel height width) with a frame for each timestep.
     """
 
     name: str

@@ -66,6 +66,7 @@ def extraction_key(config: RunConfig, recording: Recording, device: str) -> str:
             "stimuli": stimuli.ids.tolist(),
             "visual_degrees": stimuli.visual_degrees,
             "duration_ms": stimuli.duration_ms,
+            "frame_ms": stimuli.frame_ms,
             "shuffled": config.model_seed if config.shuffle_stimuli else None,
             "presentation": config.presentation,
             "precision": config.precision,

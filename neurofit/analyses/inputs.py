@@ -113,6 +113,7 @@ def find_activations(
     if config.shuffle_stimuli:
         stimuli = stimuli.shuffled(config.model_seed)
     if name.startswith(BRAINSCORE):
+        stimuli.need_stills(name)
         if on_plan:
             on_plan(Plan(recording=recording, model=name, weights="a model of Brain-Score"))
         candidate, shown = import_brainscore("candidate"), replace(recording, stimuli=stimuli)
