@@ -37,7 +37,7 @@ def record_calls(
     *,
     n_images: int,
     name: str,
-    ways: Mapping[str, Way] | Way = "calls",
+    ways: dict[str, Way],
 ) -> list[tuple[str, Tensor]]:
     """Return (layer, output (batch ...)) for every call of the layers, in order.
 
@@ -58,7 +58,8 @@ def record_calls(
     name
         Name of the model, for messages.
     ways
-        How time is found in an output, for each layer or for all.
+        How time is found in the outputs of a layer, "calls" where it is not stated. For "auto",
+        what the first output says is put in its place.
 
     Raises
     ------
@@ -68,7 +69,9 @@ def record_calls(
     calls: list[tuple[str, Tensor]] = []
 
     def take(layer: str, output: object) -> None:
-        way = ways if isinstance(ways, str | int) else ways[layer]
+        way = ways.get(layer, "calls")
+        if way == "auto":
+            way = ways[layer] = "outputs" if is_series(output) else "calls"
         for maps in time_steps(output, way, n_images, where=f"{name}, layer {layer}"):
             calls.append((layer, maps.clone()))  # later operations may change an output in place
 

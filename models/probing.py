@@ -61,27 +61,6 @@ def find_frame_times(model: WrappedModel) -> dict[str, FrameTimes]:
     return times
 
 
-def find_lists(model: WrappedModel) -> dict[str, str]:
-    """Return layer -> "outputs" if it returns a list over time, else "calls"."""
-    images = random_images(model.module, (2, len(model.mean), model.input_size, model.input_size))
-    shown = (images.to(model.image_mean) - model.image_mean) / model.image_std
-    found = dict.fromkeys(model.layers, "calls")
-
-    def take(layer: str, output: object) -> None:
-        if is_series(output):
-            found[layer] = "outputs"
-
-    cuda = range(torch.cuda.device_count())
-    with (
-        running(model.name, shown.shape),
-        torch.random.fork_rng(cuda),
-        torch.no_grad(),
-        untouched(model),
-    ):
-        hear_calls(model.module, model.layers, lambda: model.call(model.module, shown), take)
-    return found
-
-
 def copied(output: object) -> object:
     """Return an output with a copy of its tensor, or of those of a list."""
     if is_series(output):

@@ -23,7 +23,7 @@ from neurofit.models.clips import Clip
 from neurofit.models.frame_times import FrameTimeline, FrameTimes
 from neurofit.models.images import Rgb, check_images, per_channel
 from neurofit.models.probe import check_tokens
-from neurofit.models.probing import find_frame_times, find_lists, probe
+from neurofit.models.probing import find_frame_times, probe
 from neurofit.models.timeline import Timeline, find_image_driven, find_timeline
 
 Call = Callable[[nn.Module, Tensor], object]
@@ -89,12 +89,10 @@ class WrappedModel(nn.Module):
         self.offset_ms = None if clip is None else clip.offset_ms
         self.onset = 0 if clip is None else clip.onset(ms_per_timestep)
         self.frame_times: Mapping[str, FrameTimes] = {}
-        self.ways: Mapping[str, Way] = dict.fromkeys(layers, time)
+        self.ways: dict[str, Way] = dict.fromkeys(layers, time)
         if clip is not None:
             self.frame_times = find_frame_times(self)
             self.ways = {layer: each.way for layer, each in self.frame_times.items()}
-        elif time == "auto":
-            self.ways = find_lists(self)
         order = probe(self)
         calls = group_by_layer(order, layers)
         self.timeline: Timeline | FrameTimeline
@@ -240,7 +238,7 @@ class WrappedModel(nn.Module):
             lambda: self.call(self.module, inputs),
             n_images=len(normalised),
             name=self.name,
-            ways={layer: self.ways.get(layer, "calls") for layer in layers},
+            ways=self.ways,
         )
         return [(layer, select_tokens(maps, self.tokens)) for layer, maps in calls]
 
