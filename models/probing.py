@@ -93,6 +93,8 @@ def probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
 
     with running(model.name, images.shape), torch.no_grad(), untouched(model):
         check_repeatable(outputs, images, name=model.name, locate=locate)
+        found_ways = dict(model.ways)  # the block puts dictionaries back as they were
+    model.ways = found_ways
     return order
 
 

@@ -76,6 +76,8 @@ def test_a_list_over_time_is_timesteps(layer: str, stacked: bool) -> None:
             torch.testing.assert_close(found[timestep][layer], state)
             state = torch.tanh(drive + state @ net.core.weights)
     assert len(found) == 5
+    way = "places on axis 1" if stacked else "entries of a list"
+    assert model.timing == {"time": {layer: f"5 {way}, at 0 ms and every 10 ms"}}
 
 
 def test_a_list_over_time_is_chosen_and_can_be_taken_for_a_single_output() -> None:

@@ -183,9 +183,7 @@ def test_faults_of_clips_are_answered(tmp_path: Path) -> None:
         neurofit.load_recording(path)
     for file in (clips / "c").iterdir():
         file.unlink()
-    with pytest.raises(
-        NeurofitError, match=r"lacks 1 of 3 clips: c\. A clip is a folder of frames"
-    ):
+    with pytest.raises(NeurofitError, match=r"lacks 1 of 3 clips: c\. A clip is a folder"):
         neurofit.load_recording(path)
 
 
