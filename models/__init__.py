@@ -73,8 +73,8 @@ def create_model(
     ----------
     name
         Registered name (`list_models`), or a name of a source: timm:NAME, torchvision:NAME,
-        hf:OWNER/NAME, hf:FOLDER, brainscore:NAME or FILE.py:FACTORY, each with options as in
-        "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
+        hf:OWNER/NAME, hf:FOLDER, brainscore:NAME, file:PATH or FILE.py:FACTORY, each with options
+        as in "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
     weights
         "auto": the weights that come with neurofit, else the published ones, which are downloaded
         by `neurofit weights get`; without them it is an error. Where none are published, they are

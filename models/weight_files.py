@@ -17,6 +17,9 @@ from neurofit.errors import NeurofitError, some_of
 from neurofit.models.catalogue import INFO
 from neurofit.storage.home import atomic_file
 
+ARCHITECTURE = "architecture"
+"""Attribute of a model, and field of the metadata of its file: `neurofit.models.architecture`."""
+
 MAX_JSON = 2**24
 """Largest number of characters of JSON that is read from the metadata of a file."""
 
@@ -50,7 +53,8 @@ def save_weights(
     path
         Path of a .safetensors file.
     metadata
-        Strings to store in the file; "weights_sha256" is added.
+        Strings to store in the file; "weights_sha256" is added, and the architecture of a model
+        that has one.
 
     Raises
     ------
@@ -60,12 +64,11 @@ def save_weights(
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
+    own = {**(metadata or {}), "weights_sha256": tensors_sha256(weights)}
+    if described := getattr(model, ARCHITECTURE, None):
+        own[ARCHITECTURE] = json.dumps(described)
     with atomic_file(Path(path)) as temporary:
-        save_file(
-            weights,
-            temporary,
-            metadata={**(metadata or {}), "weights_sha256": tensors_sha256(weights)},
-        )
+        save_file(weights, temporary, metadata=own)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
@@ -83,6 +86,17 @@ def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     if of in INFO and own in INFO and of != own:
         raise NeurofitError(
             f"{path} contains weights of {of}, not of {own}: create the model {of} to load them."
+        )
+    described, stored = getattr(model, ARCHITECTURE, None), metadata.get(ARCHITECTURE)
+    if described and stored:
+        layers = parse_metadata(stored, f"{path} is damaged: its architecture")
+        differ = any(layers.get(part) != described[part] for part in ("stages", "feedback"))
+    else:
+        differ = False
+    if differ:  # shapes may be equal all the same
+        raise NeurofitError(
+            f"{path} contains weights of another architecture than {own}: create the model "
+            f"file:{path} to load them."
         )
     check_weights(model.state_dict(), weights, source=f"Weights {path}")
     model.load_state_dict(weights)

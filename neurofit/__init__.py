@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import run_each as run_each
     from neurofit.analyses.similarity import SimilarityConfig as SimilarityConfig
     from neurofit.analyses.similarity import similarity as similarity
+    from neurofit.analyses.sweeps.study import Study as Study
+    from neurofit.analyses.sweeps.sweep import sweep as sweep
     from neurofit.analyses.verify import Verification as Verification
     from neurofit.analyses.verify import verify as verify
     from neurofit.config.compute import Compute as Compute
@@ -67,6 +69,7 @@ _MODULES = {
     "Selection": "neurofit.recordings.selection",
     "SimilarityConfig": "neurofit.analyses.similarity",
     "StimulusSet": "neurofit.recordings.stimuli",
+    "Study": "neurofit.analyses.sweeps.study",
     "TrainConfig": "neurofit.training.config",
     "Verification": "neurofit.analyses.verify",
     "ceiling": "neurofit.analyses.ceiling",
@@ -90,6 +93,7 @@ _MODULES = {
     "save_result": "neurofit.results.io",
     "score": "neurofit.analyses.predictivity.score",
     "similarity": "neurofit.analyses.similarity",
+    "sweep": "neurofit.analyses.sweeps.sweep",
     "train": "neurofit.training.train",
     "validate_model": "neurofit.activations.model",
     "validate_recording": "neurofit.recordings.validation",

@@ -44,6 +44,10 @@ class MachineError(NeurofitError):
     exit_code = 1
 
 
+class DivergedError(NeurofitError):
+    """A training run whose loss or weights are not finite."""
+
+
 class CannotRepeat(NeurofitError):
     """A result that does not say, or not here, how it was made (exit code 1)."""
 

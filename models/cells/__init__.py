@@ -15,6 +15,7 @@ from neurofit.models.cells.gru import GRU
 from neurofit.models.cells.intersectionrnn import IntersectionRNN
 from neurofit.models.cells.lstm import LSTM
 from neurofit.models.cells.memoryless import Memoryless
+from neurofit.models.cells.reciprocal import Reciprocal
 from neurofit.models.cells.res3 import Res3
 from neurofit.models.cells.rgc import RGC
 from neurofit.models.cells.rgc_median import RGCMedian
@@ -36,6 +37,7 @@ __all__ = [
     "IntersectionRNN",
     "Memoryless",
     "RGCMedian",
+    "Reciprocal",
     "Res3",
     "Shape",
     "SimpleRNN",

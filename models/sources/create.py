@@ -218,7 +218,7 @@ def build_network(
     wanted = overrides.pop("n_classes", None)
     options = {**name.options, **overrides}
     own = {key: options[key] for key in OWN if key in options}
-    rest = {key: each for key, each in options.items() if name.runs_code or key not in OWN}
+    rest = {key: each for key, each in options.items() if name.takes_own or key not in OWN}
     if own.get("pretrained", True) is False and not name.has_weights:
         if weights not in ("auto", "random"):
             raise NeurofitError(f"{name} states pretrained=false; got weights {str(weights)!r}.")
@@ -239,7 +239,7 @@ def build_network(
         origin=_origin(name, weights, seed),
         own=own,
         n_classes=wanted,
-        pinned=weights == "auto" and file is not None and not Path(name.network).is_dir(),
+        pinned=weights == "auto" and file is not None and not Path(name.network).exists(),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from neurofit.errors import NeurofitError, unknown_name
 
-SOURCES = ("timm", "torchvision", "hf", "brainscore")
+SOURCES = ("timm", "torchvision", "hf", "brainscore", "file")
 """Prefixes of names, each with a module of this package."""
 
 WORDS = {"true": True, "false": False, "none": None}
@@ -48,8 +48,14 @@ class Name:
         """Whether the name is of a file or module whose code is run."""
         return self.source == "user_code"
 
+    @property
+    def takes_own(self) -> bool:
+        """Whether the source itself takes the options of every name, such as `input_size`."""
+        return self.source in ("user_code", "file")
+
     def __str__(self) -> str:
-        place = Path(self.network).name if self.runs_code else f"{self.source}:{self.network}"
+        place = Path(self.network).name if self.takes_own else self.network
+        place = place if self.runs_code else f"{self.source}:{place}"
         kept = [each for each in self.query.split("&") if not each.startswith("sha256=")]
         return f"{place}?{'&'.join(kept)}" if any(kept) else place
 

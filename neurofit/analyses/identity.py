@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,19 @@ def weights_identity(config: RunConfig) -> str:
     It is the hash of a file of weights, or the seed of random ones; empty for published weights
     that are not here, without which the model is not built.
     """
-    from neurofit.models import list_models, model_info
+    from neurofit.models import find_name, list_models, model_info
 
+    found = find_name(str(config.model))
+    if found is not None and found.source == "file" and Path(found.network).is_file():
+        weights = Path(config.weights)
+        given = _sha256(weights) if weights.is_file() else f"{config.weights} {config.model_seed}"
+        return f"file {_sha256(Path(found.network))} {found.query} {given}"
     if str(config.model) not in list_models():
         return ""
     info = model_info(str(config.model))
     path = info.weights if str(config.weights) == "auto" else Path(config.weights)
     if str(config.weights) != "random" and path.is_file():
-        return f"{info.name} {sha256_of(path)}"
+        return f"{info.name} {_sha256(path)}"
     if str(config.weights) == "auto" and info.is_published:
         return ""
     return f"{info.name} random {config.model_seed}"
@@ -109,13 +115,24 @@ def _names(config: RunConfig) -> list[str]:
 
     found = find_name(str(config.model))
     file = Path(found.network.rpartition(":")[0]) if found and found.runs_code else Path()
-    code = [sha256_of(file)] if file.is_file() else []
+    code = [_sha256(file)] if file.is_file() else []
     weights = Path(str(config.weights))
     return [
         str(found or config.model),
-        sha256_of(weights) if weights.is_file() else str(weights),
+        _sha256(weights) if weights.is_file() else str(weights),
         *code,
     ]
+
+
+def _sha256(path: Path) -> str:
+    """Return the sha256 of a file, which is read again only after it has changed."""
+    status = path.stat()
+    return _known_sha256(path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=1024)
+def _known_sha256(path: Path, *_: int) -> str:
+    return sha256_of(path)
 
 
 def _hash(what: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from neurofit.activations.activations import Activations
@@ -17,6 +18,15 @@ from neurofit.errors import NeurofitError
 from neurofit.mapping.reduce import Reduction
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.validation import validate_recording
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """A run, the part of the recording that it selects, and the layers that it needs."""
+
+    config: RunConfig
+    recording: Recording
+    layers: tuple[str, ...]
 
 
 def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -> None:
@@ -54,12 +64,12 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     parts = [each for config in configs if (each := _part(config, whole, network))]
     if not parts:
         return
-    recordings = [recording for _, recording, _ in parts]
+    recordings = [part.recording for part in parts]
     stimuli = recordings[0].stimuli
     key = extraction_key(first, recordings[0], device)
     if first.shuffle_stimuli:
         stimuli = stimuli.shuffled(first.model_seed)
-    layers = [each for each in network.layers if any(each in own for *_, own in parts)]
+    layers = [each for each in network.layers if any(each in part.layers for part in parts)]
     found: Activations = extract_lazily(
         network,
         stimuli,
@@ -76,21 +86,20 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     if record is None or not set(found.probes) <= set(record.activations.probes):
         save_record(found, key, layers=network.layers, units=count_units(network, layers))
     stores: dict[Any, GramStore] = {}
-    wanted = [(config, recording, layer) for config, recording, own in parts for layer in own]
-    for done, (config, recording, layer) in enumerate(wanted, start=1):
-        _cache(found, config, recording, layer, stores)
+    wanted = [(part, layer) for part in parts for layer in part.layers]
+    for done, (part, layer) in enumerate(wanted, start=1):
+        _cache(found, part.config, part.recording, layer, stores)
         if progress:
             progress("layers prepared", done, len(wanted))
 
 
-def _part(
-    config: RunConfig, whole: Recording, network: Any
-) -> tuple[RunConfig, Recording, tuple[str, ...]] | None:
-    """Return a run with its part of the recording and its layers; None if it will be refused."""
+def _part(config: RunConfig, whole: Recording, network: Any) -> RunPart | None:
+    """Return what a run needs of a recording and a model; None if it will be refused."""
     try:
         recording = config.selection.apply(whole)
         validate_recording(recording)
-        return config, recording, needed_layers(config.analysis, network, recording.regions[0])
+        layers = needed_layers(config.analysis, network, recording.regions[0])
+        return RunPart(config, recording, layers)
     except NeurofitError:  # it says why when it is run
         return None
 

@@ -24,6 +24,7 @@ from neurofit.cli import (
     files,
     recordings,
     reports,
+    search,
     sweep,
     training,
     verifying,
@@ -85,6 +86,7 @@ app.add_typer(files.weights, name="weights")
 app.add_typer(files.cache, name="cache")
 app.add_typer(brainscore.app, name="brainscore")
 app.add_typer(sweep.app, name="sweep")
+app.add_typer(search.app, name="search")
 for _command, _example in (
     (catalogue.list_, "list models"),
     (catalogue.describe, "describe rgc_tiny"),

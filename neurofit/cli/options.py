@@ -68,6 +68,16 @@ class Command(typer.core.TyperCommand):
             return super().invoke(ctx)
 
 
+class RunByDefault(typer.core.TyperGroup):
+    """A group of commands on studies, in which a study runs if no other command is named."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name."""
+        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
 class App(typer.Typer):
     """A Typer app of such commands."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurofit.cli.console import out
+from neurofit.cli.console import out, progress
 from neurofit.errors import NeurofitError, check_option
 
 if TYPE_CHECKING:
@@ -81,22 +81,67 @@ def table(
 
 
 def report(
-    results: ResultsArgument,
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RESULT...|STUDY",
+            help="Folders of results or result.nc files; or a study: its TOML file, or the folder "
+            "of its sweep.",
+        ),
+    ],
     file: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="HTML file to write.")
-    ] = "report.html",
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="PATH",
+            help="HTML file to write; the folder to write for a study.",
+            show_default="report.html, or NAME-report for a study",
+        ),
+    ] = None,
     title: Annotated[
         str, typer.Option(help="Heading of the report.", show_default="what the results are about")
     ] = "",
 ) -> None:
-    """Write results as one HTML file: answer, curves, comparison, tables, methods and limits."""
+    """Write results as one HTML file, or a study as a folder with a table of all its cells."""
     from neurofit.results.io import load_result
     from neurofit.results.report import write_report
 
+    studies = [each for each in results if _is_study(each)]
+    if studies and len(results) > 1:
+        raise NeurofitError(
+            f"A report is about results or about one study; {studies[0]} is a study, and there are "
+            f"{len(results) - 1} more."
+        )
+    if studies:
+        _report_study(studies[0], file, title)
+        return
+    file = file or "report.html"
     loaded = list(map(load_result, with_baselines(results)))
     comparisons, notes = compare_areas(loaded)
     write_report(loaded, file, comparisons=comparisons, title=title, notes=notes)
     out.print(f"Written: {file}", soft_wrap=True)
+
+
+def _is_study(path: str) -> bool:
+    return Path(path).suffix == ".toml" or (Path(path) / "cells.jsonl").is_file()
+
+
+def _report_study(path: str, out_folder: str | None, title: str) -> None:
+    """Write the page of a study."""
+    from neurofit.analyses.sweeps.collect import collect
+    from neurofit.analyses.sweeps.plan import study_folder
+    from neurofit.analyses.sweeps.study import read_study
+    from neurofit.results.report.study_page import check_own, write_study
+
+    given = Path(path)
+    name = given.resolve().name if given.is_dir() else read_study(given).name
+    folder = study_folder(name, given if given.is_dir() else None)
+    target = Path(out_folder or f"{name}-report")
+    check_own(target)
+    with progress() as bars:
+        table = collect(folder, name=name, progress=bars)
+        write_study(table, target, title=title, progress=bars)
+    out.print(f"Written: {target / 'index.html'}", soft_wrap=True, markup=False)
 
 
 def with_baselines(paths: Sequence[str]) -> list[Path]:

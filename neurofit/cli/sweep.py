@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import typer.core
 from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
-from neurofit.cli.options import App
+from neurofit.cli.options import App, RunByDefault
 from neurofit.errors import NeurofitError
 
 if TYPE_CHECKING:
     from neurofit.analyses.sweeps.cells import Cell
     from neurofit.analyses.sweeps.plan import StudyFolder
+    from neurofit.analyses.sweeps.status import Status
     from neurofit.analyses.sweeps.study import Study
 
 LISTED = 20
 """Largest number of cells that are listed."""
 
 
-class Sweeps(typer.core.TyperGroup):
-    """The group `neurofit sweep`, in which a study runs if no other command is named."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that the arguments name."""
-        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-            args = ["run", *args]
-        return super().resolve_command(ctx, args)
-
-
 app = App(
-    cls=Sweeps,
+    cls=RunByDefault,
     no_args_is_help=True,
     help="Score many models, areas and options from one study file, each once.",
     epilog="Example: neurofit sweep study.toml --workers 2",
@@ -60,7 +51,7 @@ def run(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Study: a TOML file.")],
     out_folder: Out = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and what they take, no more.")
+        bool, typer.Option("--dry-run", help="Print the cells, and what they take.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes at once on this machine.")
@@ -80,12 +71,11 @@ def run(
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
 ) -> None:
     """Compute the cells of a study that have no result yet (the default command)."""
-    from neurofit.analyses.sweeps.plan import finished, make_cells, study_folder
+    from neurofit.analyses.sweeps.plan import study_folder
     from neurofit.analyses.sweeps.study import read_study, with_machine
-    from neurofit.errors import check_option
+    from neurofit.analyses.sweeps.sweep import sweep
 
     set_offline(offline)
-    check_option("cluster", cluster, ("local", "slurm"))
     given = with_machine(
         read_study(study),
         workers=workers,
@@ -95,21 +85,19 @@ def run(
         mem=mem,
         array_parallelism=array_parallelism,
     )
-    with progress() as bars:
-        cells = make_cells(given, progress=bars)
-    done = finished(cells)
-    folder = study_folder(given.name, out_folder)
-    out.print(
-        f"[bold]{given.name}[/bold]: {len(cells):,} cells, {len(done):,} of them finished, "
-        f"{len(cells) - len(done):,} to compute"
-    )
+
+    def on_plan(cells: Sequence[Cell], done: set[str]) -> None:
+        out.print(
+            f"[bold]{given.name}[/bold]: {len(cells):,} cells, {len(done):,} of them finished, "
+            f"{len(cells) - len(done):,} to compute"
+        )
+
     if dry_run:
-        _print_cells(cells, done)
+        _print_dry_run(given, on_plan)
         return
-    folder.write_cells(cells)
-    for cell in cells:  # a new attempt
-        folder.failure(cell.key).unlink(missing_ok=True)
-    _start(given, folder, [cell for cell in cells if cell.key not in done], cluster)
+    with progress() as bars:
+        found = sweep(given, out=out_folder, cluster=cluster, on_plan=on_plan, progress=bars)
+    _print_end(found, study_folder(given.name, out_folder), cluster)
 
 
 @app.command("resume", epilog="Example: neurofit sweep resume study.toml")
@@ -127,7 +115,10 @@ def resume(
     from neurofit.analyses.sweeps.plan import study_folder
     from neurofit.analyses.sweeps.status import read_status
     from neurofit.analyses.sweeps.study import read_study
+    from neurofit.analyses.sweeps.sweep import CLUSTERS, compute
+    from neurofit.errors import check_option
 
+    check_option("cluster", cluster, CLUSTERS)
     given = read_study(study)
     folder = study_folder(given.name, out_folder)
     found = read_status(folder)
@@ -137,16 +128,18 @@ def resume(
         if cell.key not in found.finished | found.running
         and (failed or cell.key not in found.failed)
     ]
-    for cell in todo:
-        folder.failure(cell.key).unlink(missing_ok=True)
     out.print(f"[bold]{given.name}[/bold]: {len(todo):,} cells to compute")
-    _start(given, folder, todo, cluster)
+    with progress() as bars:
+        compute(todo, given, folder, cluster=cluster, progress=bars)
+    _print_end(read_status(folder), folder, cluster)
 
 
 @app.command("status", epilog="Example: neurofit sweep status study.toml")
 def status(study: StudyFile, out_folder: Out = None) -> None:
     """Print how many cells are finished, running, waiting and failed."""
-    _print_status(_folder(study, out_folder))
+    from neurofit.analyses.sweeps.status import read_status
+
+    _print_status(read_status(_folder(study, out_folder)))
 
 
 @app.command("cancel", epilog="Example: neurofit sweep cancel study.toml")
@@ -154,7 +147,7 @@ def cancel(study: StudyFile, out_folder: Out = None) -> None:
     """Cancel the SLURM jobs of a study; results that exist stay."""
     from neurofit.analyses.sweeps.slurm import cancel as cancel_jobs
 
-    n_jobs = cancel_jobs(_folder(study, out_folder))
+    n_jobs = cancel_jobs(_folder(study, out_folder).path)
     out.print(f"Cancelled {n_jobs:,} job{'s' * (n_jobs != 1)}.")
 
 
@@ -189,6 +182,14 @@ def work(task: Annotated[str, typer.Argument(metavar="TASK", help="File of a tas
     sys.exit(compute(task, on_cell=on_cell))
 
 
+@app.command("retry", hidden=True)
+def retry(file: Annotated[str, typer.Argument(metavar="FILE", help="File of a study.")]) -> None:
+    """Submit the cells of a study that timed out or were lost; a job of `sweep run` starts it."""
+    from neurofit.analyses.sweeps.slurm import retry as submit_again
+
+    out.print(f"{submit_again(file):,} cells are submitted again.")
+
+
 def _folder(study: str, out_folder: str | None) -> StudyFolder:
     """Return the folder of a study, which may be given itself."""
     from neurofit.analyses.sweeps.plan import study_folder
@@ -199,41 +200,18 @@ def _folder(study: str, out_folder: str | None) -> StudyFolder:
     return study_folder(read_study(study).name, out_folder)
 
 
-def _start(study: Study, folder: StudyFolder, cells: list[Cell], cluster: str) -> None:
-    from neurofit.analyses.sweeps.plan import make_tasks
-    from neurofit.errors import check_option
-
-    check_option("cluster", cluster, ("local", "slurm"))
+def _print_end(found: Status, folder: StudyFolder, cluster: str) -> None:
+    """Print what has become of a sweep; exit with 1 if a cell failed."""
     if cluster == "slurm":
-        from neurofit.analyses.sweeps.slurm import submit
-
-        jobs = submit(make_tasks(cells, study, stages=True), study, folder) if cells else []
         out.print(
-            f"Submitted {len(jobs):,} jobs. See: neurofit sweep status {folder.path}",
-            soft_wrap=True,
+            f"The jobs are submitted. See: neurofit sweep status {folder.path}", soft_wrap=True
         )
-        return
-    from neurofit.analyses.sweeps.local import run_locally
-
-    batches = make_tasks(cells, study)
-    n_tasks, ended = sum(map(len, batches)), 0
-    with progress() as bars:
-
-        def on_end(task: Any) -> None:
-            nonlocal ended
-            ended += 1
-            bars("tasks", ended, n_tasks)
-
-        run_locally(batches, study, folder, on_end=on_end)
-    if _print_status(folder):
+    elif _print_status(found):
         sys.exit(1)
 
 
-def _print_status(folder: StudyFolder) -> int:
+def _print_status(found: Status) -> int:
     """Print the state of a study, and return how many of its cells failed."""
-    from neurofit.analyses.sweeps.status import read_status
-
-    found = read_status(folder)
     counts = {
         "finished": len(found.finished),
         "running": len(found.running),
@@ -250,6 +228,36 @@ def _print_status(folder: StudyFolder) -> int:
     if len(found.failed) > len(shown):
         err.print(f"and {len(found.failed) - len(shown):,} more failed.")
     return len(found.failed)
+
+
+def _print_dry_run(study: Study, on_plan: Callable[[Sequence[Cell], set[str]], None]) -> None:
+    """Print the cells of a study, and what those that are not finished will take."""
+    from neurofit.analyses.sweeps.cost import MAX_MODELS, estimate_cost
+    from neurofit.analyses.sweeps.plan import finished, make_cells
+
+    with progress() as bars:
+        cells = make_cells(study, progress=bars)
+        done = finished(cells)
+        cost = estimate_cost([cell for cell in cells if cell.key not in done], progress=bars)
+    on_plan(cells, done)
+    _print_cells(cells, done)
+    seconds = cost.extraction_seconds + cost.fit_seconds
+    if seconds:
+        models = f"{cost.n_extractions:,} extraction{'s' * (cost.n_extractions > 1)}"
+        out.print(
+            f"About {describe_duration(seconds)} of CPU time of this machine: "
+            f"{describe_duration(cost.extraction_seconds)} for {models} and "
+            f"{describe_duration(cost.fit_seconds)} for maps; {cost.memory / 1e9:.1f} GB of memory "
+            f"per worker; {cost.gram_bytes / 1e9:.1f} GB of disk for Gram matrices and "
+            f"{cost.result_bytes / 1e9:.1f} GB for results."
+        )
+    if cost.n_extractions > MAX_MODELS:
+        out.print(f"Estimated from {MAX_MODELS} of the extractions.", style="dim")
+    if cost.n_left_out:
+        out.print(
+            f"{cost.n_left_out:,} cells are not counted, since their model cannot be built here or "
+            "an area or layer does not exist."
+        )
 
 
 def _print_cells(cells: list[Cell], done: set[str]) -> None:

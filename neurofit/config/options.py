@@ -5,8 +5,9 @@ The command line is made from these fields, so an option is described in one pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, field, fields
+from functools import cache
 from typing import Any
 
 from neurofit.errors import NeurofitError, unknown_name
@@ -66,9 +67,14 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def options_of(config: Any) -> Iterator[Field[Any]]:
-    """Yield the fields of a dataclass (or of an instance) that are options."""
-    return (each for each in fields(config) if "help" in each.metadata)
+def options_of(config: Any) -> tuple[Field[Any], ...]:
+    """Return the fields of a dataclass (or of an instance) that are options."""
+    return _options_of(config if isinstance(config, type) else type(config))
+
+
+@cache
+def _options_of(kind: type[Any]) -> tuple[Field[Any], ...]:
+    return tuple(each for each in fields(kind) if "help" in each.metadata)
 
 
 def flag_of(name: str) -> str:

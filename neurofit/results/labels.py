@@ -49,5 +49,8 @@ def _words(result: xr.Dataset) -> dict[str, str]:
     activations = json.loads(attrs["activations"])
     made["weights"] = f"({activations['weights']} weights)" if "weights" in activations else ""
     for key, value in (json.loads(attrs["config"]) | json.loads(attrs["selection"])).items():
+        if isinstance(value, dict) and "name" in value:
+            made[key] = str(value["name"])
+            key = f"{key} options"
         made[key] = f"{key}={value}"
     return made

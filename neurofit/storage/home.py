@@ -150,6 +150,30 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def replaced_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; it takes the place of `path` if the block succeeds.
+
+    A folder that exists is replaced as a whole, and stays if the block fails. Links are not
+    followed: a link is replaced, not what it leads to. The errors are those of `atomic_file`.
+    """
+    former = None
+    try:
+        with atomic_directory(path) as temporary:
+            yield temporary
+            if path.exists():
+                with _translate_errors(path, every_error=True):
+                    former = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+                    os.replace(path, former / path.name)
+    except BaseException:
+        if former and not path.exists() and (former / path.name).exists():
+            os.replace(former / path.name, path)
+        raise
+    finally:
+        if former:
+            shutil.rmtree(former, ignore_errors=True)
+
+
+@contextmanager
 def exclusive_lock(path: Path, *, refusal: str = "") -> Iterator[Path]:
     """Let one process at a time enter the block; the others wait, or are refused.
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from neurofit.errors import NeurofitError, some_of
+from neurofit.errors import DivergedError, NeurofitError, some_of
 from neurofit.models.weight_files import check_weights, parse_metadata
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
@@ -88,7 +88,7 @@ class TrainingState:
 
         Raises
         ------
-        NeurofitError
+        DivergedError
             If a tensor is not finite; the last checkpoint is preserved.
         """
         tensors = {f"model.{name}": values for name, values in self.model.state_dict().items()}
@@ -234,13 +234,13 @@ def check_finite_tensors(tensors: Mapping[str, Tensor], path: Path, step: int) -
 
     Raises
     ------
-    NeurofitError
+    DivergedError
         Naming those that have, and the checkpoint that is preserved.
     """
     bad = [name for name, values in tensors.items() if not bool(torch.isfinite(values).all())]
     if bad:
         saved = f"{path} is that of an earlier step" if path.is_file() else "No checkpoint is saved"
-        raise NeurofitError(
+        raise DivergedError(
             f"After step {step} {some_of(bad, most=3)} {'is' if len(bad) == 1 else 'are'} not "
             f"finite. {saved}. Try a smaller lr, a longer warm-up or clipping."
         )

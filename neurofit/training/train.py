@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from neurofit.activations.model import PRECISIONS, layout_of
 from neurofit.config import xla
 from neurofit.data_loaders.labelled_images import ImageSet
-from neurofit.errors import NeurofitError
+from neurofit.errors import DivergedError
 from neurofit.models.weight_files import save_weights
 from neurofit.training.batches import TrainingBatches, evaluation_batches
 from neurofit.training.checkpoint import Metrics, TrainingState, code_version, read_checkpoint
@@ -71,6 +71,7 @@ def train(
     resume: Resume = False,
     tensorboard: bool = False,
     progress: Progress | None = None,
+    on_accuracy: Callable[[int, Accuracy], None] | None = None,
 ) -> Trained:
     """Train a model in place.
 
@@ -100,6 +101,9 @@ def train(
         (pip install 'neurofit[tensorboard]').
     progress
         Called after each step.
+    on_accuracy
+        Called with the number of epochs done and the accuracy after each evaluation, before the
+        checkpoint is saved: a run that is killed in between evaluates and calls again.
 
     Returns
     -------
@@ -110,8 +114,10 @@ def train(
     NeurofitError
         If model, images and configuration do not match, a step does not fit into memory, the folder
         contains another run or files that would be overwritten, another run is writing to it, the
-        device computes wrong gradients, too many images are unreadable, or loss or weights are not
-        finite. A new run that fails before its first checkpoint leaves no files.
+        device computes wrong gradients, or too many images are unreadable. A new run that fails
+        before its first checkpoint leaves no files.
+    DivergedError
+        If loss or weights are not finite.
     MachineError
         If the disk is full; the last checkpoint is preserved.
     """
@@ -181,6 +187,8 @@ def train(
                     xla.sync(processes.device)
                     values["top1"], values["top5"] = accuracy.top1, accuracy.top5
                     values["test_loss"] = accuracy.loss
+                    if on_accuracy and processes.is_main:
+                        on_accuracy(epoch, accuracy)
                 if metrics:
                     metrics.add(done, done / steps_per_epoch, values)
                     state.save(folder.checkpoint, done, record)
@@ -266,7 +274,7 @@ def _check_finite(losses: list[tuple[int, Tensor]], checkpoint: Path) -> None:
             if checkpoint.is_file():
                 last = read_checkpoint(checkpoint)[0]
                 saved = f"The last checkpoint, {checkpoint}, is after step {last}"
-            raise NeurofitError(
+            raise DivergedError(
                 f"The loss is {float(loss)} in step {step}. {saved}. Try a smaller lr, a longer "
                 "warm-up or clipping."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,9 @@ def test_a_study_from_the_dry_run_to_its_logs(study: Path, neurofit: Command) ->
     assert code == 0
     assert "study: 2 cells, 0 of them finished, 2 to compute" in out
     assert out.count("to compute") == 3
+    words = " ".join(out.split())
+    assert re.search(r"About [\d.]+ m?s of CPU time of this machine: [^.]* for 1 extraction", words)
+    assert "GB of memory per worker" in words
     assert not Path("neurofit-sweeps").exists()
     assert max(map(len, out.splitlines())) <= 80
     code, _, err = neurofit("sweep", "status", "study.toml")

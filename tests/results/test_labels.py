@@ -30,6 +30,7 @@ def result(
         ([result(), result(control="shuffled stimuli")], ["net", "net (shuffled stimuli)"]),
         ([result(seed=0), result(seed=1)], ["net seed=0", "net seed=1"]),
         ([result(), result(), result()], ["net", "net (2)", "net (3)"]),
+        ([result(mapping={"name": m, "n": 1}) for m in "ab"], ["net a", "net b"]),
         ([result(), result(layer="c4"), result(layer="c4", seed=1)], None),
     ],
 )

@@ -9,9 +9,8 @@ import xarray as xr
 
 from neurofit.analyses.analysis import ENDS, banded_variables, score_variable, variable
 from neurofit.analyses.comparison.config import CompareConfig
-from neurofit.analyses.comparison.families import make_family, over_all_bins
 from neurofit.analyses.comparison.pairing import Influenced
-from neurofit.analyses.comparison.ranks import find_ranks
+from neurofit.analyses.comparison.ranks import common_bins, rank_curves
 from neurofit.metrics.two_way import describe_band, describe_interval
 
 
@@ -27,7 +26,7 @@ def model_variables(
     ]
     dims = ("model", "time_bin")
     score = np.stack([each.score for each in areas])
-    common = np.isfinite(score).all(axis=0)
+    common = common_bins(areas)
     mean = score[:, common].mean(axis=1) if common.any() else np.full(len(score), np.nan)
     made: dict[str, Any] = {
         **banded_variables(
@@ -54,16 +53,7 @@ def model_variables(
     }
     if len(pairs) < len(areas) * (len(areas) - 1) / 2:
         return made  # ranks need all pairs
-    shared = make_family(
-        [over_all_bins(areas[a].minus(areas[b]), common) for a, b in pairs], config
-    )
-    ranks = find_ranks(
-        len(areas),
-        pairs,
-        shared.values[:, 0],
-        shared.of("p_adjusted")[:, 0],
-        alpha=1 - config.level,
-    )
+    _, *ranks = rank_curves(areas, pairs, common, config)
     return made | {
         f"{which}_rank": variable(
             ("model",), rank, "count", f"{which} rank that the data allow", column=f"{which} rank"

@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from neurofit.analyses.analysis import analysis_of
-from neurofit.analyses.identity import result_key
+from neurofit.analyses.identity import NUMBERS, result_key
 from neurofit.analyses.repeat import run_config_of
 from neurofit.analyses.run import RunConfig
 from neurofit.errors import NeurofitError
@@ -31,7 +31,8 @@ class Cell:
     choices
         Choices of the study by name: model, region, mapping ...
     attrs
-        Attributes from which its configuration is made again: analysis, config, run.
+        Attributes from which its configuration is made again: analysis, config, run; and the
+        version of the numbers.
     """
 
     key: str
@@ -75,6 +76,7 @@ def make_cell(choices: Mapping[str, str], config: RunConfig, recording_sha256: s
             "analysis": analysis_of(own).name,
             "config": to_json(options),
             RUN: to_json(config.as_attrs()),
+            "numbers": str(NUMBERS),
         },
     )
 

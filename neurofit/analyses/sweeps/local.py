@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,12 +36,12 @@ def run_locally(
     on_end
         Called when a task has ended.
     """
-    threads = compute_of(study, available_cores())
+    threads = compute_of(study.machine.workers, available_cores())
     environment = {**os.environ, **{name: str(n) for name, n in threads.items()}}
 
     def run_task(task: Task) -> None:
         path = folder.write_task(task, study)
-        killed = _run(path, folder.log(path.stem), environment)
+        killed = run_process(COMMAND, path, folder.log(path.stem), environment)
         for _ in range(study.machine.retries):
             left = _left(task, folder) if killed else []
             if not left:
@@ -49,7 +49,7 @@ def run_locally(
             killed = False
             for cell in left:
                 alone = folder.write_task(Task(cells=(cell,), stage=task.stage), study)
-                killed |= _run(alone, folder.log(alone.stem), environment)
+                killed |= run_process(COMMAND, alone, folder.log(alone.stem), environment)
         if on_end:
             on_end(task)
 
@@ -58,13 +58,21 @@ def run_locally(
             list(pool.map(run_task, batch))
 
 
-def _run(task: Path, log: Path, environment: dict[str, str]) -> bool:
-    """Run a task in a process, and return whether the process was killed."""
+def run_process(
+    command: Sequence[str], task: Path, log: Path, environment: Mapping[str, str]
+) -> bool:
+    """Run a command with the file of a task, and return whether its process was killed.
+
+    What it prints is added to the log.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as out:
-        command = [*COMMAND, str(task)]
         done = subprocess.run(
-            command, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False
+            [*command, str(task)],
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
     return done.returncode < 0
 

@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from neurofit.analyses.inputs import find_recording
 from neurofit.analyses.sweeps.cells import Cell, make_cell
-from neurofit.analyses.sweeps.study import Study
+from neurofit.analyses.sweeps.study import Machine, Slurm, Study
 from neurofit.config.code import code_sha256
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError
@@ -110,6 +110,68 @@ class StudyFolder:
             temporary.write_text(json.dumps(content), encoding="utf-8")
         return path
 
+    def write_retry(self, study: Study, attempt: int) -> Path:
+        """Write what is needed to submit missing cells once more, and return the path."""
+        content = {
+            "study": str(self.path.resolve()),
+            "attempt": attempt,
+            "code": code_sha256(),
+            "fields": asdict(study),
+        }
+        path = self.path / "tasks" / f"retry-{attempt}.json"
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    def attempted(self) -> set[str]:
+        """Return the names of the tasks that have begun."""
+        try:
+            lines = (self.path / "attempts.log").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return set()
+        return {line.split()[0] for line in lines if line.strip()}
+
+    def keys_of(self, task: str) -> list[str]:
+        """Return the keys of the cells of a task; none if its file is damaged."""
+        try:
+            content: Any = json.loads((self.path / "tasks" / f"{task}.json").read_text("utf-8"))
+            return [str(cell["key"]) for cell in content["cells"]]
+        except (OSError, ValueError, TypeError, KeyError):
+            return []
+
+
+def read_retry(path: str | Path) -> tuple[StudyFolder, Study, int]:
+    """Return the folder, the study and the attempt that `StudyFolder.write_retry` wrote.
+
+    Raises
+    ------
+    NeurofitError
+        If the file is damaged, or was written by another version of neurofit.
+    """
+    try:
+        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        check_code(path, content["code"])
+        given = dict(content["fields"])
+        given |= {"machine": Machine(**given["machine"]), "slurm": Slurm(**given["slurm"])}
+        return StudyFolder(path=Path(content["study"])), Study(**given), int(content["attempt"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise NeurofitError(f"{path} is not the file of a study: {error}.") from error
+
+
+def check_code(path: str | Path, code: str) -> None:
+    """Check that a file was written by the neurofit that is installed.
+
+    Raises
+    ------
+    NeurofitError
+        If it was not.
+    """
+    if code != code_sha256():
+        raise NeurofitError(
+            f"The installed neurofit (code {code_sha256()[:12]}) differs from the one that wrote "
+            f"{path} ({code[:12]}): start the sweep again with neurofit sweep."
+        )
+
 
 def study_folder(name: str, out: str | Path | None = None) -> StudyFolder:
     """Return the folder of a study: neurofit-sweeps/NAME unless it is given."""
@@ -178,7 +240,7 @@ def make_tasks(cells: Sequence[Cell], study: Study, *, stages: bool = False) -> 
     """
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(_extraction_of(cell), []).append(cell)
+        groups.setdefault(extraction_of(cell), []).append(cell)
     most = study.machine.cells_per_task
     parts = [
         tuple(group[start : start + (most or len(group))])
@@ -191,7 +253,7 @@ def make_tasks(cells: Sequence[Cell], study: Study, *, stages: bool = False) -> 
     return [extractions, [Task(cells=part, stage="fit") for part in parts]]
 
 
-def _extraction_of(cell: Cell) -> str:
+def extraction_of(cell: Cell) -> str:
     """Return what identifies the activations of a cell, as far as its choices tell."""
     run: Mapping[str, Any] = json.loads(cell.attrs["run"])
     names = ("recording", "weights", "model_seed", "presentation", "precision", "shuffle_stimuli")
@@ -199,8 +261,8 @@ def _extraction_of(cell: Cell) -> str:
     return json.dumps([run["model"], run["selection"]["stimuli"], same], sort_keys=True)
 
 
-def compute_of(study: Study, cores: int) -> dict[str, int]:
+def compute_of(workers: int, cores: int) -> dict[str, int]:
     """Return the environment variables that divide the cores among workers."""
-    threads = max(1, cores // study.machine.workers)
+    threads = max(1, cores // workers)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
     return dict.fromkeys(names, threads)

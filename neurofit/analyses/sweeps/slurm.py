@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neurofit.analyses.sweeps.plan import StudyFolder, Task
-from neurofit.analyses.sweeps.study import Study
+from neurofit.analyses.sweeps.plan import StudyFolder, Task, read_retry
+from neurofit.analyses.sweeps.status import read_status
+from neurofit.analyses.sweeps.study import Slurm, Study
 from neurofit.analyses.sweeps.work import COMMAND
 from neurofit.errors import MachineError, NeurofitError
 from neurofit.storage.home import atomic_file
@@ -21,8 +23,17 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEM
 """States in which squeue lists a job for a while after its end."""
 
 
-def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder) -> list[str]:
+RETRY = (*COMMAND[:-1], "retry")
+"""Command that submits again what is missing, to which the path of its file is added."""
+
+
+def submit(
+    batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder, *, attempt: int = 0
+) -> list[str]:
     """Submit tasks as arrays of jobs, and return their numbers.
+
+    When all have ended, a small job submits again the cells that timed out or whose process or
+    machine was lost, each alone, up to `study.machine.retries` times.
 
     Parameters
     ----------
@@ -30,6 +41,100 @@ def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder)
         Tasks in order: a batch begins when the one before has ended, however it ended.
     study, folder
         The study and its folder.
+    attempt
+        How often the cells were submitted before.
+
+    Raises
+    ------
+    NeurofitError
+        If submitit is not installed, there is no SLURM, or SLURM refuses the jobs.
+    """
+    jobs: list[str] = []
+    for batch in batches:
+        jobs += submit_files(
+            [folder.write_task(task, study) for task in batch],
+            COMMAND,
+            folder.path,
+            name=study.name,
+            own=study.slurm,
+            gpus=any(task.stage != "fit" for task in batch),
+            after=jobs,
+        )
+    if jobs and attempt < study.machine.retries:
+        submit_files(
+            [folder.write_retry(study, attempt + 1)],
+            RETRY,
+            folder.path,
+            name=study.name,
+            own=replace(study.slurm, cpus=1, mem="2GB", time=10),
+            gpus=False,
+            after=jobs,
+        )
+    return jobs
+
+
+def retry(path: str | Path) -> int:
+    """Submit again the cells that are neither finished, failed nor cancelled; return their number.
+
+    Parameters
+    ----------
+    path
+        File that `StudyFolder.write_retry` wrote.
+
+    Raises
+    ------
+    NeurofitError
+        If the file is damaged, was written by another version of neurofit, or SLURM refuses the
+        jobs.
+    """
+    folder, study, attempt = read_retry(path)
+    cancelled = _cancelled(folder)
+    todo = [cell for cell in read_status(folder).waiting if cell.key not in cancelled]
+    if todo:
+        submit([[Task(cells=(cell,)) for cell in todo]], study, folder, attempt=attempt)
+    return len(todo)
+
+
+def _cancelled(folder: StudyFolder) -> set[str]:
+    """Return the keys of cells whose job was cancelled, while SLURM remembers it.
+
+    A job of an array that is cancelled before it begins is forgotten at once.
+    """
+    states, begun = _states(folder.path), folder.attempted()
+    cancelled = [
+        task
+        for task in _jobs(folder.path)
+        if states.get(task, "" if task in begun else "CANCELLED") == "CANCELLED"
+    ]
+    return {
+        key for task in cancelled if not task.startswith("extract") for key in folder.keys_of(task)
+    }
+
+
+def submit_files(
+    files: Sequence[Path],
+    command: Sequence[str],
+    folder: Path,
+    *,
+    name: str,
+    own: Slurm,
+    gpus: bool,
+    after: Sequence[str] = (),
+) -> list[str]:
+    """Submit a command with each of some files of tasks, as arrays; return the jobs' numbers.
+
+    Parameters
+    ----------
+    files, command
+        The files, and the command to which one is added.
+    folder
+        Folder of the study.
+    name, own
+        Name of the study, and the resources of a job.
+    gpus
+        Whether the jobs take the GPUs of `own`.
+    after
+        Jobs whose end is waited for, however they end.
 
     Raises
     ------
@@ -41,80 +146,72 @@ def submit(batches: Sequence[Sequence[Task]], study: Study, folder: StudyFolder)
         from submitit.helpers import CommandFunction
     except ImportError as error:
         raise NeurofitError("SLURM needs submitit: pip install 'neurofit[slurm]'.") from error
-    most = _max_array_size()
-    own = study.slurm
-    jobs: list[str] = []
-    for batch in batches:
-        waits = {"dependency": f"afterany:{':'.join(_arrays(jobs))}"} if jobs else {}
-        for start in range(0, len(batch), most):
-            part = batch[start : start + most]
-            executor = submitit.AutoExecutor(folder=folder.path / "slurm", cluster="slurm")
-            executor.update_parameters(
-                name=f"neurofit-{study.name}",
-                timeout_min=own.time,
-                slurm_mem=own.mem,
-                cpus_per_task=own.cpus,
-                slurm_array_parallelism=own.array_parallelism,
-                **({"slurm_partition": own.partition} if own.partition else {}),
-                **({"slurm_gres": f"gpu:{own.gpus}"} if own.gpus and _has_images(part) else {}),
-                slurm_additional_parameters={"requeue": True, **waits, **own.options},
-            )
-            paths = [str(folder.write_task(task, study)) for task in part]
-            work = CommandFunction(list(COMMAND), verbose=True)
-            try:
-                submitted = executor.map_array(work, paths)
-            except Exception as error:  # submitit raises what sbatch says, in several types
-                raise NeurofitError(f"SLURM refuses the jobs: {_last_line(error)}") from error
-            jobs += [job.job_id for job in submitted]
-            _remember(
-                folder,
-                dict(zip([Path(path).stem for path in paths], jobs[-len(part) :], strict=True)),
-            )
+    most, jobs = _max_array_size(), list[str]()
+    waits = {"dependency": f"afterany:{':'.join(_arrays(after))}"} if after else {}
+    for start in range(0, len(files), most):
+        part = files[start : start + most]
+        executor = submitit.AutoExecutor(folder=folder / "slurm", cluster="slurm")
+        executor.update_parameters(
+            name=f"neurofit-{name}",
+            timeout_min=own.time,
+            slurm_mem=own.mem,
+            cpus_per_task=own.cpus,
+            slurm_array_parallelism=own.array_parallelism,
+            **({"slurm_partition": own.partition} if own.partition else {}),
+            **({"slurm_gres": f"gpu:{own.gpus}"} if own.gpus and gpus else {}),
+            slurm_additional_parameters={"requeue": True, **waits, **own.options},
+        )
+        work = CommandFunction(list(command), verbose=True)
+        try:
+            submitted = executor.map_array(work, [str(path) for path in part])
+        except Exception as error:  # submitit raises what sbatch says, in several types
+            raise NeurofitError(f"SLURM refuses the jobs: {_last_line(error)}") from error
+        numbers = [job.job_id for job in submitted]
+        _remember(folder, dict(zip([path.stem for path in part], numbers, strict=True)))
+        jobs += numbers
     return jobs
 
 
-def running_jobs(folder: StudyFolder) -> dict[str, str]:
+def running_jobs(folder: Path) -> dict[str, str]:
     """Return task -> state of the jobs of a study that wait or run."""
+    return {task: state for task, state in _states(folder).items() if state not in ENDED}
+
+
+def cancel(folder: Path) -> int:
+    """Cancel the jobs of a study that wait or run, and return their number."""
+    known = _jobs(folder)
+    # those that would submit again come first
+    tasks = sorted(running_jobs(folder), key=lambda task: not task.startswith("retry"))
+    if tasks:
+        _ask("scancel", *(known[task] for task in tasks))
+    return len(tasks)
+
+
+def _states(folder: Path) -> dict[str, str]:
+    """Return task -> state of the jobs of a study that SLURM remembers."""
     known = _jobs(folder)
     if not known:
         return {}
     listed = _ask("squeue", "--noheader", "--array", "--states=all", "--format=%i %T")
     states = dict(line.split()[:2] for line in listed.splitlines() if len(line.split()) >= 2)
-    return {
-        task: states[job]
-        for task, job in known.items()
-        if job in states and states[job] not in ENDED
-    }
-
-
-def cancel(folder: StudyFolder) -> int:
-    """Cancel the jobs of a study that wait or run, and return their number."""
-    found = running_jobs(folder)
-    jobs = [_jobs(folder)[task] for task in found]
-    if jobs:
-        _ask("scancel", *jobs)
-    return len(jobs)
-
-
-def _has_images(tasks: Sequence[Task]) -> bool:
-    return any(task.stage != "fit" for task in tasks)
+    return {task: states[job] for task, job in known.items() if job in states}
 
 
 def _arrays(jobs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(job.partition("_")[0] for job in jobs))
 
 
-def _jobs(folder: StudyFolder) -> dict[str, str]:
+def _jobs(folder: Path) -> dict[str, str]:
     """Return task -> number of its last job."""
     try:
-        found: Any = json.loads((folder.path / "jobs.json").read_text(encoding="utf-8"))
+        found: Any = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
         return {str(task): str(job) for task, job in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
-def _remember(folder: StudyFolder, jobs: dict[str, str]) -> None:
-    with atomic_file(folder.path / "jobs.json") as temporary:
+def _remember(folder: Path, jobs: dict[str, str]) -> None:
+    with atomic_file(folder / "jobs.json") as temporary:
         temporary.write_text(json.dumps({**_jobs(folder), **jobs}), encoding="utf-8")
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurofit.analyses.sweeps.cells import Cell
+import xarray as xr
+
+from neurofit.analyses.sweeps.cells import Cell, load_cell
 from neurofit.analyses.sweeps.plan import StudyFolder, finished
 from neurofit.storage.claims import is_alive
 
@@ -45,6 +48,12 @@ class Status:
         if self.seconds_per_cell is None:
             return None
         return self.seconds_per_cell * (len(self.waiting) + len(self.running))
+
+    def results(self) -> Iterator[tuple[Cell, xr.Dataset]]:
+        """Load the finished cells one by one."""
+        for cell in self.cells:
+            if cell.key in self.finished:
+                yield cell, load_cell(cell)
 
 
 def read_status(folder: StudyFolder) -> Status:
@@ -91,9 +100,14 @@ def _names(folder: Any) -> set[str]:
         return set()
 
 
-def _error(folder: StudyFolder, key: str) -> str:
+def read_error(folder: StudyFolder, key: str) -> str:
+    """Return the error of a cell that failed, with all of its lines."""
     try:
         found: Any = json.loads(folder.failure(key).read_text(encoding="utf-8"))
-        return str(found["error"]).strip().splitlines()[0]
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return str(found["error"]).strip()
+    except (OSError, ValueError, KeyError, TypeError):
         return "its error cannot be read"
+
+
+def _error(folder: StudyFolder, key: str) -> str:
+    return (read_error(folder, key).splitlines() or [""])[0]

@@ -145,10 +145,7 @@ class Study:
     slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]+", self.name) or self.name.startswith("."):
-            raise NeurofitError(
-                f"The name of a study has letters, digits, '.', '-' and '_'; got {self.name!r}."
-            )
+        check_study_name(self.name)
         lists = [each.name for each in fields(self) if each.type == "Sequence[str]"]
         for name in (*lists, "seeds", "model_seeds", "include", "exclude"):
             given = getattr(self, name)
@@ -290,6 +287,27 @@ def read_study(path: str | Path) -> Study:
     NeurofitError
         If the file is missing or not TOML, or a field is unknown or has the wrong type.
     """
+    study: Study = read_tables(path, Study, {"machine": Machine, "slurm": Slurm})
+    return study
+
+
+def read_tables(path: str | Path, kind: Any, tables: Mapping[str, Any]) -> Any:
+    """Return what a TOML file says, as a dataclass; its name is that of the file by default.
+
+    Parameters
+    ----------
+    path
+        TOML file.
+    kind
+        Dataclass of the file.
+    tables
+        Field -> dataclass of the table of this name.
+
+    Raises
+    ------
+    NeurofitError
+        If the file is missing or not TOML, or a field is unknown or has the wrong type.
+    """
     path = Path(path)
     try:
         with open(path, "rb") as file:
@@ -298,16 +316,21 @@ def read_study(path: str | Path) -> Study:
         raise NeurofitError(f"There is no study at {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise NeurofitError(f"{path} is not valid TOML: {error}.") from error
-    tables: dict[str, Any] = {"machine": Machine, "slurm": Slurm}
     for name, table in tables.items():
         if name in given:
-            given[name] = _made(table, given[name], f"[{name}] of {path}")
+            given[name] = made(table, given[name], f"[{name}] of {path}")
     given.setdefault("name", path.stem)
-    study: Study = _made(Study, given, str(path))
-    return study
+    return made(kind, given, str(path))
 
 
-def _made(kind: Any, given: Any, source: str) -> Any:
+def made(kind: Any, given: Any, source: str) -> Any:
+    """Return a table of a file as a dataclass.
+
+    Raises
+    ------
+    NeurofitError
+        If it is no table, or a field is unknown or has the wrong type.
+    """
     if not isinstance(given, dict):
         raise NeurofitError(f"{source} must be a table; got {given!r}.")
     known = [each.name for each in fields(kind)]
@@ -318,6 +341,20 @@ def _made(kind: Any, given: Any, source: str) -> Any:
         return kind(**given)
     except TypeError as error:
         raise NeurofitError(f"{source}: {error}.") from error
+
+
+def check_study_name(name: str) -> None:
+    """Check that the name of a study can be that of a folder.
+
+    Raises
+    ------
+    NeurofitError
+        If it has other characters than letters, digits, dots, hyphens and underscores.
+    """
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise NeurofitError(
+            f"The name of a study has letters, digits, '.', '-' and '_'; got {name!r}."
+        )
 
 
 def with_machine(study: Study, **changes: Any) -> Study:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.analyses.sweeps.cells import Cell, save_cell
-from neurofit.analyses.sweeps.plan import StudyFolder
-from neurofit.config.code import code_sha256
+from neurofit.analyses.sweeps.plan import StudyFolder, check_code
 from neurofit.config.compute import Compute, available_cores
 from neurofit.errors import NeurofitError
 from neurofit.storage.claims import claim
@@ -56,11 +55,7 @@ def work(path: str | Path, *, on_cell: Callable[[str], None] = lambda name: None
         stage, machine = str(task["stage"]), dict(task["machine"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise NeurofitError(f"{path} is not the file of a task: {error}.") from error
-    if task["code"] != code_sha256():
-        raise NeurofitError(
-            f"The installed neurofit (code {code_sha256()[:12]}) differs from the one that wrote "
-            f"{path} ({str(task['code'])[:12]}): start the sweep again with neurofit sweep."
-        )
+    check_code(path, str(task["code"]))
     _note(folder, "attempts.log", f"{Path(path).stem} {socket.gethostname()} {os.getpid()}")
     compute = Compute(
         device=machine["device"],

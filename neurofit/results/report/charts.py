@@ -22,6 +22,9 @@ FEW = 3
 
 N_SHADES = 10
 
+THUMBNAIL = 120, 32
+"""Width and height of a curve in a table."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -99,7 +102,7 @@ def curve_chart(
     parts = [
         tag("line", class_="cross", x1=0, x2=0, y1=TOP, y2=HEIGHT - BOTTOM, visibility="hidden")
     ]
-    picture = _svg(title, _described(curves, labels), HEIGHT, *drawn, *parts)
+    picture = _svg(title, describe_curves(curves, labels), HEIGHT, *drawn, *parts)
     values = {
         "kind": "curve",
         "x": [round(across(each), 1) for each in x],
@@ -214,6 +217,24 @@ def matrix_chart(
     return _figure(_svg(title, described, HEIGHT, *drawn), Html(), sliders, known, note)
 
 
+def thumbnail(curve: Curve, low: float, high: float, described: str) -> Html:
+    """Return a curve without axes; thumbnails with the same low and high can be compared."""
+    width, height = THUMBNAIL
+    n = len(curve.values)
+    x = [2 + (i + 0.5) / n * (width - 4) for i in range(n)]
+    down = Scale(low, high, height - 2, 2)
+    zero = round(down(0.0), 1)
+    return tag(
+        "svg",
+        tag("line", class_="grid zero", x1=0, x2=width, y1=zero, y2=zero),
+        _curve(curve, 0, x, down, few=False),
+        class_="thumbnail",
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label=described,
+    )
+
+
 def _matrix_labels(
     rows: Sequence[str], columns: Sequence[str], width: float, height: float
 ) -> list[Html]:
@@ -313,7 +334,7 @@ def _swatch(curve: Curve, i: int) -> Html:
     return tag("svg", line, class_="swatch", viewBox="0 0 28 12", aria_hidden="true")
 
 
-def _described(curves: Sequence[Curve], labels: Sequence[str]) -> str:
+def describe_curves(curves: Sequence[Curve], labels: Sequence[str]) -> str:
     """Return each curve in words: where it begins and ends, and its highest value."""
     told = []
     for curve in curves:

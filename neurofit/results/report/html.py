@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from typing import Any
+
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that are shown as escapes: terminals and browsers would act on them, or fail."""
 
 
 class Html(str):
@@ -28,7 +32,7 @@ def tag(_name: str, *content: str, **attributes: str | int | float | bool | None
         if value is True:
             shown.append(f" {key}")
         elif value is not None and value is not False:
-            shown.append(f' {key}="{html.escape(str(value), quote=True)}"')
+            shown.append(f' {key}="{html.escape(visible(str(value)), quote=True)}"')
     start = f"<{_name}{''.join(shown)}>"
     return Html(start if _name in VOID else f"{start}{joined(*content)}</{_name}>")
 
@@ -38,8 +42,17 @@ VOID = ("input", "br", "meta")
 
 def joined(*content: str) -> Html:
     """Return elements and escaped texts one after the other."""
-    each = (part if isinstance(part, Html) else html.escape(part, quote=False) for part in content)
-    return Html("".join(each))
+    return Html(
+        "".join(
+            part if isinstance(part, Html) else html.escape(visible(part), quote=False)
+            for part in content
+        )
+    )
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which control characters are escapes, such as \x1b."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def data(values: Any) -> Html:

@@ -77,12 +77,12 @@ def write_report(
         temporary.write_text(page, encoding="utf-8")
 
 
-def fill_template(parts: dict[str, Html]) -> str:
+def fill_template(parts: dict[str, Html], scripts: Sequence[str] = ("script.js",)) -> str:
     """Return the page: the template with its parts, and the hash of its only script."""
     template = _read("template.html")
-    script = _read("script.js")
+    script = "".join(map(_read, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    known = {"style": _read("style.css"), "script": script, "hash": digest, **parts}
+    known = {"style": _read("style.css"), "script": script, "hash": digest, "kind": "", **parts}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: str(known[found[1]]), template)
 
 
@@ -115,14 +115,14 @@ def _parts(
         said.append(tag("ul", *(tag("li", each) for each in exceeded)))
     described = methods(results or every, compared or against[:1])
     sections = [
-        *(_panel_section(panel) for panel in panels),
+        *(panel_section(panel) for panel in panels),
         *(_comparison_section(panel) for panel in pairs),
-        _sentences("Baselines", baselines(panels)),
-        _sentences("Ceilings", ceilings(panels)),
-        _sentences("Limits", [*limits(panels, compared), *notes]),
+        sentences("Baselines", baselines(panels)),
+        sentences("Ceilings", ceilings(panels)),
+        sentences("Limits", [*limits(panels, compared), *notes]),
         _copied("Methods", "div", *(tag("p", text) for text in described)),
         _copied("References (BibTeX)", "pre", tag("code", bibtex(results or every))),
-        _provenance([*results, *every]),
+        provenance([*results, *every]),
     ]
     simulated = any(attrs["simulated"] for attrs in about)
     return {
@@ -145,29 +145,32 @@ def _about(result: xr.Dataset) -> tuple[str, str]:
     return result.attrs["region"], result.attrs["recording"]
 
 
-def _section(heading: str, *content: Html) -> Html:
+def section(heading: str, *content: Html) -> Html:
+    """Return a section with a heading."""
     at = re.sub(r"\W+", "-", heading.lower()).strip("-")
     return tag("section", tag("h2", heading, id=at), *content, aria_labelledby=at)
 
 
-def _sentences(heading: str, said: Sequence[str]) -> Html:
+def sentences(heading: str, said: Sequence[str]) -> Html:
+    """Return a section of sentences; nothing without any."""
     if not said:
         return Html()
-    return _section(heading, tag("ul", *(tag("li", each) for each in said)))
+    return section(heading, tag("ul", *(tag("li", each) for each in said)))
 
 
-def _panel_section(panel: Panel) -> Html:
+def panel_section(panel: Panel, *, means: bool = True) -> Html:
+    """Return the section of a panel: chart, curves in words, table of means, all tables."""
     content = [panel.chart()]
     described = [describe_line(panel, line) for line in panel.lines]
     if 1 < len(described) <= MOST and panel.is_curve:
         content.append(tag("ul", *(tag("li", each) for each in described)))
-    if len(panel.lines) > 1 and len(panel.dims) < 2:
+    if means and len(panel.lines) > 1 and len(panel.dims) < 2:
         content += _means(panel)
     several = len(panel.results) > 1
     for result, label in zip(panel.results, panel.labels, strict=True):
         content.append(_tables(result, f"Values of {label}" if several else ""))
     quantity = panel.score.attrs["long_name"]
-    return _section(f"{quantity[:1].upper()}{quantity[1:]}: {panel.name}", *content)
+    return section(f"{quantity[:1].upper()}{quantity[1:]}: {panel.name}", *content)
 
 
 def _means(panel: Panel) -> list[Html]:
@@ -183,7 +186,7 @@ def _comparison_section(panel: Panel) -> Html:
     parts = [panel.chart()]
     for result in panel.results:
         parts.append(_tables(result, "Tables of the comparison"))
-    return _section(f"Comparison: {panel.name}", *parts)
+    return section(f"Comparison: {panel.name}", *parts)
 
 
 def _tables(result: xr.Dataset, summary: str = "") -> Html:
@@ -225,10 +228,10 @@ def _words(cell: Any) -> str:
 def _copied(heading: str, name: str, *content: Html) -> Html:
     """Return a section whose text is copied by a button of the script."""
     at = re.sub(r"\W+", "-", heading.lower()).strip("-")
-    return _section(heading, tag(name, *content, id=f"{at}-text", class_="copied"))
+    return section(heading, tag(name, *content, id=f"{at}-text", class_="copied"))
 
 
-def _provenance(results: Sequence[xr.Dataset]) -> Html:
+def provenance(results: Sequence[xr.Dataset]) -> Html:
     """Return the attributes of every result, from which it can be repeated."""
     made = []
     for result in results:
@@ -236,7 +239,7 @@ def _provenance(results: Sequence[xr.Dataset]) -> Html:
         text = json.dumps(attrs, indent=2, default=str, ensure_ascii=False)
         about = tag("summary", describe_result(result))
         made.append(tag("details", about, tag("pre", text), class_="raw"))
-    return _section("Provenance", *made)
+    return section("Provenance", *made)
 
 
 def _decoded(value: object) -> object:

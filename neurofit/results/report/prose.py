@@ -182,8 +182,18 @@ def ceilings(panels: Sequence[Panel]) -> list[str]:
     return said
 
 
-def limits(panels: Sequence[Panel], comparisons: Sequence[xr.Dataset]) -> list[str]:
-    """Return what a reader should know before trusting the numbers, each sentence once."""
+def limits(
+    panels: Sequence[Panel], comparisons: Sequence[xr.Dataset], *, whole: bool = True
+) -> list[str]:
+    """Return what a reader should know before trusting the numbers, each sentence once.
+
+    Parameters
+    ----------
+    panels, comparisons
+        Results and their comparisons.
+    whole
+        Whether these are all there is, so that controls and comparisons can be missing.
+    """
     said: list[str] = []
     results = [result for panel in panels for result in panel.results]
     for result in [*results, *comparisons]:
@@ -206,13 +216,13 @@ def limits(panels: Sequence[Panel], comparisons: Sequence[xr.Dataset]) -> list[s
         if any(r.attrs["model"] for r in panel.results)
         and not any(r.attrs["control"] for r in panel.results)
     ]
-    if alone:
+    if alone and whole:
         said.append(
             f"No control is among the results for {listed(alone)}: --shuffle-stimuli shows what a "
             "model reaches that sees the wrong images."
         )
     models = [r for r in results if r.attrs["model"] and not r.attrs["control"]]
-    if len(models) > 1 and not comparisons:
+    if len(models) > 1 and not comparisons and whole:
         said.append(
             "The models are not compared: overlapping intervals of two curves do not mean that "
             "they are equal (neurofit compare)."

@@ -49,10 +49,10 @@ function compareCells(a, b) {
 const isEmpty = (text) => text === "" || text === "-";
 
 function sortable(table) {
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const bodies = [...table.tBodies].map((body) => [body, [...body.rows]]);
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
+    if (head.classList.contains("plain")) return;
     const button = element("button", head.textContent);
     button.type = "button";
     head.replaceChildren(button);
@@ -60,16 +60,21 @@ function sortable(table) {
     button.addEventListener("click", () => {
       const next = { none: "ascending", ascending: "descending", descending: "none" };
       const order = next[head.getAttribute("aria-sort")];
-      heads.forEach((each) => each.setAttribute("aria-sort", "none"));
+      heads.forEach((each) => { if (each.hasAttribute("aria-sort")) each.setAttribute("aria-sort", "none"); });
       head.setAttribute("aria-sort", order);
       const sign = order === "descending" ? -1 : 1;
       const text = (row) => row.cells[column].textContent;
-      const sorted = order === "none" ? rows : [...rows].sort((a, b) => {
+      const compare = (a, b) => {
         const [x, y] = [text(a), text(b)];
         if (isEmpty(x) || isEmpty(y)) return isEmpty(x) - isEmpty(y);
         return sign * compareCells(x, y);
+      };
+      /* The rows of each body are sorted below its heading. */
+      bodies.forEach(([body, rows]) => {
+        const first = rows.filter((row) => row.classList.contains("group"));
+        const others = rows.filter((row) => !row.classList.contains("group"));
+        body.replaceChildren(...first, ...(order === "none" ? others : [...others].sort(compare)));
       });
-      body.replaceChildren(...sorted);
     });
   });
 }
@@ -77,7 +82,8 @@ function sortable(table) {
 function tsv(table) {
   /* A name that a spreadsheet would take for a formula is kept as text. */
   const safe = (text) => (/^[=+@]|^-(?![\d.]|$)/.test(text) ? "'" : "") + text.replace(/\s+/g, " ").trim();
-  return [...table.rows].map((row) => [...row.cells].map((cell) => safe(cell.textContent)).join("\t")).join("\n");
+  const shown = [...table.rows].filter((row) => !row.hidden && !row.parentElement?.hidden);
+  return shown.map((row) => [...row.cells].map((cell) => safe(cell.textContent)).join("\t")).join("\n");
 }
 
 document.querySelectorAll("table.sortable").forEach((table) => {

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from neurofit.analyses.sweeps import slurm
-from neurofit.analyses.sweeps.cells import load_cell
+from neurofit.analyses.sweeps.cells import Cell, load_cell
 from neurofit.analyses.sweeps.local import run_locally
 from neurofit.analyses.sweeps.plan import (
     StudyFolder,
@@ -92,7 +92,7 @@ def test_the_bits_on_a_cluster_are_those_on_this_machine(
 ) -> None:
     folder, n_jobs = submit(on_slurm)
     assert n_jobs == 4  # an extraction and a fit for each model, in arrays of at most two
-    wait(folder, lambda: not slurm.running_jobs(folder))
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
     cells = folder.read_cells()
     assert finished(cells) == {cell.key for cell in cells}, logs(folder)
     assert sorted(computed(folder)) == sorted(cell.key for cell in cells)
@@ -107,21 +107,70 @@ def test_the_bits_on_a_cluster_are_those_on_this_machine(
 @needs_root
 def test_what_was_cancelled_requeued_or_lost_is_finished_after_one_resume(on_slurm: Study) -> None:
     folder, _ = submit(on_slurm)
-    wait(folder, lambda: "RUNNING" in slurm.running_jobs(folder).values())
-    running = next(task for task, state in slurm.running_jobs(folder).items() if state == "RUNNING")
-    job = slurm._jobs(folder)[running]
+    wait(folder, lambda: "RUNNING" in slurm.running_jobs(folder.path).values())
+    running = next(
+        task for task, state in slurm.running_jobs(folder.path).items() if state == "RUNNING"
+    )
+    job = slurm._jobs(folder.path)[running]
     subprocess.run(["scontrol", "requeue", job], check=True)
     wait(folder, lambda: len(finished(folder.read_cells())) >= 1)
-    assert slurm.cancel(folder) >= 1
-    wait(folder, lambda: not slurm.running_jobs(folder))
+    assert slurm.cancel(folder.path) >= 1
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
     left = read_status(folder)
     assert left.failed == {}
     assert 0 < len(left.waiting) < 8
     submit(on_slurm)
-    wait(folder, lambda: not slurm.running_jobs(folder))
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
     cells = folder.read_cells()
     assert finished(cells) == {cell.key for cell in cells}, logs(folder)
     assert sorted(computed(folder)) == sorted(cell.key for cell in cells)
+
+
+SLOW = """
+import time
+from pathlib import Path
+from neurofit.models import create_model
+
+def make():
+    begun = Path(__file__).with_name("begun")
+    if not begun.exists():
+        begun.touch()
+        time.sleep(600)
+    return create_model("timedecay_tiny")
+"""
+
+
+@needs_root
+def test_what_timed_out_is_submitted_again_and_what_was_cancelled_is_not(
+    on_slurm: Study, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    given = Study(
+        **{
+            **vars(on_slurm),
+            "models": [str(tmp_path / "slow.py:make"), "feedforward_tiny"],
+            "mappings": ["ridge"],
+            "include": [
+                {"model": "*slow*", "region": "V4"},
+                {"model": "feedforward_tiny", "region": "IT"},
+            ],
+            "slurm": Slurm(time=1, mem="2GB", cpus=1),
+        }
+    )
+    folder, _ = submit(given)
+    slow, fast = sorted(folder.read_cells(), key=lambda cell: "feedforward" in cell.name)
+    fit = next(t for t in slurm.running_jobs(folder.path) if t in tasks_of(folder, fast, "fit"))
+    subprocess.run(["scancel", slurm._jobs(folder.path)[fit]], check=True)
+    wait(folder, lambda: not slurm.running_jobs(folder.path))
+    assert finished(folder.read_cells()) == {slow.key}, logs(folder)
+    assert [cell.key for cell in read_status(folder).waiting] == [fast.key]
+    assert computed(folder) == [slow.key]
+    assert [path.name for path in (folder.path / "tasks").glob("retry-*")]
+
+
+def tasks_of(folder: StudyFolder, cell: Cell, stage: str) -> list[str]:
+    paths = (folder.path / "tasks").glob(f"{stage}-*.json")
+    return [path.stem for path in paths if cell.key in folder.keys_of(path.stem)]
 
 
 def test_without_slurm_or_submitit_a_sentence_says_so(

@@ -1,0 +1,160 @@
+"""A sweep of the tiny zoo against single scores, and under processes that are killed.
+
+    python benchmarks/sweep.py WORK_FOLDER [--models *_tiny] [--kills 20]
+
+V4 and IT of hvm-sim, ridge and PLS, with default options: four cells of each model. The sweep and
+the single scores are processes of their own on one thread; CPU time is that of all of them. Two
+further sweeps have 48 cells of a short window and two splits; one of them loses its coordinator or
+a worker to SIGKILL at random moments and is resumed. Results are compared to the bit. What is
+finished in WORK_FOLDER is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import xarray as xr
+
+from neurofit.analyses.sweeps.cells import Cell, result_path
+from neurofit.analyses.sweeps.plan import finished, study_folder
+from neurofit.results.io import load_result
+from neurofit.storage.home import home
+
+STUDY = """
+models = {models}
+regions = ["V4", "IT"]
+mappings = ["ridge", "pls"]
+[machine]
+workers = 1
+"""
+SHORT = """
+windows = ["100:140"]
+[options]
+n_splits = 2
+n_halves = 2
+"""
+NEUROFIT = (sys.executable, "-m", "neurofit")
+
+
+def main() -> None:
+    """Run what is missing, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", nargs="+", default=["*_tiny"])
+    parser.add_argument("--kills", type=int, default=20)
+    asked = parser.parse_args()
+    recordings = home() / "recordings"
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(asked.folder)
+    for name in ("sweep", "singles", "undisturbed", "killed"):
+        Path(name).mkdir(exist_ok=True)
+        if not Path(name, "recordings").exists():
+            shutil.copytree(recordings, Path(name, "recordings"))
+    Path("sweep.toml").write_text(STUDY.format(models=json.dumps(asked.models)), encoding="utf-8")
+    short = STUDY.format(models='["*_tiny"]').replace("[machine]", f"{SHORT}[machine]")
+    for name in ("undisturbed", "killed"):
+        Path(f"{name}.toml").write_text(short, encoding="utf-8")
+
+    swept = in_home("sweep", lambda: sweep_once("sweep"))
+    cells = study_folder("sweep").read_cells()
+    print(f"sweep of {len(cells)} cells: {swept / 60:.1f} min of CPU time", flush=True)
+    single = in_home("singles", lambda: score_each(cells))
+    print(f"single scores: {single / 60:.1f} min; ratio {swept / single:.2f}", flush=True)
+    n_same = sum(same(load("sweep", cell), load("singles", cell)) for cell in cells)
+    print(f"{n_same} of {len(cells)} to the bit", flush=True)
+    in_home("undisturbed", lambda: sweep_once("undisturbed"))
+    kills = in_home("killed", lambda: sweep_killed("killed", asked.kills))
+    cells = study_folder("killed").read_cells()
+    lines = (study_folder("killed").path / "computed.log").read_text(encoding="utf-8").splitlines()
+    computed = [line.split()[0] for line in lines]
+    n_same = sum(same(load("undisturbed", cell), load("killed", cell)) for cell in cells)
+    print(
+        f"killed {kills:.0f} times: {len(computed)} cells computed, {len(set(computed))} different "
+        f"ones; {n_same} of {len(cells)} to the bit"
+    )
+
+
+def in_home(name: str, work: object) -> float:
+    """Do work with a NEUROFIT_HOME of its own, unless its figure is known; return the figure."""
+    known = Path(f"{name}.json")
+    if not known.exists():
+        os.environ["NEUROFIT_HOME"] = str(Path(name).resolve())
+        figure = work()  # type: ignore[operator]
+        known.write_text(json.dumps(figure), encoding="utf-8")
+    return float(json.loads(known.read_text(encoding="utf-8")))
+
+
+def run(*arguments: str) -> float:
+    """Run a command of neurofit, and return the CPU time of all its processes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*NEUROFIT, *arguments], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def sweep_once(study: str) -> float:
+    """Sweep a study; return CPU seconds."""
+    return run("sweep", f"{study}.toml")
+
+
+def score_each(cells: list[Cell]) -> float:
+    """Score each cell by `neurofit score`, what was scored before left out; return CPU seconds."""
+    seconds = {}
+    for cell in cells:
+        own = Path("scores", cell.key)
+        figure = own.with_suffix(".json")
+        if not figure.exists():
+            shutil.rmtree(own, ignore_errors=True)
+            given = {name: cell.choices[name] for name in ("model", "region", "mapping")}
+            options = [word for name, value in given.items() for word in (f"--{name}", value)]
+            taken = run("score", *options, "--out", str(own))
+            figure.write_text(json.dumps(taken), encoding="utf-8")
+        seconds[cell.key] = json.loads(figure.read_text(encoding="utf-8"))
+    return float(sum(seconds.values()))
+
+
+def sweep_killed(study: str, n_kills: int) -> int:
+    """Sweep a study, killing a process at random moments; return how many were killed."""
+    rng, killed = random.Random(0), 0
+    folder = study_folder(study)
+    while not folder.cells_file.exists() or len(finished(folder.read_cells())) < 48:
+        command = "resume" if folder.cells_file.exists() else "run"
+        process = subprocess.Popen(
+            [*NEUROFIT, "sweep", command, f"{study}.toml"], stdout=subprocess.DEVNULL
+        )
+        try:
+            process.wait(timeout=rng.uniform(5, 60) if killed < n_kills else None)
+        except subprocess.TimeoutExpired:
+            listed = ["pgrep", "-P", str(process.pid)]
+            workers = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
+            os.kill(int(rng.choice([*workers.split(), str(process.pid)])), signal.SIGKILL)
+            killed += 1
+            process.kill()  # a worker that is left goes on
+            process.wait()
+    return killed
+
+
+def load(name: str, cell: Cell) -> xr.Dataset:
+    """Load the result of a cell from one of the homes."""
+    os.environ["NEUROFIT_HOME"] = str(Path(name).resolve())
+    path = result_path(cell.key)
+    return load_result(Path("scores", cell.key, "result.nc") if name == "singles" else path)
+
+
+def same(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Return whether the values of two results are equal to the bit."""
+    return bool(one.drop_attrs().identical(other.drop_attrs()))
+
+
+if __name__ == "__main__":
+    main()

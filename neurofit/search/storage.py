@@ -1,0 +1,204 @@
+"""What Optuna stores, in a journal file or in PostgreSQL, and how it samples and prunes.
+
+Optuna's own heartbeats exist for databases only. Here the claim of a trial (`storage.claims`) says
+whether a worker is at it, with a journal too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurofit.errors import MachineError, NeurofitError
+from neurofit.search.dimensions import Choices
+from neurofit.search.study import OBJECTIVES, Search
+
+JOURNAL = "journal.log"
+
+DEFINITION = "definition"
+"""Attribute of Optuna's study: the hash of what its trials depend on."""
+
+
+class StorageError(MachineError):
+    """A storage that does not answer; what it holds is unchanged, and the work is done again."""
+
+
+def import_optuna() -> Any:
+    """Return Optuna, which says nothing of its own accord.
+
+    Raises
+    ------
+    NeurofitError
+        If it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise NeurofitError("A search needs Optuna: pip install 'neurofit[search]'.") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+def create_study(search: Search, folder: Path) -> Any:
+    """Return Optuna's study of a search, which is created if it does not exist.
+
+    Raises
+    ------
+    NeurofitError
+        If Optuna is not installed, or the study was begun with another definition.
+    StorageError
+        If the storage does not answer.
+    """
+    optuna = import_optuna()
+    with storage_errors():
+        study = optuna.create_study(
+            storage=_storage(search, folder),
+            study_name=search.name,
+            directions=[OBJECTIVES[name] for name in search.objectives],
+            load_if_exists=True,
+        )
+        stored = study.user_attrs.get(DEFINITION)
+        if stored is None:
+            study.set_user_attr(DEFINITION, search.sha256())
+    if stored not in (None, search.sha256()):
+        raise NeurofitError(
+            f"The storage has a study {search.name} of another definition: give this one another "
+            "name."
+        )
+    return study
+
+
+def open_study(search: Search, folder: Path, *, number: int = 0) -> Any:
+    """Return Optuna's study, with the sampler of a trial: its draws depend on seed and number.
+
+    Raises
+    ------
+    StorageError
+        If the storage does not answer or has no such study.
+    """
+    optuna = import_optuna()
+    with storage_errors():
+        study = optuna.load_study(study_name=search.name, storage=_storage(search, folder))
+    study.pruner = _pruner(search)
+    study.sampler = make_sampler(search, number)
+    return study
+
+
+def make_sampler(search: Search, number: int) -> Any:
+    """Return the sampler of a trial: its draws depend on the seed, its number and other trials."""
+    optuna = import_optuna()
+    seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
+    if search.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=search.startup, constant_liar=True
+    )
+
+
+class TrialSuggest:
+    """Values of one of Optuna's trials, as `neurofit.search.space.Suggest`."""
+
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+
+    def choice(self, name: str, values: Choices) -> Any:
+        """Return one of the values."""
+        return self.trial.suggest_categorical(name, values)
+
+    def integer(self, name: str, low: int, high: int, step: int) -> int:
+        """Return a whole number."""
+        return int(self.trial.suggest_int(name, low, high, step=step))
+
+    def number(self, name: str, low: float, high: float, log: bool) -> float:
+        """Return a number."""
+        return float(self.trial.suggest_float(name, low, high, log=log))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn the errors of a storage that does not answer into StorageError.
+
+    Raises
+    ------
+    StorageError
+        In place of the errors of Optuna's storages and of the database.
+    """
+    optuna = import_optuna()
+    try:
+        import sqlalchemy.exc
+        from pg8000.exceptions import InterfaceError
+
+        lost: tuple[type[Exception], ...] = (sqlalchemy.exc.SQLAlchemyError, InterfaceError)
+    except ImportError:
+        lost = ()
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, *lost, ConnectionError) as error:
+        cause = error.__cause__ or error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
+        raise StorageError(f"The storage of the search does not answer: {reason}") from error
+
+
+def _pruner(search: Search) -> Any:
+    optuna = import_optuna()
+    if not search.prunes:
+        return optuna.pruners.NopPruner()
+    own = search.pruning
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=own.first, reduction_factor=own.factor
+    )
+
+
+def _storage(search: Search, folder: Path) -> Any:
+    optuna = import_optuna()
+    if not search.storage:
+        journal = str(folder / JOURNAL)
+        return optuna.storages.JournalStorage(_whole_journal(journal))
+    try:
+        import pg8000  # noqa: F401 - SQLAlchemy loads it
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError as error:
+        raise NeurofitError(
+            f"PostgreSQL needs pg8000 ({error}): pip install 'neurofit[search]'."
+        ) from error
+    try:
+        url = make_url(search.storage).set(drivername="postgresql+pg8000")
+    except ArgumentError:
+        raise NeurofitError(f"storage is not the address of a database: {search.storage}") from None
+    if url.password is None and (password := os.environ.get("PGPASSWORD")):
+        url = url.set(password=password)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    address = url.render_as_string(hide_password=False)
+    options = {"pool_pre_ping": True, "pool_size": 2}
+    return optuna.storages.RDBStorage(address, engine_kwargs=options)
+
+
+def _whole_journal(path: str) -> Any:
+    """Return a journal that drops a line that a killed machine left without its end.
+
+    Optuna would append to that line, and could read nothing that follows.
+    """
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    class Lock(JournalFileOpenLock):
+        def acquire(self) -> bool:
+            taken = super().acquire()
+            with open(path, "rb+") as file:
+                size = file.seek(0, os.SEEK_END)
+                if size:
+                    file.seek(size - 1)
+                    if file.read(1) != b"\n":
+                        file.seek(0)
+                        file.truncate(file.read().rfind(b"\n") + 1)
+            return taken
+
+    return JournalFileBackend(path, lock_obj=Lock(path))

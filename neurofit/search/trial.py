@@ -1,0 +1,240 @@
+"""One trial of a search: a net is drawn, trained as any other, and stopped early if it is not good.
+
+A trial that a killed worker has left goes on from its checkpoint, to the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from neurofit.config.code import code_sha256
+from neurofit.config.compute import find_device
+from neurofit.data_loaders.labelled_images import ImageSet
+from neurofit.errors import DivergedError, MachineError, NeurofitError
+from neurofit.models.cost import count_multiply_adds
+from neurofit.search.space import Candidate
+from neurofit.search.storage import (
+    TrialSuggest,
+    import_optuna,
+    make_sampler,
+    storage_errors,
+)
+from neurofit.search.study import Search
+from neurofit.search.trials import TrialFolder, described
+from neurofit.training.checkpoint import code_version, read_checkpoint
+from neurofit.training.evaluate import Accuracy
+from neurofit.training.run_folder import CHECKPOINT
+from neurofit.training.train import train
+
+
+class _Stopped(Exception):
+    """A net is not trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A trial of Optuna, and what it takes to compute it.
+
+    Parameters
+    ----------
+    search
+        The search.
+    study
+        Optuna's study.
+    trial_id
+        Optuna's identifier of the trial.
+    folder
+        Files of the trial.
+    """
+
+    search: Search
+    study: Any
+    trial_id: int
+    folder: TrialFolder
+
+    @property
+    def number(self) -> int:
+        """Number of the trial."""
+        return self.folder.number
+
+    def run(self, images: ImageSet) -> Mapping[str, Any]:
+        """Compute the trial, unless its result is there, and tell the storage; return the result.
+
+        Raises
+        ------
+        StorageError
+            If the storage does not answer; the trial is put back.
+        MachineError
+            If the disk is full; the trial is put back.
+        """
+        result = self.folder.read_result()
+        if result is None:
+            self.folder.note_attempt()
+            result = self._compute(images)
+            self.folder.write_result(result)
+        self._tell(result)
+        return result
+
+    def _compute(self, images: ImageSet) -> dict[str, Any]:
+        with storage_errors():
+            self.study.sampler = make_sampler(self.search, self.number)
+            trial = import_optuna().Trial(self.study, self.trial_id)
+            candidate = self.search.searched().draw(
+                TrialSuggest(trial),
+                input_size=self.search.input_size,
+                n_classes=len(images.classes),
+            )
+            params = dict(trial.params)
+        self.folder.write_net(candidate)
+        state, error, accuracy = "complete", "", None
+        try:
+            accuracy = self._train(trial, candidate, images)
+        except _Stopped:
+            state = "pruned"
+        except DivergedError as stop:
+            state, error = "diverged", str(stop)
+        except MachineError:
+            raise
+        except Exception as stop:  # of this net alone: the others go on
+            traceback.print_exc()
+            state, error = "failed", str(stop).strip() or type(stop).__name__
+        return self._result(candidate, params, state=state, error=error, accuracy=accuracy)
+
+    def _train(self, trial: Any, candidate: Candidate, images: ImageSet) -> Accuracy:
+        """Train the net; return its last accuracy."""
+        config = self.search.config(self.number, **candidate.training)
+        network = candidate.architecture.build(seed=config.seed)
+        begun = time.monotonic()
+
+        def on_accuracy(epoch: int, accuracy: Accuracy) -> None:
+            nonlocal begun
+            now = time.monotonic()
+            self.folder.add_epoch(epoch, accuracy, now - begun)
+            begun = now
+
+        def stop_early(*, saved: int) -> None:
+            """Report the epochs of the checkpoint, and stop unless the net is one of the best."""
+            if not self.search.prunes:
+                return
+            with storage_errors():
+                reported = trial.study._storage.get_trial(self.trial_id).intermediate_values
+                for each in self.folder.read_epochs(up_to=saved):
+                    if each["epoch"] not in reported:
+                        trial.report(each["accuracy"], each["epoch"])
+                if saved < config.epochs and trial.should_prune():
+                    raise _Stopped
+
+        def progress(step: int, n_steps: int, values: Mapping[str, float]) -> None:
+            if "top1" in values:
+                stop_early(saved=step * config.epochs // n_steps)
+
+        checkpoint = self.folder.run / CHECKPOINT
+        if checkpoint.is_file():
+            steps = read_checkpoint(checkpoint, with_tensors=False)[0]
+            if saved := steps // (len(images.train) // config.batch_size):
+                stop_early(saved=saved)
+        done = train(
+            network,
+            images,
+            config,
+            out=self.folder.run,
+            device=find_device(self.search.machine.device),
+            resume="auto",
+            progress=progress,
+            on_accuracy=on_accuracy,
+        )
+        return done.accuracy
+
+    def _result(
+        self,
+        candidate: Candidate,
+        params: Mapping[str, Any],
+        *,
+        state: str,
+        error: str,
+        accuracy: Accuracy | None,
+    ) -> dict[str, Any]:
+        epochs = self.folder.read_epochs()
+        network: Any = None
+        try:
+            network = candidate.architecture.build(seed=None)
+            costs = {
+                "parameters": sum(parameter.numel() for parameter in network.parameters()),
+                "multiply_adds": count_multiply_adds(network),
+            }
+        except Exception:
+            if state != "failed":
+                raise
+            costs = {"parameters": 0, "multiply_adds": 0}
+        last = described(accuracy) if accuracy else (epochs[-1] if epochs else {})
+        measured = {"accuracy": last.get("accuracy"), **costs}
+        seed = self.search.seed + self.number
+        return {
+            "format": 1,
+            "study": self.search.name,
+            "number": self.number,
+            "state": state,
+            "error": error,
+            "model": candidate.architecture.name,
+            **measured,
+            "objectives": {name: measured[name] for name in self.search.objectives},
+            "by_timestep": last.get("by_timestep", {}),
+            "epochs": epochs,
+            "seconds": round(sum(each["seconds"] for each in epochs), 3),
+            "attempts": self.folder.n_attempts(),
+            "threads": torch.get_num_threads(),
+            "params": dict(params),
+            "choices": dict(candidate.choices),
+            "training": dict(candidate.training),
+            "seeds": {"search": self.search.seed, "weights": seed, "training": seed},
+            "architecture": candidate.architecture.as_json(),
+            **code_version(),
+            "code": code_sha256(),
+        }
+
+    def _tell(self, result: Mapping[str, Any]) -> None:
+        states = import_optuna().trial.TrialState
+        # A net that diverges is one of the worst, from which the sampler learns; a failed one says
+        # nothing of its dimensions.
+        state = {"complete": states.COMPLETE, "failed": states.FAIL}.get(
+            result["state"], states.PRUNED
+        )
+        values = list(result["objectives"].values()) if state == states.COMPLETE else None
+        with storage_errors():
+            self.study.tell(self.number, values, state=state, skip_if_finished=True)
+
+
+def load_search_images(search: Search, load: Callable[[str], ImageSet]) -> ImageSet:
+    """Return the images of a search: a part of the training images to train on, one to test on.
+
+    Parameters
+    ----------
+    search
+        The search.
+    load
+        Returns labelled images by their name.
+
+    Raises
+    ------
+    NeurofitError
+        If the images to test on lack classes.
+    """
+    held_out = load(search.data).with_validation(search.validation)
+    n_seen = len(set(held_out.test.labels.tolist()))
+    if n_seen < min(len(held_out.classes), search.validation):
+        raise NeurofitError(
+            f"validation: the last {search.validation:,} training images of {search.data} have "
+            f"{n_seen} of {len(held_out.classes)} classes. Images that are ordered by class, as in "
+            "class folders, cannot be split so; shards have a shuffled order."
+        )
+    if search.images is None:
+        return held_out
+    part = held_out.train.first(search.images)
+    name = f"{held_out.name}, trained on the first {len(part):,}"
+    return replace(held_out, name=name, train=part)
