@@ -1,32 +1,36 @@
 """Submission folders: neurofit models as plugins that Brain-Score finds by searching their source.
 
 The files of a plugin are DIR/models/neurofit_NAME/{__init__.py, model.py, test.py,
-requirements.txt, region_layer_map/ID.json}. Brain-Score searches for the text
-`model_registry['ID']` line by line, so the registration is literal and on a separate line.
-This module does not import Brain-Score.
+requirements.txt, region_layer_map/ID.json}, and net.safetensors of a model file. Brain-Score
+searches for the text `model_registry['ID']` line by line, so the registration is literal and on a
+separate line. This module does not import Brain-Score.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import neurofit
 from neurofit.errors import NeurofitError
-from neurofit.models import model_info
+from neurofit.models import create_model, find_name, model_info
 from neurofit.models.catalogue import WEIGHTS
 from neurofit.storage.home import atomic_directory
 
 PREFIX = "neurofit_"
 
+FILE = "net.safetensors"
+"""Name of a model file in its plugin."""
+
 
 def export(name: str, folder: str | Path) -> Path:
-    """Write the plugin of a registered model into a submission folder.
+    """Write the plugin of a model into a submission folder.
 
     Parameters
     ----------
     name
-        Registered model.
+        Registered model, or file:PATH of a model file, which is copied into the plugin.
     folder
         Submission folder.
 
@@ -39,20 +43,28 @@ def export(name: str, folder: str | Path) -> Path:
     NeurofitError
         If the model is unknown or the plugin already exists.
     """
-    info = model_info(name)
-    identifier = f"neurofit-{name}"
-    plugin = Path(folder) / "models" / f"{PREFIX}{name}"
+    file, reference = _model_file(name), "searched with neurofit search"
+    if file is None:
+        info = model_info(name)
+        own, reference = name, info.reference
+        region_layers, create = info.region_layers, f"create_model({name!r})"
+    else:
+        model = create_model(name)
+        own, region_layers = model.name, model.region_layers
+        create = f"create_model('file:' + str(Path(__file__).with_name({FILE!r})))"
+    identifier = f"neurofit-{own}"
+    plugin = Path(folder) / "models" / f"{PREFIX}{own}"
     if plugin.exists():
         raise NeurofitError(f"{plugin} already exists: remove it or choose another folder.")
     files = {
         "__init__.py": _INIT.format(identifier=identifier),
-        "model.py": _MODEL.format(name=name, identifier=identifier, reference=info.reference),
-        "test.py": _TEST.format(
-            identifier=identifier, regions=json.dumps(sorted(info.region_layers))
+        "model.py": _MODEL.format(
+            name=own, create=create, identifier=identifier, reference=reference
         ),
+        "test.py": _TEST.format(identifier=identifier, regions=json.dumps(sorted(region_layers))),
         "requirements.txt": f"neurofit=={neurofit.__version__}\n",
         f"region_layer_map/{identifier}.json": json.dumps(
-            {region: list(layers) for region, layers in info.region_layers.items()}
+            {region: list(layers) for region, layers in region_layers.items()}
         )
         + "\n",
     }
@@ -60,14 +72,19 @@ def export(name: str, folder: str | Path) -> Path:
         for path, content in files.items():
             (temporary / path).parent.mkdir(exist_ok=True)
             (temporary / path).write_text(content, encoding="utf-8")
+        if file is not None:
+            shutil.copyfile(file, temporary / FILE)
     return plugin
 
 
 def has_bundled_weights(name: str) -> bool:
-    """Return whether the weights of a model are part of the package.
+    """Return whether the weights of a model are part of the package or of the plugin.
 
-    Other weights do not exist on the machine on which Brain-Score runs a submission.
+    Other weights do not exist on the machine on which Brain-Score runs a submission, but for those
+    of a model file, which is in the plugin.
     """
+    if _model_file(name) is not None:
+        return True
     info = model_info(name)
     return info.has_weights and info.weights.parent == WEIGHTS
 
@@ -134,6 +151,12 @@ def unlink(package: Path) -> list[Path]:
     return links + scores
 
 
+def _model_file(name: str) -> Path | None:
+    """Return the path of file:PATH; None for other names."""
+    found = find_name(name)
+    return Path(found.network) if found is not None and found.source == "file" else None
+
+
 _INIT = """from brainscore_vision import model_registry
 
 from .model import get_model
@@ -142,6 +165,8 @@ model_registry['{identifier}'] = get_model
 """
 
 _MODEL = '''"""neurofit's {name} as a Brain-Score model."""
+
+from pathlib import Path
 
 from neurofit.brainscore import NeurofitBrainModel
 from neurofit.models import create_model
@@ -153,7 +178,7 @@ BIBTEX = """@misc{{neurofit,
 
 
 def get_model():
-    return NeurofitBrainModel(create_model('{name}'), identifier='{identifier}')
+    return NeurofitBrainModel({create}, identifier='{identifier}')
 
 
 def get_bibtex(model_identifier):

@@ -19,7 +19,9 @@ app = App(
 @app.command(epilog="Example: neurofit brainscore export submission --model rgc_tiny")
 def export(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Submission folder.")],
-    model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+    model: Annotated[
+        str, typer.Option(help="Registered model (neurofit list models), or file:PATH.")
+    ],
 ) -> None:
     """Write a submission folder: a plugin that Brain-Score finds."""
     plugin = _import("export").export(model, folder)

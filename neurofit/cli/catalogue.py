@@ -83,8 +83,8 @@ def _add_models(table: Table) -> None:
         top1 = "" if info.top1 is None else f"{info.top1:.1f}"
         table.add_row(name, info.cell, f"{info.input_size} px", top1, _describe_weights(info))
     table.caption = (
-        "Other networks: timm:NAME, torchvision:NAME, hf:OWNER/NAME, brainscore:NAME, and "
-        "FILE.py:FUNCTION of your own (neurofit describe timm:resnet18)."
+        "Other networks: timm:NAME, torchvision:NAME, hf:OWNER/NAME, brainscore:NAME, file:PATH of "
+        "a model file, and FILE.py:FUNCTION of your own (neurofit describe timm:resnet18)."
     )
     table.caption_justify = "left"
 

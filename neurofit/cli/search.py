@@ -16,8 +16,8 @@ from neurofit.cli.options import App, RunByDefault
 from neurofit.errors import NeurofitError, check_option, counted
 
 if TYPE_CHECKING:
-    from neurofit.search.study import Search
-    from neurofit.search.trials import SearchFolder
+    from neurofit.training.search.study import Search
+    from neurofit.training.search.trials import SearchFolder
 
 LISTED = 10
 """Largest number of trials that are listed."""
@@ -70,8 +70,8 @@ def run(
     """Begin a search, or go on with it (the default command)."""
     from dataclasses import replace
 
-    from neurofit.search.study import read_search, with_workers
-    from neurofit.search.trials import search_folder
+    from neurofit.training.search.study import read_search, with_workers
+    from neurofit.training.search.trials import search_folder
 
     set_offline(offline)
     given = with_workers(
@@ -90,7 +90,7 @@ def resume(
     study: StudyFile, out_folder: Out = None, workers: Workers = None, cluster: Cluster = "local"
 ) -> None:
     """Go on with a search that was begun, as it was begun."""
-    from neurofit.search.study import with_workers
+    from neurofit.training.search.study import with_workers
 
     folder = _folder(study, out_folder)
     _start(with_workers(folder.read_search(), workers=workers), folder, cluster)
@@ -105,7 +105,7 @@ def status(study: StudyFile, out_folder: Out = None) -> None:
 @app.command("best", epilog="Example: neurofit search best study.toml")
 def best(study: StudyFile, out_folder: Out = None) -> None:
     """Print the best trials: with several objectives, all that no other one beats."""
-    from neurofit.search.trials import best_of, read_status
+    from neurofit.training.search.trials import best_of, read_status
 
     found = read_status(_folder(study, out_folder))
     objectives, front = found.search.objectives, best_of(found.results, found.search.objectives)
@@ -138,7 +138,7 @@ def export(
     out_folder: Out = None,
 ) -> None:
     """Write a trial as a model file, or the table of all trials."""
-    from neurofit.search.export import export_table, export_trial
+    from neurofit.training.search.export import export_table, export_trial
 
     folder = _folder(study, out_folder)
     if (trial is None) == (table is None):
@@ -162,7 +162,7 @@ def cancel(study: StudyFile, out_folder: Out = None) -> None:
 @app.command("work", hidden=True)
 def work(task: Annotated[str, typer.Argument(metavar="TASK", help="File of a worker.")]) -> None:
     """Take trials until none is left; `neurofit search run` starts it."""
-    from neurofit.search.work import work as take
+    from neurofit.training.search.work import work as take
 
     def on_trial(result: Mapping[str, Any]) -> None:
         out.print(_in_words(result), markup=False, soft_wrap=True)
@@ -172,8 +172,8 @@ def work(task: Annotated[str, typer.Argument(metavar="TASK", help="File of a wor
 
 def _folder(study: str, out_folder: str | None) -> SearchFolder:
     """Return the folder of a search, which may be given itself."""
-    from neurofit.search.study import read_search
-    from neurofit.search.trials import search_folder
+    from neurofit.training.search.study import read_search
+    from neurofit.training.search.trials import search_folder
 
     if out_folder is None and Path(study).is_dir():
         return search_folder("", study)
@@ -181,7 +181,7 @@ def _folder(study: str, out_folder: str | None) -> SearchFolder:
 
 
 def _start(search: Search, folder: SearchFolder, cluster: str) -> None:
-    from neurofit.search.run import begin, run_here, submit_workers
+    from neurofit.training.search.run import begin, run_here, submit_workers
 
     check_option("cluster", cluster, ("local", "slurm"))
     begin(search, folder)
@@ -206,7 +206,7 @@ def _start(search: Search, folder: SearchFolder, cluster: str) -> None:
 
 def _print_status(folder: SearchFolder) -> int:
     """Print the state of a search, and return how many trials are left."""
-    from neurofit.search.trials import best_of, read_status
+    from neurofit.training.search.trials import best_of, read_status
 
     found = read_status(folder)
     ended = Counter(each["state"] for each in found.results)
@@ -238,7 +238,7 @@ def _most_accurate(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 
 def _number(trial: str, folder: SearchFolder) -> int:
     """Return the number of a trial, which may be "best"."""
-    from neurofit.search.trials import best_of, read_status
+    from neurofit.training.search.trials import best_of, read_status
 
     if trial == "best":
         found = read_status(folder)
@@ -278,7 +278,7 @@ def _print_trials(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_space(search: Search) -> None:
-    from neurofit.search.dimensions import DIMENSIONS, Range
+    from neurofit.training.search.dimensions import DIMENSIONS, Range
 
     space = search.searched()
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -38,7 +38,9 @@ def train_command() -> Any:
     from neurofit.training.config import TrainConfig
 
     def train(
-        model: Annotated[str, typer.Option(help="Registered model (neurofit list models).")],
+        model: Annotated[
+            str, typer.Option(help="Registered model (neurofit list models), or file:PATH.")
+        ],
         data: Annotated[str, typer.Option(help=DATA)],
         folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the run.")],
         training: Any,
@@ -214,6 +216,14 @@ def eval_(
     first: Annotated[
         int | None, typer.Option("--first", metavar="N", help="Test only the first N images.")
     ] = None,
+    validation: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="Test on the last N training images instead, as train --validation N does.",
+        ),
+    ] = 0,
     batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 64,
     input_size: Annotated[
         int | None, typer.Option(help=INPUT_SIZE, show_default="the model's")
@@ -238,6 +248,8 @@ def eval_(
     set_offline(offline)
     note_code([model])
     images = load_images(data)
+    if validation:
+        images = images.with_validation(validation)
     options = _given(input_size=input_size, decoder=decoder)
     network = create_model(model, weights=weights, n_classes=len(images.classes), **options)
     tested = images.test if first is None else images.test.first(first)

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from neurofit.brainscore import export
 from neurofit.cli.app import app
 from neurofit.errors import NeurofitError
+from neurofit.models import save_weights, weights_sha256
+from neurofit.models.architecture import Architecture, Stage
 
 
 def run(*arguments: str) -> str:
@@ -83,3 +85,26 @@ def test_a_model_whose_weights_do_not_come_with_the_package_is_noted(tmp_path: P
         catch_exceptions=False,
     )
     assert "no weights of rgc_intermediate come with the package" in " ".join(random.stderr.split())
+
+
+def test_a_model_file_is_part_of_its_submission(installed: Path, tmp_path: Path) -> None:
+    network = Architecture(
+        stages=(
+            Stage(name="conv1", channels=4, kernel=3, pool=True),
+            Stage(name="conv2", channels=4, kernel=3, cell="reciprocal"),
+        ),
+        region_layers={"V4": ("conv1",), "IT": ("conv2",)},
+        input_size=16,
+        timesteps=5,
+        image_on=5,
+    ).build(seed=3)
+    save_weights(network, tmp_path / "best.safetensors")
+    out = tmp_path / "submission"
+    printed = run("export", str(out), "--model", f"file:{tmp_path / 'best.safetensors'}")
+    assert "random weights" not in printed
+    (tmp_path / "best.safetensors").unlink()
+    run("link", str(out))
+    found = brainscore_vision.load_model(f"neurofit-{network.name}")
+    assert weights_sha256(found.model) == weights_sha256(network)
+    assert found.region_layer_map == {"V4": ("conv1",), "IT": ("conv2",)}
+    run("unlink")

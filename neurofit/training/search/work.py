@@ -18,11 +18,11 @@ from typing import Any
 
 from neurofit.data_loaders import load_images
 from neurofit.errors import NeurofitError
-from neurofit.search.storage import StorageError, import_optuna, open_study, storage_errors
-from neurofit.search.study import Search
-from neurofit.search.trial import Trial, load_search_images
-from neurofit.search.trials import SearchFolder
 from neurofit.storage.claims import claim
+from neurofit.training.search.storage import StorageError, import_optuna, open_study, storage_errors
+from neurofit.training.search.study import Search
+from neurofit.training.search.trial import Trial, load_search_images
+from neurofit.training.search.trials import SearchFolder
 
 COMMAND = (sys.executable, "-m", "neurofit", "search", "work")
 """Command of a worker, to which the path of its file is added."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import random
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +19,14 @@ from typing import Any
 import numpy as np
 
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.search.dimensions import Choices
-from neurofit.search.study import OBJECTIVES, Search
+from neurofit.training.search.dimensions import Choices
+from neurofit.training.search.study import OBJECTIVES, Search
 
 JOURNAL = "journal.log"
+
+LOOK_SECONDS = 0.05
+PATIENT_SECONDS = 10.0
+"""Longest time between two looks at the lock of a journal, and how long it is looked at so."""
 
 DEFINITION = "definition"
 """Attribute of Optuna's study: the hash of what its trials depend on."""
@@ -104,7 +110,7 @@ def make_sampler(search: Search, number: int) -> Any:
 
 
 class TrialSuggest:
-    """Values of one of Optuna's trials, as `neurofit.search.space.Suggest`."""
+    """Values of one of Optuna's trials, as `neurofit.training.search.space.Suggest`."""
 
     def __init__(self, trial: Any) -> None:
         self.trial = trial
@@ -141,7 +147,7 @@ def storage_errors() -> Iterator[None]:
         lost = ()
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, *lost, ConnectionError) as error:
+    except (optuna.exceptions.StorageInternalError, *lost, OSError) as error:
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
         raise StorageError(f"The storage of the search does not answer: {reason}") from error
@@ -178,20 +184,31 @@ def _storage(search: Search, folder: Path) -> Any:
         url = url.set(password=password)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     address = url.render_as_string(hide_password=False)
-    options = {"pool_pre_ping": True, "pool_size": 2}
+    options = {"pool_pre_ping": True, "pool_size": 1, "max_overflow": 2}
     return optuna.storages.RDBStorage(address, engine_kwargs=options)
 
 
 def _whole_journal(path: str) -> Any:
-    """Return a journal that drops a line that a killed machine left without its end.
+    """Return a journal for many workers, in which every line is whole.
 
-    Optuna would append to that line, and could read nothing that follows.
+    Optuna's lock waits up to a second between two looks, so that eight workers together write no
+    more than a few lines per second. A line that a killed machine left without its end is dropped:
+    Optuna would append to it, and could read nothing that follows.
     """
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     class Lock(JournalFileOpenLock):
         def acquire(self) -> bool:
-            taken = super().acquire()
+            deadline = time.monotonic() + PATIENT_SECONDS
+            while time.monotonic() < deadline:
+                try:
+                    os.close(os.open(f"{path}.lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+                except FileExistsError:
+                    time.sleep(random.uniform(0.001, LOOK_SECONDS))
+                else:
+                    break
+            else:
+                super().acquire()  # takes over from a worker that was killed while it wrote
             with open(path, "rb+") as file:
                 size = file.seek(0, os.SEEK_END)
                 if size:
@@ -199,6 +216,6 @@ def _whole_journal(path: str) -> Any:
                     if file.read(1) != b"\n":
                         file.seek(0)
                         file.truncate(file.read().rfind(b"\n") + 1)
-            return taken
+            return True
 
     return JournalFileBackend(path, lock_obj=Lock(path))

@@ -15,7 +15,7 @@ from neurofit.errors import NeurofitError, check_option, unknown_name
 from neurofit.models.architecture import Architecture, Stage
 from neurofit.models.cells import CELLS
 from neurofit.models.cells.reciprocal import PATHS, live_paths
-from neurofit.search.dimensions import (
+from neurofit.training.search.dimensions import (
     DIMENSIONS,
     PATH_DEFAULTS,
     SWITCHES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ from neurofit.models import weights_sha256
 from neurofit.models.architecture import architecture_of
 from neurofit.models.cost import count_multiply_adds
 from neurofit.models.weight_files import read_weights
-from neurofit.search import trial as trial_module
-from neurofit.search import trials as trials_module
-from neurofit.search import work as work_module
-from neurofit.search.run import begin
-from neurofit.search.storage import StorageError, create_study, open_study
-from neurofit.search.study import Pruning, Search, read_search
-from neurofit.search.trial import load_search_images
-from neurofit.search.trials import SearchFolder, best_of, read_status, search_folder
-from neurofit.search.work import take_trials
 from neurofit.storage.claims import claim
+from neurofit.training.search import trial as trial_module
+from neurofit.training.search import trials as trials_module
+from neurofit.training.search import work as work_module
+from neurofit.training.search.run import begin
+from neurofit.training.search.storage import StorageError, create_study, open_study
+from neurofit.training.search.study import Pruning, Search, read_search
+from neurofit.training.search.trial import load_search_images
+from neurofit.training.search.trials import SearchFolder, best_of, read_status, search_folder
+from neurofit.training.search.work import take_trials
 from neurofit.training.train import train
 
 MakeSearch = Callable[..., Search]
@@ -56,7 +57,7 @@ def test_a_trial_is_an_ordinary_training_and_one_line_of_json(make_search: MakeS
         assert each["epochs"][-1]["accuracy"] == each["accuracy"]
         assert each["parameters"] == sum(p.numel() for p in network.parameters())
         assert each["multiply_adds"] == count_multiply_adds(network)
-        assert {"neurofit", "code", "threads", "params", "seconds"} <= each.keys()
+        assert {"neurofit", "code", "threads", "params", "seconds", "cpu_seconds"} <= each.keys()
     # the storage has the same
     told = open_study(search, folder.path).get_trials()
     assert [each.value for each in told] == [each["accuracy"] for each in results]
@@ -92,10 +93,8 @@ def test_nets_are_stopped_early_by_successive_halving(
     planted = [0.1, 0.5, 0.2, 0.9, 0.3, 0.8]
     original = trials_module.TrialFolder.add_epoch
 
-    def add_epoch(self: Any, epoch: int, accuracy: Any, seconds: float) -> None:
-        from dataclasses import replace
-
-        original(self, epoch, replace(accuracy, top1=planted[self.number]), seconds)
+    def add_epoch(self: Any, epoch: int, accuracy: Any, *times: float) -> None:
+        original(self, epoch, replace(accuracy, top1=planted[self.number]), *times)
 
     monkeypatch.setattr(trials_module.TrialFolder, "add_epoch", add_epoch)
     search = make_search(trials=6, pruning=Pruning(first=1, factor=2))

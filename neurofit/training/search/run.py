@@ -12,11 +12,11 @@ from neurofit.analyses.sweeps.local import run_process
 from neurofit.analyses.sweeps.plan import compute_of
 from neurofit.analyses.sweeps.slurm import submit_files
 from neurofit.config.compute import available_cores
-from neurofit.search.storage import create_study
-from neurofit.search.study import Search
-from neurofit.search.trials import SearchFolder
-from neurofit.search.work import COMMAND
 from neurofit.storage.home import atomic_file
+from neurofit.training.search.storage import create_study
+from neurofit.training.search.study import Search
+from neurofit.training.search.trials import SearchFolder
+from neurofit.training.search.work import COMMAND
 
 
 def begin(search: Search, folder: SearchFolder) -> None:

@@ -12,8 +12,8 @@ import optuna
 import pytest
 from scipy.stats import wilcoxon
 
-from neurofit.search.storage import TrialSuggest, make_sampler
-from neurofit.search.study import Search
+from neurofit.training.search.storage import TrialSuggest, make_sampler
+from neurofit.training.search.study import Search
 
 SPACE = {
     "cell": ["reciprocal", "gru", "lstm"],
@@ -36,7 +36,7 @@ N_TRIALS = 60
 
 def planted(choices: dict[str, Any]) -> float:
     """Return a planted accuracy: cell, depth, width, learning rate and two paths matter."""
-    value = {"reciprocal": 1.0, "gru": 0.5, "lstm": 0.3}[choices["cell"]]
+    value: float = {"reciprocal": 1.0, "gru": 0.5, "lstm": 0.3}[choices["cell"]]
     value -= 0.2 * abs(choices["depth"] - 5) + 0.01 * abs(choices["channels"] - 40)
     value -= 0.3 * abs(math.log(choices["lr"] / 0.1))
     value += 0.3 * choices.get("paths.in_to_out", False)

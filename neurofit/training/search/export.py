@@ -15,10 +15,10 @@ from neurofit.models.weight_files import (
     load_weights,
     save_weights,
 )
-from neurofit.search.trials import SearchFolder, TrialFolder, table_of
 from neurofit.storage.home import atomic_file, sha256_of
 from neurofit.training.checkpoint import read_checkpoint
 from neurofit.training.run_folder import CHECKPOINT
+from neurofit.training.search.trials import SearchFolder, TrialFolder, table_of
 
 KEPT = ("study", "number", "state", "accuracy", "by_timestep", "choices", "seeds", "multiply_adds")
 """Fields of a trial's result that its model file records."""

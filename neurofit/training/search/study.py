@@ -12,10 +12,10 @@ from typing import Any
 from neurofit.analyses.sweeps.study import Slurm, check_study_name, read_tables
 from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitError, check_option, unknown_name
-from neurofit.search.dimensions import TRAINING
-from neurofit.search.space import Space, read_space
 from neurofit.training.config import TrainConfig
 from neurofit.training.recipes import make_recipe
+from neurofit.training.search.dimensions import TRAINING
+from neurofit.training.search.space import Space, read_space
 
 OBJECTIVES: Mapping[str, str] = {
     "accuracy": "maximize",

@@ -20,11 +20,11 @@ from neurofit.data_loaders import load_images
 from neurofit.models import weights_sha256
 from neurofit.models.architecture import architecture_of
 from neurofit.models.weight_files import read_weights
-from neurofit.search.storage import open_study
-from neurofit.search.study import Search, Workers, read_search
-from neurofit.search.trial import load_search_images
-from neurofit.search.trials import SearchFolder, read_status, search_folder
 from neurofit.storage.claims import is_alive
+from neurofit.training.search.storage import open_study
+from neurofit.training.search.study import Search, Workers, read_search
+from neurofit.training.search.trial import load_search_images
+from neurofit.training.search.trials import SearchFolder, read_status, search_folder
 from neurofit.training.train import train
 
 STUDY = """
@@ -117,7 +117,7 @@ def kill_at_random(
 
     After each of them the results that there were are unchanged.
     """
-    rng, done, before = random.Random(0), [], dict[int, tuple[bytes, int]]()
+    rng, done, before = random.Random(0), list[str](), dict[int, tuple[bytes, int]]()
     running = start(study)
     # a search that ends between two of the moments would make the rest of them idle
     while len(done) < n and len(finished(folder)) < read_search(study).trials:
@@ -226,7 +226,7 @@ def test_workers_and_connections_that_are_killed_lose_nothing_in_postgresql(
 def test_two_workers_share_a_study_in_postgresql(
     make_search: Callable[..., Search], postgres: str
 ) -> None:
-    from neurofit.search.run import begin, run_here
+    from neurofit.training.search.run import begin, run_here
 
     search = make_search(
         name="shared",

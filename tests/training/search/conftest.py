@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurofit.search.study import Search, Workers
+from neurofit.training.search.study import Search, Workers
 
 SIZE = 12
 

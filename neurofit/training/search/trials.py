@@ -23,11 +23,11 @@ from typing import Any
 from neurofit.config.code import code_sha256
 from neurofit.errors import NeurofitError
 from neurofit.models.architecture import Architecture, architecture_of
-from neurofit.search.space import Candidate
-from neurofit.search.study import Pruning, Search
 from neurofit.storage.claims import is_alive
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
+from neurofit.training.search.space import Candidate
+from neurofit.training.search.study import Pruning, Search
 
 STATES = ("complete", "pruned", "diverged", "failed")
 """How a trial ends: trained, stopped early, with a loss that is not finite, or by an error."""
@@ -41,6 +41,7 @@ COLUMNS = (
     "parameters",
     "multiply_adds",
     "seconds",
+    "cpu_seconds",
 )
 """Columns of the table before those of the choices."""
 
@@ -129,9 +130,10 @@ class TrialFolder:
         except OSError:
             return 0
 
-    def add_epoch(self, epoch: int, accuracy: Accuracy, seconds: float) -> None:
-        """Add a line for an evaluation."""
-        line = {"epoch": epoch, "seconds": round(seconds, 3), **described(accuracy)}
+    def add_epoch(self, epoch: int, accuracy: Accuracy, seconds: float, cpu_seconds: float) -> None:
+        """Add a line for an evaluation, with the time since the one before."""
+        times = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
+        line = {"epoch": epoch, **times, **described(accuracy)}
         with open(self.path / "epochs.jsonl", "a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
 
@@ -226,7 +228,7 @@ class SearchFolder:
             If no search was begun here, or its file is damaged.
         """
         from neurofit.analyses.sweeps.study import Slurm
-        from neurofit.search.study import Workers
+        from neurofit.training.search.study import Workers
 
         given = dict(self._read()["search"])
         tables: dict[str, Any] = {"machine": Workers, "slurm": Slurm, "pruning": Pruning}

@@ -14,8 +14,8 @@ from neurofit.errors import NeurofitError
 from neurofit.models.architecture import architecture_of
 from neurofit.models.cells import CELLS
 from neurofit.models.cells.reciprocal import PATHS, RGC_PATHS
-from neurofit.search.dimensions import DIMENSIONS, Choices
-from neurofit.search.space import Space, read_space
+from neurofit.training.search.dimensions import DIMENSIONS, Choices
+from neurofit.training.search.space import Space, read_space
 
 
 class Drawn:

@@ -18,18 +18,18 @@ from neurofit.config.compute import find_device
 from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import DivergedError, MachineError, NeurofitError
 from neurofit.models.cost import count_multiply_adds
-from neurofit.search.space import Candidate
-from neurofit.search.storage import (
+from neurofit.training.checkpoint import code_version, read_checkpoint
+from neurofit.training.evaluate import Accuracy
+from neurofit.training.run_folder import CHECKPOINT
+from neurofit.training.search.space import Candidate
+from neurofit.training.search.storage import (
     TrialSuggest,
     import_optuna,
     make_sampler,
     storage_errors,
 )
-from neurofit.search.study import Search
-from neurofit.search.trials import TrialFolder, described
-from neurofit.training.checkpoint import code_version, read_checkpoint
-from neurofit.training.evaluate import Accuracy
-from neurofit.training.run_folder import CHECKPOINT
+from neurofit.training.search.study import Search
+from neurofit.training.search.trials import TrialFolder, described
 from neurofit.training.train import train
 
 
@@ -110,13 +110,13 @@ class Trial:
         """Train the net; return its last accuracy."""
         config = self.search.config(self.number, **candidate.training)
         network = candidate.architecture.build(seed=config.seed)
-        begun = time.monotonic()
+        before = time.monotonic(), time.process_time()
 
         def on_accuracy(epoch: int, accuracy: Accuracy) -> None:
-            nonlocal begun
-            now = time.monotonic()
-            self.folder.add_epoch(epoch, accuracy, now - begun)
-            begun = now
+            nonlocal before
+            now = time.monotonic(), time.process_time()
+            self.folder.add_epoch(epoch, accuracy, now[0] - before[0], now[1] - before[1])
+            before = now
 
         def stop_early(*, saved: int) -> None:
             """Report the epochs of the checkpoint, and stop unless the net is one of the best."""
@@ -186,7 +186,10 @@ class Trial:
             "objectives": {name: measured[name] for name in self.search.objectives},
             "by_timestep": last.get("by_timestep", {}),
             "epochs": epochs,
-            "seconds": round(sum(each["seconds"] for each in epochs), 3),
+            **{
+                name: round(sum(each[name] for each in epochs), 3)
+                for name in ("seconds", "cpu_seconds")
+            },
             "attempts": self.folder.n_attempts(),
             "threads": torch.get_num_threads(),
             "params": dict(params),
