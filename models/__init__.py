@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-import warnings
 from pathlib import Path
 from typing import Any
 
 from neurofit.activations.model import weights_sha256
-from neurofit.errors import NeurofitError, NeurofitWarning, check_option
+from neurofit.errors import NeurofitError, check_option
 from neurofit.models import (  # noqa: F401 - these modules register their models
     baselines,
     controls,
@@ -34,7 +33,8 @@ from neurofit.models.layer import Conv, Layer
 from neurofit.models.sources.create import create
 from neurofit.models.sources.names import Name, parse, unknown_model
 from neurofit.models.weight_files import load_weights, save_weights, training_card
-from neurofit.models.wrapped import WrappedModel, wrap
+from neurofit.models.wrapped import WrappedModel
+from neurofit.models.wrapping import wrap
 
 if __name__ != "neurofit.models":
     raise ImportError(
@@ -76,10 +76,10 @@ def create_model(
         hf:OWNER/NAME, hf:FOLDER, brainscore:NAME, file:PATH or FILE.py:FACTORY, each with options
         as in "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
     weights
-        "auto": the weights that come with neurofit, else the published ones if they are downloaded
-        (`neurofit weights get`), else random ones. "random": random weights. Otherwise the path of
-        a .safetensors file. A baseline has none. The weights of a source are those that it
-        publishes in safetensors; without them, "auto" is an error.
+        "auto": the weights that come with neurofit, else the published ones, which are downloaded
+        by `neurofit weights get`; without them it is an error. Where none are published, they are
+        random. "random": random weights. Otherwise the path of a .safetensors file. A baseline has
+        none. The weights of a source are those that it publishes in safetensors.
     seed
         Random seed for random weights, which the name of the model and the seed determine.
     **overrides
@@ -96,12 +96,8 @@ def create_model(
     Raises
     ------
     NeurofitError
-        If the name, an option, the seed or the file of weights is wrong.
-
-    Warns
-    -----
-    NeurofitWarning
-        If published weights exist and are not downloaded, so that random ones are used.
+        If the name, an option, the seed or the file of weights is wrong, or published weights are
+        not downloaded.
     """
     if (sourced := find_name(name)) is not None:
         return create(sourced, weights=weights, seed=seed, **overrides)
@@ -116,11 +112,10 @@ def create_model(
         model.weights_origin = "no weights"
         return model
     if weights == "auto" and info.is_published and not info.has_weights:
-        note = (
-            f"Using random weights: the published weights of {name} are not downloaded. "
-            f"Run: neurofit weights get {name}"
+        raise NeurofitError(
+            f"The published weights of {name} are not downloaded. Run: neurofit weights get {name}"
+            "\nOr ask for random weights by --weights random.",
         )
-        warnings.warn(note, NeurofitWarning, stacklevel=2)
     if weights == "random" or (weights == "auto" and not info.has_weights):
         model = build_model(name, seed=seed, **overrides)
         model.weights_origin = f"random weights, seed {seed}"

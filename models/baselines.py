@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.models.catalogue import BASELINE, register_model
-from neurofit.models.wrapped import STATIC_PRESENTATIONS, WrappedModel, wrap
+from neurofit.models.wrapped import STATIC_PRESENTATIONS, WrappedModel
+from neurofit.models.wrapping import wrap
 
 REGIONS = ("V1", "V2", "V4", "IT")
 """Areas with which a baseline is compared unless a layer is named."""

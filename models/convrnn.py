@@ -29,7 +29,7 @@ from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import Shape, State
 from neurofit.models.decoders import DECODERS
-from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, per_channel
+from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, frame_at, per_channel
 from neurofit.models.initialisers import Initialiser, initialise, prefixed
 from neurofit.models.layer import BuiltLayer, Layer, LayerDrive
 
@@ -116,6 +116,7 @@ class ConvRNN(nn.Module):
         self.input_size = input_size
         self.visual_degrees = visual_degrees
         self.presentations = presentations
+        self.takes_clips = True
         self.mean = mean
         self.std = std
         self.ms_per_timestep = ms_per_timestep
@@ -228,9 +229,8 @@ class ConvRNN(nn.Module):
     def compile(self, **options: Any) -> None:
         """Compile the computations of each layer with `torch.compile`; results differ by rounding.
 
-        This fuses the operations between convolutions, and is meant for GPUs. On a CPU nothing was
-        gained, since convolutions take nearly all the time (benchmarks/README.md). The options are
-        those of `torch.compile`.
+        This fuses the operations between convolutions, for GPUs; on a CPU nothing was gained
+        (benchmarks/README.md). The options are those of `torch.compile`.
         """
         for layer in self.layers:
             for half in ("drive", "step"):
@@ -275,7 +275,7 @@ class ConvRNN(nn.Module):
         before = {layer: images.new_zeros(1, *self.shapes[layer]) for layer in delays}
         done: dict[str, _Step] = {}
         for timestep in range(shown.n_timesteps):
-            image = normalized if shown.shows_image(timestep) else blank
+            image = frame_at(normalized, timestep, shown, blank)
             now = dict(before)
             forward = before if self.unrolling == "biological" else now
             for layer in self.layers:
@@ -312,7 +312,7 @@ class ConvRNN(nn.Module):
         blank = normalized.new_tensor(shown.blank)
         if shown.blank_space == "pixel":
             blank = (blank - self.image_mean) / self.image_std
-        return blank.expand(1, *normalized.shape[1:])
+        return blank.expand(1, *normalized.shape[-3:])
 
 
 def _copy_function(function: Any, name: str) -> FunctionType:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurofit.activations.presentation import Presentation
 from neurofit.errors import NeurofitError
 
 Rgb = tuple[float, float, float]
@@ -24,7 +25,8 @@ def check_images(images: Tensor, *, model: str, n_channels: int, size: int, like
     Parameters
     ----------
     images
-        Images (batch channel height width) in [0, 1].
+        Images (batch channel height width) in [0, 1], or clips (batch timestep channel height
+        width).
     model
         Name of the model, for the message.
     n_channels, size
@@ -38,6 +40,8 @@ def check_images(images: Tensor, *, model: str, n_channels: int, size: int, like
         If shape, dtype, device or range do not match.
     """
     expected = (n_channels, size, size)
+    if images.ndim == 5:
+        images = images.flatten(0, 1)  # frames of clips
     if images.ndim != 4 or tuple(images.shape[1:]) != expected or len(images) < 1:
         raise NeurofitError(
             f"{model} takes images (batch, {', '.join(map(str, expected))}); "
@@ -57,6 +61,15 @@ def check_images(images: Tensor, *, model: str, n_channels: int, size: int, like
             f"{model} takes images in [0, 1] and normalises them itself; "
             f"got values from {low:g} to {high:g}."
         )
+
+
+def frame_at(images: Tensor, timestep: int, shown: Presentation, blank: Tensor) -> Tensor:
+    """Return what is shown at a timestep: images, the frame of clips, or the blank after them."""
+    if timestep < 0 or not shown.shows_image(timestep):
+        return blank
+    if images.ndim == 4:
+        return images
+    return images[:, timestep] if timestep < images.shape[1] else blank
 
 
 def per_channel(values: tuple[float, ...]) -> Tensor:

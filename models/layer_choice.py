@@ -11,7 +11,7 @@ from torch import nn
 from neurofit.activations.layer_names import is_pattern, match_layers
 from neurofit.activations.model import refuse_text
 from neurofit.errors import NeurofitError
-from neurofit.models.operations import is_operation
+from neurofit.models.operations import ROOT, is_operation
 from neurofit.models.survey import OPERATION, Surveyed
 
 MAX_LAYERS = 12
@@ -27,6 +27,7 @@ def choose_layers(
     survey: Callable[[], Sequence[Surveyed]],
     *,
     name: str,
+    frames: bool = False,
 ) -> tuple[str, ...]:
     """Return the names of the modules to record.
 
@@ -41,6 +42,8 @@ def choose_layers(
         Returns what a probe says of the modules; called if it is needed.
     name
         Name of the model, for messages.
+    frames
+        Whether the network takes frames, so that layers may differ in their number of calls.
 
     Raises
     ------
@@ -48,11 +51,11 @@ def choose_layers(
         If a name does not exist or is repeated, or a pattern matches nothing.
     """
     if layers is None:
-        return spread_layers(module, survey())
+        return spread_layers(module, survey(), frames=frames)
     refuse_text("layers", layers)
     if not layers:
         raise NeurofitError("the number of layers must be at least 1; got 0.")
-    existing = {each for each, _ in module.named_modules(remove_duplicate=False)}
+    existing = {ROOT, *(each for each, _ in module.named_modules(remove_duplicate=False))}
     named = [
         each for each in layers if each in existing or not (is_pattern(each) or is_operation(each))
     ]
@@ -61,7 +64,7 @@ def choose_layers(
         return tuple(layers)
     rows = survey()
     operations = [row.name for row in rows if row.driven and row.name in layers]
-    suited = dict.fromkeys([*recordable(module, rows), *named, *operations])
+    suited = dict.fromkeys([*recordable(module, rows, frames=frames), *named, *operations])
     return match_layers(layers, suited, of=name)
 
 
@@ -75,7 +78,7 @@ def check_names(module: nn.Module, layers: Sequence[str]) -> None:
     """
     names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
     for layer in layers:
-        if layer not in names:
+        if layer not in (*names, ROOT):
             near = ", ".join(difflib.get_close_matches(layer, names, n=4, cutoff=0.0))
             raise NeurofitError(
                 f"{type(module).__name__} has no submodule {layer!r}; "
@@ -85,14 +88,22 @@ def check_names(module: nn.Module, layers: Sequence[str]) -> None:
         raise NeurofitError(f"layers must not repeat a name; got {', '.join(layers)}.")
 
 
-def recordable(module: nn.Module, rows: Sequence[Surveyed]) -> list[str]:
+def recordable(module: nn.Module, rows: Sequence[Surveyed], *, frames: bool = False) -> list[str]:
     """Return the modules that can be recorded together, in the order of their returns.
 
     They depend on the image, and are called as often as the module with weights that is called
     most and changes between calls: these calls are the timesteps. In a static network it is once.
+    Those of a network that takes frames may differ in their number of calls.
     """
-    weighted = {name for name, each in module.named_modules() if list(each.parameters())}
+    weighted = {ROOT} | {name for name, each in module.named_modules() if list(each.parameters())}
     steps = [row for row in rows if row.calls > 1 and row.changes]
+    if frames:
+        return [
+            row.name
+            for row in rows
+            if row.shape is not None and row.driven
+            if row.calls == 1 or (row in steps and (row.name in weighted or row.kind == OPERATION))
+        ]
     n_calls = max((row.calls for row in steps if row.driven and row.name in weighted), default=1)
     return [
         row.name
@@ -105,7 +116,11 @@ def recordable(module: nn.Module, rows: Sequence[Surveyed]) -> list[str]:
 
 
 def spread_layers(
-    module: nn.Module, rows: Sequence[Surveyed], most: int = MAX_LAYERS
+    module: nn.Module,
+    rows: Sequence[Surveyed],
+    most: int = MAX_LAYERS,
+    *,
+    frames: bool = False,
 ) -> tuple[str, ...]:
     """Return at most `most` of the modules that can be recorded, evenly spaced over the depth.
 
@@ -118,7 +133,7 @@ def spread_layers(
         If no module depends on the image.
     """
     repeated = {row.name for row in rows if row.repeats}
-    suited = [name for name in recordable(module, rows) if name not in repeated]
+    suited = [name for name in recordable(module, rows, frames=frames) if name not in repeated]
     names = [name for name, _ in module.named_children()]
     while True:
         names = _without_lists(module, names)

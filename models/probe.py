@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from neurofit.errors import NeurofitError, check_option
 
@@ -84,8 +84,8 @@ def check_tokens(module: nn.Module, tokens: str, *, name: str) -> str:
 def untouched(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode within the block, and then back into its present state.
 
-    Modes, attributes, entries of lists and dictionaries, values of buffers, gradients, trainability
-    and hooks are restored; values of parameters are not, which a forward pass does not change.
+    Modes, attributes, entries of lists and dictionaries, values of parameters and buffers,
+    gradients, trainability and hooks are restored.
     """
     modules = list(module.modules())
     states = [dict(each.__dict__) for each in modules]
@@ -99,7 +99,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
         for value in state.values()
         if type(value) in (list, dict, set, deque)
     ]
-    stored = [(each, each.clone()) for each in module.buffers()]
+    tensors = [each for each in (*module.parameters(), *module.buffers()) if not is_lazy(each)]
+    stored = [(each, each.data, each.detach().clone()) for each in tensors]
     gradients = [
         (each, each.requires_grad, each.grad, None if each.grad is None else each.grad.clone())
         for each in module.parameters()
@@ -119,8 +120,9 @@ def untouched(module: nn.Module) -> Iterator[None]:
             container.clear()
             (container.extend if isinstance(container, list | deque) else container.update)(kept)
         with torch.no_grad():
-            for buffer, before in stored:
-                buffer.copy_(before)
+            for tensor, own, before in stored:
+                tensor.data = own
+                own.copy_(before)
             for parameter, trained, gradient, copied in gradients:
                 parameter.requires_grad_(trained)
                 parameter.grad = gradient

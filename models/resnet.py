@@ -9,7 +9,8 @@ import torch
 
 from neurofit.errors import NeurofitError
 from neurofit.models.catalogue import register_model
-from neurofit.models.wrapped import STATIC_PRESENTATIONS, WrappedModel, wrap
+from neurofit.models.wrapped import STATIC_PRESENTATIONS, WrappedModel
+from neurofit.models.wrapping import wrap
 
 
 def _hub(name: str) -> str:

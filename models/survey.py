@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError
-from neurofit.models.calls import find_tensor, select_tokens
+from neurofit.models.calls import Way, find_values, is_series, select_tokens, time_steps
 from neurofit.models.images import per_channel
-from neurofit.models.operations import Operations, unheard
+from neurofit.models.operations import ROOT, Operations, unheard
 from neurofit.models.probe import running, untouched
 
 OPERATION = "operation"
@@ -64,7 +64,13 @@ class Surveyed:
 
 
 def survey(
-    module: nn.Module, run: Callable[[], object], *, n_images: int, tokens: str = "all"
+    module: nn.Module,
+    run: Callable[[], object],
+    *,
+    n_images: int,
+    tokens: str = "all",
+    time: Way = "auto",
+    n_frames: int = 1,
 ) -> list[Surveyed]:
     """Return what each submodule and operation does in one forward pass, in the order of returns.
 
@@ -78,6 +84,10 @@ def survey(
         Number of images in the batch.
     tokens
         What is recorded of a sequence of tokens, see `neurofit.models.wrap`.
+    time
+        Where the timesteps of the outputs are, see `neurofit.models.wrap`. Each step is a call.
+    n_frames
+        Number of frames of a network that takes clips: 1 for one that takes images.
 
     Returns
     -------
@@ -90,16 +100,19 @@ def survey(
 
     def hook(name: str, each: nn.Module | str, args: Any, output: object) -> None:
         nonlocal before
-        kind = OPERATION if isinstance(each, str) else type(each).__name__
+        kind = each if isinstance(each, str) else type(each).__name__
         row = found.setdefault(name, Surveyed(name=name, kind=kind))
-        row.calls += 1
-        with unheard(), suppress(NeurofitError):
-            values = select_tokens(find_tensor(output, n_images, where=name), tokens)
-            inside = before[0].startswith((f"{name}.", f"{name}:"))
-            mark = _mark(values)
-            row.add(values, repeats=not inside and _equal(before[1], mark))
-            row.changes |= name in marks and not _equal(marks[name], mark)
-            before, marks[name] = (name, mark), mark
+        inside = name == ROOT or before[0].startswith((f"{name}.", f"{name}:"))
+        with unheard():
+            for step in _steps(output, n_images, time=time, n_frames=n_frames):
+                row.calls += 1
+                if step is None:
+                    continue
+                values = select_tokens(step, tokens)
+                mark = _mark(values)
+                row.add(values, repeats=not inside and _equal(before[1], mark))
+                row.changes |= name in marks and not _equal(marks[name], mark)
+                before, marks[name] = (name, mark), mark
 
     def heard(name: str, output: Tensor) -> None:
         if output.ndim > 1 and len(output) == n_images:
@@ -110,13 +123,31 @@ def survey(
         for name, each in module.named_modules():
             if name:
                 hooks.callback(each.register_forward_hook(partial(hook, name)).remove)
-        run()
+        output = run()
+    if is_series(output) or time not in ("auto", "calls"):  # the network itself has timesteps
+        hook(ROOT, type(module).__name__, (), output)
     rest = [
         Surveyed(name=name, kind=type(each).__name__)
         for name, each in module.named_modules()
         if name and name not in found
     ]
     return [*found.values(), *rest]
+
+
+def _steps(output: object, n_images: int, *, time: Way, n_frames: int) -> list[Tensor] | list[None]:
+    """Return the steps of an output over time (batch ...); [None] if it is none that is recorded.
+
+    Of a network that takes frames it is the output for the whole clip.
+    """
+    try:
+        if n_frames == 1:
+            return time_steps(output, time, n_images, where="an output")
+        values = find_values(output)
+        return [
+            values if len(values) == n_images else values.reshape(n_images, -1, *values.shape[1:])
+        ]
+    except (NeurofitError, RuntimeError):
+        return [None]
 
 
 def survey_images(
@@ -128,6 +159,8 @@ def survey_images(
     std: Sequence[float],
     name: str,
     tokens: str = "all",
+    time: Way = "auto",
+    n_frames: int = 1,
 ) -> list[Surveyed]:
     """Return what each submodule does with two random images, and leave the module as it was.
 
@@ -139,7 +172,7 @@ def survey_images(
         Size and normalisation of the images.
     name
         Name of the model, for messages.
-    tokens
+    tokens, time, n_frames
         See `survey`.
 
     Raises
@@ -153,7 +186,12 @@ def survey_images(
     weight = next((each for each in module.parameters() if each.is_floating_point()), shown)
     with running(name, shape), torch.no_grad(), untouched(module):
         return survey(
-            module, lambda: call(module, shown.to(weight)), n_images=N_SURVEYED, tokens=tokens
+            module,
+            lambda: call(module, shown.to(weight)),
+            n_images=N_SURVEYED,
+            tokens=tokens,
+            time=time,
+            n_frames=n_frames,
         )
 
 

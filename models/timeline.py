@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
+from neurofit.models.calls import Way, find_submodule, name_steps
+from neurofit.models.frame_times import FrameTimeline
 from neurofit.models.operations import is_operation
 
 
@@ -25,15 +27,36 @@ class Timeline:
         Layer -> timestep of its first call.
     calls
         Layer -> number of calls in a forward pass.
+    ways
+        Layer -> how its timesteps are found (`neurofit.models.calls`).
     """
 
     n_timesteps: int
     first: Mapping[str, int]
     calls: Mapping[str, int]
+    ways: Mapping[str, Way] = field(default_factory=dict)
+
+    def describe(self, layer: str, ms_per_timestep: int) -> str:
+        """Return where the timesteps of a layer come from, and when they are, in words."""
+        number, first = self.calls[layer], self.first[layer] * ms_per_timestep
+        what = name_steps(self.ways.get(layer, "calls"), number)
+        return f"{what}, at {first} ms" + f" and every {ms_per_timestep} ms" * (number > 1)
 
     def call_at(self, layer: str, timestep: int) -> int:
         """Return the number of the call at a timestep; negative before the first call."""
         return min(timestep - self.first[layer], self.calls[layer] - 1)
+
+
+def check_time(time: str | int) -> None:
+    """Check where the timesteps of a network are said to be, see `neurofit.models.wrap`.
+
+    Raises
+    ------
+    NeurofitError
+        If it is no such place.
+    """
+    if isinstance(time, bool) or not isinstance(time, int) or time < 1:
+        check_option("place of timesteps (time)", str(time), ("auto", "calls", "outputs"))
 
 
 def find_timeline(
@@ -79,7 +102,7 @@ def find_timeline(
         )
     if recurrent is None:
         for layer in repeated:
-            if not is_operation(layer) and not list(module.get_submodule(layer).parameters()):
+            if not is_operation(layer) and not list(find_submodule(module, layer).parameters()):
                 raise NeurofitError(
                     f"{name}, layer {layer}: a module without weights that is called "
                     f"{counts[layer]} times may be shared by several layers. Record the module "
@@ -125,7 +148,7 @@ def find_timeline(
 
 
 def find_image_driven(
-    calls: Mapping[str, list[Tensor]], timeline: Timeline, *, name: str
+    calls: Mapping[str, list[Tensor]], timeline: Timeline | FrameTimeline, *, name: str
 ) -> dict[str, int]:
     """Return layer -> first timestep at which its output differs between images.
 

@@ -1,41 +1,33 @@
-"""Models from any torch module, in which each call of a submodule is a timestep.
+"""Models from any torch module, whose timesteps the probe finds.
 
-A recurrent network calls the same submodules repeatedly in one forward pass. A static network calls
-each of them once, and its activations are the same at all timesteps.
+A recurrent network calls the same submodules repeatedly in one forward pass, or returns a list over
+time: each is a timestep. A network that takes frames is shown the image as a clip, and each frame
+is a timestep. A static network calls each submodule once, and its activations are the same at all
+timesteps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neurofit.activations.model import find_layers, find_presentation, refuse_text
+from neurofit.activations.model import find_layers, find_presentation
 from neurofit.activations.presentation import NEURAL, Presentation
-from neurofit.activations.repeatability import check_repeatable
-from neurofit.activations.screen import RESIZE
-from neurofit.errors import NeurofitError, check_option
-from neurofit.models.calls import find_tensor, group_by_layer, record_calls, select_tokens
-from neurofit.models.images import Rgb, check_images, image_settings, per_channel
-from neurofit.models.layer_choice import choose_layers
-from neurofit.models.probe import (
-    check_modes,
-    check_module,
-    check_tokens,
-    first_difference,
-    running,
-    untouched,
-)
-from neurofit.models.survey import survey_images
-from neurofit.models.timeline import find_image_driven, find_timeline
+from neurofit.errors import NeurofitError
+from neurofit.models.calls import Way, find_tensor, group_by_layer, record_calls, select_tokens
+from neurofit.models.clips import Clip
+from neurofit.models.frame_times import FrameTimeline, FrameTimes
+from neurofit.models.images import Rgb, check_images, per_channel
+from neurofit.models.probe import check_tokens
+from neurofit.models.probing import find_frame_times, probe
+from neurofit.models.timeline import Timeline, find_image_driven, find_timeline
 
 Call = Callable[[nn.Module, Tensor], object]
 """Runs a module on normalised images (batch channel height width)."""
-
-N_PROBES = 7
-"""Number of random images in the probe of a module; an unusual number of timesteps."""
 
 STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
     "default": Presentation(n_timesteps=1),
@@ -45,123 +37,10 @@ STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
 """Presentations of a static model, which do not affect its activations."""
 
 
-def wrap(
-    module: nn.Module,
-    layers: Sequence[str] | None = None,
-    *,
-    name: str | None = None,
-    recurrent: bool | None = None,
-    first_call: Mapping[str, int] | None = None,
-    call: Call | None = None,
-    region_layers: Mapping[str, Sequence[str]] | None = None,
-    input_size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    interpolation: str = "bilinear",
-    tokens: str = "all",
-    visual_degrees: float = 8.0,
-    ms_per_timestep: int = 10,
-) -> WrappedModel:
-    """Wrap a torch module as a model, after probing it with a few random images.
-
-    Parameters
-    ----------
-    module
-        Module that takes normalised images (batch channel height width). It is not copied, runs in
-        evaluation mode, and is left as it was.
-    layers
-        Submodules to record: names as in `module.named_modules()`, or patterns, which choose among
-        those that can be recorded (`neurofit.activations.layer_names.match_layers`). None chooses
-        at most 12, evenly spaced over the depth of the network.
-    name
-        Name of the model; by default that of the class.
-    recurrent
-        True: recorded layers must be called several times in one forward pass, and change between
-        calls. False: each must be called once. None: the probe decides.
-    first_call
-        Layer -> timestep of its first call, 0 by default. Required if layers differ in their number
-        of calls, or if one is called once after a recurrent one. Before its first call a layer is
-        0; after its last call it is constant.
-    call
-        Function that runs the module, if it takes more than images, such as
-        `lambda module, images: module(images, n_steps=8)`.
-    region_layers
-        Area -> layers that are compared with it, such as {"V4": ["layer2"], "IT": ["layer4"]}.
-    input_size, mean, std
-        Size of the images in pixels, and their normalisation per channel. The default is the
-        `pretrained_cfg` of a timm model, or else 224 and the values of ImageNet.
-    interpolation
-        Interpolation by which images are resized: "bilinear" or "bicubic", both antialiased.
-    tokens
-        What is recorded of a sequence of tokens (batch token channel): "all" of them, or the
-        "class" token, the first.
-    visual_degrees
-        Width of the visual field, in degrees of visual angle.
-    ms_per_timestep
-        Duration of a timestep, in ms. Eight timesteps of 10 ms end before IT responds.
-
-    Returns
-    -------
-    WrappedModel
-        Model with the interface `neurofit.activations.model.Model`.
-
-    Raises
-    ------
-    NeurofitError
-        If a layer does not exist, is never called, returns no tensor with the batch as its first
-        axis, changes its shape between calls, or is the same for all images; if the numbers of
-        calls contradict `recurrent` or leave the timesteps of a layer open; if activations are not
-        finite, or depend on chance, on earlier calls or on the rest of the batch; or if the module
-        is scripted, compiled or exported, has half precision, or changes its training mode.
-
-    Warns
-    -----
-    NeurofitWarning
-        If a layer is the same for all images at some timesteps.
-    """
-    if not isinstance(module, nn.Module):
-        raise NeurofitError(
-            f"wrap takes an instance of torch.nn.Module, not a class; got {module!r}."
-        )
-    for region, names in (region_layers or {}).items():
-        refuse_text(f"layers of {region}", names)
-    name = name or type(module).__name__
-    check_module(module, name=name)
-    size, mean, std = image_settings(module, input_size, mean, std)
-    for what, value in (("input_size", size), ("ms_per_timestep", ms_per_timestep)):
-        if value < 1:
-            raise NeurofitError(f"{what} must be at least 1; got {value}.")
-    check_option("interpolation", interpolation, RESIZE)
-    call = call or _call_module
-    shown = partial(
-        survey_images, module, call, input_size=size, mean=mean, std=std, name=name, tokens=tokens
-    )
-    chosen = choose_layers(module, layers, shown, name=name)
-    return WrappedModel(
-        name,
-        module,
-        chosen,
-        recurrent=recurrent,
-        first_call=first_call or {},
-        call=call,
-        region_layers={
-            region: tuple(
-                check_option(f"layer for {region} of {name}", layer, chosen) for layer in names
-            )
-            for region, names in (region_layers or {}).items()
-        },
-        input_size=size,
-        mean=mean,
-        std=std,
-        interpolation=interpolation,
-        tokens=tokens,
-        visual_degrees=visual_degrees,
-        ms_per_timestep=ms_per_timestep,
-    )
-
-
 class WrappedModel(nn.Module):
     """A torch module with the interface `neurofit.activations.model.Model`, made by `wrap`."""
+
+    takes_clips = True
 
     def __init__(
         self,
@@ -180,6 +59,8 @@ class WrappedModel(nn.Module):
         tokens: str,
         visual_degrees: float,
         ms_per_timestep: int,
+        time: str | int,
+        clip: Clip | None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -196,33 +77,60 @@ class WrappedModel(nn.Module):
         self.ms_per_timestep = ms_per_timestep
         self.image_mean: Tensor
         self.image_std: Tensor
+        self.first_timestep: Mapping[str, int]
+        self.presentations: Mapping[str, Presentation]
         weight = next(
             (each for each in module.parameters() if each.is_floating_point()), torch.empty(0)
         )
         self.register_buffer("image_mean", per_channel(mean).to(weight), persistent=False)
         self.register_buffer("image_std", per_channel(std).to(weight), persistent=False)
         self.training = module.training
-        order = _probe(self)
+        self.clip = clip
+        self.offset_ms = None if clip is None else clip.offset_ms
+        self.onset = 0 if clip is None else clip.onset(ms_per_timestep)
+        self.frame_times: Mapping[str, FrameTimes] = {}
+        self.ways: dict[str, Way] = dict.fromkeys(layers, time)
+        if clip is not None:
+            self.frame_times = find_frame_times(self)
+            self.ways = {layer: each.way for layer, each in self.frame_times.items()}
+        order = probe(self)
         calls = group_by_layer(order, layers)
-        self.timeline = find_timeline(
-            module,
-            calls,
-            [layer for layer, _ in order],
-            recurrent=recurrent,
-            first_call=first_call,
-            name=name,
-            layers=self.layers,
-        )
-        self.first_timestep: Mapping[str, int] = find_image_driven(calls, self.timeline, name=name)
-        # Any presentation suits a static model; a recurrent model shows the image throughout.
-        own = Presentation(n_timesteps=self.timeline.n_timesteps)
-        self.presentations = (
-            dict.fromkeys(STATIC_PRESENTATIONS, own) if self.recurrent else STATIC_PRESENTATIONS
-        )
+        self.timeline: Timeline | FrameTimeline
+        if clip is None:
+            self.timeline = find_timeline(
+                module,
+                calls,
+                [layer for layer, _ in order],
+                recurrent=recurrent,
+                first_call=first_call,
+                name=name,
+                layers=self.layers,
+            )
+            self.timeline = replace(self.timeline, ways=self.ways)
+            self.first_timestep = find_image_driven(calls, self.timeline, name=name)
+            # Any presentation suits a static model; a recurrent model shows the image throughout.
+            own = Presentation(n_timesteps=self.timeline.n_timesteps)
+            self.presentations = (
+                dict.fromkeys(STATIC_PRESENTATIONS, own) if self.recurrent else STATIC_PRESENTATIONS
+            )
+        else:
+            self.timeline = FrameTimeline(clip.n_frames - self.onset, self.onset, self.frame_times)
+            self.first_timestep = find_image_driven(
+                self.timeline.at_timesteps(calls), self.timeline, name=name
+            )
+            self.presentations = clip.presentations(ms_per_timestep)
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Facts that results record: how an image is shown, and where each layer's time is."""
+        shown = {} if self.clip is None else {"image": self.clip.describe(self.ms_per_timestep)}
+        timeline, ms = self.timeline, self.ms_per_timestep
+        times = {layer: timeline.describe(layer, ms) for layer in self.layers}
+        return {**shown, "time": times} if self.recurrent else shown
 
     @property
     def recurrent(self) -> bool:
-        """Whether the layers have more than one timestep."""
+        """Whether the layers have more than one timestep, or the network takes frames."""
         return self.timeline.n_timesteps > 1
 
     def forward(self, images: Tensor) -> Tensor:
@@ -230,7 +138,7 @@ class WrappedModel(nn.Module):
 
         Of an output with several tensors, such as that of transformers, it is the first.
         """
-        output = self.call(self.module, self._normalised(images))
+        output = self.call(self.module, self._inputs(self._normalised(images), None))
         if isinstance(output, Tensor):
             return output
         return find_tensor(output, len(images), where=f"the output of {self.name}")
@@ -245,7 +153,8 @@ class WrappedModel(nn.Module):
         """Show images and yield (timestep, {layer: activations (batch ...)}).
 
         The activations of a static model are the same at every timestep. A recurrent model sees
-        the image at all timesteps of its forward pass.
+        the image at all timesteps of its forward pass, and a model that takes frames in those of
+        the presentation.
 
         Parameters
         ----------
@@ -264,21 +173,30 @@ class WrappedModel(nn.Module):
         """
         shown = find_presentation(self, presentation)
         requested = find_layers(self, layers)
+        if images.ndim == 5 and self.recurrent and self.clip is None:
+            raise NeurofitError(
+                f"{self.name} takes one image for all of its timesteps, and no clips: let its "
+                "forward pass take frames (batch time channel height width)."
+            )
+        always_on = shown.shows_image(shown.n_timesteps - 1)
         if self.recurrent and (
-            shown.n_timesteps > self.timeline.n_timesteps
-            or not shown.shows_image(shown.n_timesteps - 1)
+            shown.n_timesteps > self.timeline.n_timesteps or not (self.clip or always_on)
         ):
             off = "" if shown.image_off is None else f" with image_off={shown.image_off}"
+            with_image = "" if self.clip else ", with the image always on"
             raise NeurofitError(
-                f"{self.name} has {self.timeline.n_timesteps} timesteps in one forward pass, "
-                f"with the image always on; got a presentation of {shown.n_timesteps}{off}."
+                f"{self.name} has {self.timeline.n_timesteps} timesteps in one forward pass"
+                f"{with_image}; got a presentation of {shown.n_timesteps}{off}."
             )
         return self._steps(self._normalised(images), shown, requested)
 
     def _steps(
         self, normalised: Tensor, shown: Presentation, requested: tuple[str, ...]
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        calls = group_by_layer(self.record(normalised, requested), requested)
+        if normalised.ndim == 5 and not self.recurrent:
+            yield from self._each_frame(normalised, shown, requested)
+            return
+        calls = group_by_layer(self.record(normalised, requested, shown), requested)
         for layer in requested:
             if len(calls[layer]) != self.timeline.calls[layer]:
                 raise NeurofitError(
@@ -297,16 +215,42 @@ class WrappedModel(nn.Module):
                 activations[layer] = calls[layer][number] if number >= 0 else before[layer]
             yield timestep, activations
 
-    def record(self, normalised: Tensor, layers: Sequence[str]) -> list[tuple[str, Tensor]]:
-        """Return (layer, output (batch ...)) for every call of the layers, in order."""
+    def _each_frame(
+        self, clips: Tensor, shown: Presentation, requested: tuple[str, ...]
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Yield the activations of a static network for each frame, and for the last one then."""
+        for timestep in range(shown.n_timesteps):
+            if timestep < clips.shape[1]:
+                activations = dict(self.record(clips[:, timestep], requested))
+            yield timestep, activations
+
+    def record(
+        self, normalised: Tensor, layers: Sequence[str], shown: Presentation | None = None
+    ) -> list[tuple[str, Tensor]]:
+        """Return (layer, output (batch ...)) for every step of the layers, in order.
+
+        Without a presentation the image is shown throughout.
+        """
+        inputs = self._inputs(normalised, shown)
         calls = record_calls(
             self.module,
             layers,
-            lambda: self.call(self.module, normalised),
+            lambda: self.call(self.module, inputs),
             n_images=len(normalised),
             name=self.name,
+            ways=self.ways,
         )
         return [(layer, select_tokens(maps, self.tokens)) for layer, maps in calls]
+
+    def _inputs(self, normalised: Tensor, shown: Presentation | None) -> Tensor:
+        """Return what the network takes: images, or clips of them."""
+        if self.clip is None:
+            return normalised
+        shown = shown or self.clip.presentations(self.ms_per_timestep)["default"]
+        blank = self.image_mean.new_full((len(self.mean), 1, 1), shown.blank)
+        if shown.blank_space == "pixel":
+            blank = (blank - self.image_mean) / self.image_std
+        return self.clip.make(normalised, shown, blank, self.onset)
 
     def _normalised(self, images: Tensor) -> Tensor:
         images = images.to(self.image_mean.dtype)
@@ -318,58 +262,3 @@ class WrappedModel(nn.Module):
             like=self.image_mean,
         )
         return (images - self.image_mean) / self.image_std
-
-
-def _call_module(module: nn.Module, images: Tensor) -> object:
-    return module(images)
-
-
-def _probe(model: WrappedModel) -> list[tuple[str, Tensor]]:
-    """Record forward passes of random images, and return the calls of the first."""
-    rng = torch.Generator().manual_seed(0)
-    images = torch.rand(
-        N_PROBES, len(model.mean), model.input_size, model.input_size, generator=rng
-    ).to(model.image_mean)
-    order: list[tuple[str, Tensor]] = []
-
-    def run(shown: Tensor, layers: Sequence[str] = model.layers) -> list[tuple[str, Tensor]]:
-        return model.record((shown - model.image_mean) / model.image_std, layers)
-
-    def outputs(shown: Tensor) -> dict[str, Tensor]:
-        found = run(shown)
-        check_modes(model.module, name=model.name)
-        calls = group_by_layer(found, model.layers)
-        _check_calls(model, calls)
-        if not order:
-            order.extend(found)
-        return {f"layer {layer}": torch.stack(each, dim=1) for layer, each in calls.items()}
-
-    def locate(shown: Tensor, others: Tensor) -> str:
-        every = [name for name, each in model.module.named_modules() if name and _is_leaf(each)]
-        layer = first_difference(run(shown, every), run(others, every))
-        return f"module {layer}" if layer else ""
-
-    with running(model.name, images.shape), torch.no_grad(), untouched(model):
-        check_repeatable(outputs, images, name=model.name, locate=locate)
-    return order
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return not list(module.children())
-
-
-def _check_calls(model: WrappedModel, calls: Mapping[str, list[Tensor]]) -> None:
-    """Check that every layer is called, with outputs of one shape."""
-    for layer, outputs in calls.items():
-        if not outputs:
-            raise NeurofitError(
-                f"{model.name}, layer {layer}: the forward pass never calls it. "
-                "Record another layer, or set `call`."
-            )
-        shapes = {tuple(output.shape[1:]) for output in outputs}
-        if len(shapes) > 1:
-            raise NeurofitError(
-                f"{model.name}, layer {layer}: its {len(outputs)} calls return different shapes "
-                f"({', '.join(map(str, sorted(shapes)))}) and cannot be timesteps. "
-                "Record the modules around it."
-            )

@@ -38,6 +38,8 @@ class Sidecar:
         Further aliases: name in the file -> standard name.
     visual_degrees, duration_ms
         Width of the images in degrees of visual angle, and their presentation time in ms.
+    frame_ms
+        Duration of a frame in ms, if the stimuli are clips.
     image_axes
         Order of the image axes in an NWB file: ("height", "width") or ("width", "height").
     """
@@ -52,6 +54,7 @@ class Sidecar:
     words: Mapping[str, str] = field(default_factory=dict)
     visual_degrees: float | None = None
     duration_ms: float | None = None
+    frame_ms: float | None = None
     image_axes: tuple[str, ...] | None = None
 
     def fingerprint(self) -> str:
@@ -108,7 +111,7 @@ def read_sidecar(path: Path, *, time_bin: TimeBin | None = None) -> Sidecar:
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }
-    numbers = ("missing", "visual_degrees", "duration_ms")
+    numbers = ("missing", "visual_degrees", "duration_ms", "frame_ms")
     fields |= {name: float(fields[name]) for name in numbers if name in fields}
     return Sidecar(**fields | ({} if time_bin is None else {"time_bin": time_bin}))
 
@@ -156,6 +159,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "visual_degrees": ("a positive number", _is_positive),
     "duration_ms": ("a positive number", _is_positive),
+    "frame_ms": ("a positive number", _is_positive),
     "image_axes": (
         '["height", "width"] or ["width", "height"]',
         lambda value: value in (["height", "width"], ["width", "height"]),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neurofit.data_loaders.formats.clips import find_clips
 from neurofit.data_loaders.formats.limits import short
 from neurofit.data_loaders.formats.names import ALIASES, MARK
 from neurofit.data_loaders.formats.sidecar import Sidecar, sidecar_path
@@ -137,7 +138,16 @@ def _find_stimuli(
     if table_path is not None:
         table = _merged(table, table_path)
     images: ImageSource
-    if location is not None:
+    frame_ms = sidecar.frame_ms
+    if frame_ms is not None:
+        if location is None:
+            raise NeurofitError(
+                f"{sidecar_path(path)} states frame_ms, and there is no folder of clips beside "
+                f"{path.name}. Give one by --images."
+            )
+        images = find_clips(_asked(table), location, SUFFIXES)
+        said["duration_ms"] = said["duration_ms"] or images.n_frames * frame_ms
+    elif location is not None:
         images = _open_images(table, location)
     else:
         ids = [str(each) for each in table.stimulus_id]
@@ -154,6 +164,7 @@ def _find_stimuli(
         images=images,
         **{name: DEFAULTS[name] if value is None else float(value) for name, value in said.items()},
         assumed=tuple(name for name, value in said.items() if value is None),
+        frame_ms=frame_ms,
     )
 
 
@@ -264,11 +275,16 @@ def _merged(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return merged
 
 
-def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
+def _asked(table: pd.DataFrame) -> list[str]:
+    """Return the name of each stimulus's file."""
     column = next((name for name in FILE_COLUMNS if name in table), "stimulus_id")
-    asked = as_texts(table[column])
+    return as_texts(table[column])
+
+
+def _open_images(table: pd.DataFrame, location: Path) -> ImageSource:
+    asked = _asked(table)
     try:
-        files = Names(_names_in(location), SUFFIXES).find(asked)
+        files = Names(images_in(location), SUFFIXES).find(asked)
         several = [f"{name} ({', '.join(files[name])})" for name in asked if len(files[name]) > 1]
         if several:
             raise NeurofitError(
@@ -308,7 +324,7 @@ class _SomeImages:
         return self.images[self.position_of[index]]
 
 
-def _names_in(location: Path) -> list[str]:
+def images_in(location: Path) -> list[str]:
     """Return the names of the images in a folder or zip archive, with their folders."""
     if location.is_dir():
         held = [(str(path.relative_to(location)), 0) for path in location.rglob("*")]

@@ -79,6 +79,7 @@ def write_recording(
             f"{', '.join(map(str, foreign or existing))} would be replaced or removed: "
             f"{path.stem}.stimuli.csv and .zip belong to {path.name}. {repair}"
         )
+    recording.stimuli.need_stills("A conversion")
     has_images = not isinstance(recording.stimuli.images, NoImages)
     unrelated = [path.with_name(name) for name in ("stimuli.zip", "stimuli")]
     unrelated = [each for each in unrelated if each.exists() and not has_images]

@@ -13,9 +13,16 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from neurofit.errors import NeurofitError
+from neurofit.models.clips import Clip
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, Rgb
 
-OWN = ("input_size", "ms_per_timestep", "visual_degrees", "tokens", "sha256", "pretrained")
+SHOWN = ("frames", "frame_rate", "onset", "offset", "after")
+"""Options of a name that say how an image is shown to a network that takes frames."""
+
+OWN = (
+    *("input_size", "ms_per_timestep", "visual_degrees", "tokens", "time", "sha256", "pretrained"),
+    *SHOWN,
+)
 """Options of every name, which are not passed to the source (but to a factory that takes them)."""
 
 INTERPOLATIONS = {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos": "bicubic"}
@@ -61,6 +68,8 @@ class Network:
         What the source declares about images.
     call
         Function that runs the module on images, if it takes something else.
+    clip
+        How an image is shown to a video model; None lets the probe find out.
     layers, region_layers
         Layers that the source names, and those of areas.
     visual_degrees
@@ -72,6 +81,7 @@ class Network:
     module: Any
     preprocessing: Preprocessing = Preprocessing()
     call: Callable[[Any, Tensor], object] | None = None
+    clip: Clip | None = None
     layers: tuple[str, ...] = ()
     region_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     visual_degrees: float = 8.0

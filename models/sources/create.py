@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,21 @@ from torch import nn
 
 from neurofit.activations.model import evaluating, validate_model, weights_sha256
 from neurofit.errors import NeurofitError
+from neurofit.models.clips import Clip, find_clip
 from neurofit.models.images import image_settings
+from neurofit.models.probing import random_images
 from neurofit.models.sources.contract import OWN, Network, Source
 from neurofit.models.sources.files import check_pin
 from neurofit.models.sources.names import Name
 from neurofit.models.survey import Surveyed, survey_images
 from neurofit.models.weight_files import load_weights
-from neurofit.models.wrapped import wrap
+from neurofit.models.wrapping import call_module, wrap
 
-WRAPPED = ("input_size", "ms_per_timestep", "visual_degrees", "tokens")
+WRAPPED = ("input_size", "ms_per_timestep", "visual_degrees", "tokens", "time")
 """Options of a name that are arguments of `wrap`."""
+
+MS_PER_FRAME = 20
+"""Default duration of a frame of a video model, in ms: 16 of them outlast 300 ms."""
 
 
 def create(
@@ -103,11 +108,14 @@ class Built:
             "visual_degrees": self.network.visual_degrees,
         }
         own = {key: each for key, each in self.own.items() if key in WRAPPED}
+        video = {"ms_per_timestep": MS_PER_FRAME} if self.network.clip else {}
         return {
             "name": str(self.name),
             "call": self.network.call,
             **({} if self.name.runs_code else stated),
+            **video,
             **own,
+            **read_clip(self.name, self.network.clip, self.own),
         }
 
     @property
@@ -123,8 +131,19 @@ class Built:
         size, mean, std = image_settings(
             module, *(given.get(key) for key in ("input_size", "mean", "std"))
         )
-        call = self.network.call or (lambda module, images: module(images))
-        return survey_images(module, call, input_size=size, mean=mean, std=std, name=str(self.name))
+        call = self.network.call or call_module
+        images = random_images(module, (2, len(mean), size, size))
+        clip = find_clip(module, call, images, given["clip"] or Clip())
+        return survey_images(
+            module,
+            call if clip is None else clip.still(call),
+            input_size=size,
+            mean=mean,
+            std=std,
+            name=str(self.name),
+            time=given.get("time", "auto"),
+            n_frames=1 if clip is None else clip.n_frames,
+        )
 
     @property
     def unrolls(self) -> bool:
@@ -142,8 +161,14 @@ class Built:
             named = tuple(layers) or self.network.layers
             areas = {} if layers else self.network.region_layers
             model = wrap(model, named or None, region_layers=areas, **self.arguments())
+        ms = self.own.get("ms_per_timestep", model.ms_per_timestep)
+        if model.ms_per_timestep != ms:
+            raise NeurofitError(
+                f"{self.name} states timesteps of {model.ms_per_timestep} ms; got {ms} ms.",
+                option="ms_per_timestep",
+            )
         model.weights_origin = self.origin
-        model.provenance = self.provenance
+        model.provenance = {**self.provenance, **getattr(model, "timing", {})}
         self.check_weights(model)
         return model
 
@@ -161,6 +186,28 @@ class Built:
                 f"{self.name} returns {tuple(logits.shape[1:])} for each image, not logits of "
                 f"{self.n_classes} classes."
             )
+
+
+def read_clip(name: Name, clip: Clip | None, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `wrap` that the options for networks of frames stand for.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range, or a frame does not last a whole number of ms.
+    """
+    named = {"frames": "frames", "onset": "onset_ms", "offset": "offset_ms", "after": "after"}
+    changes = {field: own[key] for key, field in named.items() if key in own}
+    found: dict[str, Any] = {"clip": replace(clip or Clip(), **changes) if changes else clip}
+    if "frame_rate" in own:
+        rate = own["frame_rate"]
+        if "ms_per_timestep" in own or not isinstance(rate, int) or rate < 1 or 1000 % rate:
+            raise NeurofitError(
+                f"{name}: frame_rate is a number of frames per second that divides 1000, in place "
+                f"of ms_per_timestep; got {rate!r}."
+            )
+        found["ms_per_timestep"] = 1000 // rate
+    return found
 
 
 def build_network(

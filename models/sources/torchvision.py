@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from neurofit.errors import NeurofitError, check_option, unknown_name
+from neurofit.models.clips import Clip
 from neurofit.models.sources.contract import (
     INTERPOLATIONS,
     Network,
@@ -23,9 +21,6 @@ from neurofit.models.sources.contract import (
     translate,
 )
 from neurofit.models.sources.files import refuse_pickle
-
-FRAMES = 16
-"""Number of frames of the clip that a video model is shown."""
 
 
 def find_weights(name: str, options: Mapping[str, Any]) -> Path | None:
@@ -45,19 +40,17 @@ def build(name: str, options: Mapping[str, Any], weights: Path | None) -> Networ
     published, given = _published(name, options), dict(options)
     given.pop("weights", None)
     video = name in models.list_models(module=models.video)
-    frames = given.pop("frames", FRAMES) if video else 1
     if "n_classes" in given:
         given["num_classes"] = given.pop("n_classes")
     if "init_weights" in inspect.signature(models.get_model_builder(name)).parameters:
         given.setdefault("init_weights", True)
     with translate(f"torchvision:{name}"):
         module = models.get_model(name, weights=None, **given)
-    shown = {"image": f"a clip of {frames} equal frames"} if video else {}
     return Network(
         module=module,
         preprocessing=_preprocessing(published),
-        call=partial(_show_clip, frames=int(frames)) if video else None,
-        provenance=describe_package("torchvision") | shown,
+        clip=Clip(axis=2) if video else None,
+        provenance=describe_package("torchvision"),
     )
 
 
@@ -90,8 +83,3 @@ def _preprocessing(published: Any) -> Preprocessing:
         crop=size / resized,
         declared=True,
     )
-
-
-def _show_clip(module: nn.Module, images: Tensor, *, frames: int) -> object:
-    """Run a video model on clips (batch channel time height width) of equal frames."""
-    return module(images[:, :, None].expand(-1, -1, frames, -1, -1))

@@ -48,6 +48,9 @@ class Activations:
     probes
         (layer, timestep) -> hash of the activations of a few stimuli, which also depend on the
         architecture, the precision and the machine.
+    unseen
+        Layer -> timestep from which on its features are the same for all stimuli, if there is one:
+        the image is off, and nothing in the layer remembers it.
     """
 
     model: str
@@ -61,6 +64,7 @@ class Activations:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     probes: Mapping[tuple[str, int], str] = field(default_factory=dict, repr=False)
+    unseen: Mapping[str, int] = field(default_factory=dict, repr=False)
     _storage: Unfinished | None = field(default=None, repr=False)
 
     @property

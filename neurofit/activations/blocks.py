@@ -84,6 +84,9 @@ class BlockWriter:
         self.batch_size: int | None = None
         self.blocks: dict[tuple[str, int], np.ndarray] = {}
         self.folder: Unfinished | None = None
+        self.varying: set[tuple[str, int]] = set()
+        """Blocks with stimuli that differ by more than rounding."""
+        self._first: dict[tuple[str, int], np.ndarray] = {}  # row of the first stimulus, until then
         self._files: dict[tuple[str, int], int] = {}  # number of the file of each block
         self._last_step: dict[str, int] = {}  # layer -> last timestep written
         self._shared: set[tuple[str, int]] = set()  # keys with the array of the timestep before
@@ -97,6 +100,7 @@ class BlockWriter:
         if not np.isfinite(values).all():
             raise NeurofitError(f"{where}, timestep {timestep}: activations are not finite.")
         key, before = (layer, timestep), self._last_step.get(layer, timestep)
+        self._compare(key, values)
         self._last_step[layer] = timestep
         needs_array = key not in self.blocks or key in self._shared
         if before < timestep and needs_array and _equal(values, self.blocks[layer, before][rows]):
@@ -111,6 +115,15 @@ class BlockWriter:
             self.blocks[key] = array
             self._shared.discard(key)
         self.blocks[key][rows] = values
+
+    def _compare(self, key: tuple[str, int], values: np.ndarray) -> None:
+        """Note whether rows of a block differ from that of the first stimulus."""
+        if key in self.varying:
+            return
+        first = self._first.setdefault(key, values[:1].copy())
+        if not (_alike(first, values[-1:]) and _alike(first, values)):
+            self.varying.add(key)
+            del self._first[key]
 
     def note(self, n_done: int, batch_size: int) -> None:
         """Note that so many rows are written in every array, should the process be killed."""
@@ -140,8 +153,11 @@ class BlockWriter:
             if (state["machine"], state["n_stimuli"]) == (machine_id(), self.n_stimuli):
                 self._open(state["blocks"])
                 self.n_done, self.batch_size = int(state["n_done"]), int(state["batch_size"])
+                for key, array in self.blocks.items():
+                    self._compare(key, array[: self.n_done])
         except (OSError, ValueError, TypeError, KeyError):
             self.blocks, self._files, self._shared = {}, {}, set()
+            self.n_done, self.batch_size = 0, None
         kept = {str(number) for number in self._files.values()}
         for path in self.folder.path.glob("*.npy"):
             if path.stem not in kept:
@@ -189,6 +205,11 @@ def _allocate(path: str, shape: tuple[int, int]) -> np.ndarray:
             f"Cannot allocate {size / 1e6:.0f} MB for activations at {path} ({error.strerror})."
         ) from error
     return np.memmap(path, dtype=np.float32, mode="r+", shape=shape)
+
+
+def _alike(first: np.ndarray, values: np.ndarray) -> bool:
+    """Return whether all rows are the first one, up to rounding."""
+    return np.allclose(values, first, rtol=1e-5, atol=1e-6 * float(np.abs(first).max(initial=0)))
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:

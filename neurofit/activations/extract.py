@@ -25,7 +25,7 @@ from neurofit.activations.model import (
     weights_sha256,
 )
 from neurofit.activations.presentation import Presentation
-from neurofit.activations.screen import describe_screen, load_images
+from neurofit.activations.screen import describe_screen, load_clips, load_images
 from neurofit.config import xla
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError, check_option
@@ -64,7 +64,8 @@ def extract(
     time_bins
         Half-open bins in ms: only timesteps that they overlap are extracted. None extracts all.
     presentation
-        Name of one of the model's presentations, or an explicit one.
+        Name of one of the model's presentations, or an explicit one. "neural" switches the image
+        off when the recording did (`StimulusSet.duration_ms`).
     batch_size
         Images per batch. None fills the device's free memory; see `fitting_batch_size`.
     device
@@ -95,7 +96,7 @@ def extract(
     MachineError
         If the disk is full.
     """
-    shown = find_presentation(model, presentation)
+    shown = find_presentation(model, presentation, duration_ms=stimuli.duration_ms)
     names = find_layers(model, layers)
     wanted = _wanted_timesteps(model, shown, time_bins)
     if not wanted:
@@ -117,16 +118,24 @@ def extract(
         "field_degrees": model.visual_degrees,
         "interpolation": getattr(model, "interpolation", "bilinear"),
     }
+    clip: dict[str, Any] = {
+        "n_timesteps": shown.n_timesteps,
+        "ms_per_timestep": model.ms_per_timestep,
+    }
+    if not getattr(model, "takes_clips", False):
+        stimuli.need_stills(model.name)
     # Not in inference mode: a forward pass may take gradients, or keep tensors that it makes.
     with torch.no_grad(), evaluating(network), autocast(where, dtype):
         for start in range(blocks.n_done, len(stimuli), per_batch):
             rows = slice(start, min(start + per_batch, len(stimuli)))
-            images = load_images(
-                stimuli,
-                range(rows.start, rows.stop),
-                **screen,
+            shown_rows = range(rows.start, rows.stop)
+            if stimuli.frame_ms is None:
+                images = load_images(stimuli, shown_rows, **screen)
+            else:
+                images = load_clips(stimuli, shown_rows, **clip, **screen)
+            images = xla.shard(
+                images.to(where, memory_format=layout) if images.ndim == 4 else images.to(where)
             )
-            images = xla.shard(images.to(where, memory_format=layout))
             for timestep, activations in network.unroll(images, shown, layers=names):
                 xla.sync(where)
                 if timestep in wanted:
@@ -160,6 +169,7 @@ def extract(
             "screen": describe_screen(stimuli, **screen),
             **getattr(model, "provenance", {}),
         },
+        unseen=_unseen(blocks, model, names, sorted(wanted)) if len(stimuli) > 1 else {},
         _storage=blocks.folder,
     )
 
@@ -190,8 +200,10 @@ def extract_lazily(
     common = {**options, "time_bins": None if time_bins is None else list(time_bins)}
     what = f"{stimuli.visual_degrees} {len(stimuli)} {images_sha256}".rstrip()
     digest = hashlib.sha256(what.encode())
+    if stimuli.frame_ms is not None:
+        digest.update(f"{stimuli.frame_ms}".encode())
     for row in () if images_sha256 else range(len(stimuli)):
-        image = stimuli.images[row]
+        image = stimuli.images[row] if stimuli.frame_ms is None else stimuli.frames(row)
         digest.update(f"{image.shape} {image.dtype}".encode())
         digest.update(np.ascontiguousarray(image).tobytes())
     rows = sorted({round(row) for row in np.linspace(0, len(stimuli) - 1, N_PROBES)})
@@ -220,6 +232,19 @@ def continued_folder(activations: Activations, batch_size: int | None) -> Unfini
     probes = [[*key, sha256] for key, sha256 in sorted(activations.probes.items())]
     what = json.dumps([activations.fingerprint, batch_size, len(activations.stimulus_ids), probes])
     return Unfinished(hashlib.sha256(what.encode()).hexdigest()[:24])
+
+
+def _unseen(
+    blocks: BlockWriter, model: Model, layers: Sequence[str], steps: Sequence[int]
+) -> dict[str, int]:
+    """Return layer -> timestep from which on its features are the same for all stimuli."""
+    found = {}
+    for layer in layers:
+        driven = (step for step in steps if (layer, step) in blocks.varying)
+        last = max(driven, default=model.first_timestep[layer] - 1)
+        if later := [step for step in steps if step > last]:
+            found[layer] = later[0]
+    return found
 
 
 def _wanted_timesteps(

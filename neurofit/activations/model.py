@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -45,7 +46,8 @@ class Model(Protocol):
     Notes
     -----
     A model may also have `interpolation` ("bilinear" or "bicubic"), by which images are resized,
-    and `provenance`, a dictionary of facts that results record.
+    `provenance`, a dictionary of facts that results record, and `takes_clips`: whether `unroll`
+    also takes clips (batch timestep channel height width) with a frame for each timestep.
     """
 
     name: str
@@ -102,12 +104,30 @@ def layout_of(model: object) -> torch.memory_format:
     return layout
 
 
-def find_presentation(model: Model, presentation: str | Presentation) -> Presentation:
-    """Return a model's presentation by name, or the given explicit one."""
+def find_presentation(
+    model: Model, presentation: str | Presentation, *, duration_ms: float | None = None
+) -> Presentation:
+    """Return a model's presentation by name, or the given explicit one.
+
+    Parameters
+    ----------
+    model
+        Model with `presentations`.
+    presentation
+        Name, or an explicit presentation, which is returned.
+    duration_ms
+        Duration of the image in a recording. A presentation named "neural" that switches the image
+        off does so at this time, to the nearest timestep, unless the model has an attribute
+        `offset_ms` that is not None.
+    """
     if isinstance(presentation, Presentation):
         return presentation
     check_option(f"presentation of {model.name}", presentation, model.presentations)
-    return model.presentations[presentation]
+    found = model.presentations[presentation]
+    stated = getattr(model, "offset_ms", None) is not None
+    if presentation != "neural" or duration_ms is None or found.image_off is None or stated:
+        return found
+    return replace(found, image_off=max(1, int(duration_ms / model.ms_per_timestep + 0.5)))
 
 
 def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:

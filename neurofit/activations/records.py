@@ -91,10 +91,13 @@ def save_record(
         "probes": probes,
         "layers": list(layers),
         "units": dict(units),
+        "unseen": dict(activations.unseen),
     }
     if earlier.get("fingerprint") == activations.fingerprint:
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
+        for layer, step in earlier.get("unseen", {}).items():
+            record["unseen"][layer] = min(step, activations.unseen.get(layer, step))
     if record != earlier:
         with (
             suppress(NeurofitError),
@@ -130,6 +133,7 @@ def load_record(key: str, stimulus_ids: np.ndarray) -> Record | None:
         provenance=record["provenance"],
         fingerprint=record["fingerprint"],
         probes=probes,
+        unseen=record.get("unseen", {}),
     )
     return Record(activations=found, layers=tuple(record["layers"]), units=record["units"])
 

@@ -64,6 +64,42 @@ def load_images(
         return torch.stack([_resized(canvas, size, interpolation) for canvas in canvases])
 
 
+def load_clips(
+    stimuli: StimulusSet,
+    rows: Iterable[int],
+    *,
+    n_timesteps: int,
+    ms_per_timestep: int,
+    size: int,
+    field_degrees: float,
+    interpolation: str = "bilinear",
+) -> Tensor:
+    """Return clips with the frame of each timestep: (batch timestep channel height width).
+
+    A timestep has the frame that is shown at its start. There are timesteps up to the end of the
+    clip, or `n_timesteps`. For other parameters and errors see `load_images`.
+    """
+    numbers = frames_at(stimuli, n_timesteps=n_timesteps, ms_per_timestep=ms_per_timestep)
+    distinct = sorted(set(numbers))
+
+    def load(row: int) -> Tensor:
+        frames = {
+            number: _resized(_placed(stimuli, row, frame, field_degrees), size, interpolation)
+            for number, frame in zip(distinct, stimuli.frames(row, distinct), strict=True)
+        }
+        return torch.stack([frames[number] for number in numbers])
+
+    with ThreadPoolExecutor() as threads:
+        return torch.stack(list(threads.map(load, rows)))
+
+
+def frames_at(stimuli: StimulusSet, *, n_timesteps: int, ms_per_timestep: int) -> list[int]:
+    """Return the number of the frame that is shown at the start of each timestep of a clip."""
+    frame_ms = stimuli.frame_ms or float(ms_per_timestep)
+    numbers = (int(step * ms_per_timestep / frame_ms + 1e-9) for step in range(n_timesteps))
+    return [number for number in numbers if number < stimuli.n_frames]
+
+
 def place_on_screen(image: np.ndarray, *, image_degrees: float, field_degrees: float) -> np.ndarray:
     """Return the canvas of a field, with the image in its centre, padded with gray or cropped.
 
@@ -115,7 +151,9 @@ def describe_screen(
         _canvas_pixels(n, stimuli.visual_degrees, field_degrees) for n in (width, height)
     )
     placing = {-1: f"padded with gray {GRAY_LEVEL}", 0: "as it is", 1: "centre cropped"}
+    clip = f"{stimuli.n_frames} frames of {stimuli.frame_ms:g} ms" if stimuli.frame_ms else ""
     return {
+        **({"clip": clip} if clip else {}),
         "image": f"{width} x {height} px, {stimuli.width}",
         "canvas": f"{across} x {down} px, {field_degrees:g} degrees",
         "placed": placing[int(np.sign(stimuli.visual_degrees - field_degrees))],
@@ -126,7 +164,10 @@ def describe_screen(
 
 
 def _canvas(stimuli: StimulusSet, row: int, field_degrees: float) -> np.ndarray:
-    image = stimuli.images[row]
+    return _placed(stimuli, row, stimuli.images[row], field_degrees)
+
+
+def _placed(stimuli: StimulusSet, row: int, image: np.ndarray, field_degrees: float) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] != image.shape[1]:
         raise NeurofitError(
             "Stimuli must be square RGB images (height width 3); "

@@ -15,8 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 
+from neurofit.activations.activations import Activations
+from neurofit.activations.notes import image_notes
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.registry import Registry
 from neurofit.errors import NeurofitError, NeurofitWarning
@@ -132,6 +135,8 @@ def register_analysis(
             notes = _notes_on_trials(data[-1])
             validate_recording(data[-1])
             result = function(*inputs, **keywords)
+            if activations is not None:
+                notes += _notes_on_images(activations, data[-1], result)
             notes += json.loads(result.attrs.get("notes", "[]"))
             result.attrs = {**attrs, **result.attrs, "notes": json.dumps(notes)}
             validate_result(result)
@@ -160,6 +165,15 @@ def _notes_on_trials(recording: Recording) -> list[str]:
     done = str(recording.responses.attrs.get(PROCESSING, ""))
     onset = f"Stimulus onset: {recording.onset}." if ASSUMED in recording.onset else ""
     return [*filter(None, [onset, done]), *biasing]
+
+
+def _notes_on_images(
+    activations: Activations, recording: Recording, result: xr.Dataset
+) -> list[str]:
+    """Return when the image was off, and which of a result's layers no longer see it."""
+    layers = map(str, np.ravel(result["layer"].values)) if "layer" in result.coords else ()
+    used = [layer for layer in layers if layer in activations.layers] or activations.layers
+    return image_notes(activations, recording.stimuli, recording.time_bins, layers=used)
 
 
 def analysis_of(config: Any) -> Analysis:

@@ -26,7 +26,8 @@ PATHS = ("model", "weights", "recording", "images")
 def weights_identity(config: RunConfig) -> str:
     """Return what identifies a model and its weights; empty if only building it tells.
 
-    It is the hash of a file of weights, or the seed of random ones.
+    It is the hash of a file of weights, or the seed of random ones; empty for published weights
+    that are not here, without which the model is not built.
     """
     from neurofit.models import find_name, list_models, model_info
 
@@ -41,6 +42,8 @@ def weights_identity(config: RunConfig) -> str:
     path = info.weights if str(config.weights) == "auto" else Path(config.weights)
     if str(config.weights) != "random" and path.is_file():
         return f"{info.name} {_sha256(path)}"
+    if str(config.weights) == "auto" and info.is_published:
+        return ""
     return f"{info.name} random {config.model_seed}"
 
 
@@ -59,7 +62,7 @@ def extraction_key(config: RunConfig, recording: Recording, device: str) -> str:
         Device of the model.
     """
     weights = weights_identity(config)
-    if not weights or not recording.sha256:
+    if not weights or not recording.sha256 or config.ms_per_timestep is not None:
         return ""
     stimuli = recording.stimuli
     return _hash(
@@ -68,6 +71,8 @@ def extraction_key(config: RunConfig, recording: Recording, device: str) -> str:
             "recording": recording.sha256,
             "stimuli": stimuli.ids.tolist(),
             "visual_degrees": stimuli.visual_degrees,
+            "duration_ms": stimuli.duration_ms,
+            "frame_ms": stimuli.frame_ms,
             "shuffled": config.model_seed if config.shuffle_stimuli else None,
             "presentation": config.presentation,
             "precision": config.precision,

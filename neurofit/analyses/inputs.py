@@ -113,6 +113,7 @@ def find_activations(
     if config.shuffle_stimuli:
         stimuli = stimuli.shuffled(config.model_seed)
     if name.startswith(BRAINSCORE):
+        stimuli.need_stills(name)
         if on_plan:
             on_plan(Plan(recording=recording, model=name, weights="a model of Brain-Score"))
         candidate, shown = import_brainscore("candidate"), replace(recording, stimuli=stimuli)
@@ -130,12 +131,12 @@ def find_activations(
     from neurofit.activations.extract import extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.model import find_presentation
-    from neurofit.models import WrappedModel, create_model, find_name
+    from neurofit.models import WrappedModel, create_model
 
     named = getattr(config.analysis, "layers", "auto")
-    asked = {} if isinstance(named, str) or find_name(name) is None else {"layers": named}
+    asked = source_options(name, named, config.ms_per_timestep)
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
-    presentation = find_presentation(network, config.presentation)
+    presentation = find_presentation(network, config.presentation, duration_ms=stimuli.duration_ms)
     scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
     time_bins = list(recording.time_bins)
@@ -178,6 +179,31 @@ def find_activations(
     if key and config.compute.keep_grams and not config.baselines:
         save_record(found, key, layers=network.layers, units=units)
     return found
+
+
+def source_options(
+    name: str, layers: str | Sequence[str], ms_per_timestep: int | None
+) -> dict[str, Any]:
+    """Return the options with which a network of a source is built; none for registered models.
+
+    Raises
+    ------
+    NeurofitError
+        If a registered model is given the duration of its timesteps.
+    """
+    from neurofit.models import find_name
+
+    sourced = find_name(name) is not None
+    asked: dict[str, Any] = {"layers": layers} if sourced and not isinstance(layers, str) else {}
+    if ms_per_timestep is None:
+        return asked
+    if not sourced:
+        raise NeurofitError(
+            f"ms_per_timestep is for networks of sources and of your own; {name} states that of "
+            "its timesteps.",
+            option="ms_per_timestep",
+        )
+    return {**asked, "ms_per_timestep": ms_per_timestep}
 
 
 def _recorded(

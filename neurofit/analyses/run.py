@@ -47,12 +47,14 @@ class RunConfig:
     analysis
         Configuration of a registered analysis, a `ScoreConfig` for example.
     weights
-        "auto" (bundled, else downloaded, else random), "random", or the path of a .safetensors
-        file.
+        "auto" (bundled or downloaded), "random", or the path of a .safetensors file.
     model_seed
         Random seed for random weights and for `shuffle_stimuli`.
     presentation
         Presentation of the images: "neural", "default" or "constant".
+    ms_per_timestep
+        Duration of a timestep in ms of a model of a source, like the option of that name in its
+        name; None for what it states or the default.
     precision
         Precision of the model's convolutions: "float32" or "bfloat16".
     shuffle_stimuli
@@ -96,12 +98,19 @@ class RunConfig:
     weights: str | Path = option(
         "auto",
         parse=str,
-        help="Weights: auto (bundled, else downloaded, else random), random, or a file.",
+        help="Weights: auto (bundled or downloaded), random, or a file.",
     )
     model_seed: int = option(
         0, least=0, help="Random seed for untrained weights and for --shuffle-stimuli."
     )
     presentation: str = option("neural", help="Presentation of the images to the model.")
+    ms_per_timestep: int | None = option(
+        None,
+        least=1,
+        help="Duration of a timestep (ms) of a network that is no registered model; of one that "
+        "takes frames, of a frame.",
+        default_text="10, or 20 for video models",
+    )
     precision: str = option(
         "float32",
         choices=("float32", "bfloat16"),
@@ -162,6 +171,8 @@ class RunConfig:
         if isinstance(asked, str | Path) and str(asked) and "=" not in str(asked):
             chosen["stimuli"] = ids_in(Path(asked))
         own = {each.name: getattr(self, each.name) for each in options_of(self)}
+        if self.ms_per_timestep is None:
+            own.pop("ms_per_timestep")
         return {**own, "selection": chosen}
 
     def each(self) -> list[RunConfig]:
@@ -259,7 +270,7 @@ def _results(
     if analysis.models:
         whole.stimuli.need_images()
         _need_onset(whole, confirmed=config.trial_start)
-        whole = _with_degrees(whole, config.visual_degrees)
+        whole = with_degrees(whole, config.visual_degrees)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
@@ -294,7 +305,7 @@ def _need_onset(recording: Recording, *, confirmed: bool) -> None:
         )
 
 
-def _with_degrees(recording: Recording, given: float | None) -> Recording:
+def with_degrees(recording: Recording, given: float | None) -> Recording:
     """Return a recording whose images have a width that is stated or confirmed."""
     stimuli = recording.stimuli
     if "visual_degrees" in stimuli.assumed:

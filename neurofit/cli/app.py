@@ -19,6 +19,7 @@ from neurofit.cli import (
     brainscore,
     catalogue,
     comparison,
+    features,
     figures,
     files,
     recordings,
@@ -42,6 +43,7 @@ LATE: dict[str, tuple[str, Callable[[], Any]]] = {
         for name, summary in analyses.SHORT_NAMES.items()
     },
     "compare": (comparison.SUMMARY, comparison.compare_command),
+    "extract": (features.SUMMARY, features.extract_command),
     "plot": (figures.SUMMARY, figures.plot_command),
     "train": (training.SUMMARY, training.train_command),
 }

@@ -28,7 +28,7 @@ def export(
     if not _import("export").has_bundled_weights(model):
         err.print(
             f"Note: no weights of {model} come with the package; without downloaded ones, the "
-            "submission is scored with random weights."
+            "submission cannot be scored."
         )
     out.print(
         f"Written: {plugin}. Zip {folder} and submit it, or try it: "

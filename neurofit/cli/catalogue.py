@@ -120,6 +120,10 @@ def describe(
     selection: Selection,
     images: recordings.ImagesOption = "",
     time_bin: recordings.TimeBinOption = "",
+    ms_per_timestep: Annotated[
+        int | None,
+        typer.Option(help="Duration of a timestep (ms) of a network of a source.", min=1),
+    ] = None,
 ) -> None:
     """Describe a model or a recording; options select a part of a recording given by path."""
     from neurofit.data_loaders import list_recordings
@@ -127,8 +131,12 @@ def describe(
     from neurofit.models import find_name, list_models
 
     if find_name(name) is not None and not Path(name).exists():
-        describe_network(name)
+        describe_network(name, ms_per_timestep=ms_per_timestep)
         return
+    if ms_per_timestep is not None:
+        raise NeurofitError(
+            f"--ms-per-timestep is for networks of sources and of your own; {name} is none."
+        )
     if is_path(name) and name not in list_models():
         recordings.describe_path(name, selection, images=images, time_bin=time_bin)
         return

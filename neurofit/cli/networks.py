@@ -37,8 +37,10 @@ def describe_wait(plan: Plan) -> str:
     return f", at most about {describe_duration(plan.seconds)} for the images"
 
 
-def describe_network(name: str) -> None:
+def describe_network(name: str, *, ms_per_timestep: int | None = None) -> None:
     """Print a network of a source, and a table of its modules from one probe.
+
+    The duration of a timestep is that of the name by default.
 
     Raises
     ------
@@ -51,7 +53,8 @@ def describe_network(name: str) -> None:
     note_code([name])
     found = find_name(name)
     assert found is not None
-    built = build_network(found, weights="auto" if found.has_weights else "random")
+    given = {} if ms_per_timestep is None else {"ms_per_timestep": ms_per_timestep}
+    built = build_network(found, weights="auto" if found.has_weights else "random", **given)
     if not built.unrolls:
         out.print(_module_table(built.survey()))
         out.print()
@@ -81,10 +84,9 @@ def _rows(built: Built, model: Any) -> dict[str, str]:
     mean, std = (", ".join(f"{each:g}" for each in values) for values in (model.mean, model.std))
     steps = model.presentations["default"].n_timesteps
     step = f"{model.ms_per_timestep} ms"
-    calls = "" if built.unrolls else ": the calls of a layer"
-    time = (
-        f"{steps} timesteps of {step}{calls}" if steps > 1 else "constant: each layer has one call"
-    )
+    time = f"{steps} timesteps of {step}" if steps > 1 else "constant: each layer has one call"
+    timing = getattr(model, "timing", {})
+    times = [f"{layer}: {where}" for layer, where in timing.get("time", {}).items()]
     return {
         "model": model.name,
         "type": f"{kind}, {provenance.get('package', 'file')}",
@@ -94,8 +96,8 @@ def _rows(built: Built, model: Any) -> dict[str, str]:
         "parameters": f"{sum(p.numel() for p in built.network.module.parameters()):,}",
         "input": f"{model.input_size} x {model.input_size} px, {model.visual_degrees:g} degrees; "
         f"mean {mean}; std {std}" + ("" if declared or built.unrolls else " (not declared)"),
-        "shown as": provenance.get("image", "an image"),
-        "time": time,
+        "shown as": timing.get("image", "an image"),
+        "time": "\n".join([time, *times]),
         "weights": f"{built.origin.removeprefix('weights ')}, for this table",
         "layers": ", ".join(model.layers),
     }

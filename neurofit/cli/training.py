@@ -208,9 +208,7 @@ def eval_(
     data: Annotated[str, typer.Option(help=DATA)],
     weights: Annotated[
         str,
-        typer.Option(
-            help="Weights: auto (bundled, else downloaded, else random), random, or a file."
-        ),
+        typer.Option(help="Weights: auto (bundled or downloaded), random, or a file."),
     ] = "auto",
     presentation: Annotated[
         str, typer.Option(help="Presentation of the images to the model.")

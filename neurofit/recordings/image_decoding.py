@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -68,6 +69,46 @@ def decode_image(content: bytes, *, name: str) -> np.ndarray:
         # Pillow's own message for an unreadable header is a memory address.
         reason = "it is damaged" if isinstance(error, UnidentifiedImageError) else str(error)
         raise NeurofitError(f"Stimulus image {name} cannot be read: {reason}.") from error
+
+
+def decode_frames(content: bytes, numbers: Iterable[int], *, name: str) -> list[np.ndarray]:
+    """Decode frames of an animated image to RGB, each uint8 (height width channel).
+
+    Frames that state only what changes are completed by those before, as when they are played.
+
+    Raises
+    ------
+    NeurofitError
+        As `decode_image`, and if there is no such frame.
+    """
+    if (asked := list(numbers)) == [0]:
+        return [decode_image(content, name=name)]
+    try:
+        with _opened(content) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it claims {image.width} x {image.height} px")
+            found = {}
+            for number in sorted(set(asked)):
+                image.seek(number)
+                found[number] = _rgb(image, form=str(image.format))
+            return [found[number] for number in asked]
+    except Exception as error:  # as in `decode_image`
+        raise NeurofitError(f"Clip {name} cannot be read: {error}.") from error
+
+
+def count_frames(content: bytes, *, name: str) -> int:
+    """Return the number of frames of an image.
+
+    Raises
+    ------
+    NeurofitError
+        If it cannot be opened.
+    """
+    try:
+        with _opened(content) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # as in `decode_image`
+        raise NeurofitError(f"Clip {name} cannot be read: {error}.") from error
 
 
 def is_hidden(name: str) -> bool:

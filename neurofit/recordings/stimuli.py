@@ -52,6 +52,17 @@ class HasEntry(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFrames(Protocol):
+    """An image source whose images are the first frames of clips."""
+
+    n_frames: int
+
+    def frames(self, index: int, numbers: Sequence[int], /) -> np.ndarray:
+        """Return frames of a clip: uint8 (frame height width channel)."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
 class StimulusSet:
     """The stimuli of a recording.
@@ -71,6 +82,8 @@ class StimulusSet:
         Duration of each image's presentation, in ms.
     assumed
         Which of `visual_degrees` and `duration_ms` nothing states: a default is in their place.
+    frame_ms
+        Duration of a frame in ms, if the stimuli are clips (`HasFrames`); None for images.
 
     Raises
     ------
@@ -84,6 +97,7 @@ class StimulusSet:
     visual_degrees: float
     duration_ms: float
     assumed: tuple[str, ...] = ()
+    frame_ms: float | None = None
 
     def __post_init__(self) -> None:
         where, table = f"Stimulus set {self.name}", self.table
@@ -127,6 +141,21 @@ class StimulusSet:
         """Raise NeurofitError if there are no images."""
         if isinstance(self.images, NoImages):
             self.images[0]
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames of each clip; 1 for images."""
+        return 1 if self.frame_ms is None else _clips(self.images).n_frames
+
+    def frames(self, row: int, numbers: Sequence[int] | None = None) -> np.ndarray:
+        """Return frames of a clip, or all: uint8 (frame height width channel)."""
+        asked = range(self.n_frames) if numbers is None else numbers
+        return _clips(self.images).frames(row, asked)
+
+    def need_stills(self, what: str) -> None:
+        """Raise NeurofitError if the stimuli are clips, which `what` does not take."""
+        if self.frame_ms is not None:
+            raise NeurofitError(f"{what} takes images, and the stimuli of {self.name} are clips.")
 
     def images_sha256(self) -> str:
         """Return the hash of ids and images in their order, or an empty string without images.
@@ -177,6 +206,19 @@ class _Reordered:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         return self.images[int(self.order[index])]
+
+    @property
+    def n_frames(self) -> int:
+        return _clips(self.images).n_frames
+
+    def frames(self, index: int, numbers: Sequence[int], /) -> np.ndarray:
+        return _clips(self.images).frames(int(self.order[index]), numbers)
+
+
+def _clips(images: ImageSource) -> HasFrames:
+    if not hasattr(images, "frames"):
+        raise NeurofitError("frame_ms is stated, and the stimuli are images, not clips.")
+    return images  # type: ignore[return-value]
 
 
 def check_size(n_bytes: int, *, name: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from neurofit.activations import memory
 from neurofit.activations.extract import extract
 from neurofit.activations.memory import count_units, fitting_batch_size
+from neurofit.activations.notes import image_notes
 from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.activations.screen import load_images
 from neurofit.errors import MachineError, NeurofitError
@@ -291,3 +292,39 @@ def test_a_batch_is_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -
     assert fitting_batch_size(model) == 5
     monkeypatch.setattr(memory, "free_bytes", lambda device: 0)
     assert fitting_batch_size(model) == 1
+
+
+@pytest.mark.parametrize(("duration", "image_off"), [(100.0, 10), (50.0, 5), (46.0, 5), (4.0, 1)])
+def test_the_image_is_off_when_the_recording_says(
+    stimuli: StimulusSet, duration: float, image_off: int
+) -> None:
+    model = create_model("rgc_tiny", weights="random", seed=3)
+    shown = replace(stimuli, duration_ms=duration)
+    found = extract(model, shown, layers=["conv5"], storage="memory")
+    assert found.presentation == replace(NEURAL, image_off=image_off)
+    explicit = Presentation(n_timesteps=26, image_off=image_off)
+    expected = extract(model, stimuli, layers=["conv5"], presentation=explicit, storage="memory")
+    for key in expected.blocks:
+        assert np.array_equal(found.blocks[key], expected.blocks[key])
+    constant = extract(model, shown, layers=["conv5"], presentation="constant", storage="memory")
+    assert constant.presentation is not None
+    assert constant.presentation.image_off is None
+
+
+def test_layers_without_memory_no_longer_see_an_image_that_is_off(stimuli: StimulusSet) -> None:
+    # One step for each layer: conv1 is a function of the image of its own step.
+    feedforward = create_model("feedforward_tiny", weights="random")
+    found = extract(feedforward, replace(stimuli, duration_ms=50.0), storage="memory")
+    assert found.unseen == {layer: 5 + depth for depth, layer in enumerate(feedforward.layers)}, (
+        "off at 50 ms, and one step later in each layer"
+    )
+    recurrent = create_model("rgc_tiny", weights="random")
+    again = extract(recurrent, stimuli, layers=["conv5"], storage="memory", batch_size=1)
+    assert again.unseen == {}
+    bins = [(70, 80), (100, 110), (110, 120)]
+    args = {"stimuli": replace(stimuli, duration_ms=50.0), "time_bins": bins}
+    assert image_notes(found, layers=["conv1"], **args) == [  # type: ignore[arg-type]
+        "feedforward_tiny, layer conv1: in the time bins from 70 ms on it no longer sees the "
+        "image, and its features are the same for all stimuli."
+    ]
+    assert image_notes(again, layers=["conv5"], **args) == []  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from neurofit import CeilingConfig, RunConfig, ScoreConfig, Selection, SimilarityConfig, make_config
 from neurofit.analyses.analysis import analysis_of
+from neurofit.analyses.identity import weights_identity
 from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.analyses.run import run
 from neurofit.cli import analyses as commands
@@ -22,6 +23,7 @@ from neurofit.config.compute import Compute
 from neurofit.errors import NeurofitError
 from neurofit.mapping import PLSMapping, RidgeMapping
 from neurofit.mapping.contract import describe_mapping
+from neurofit.recordings.recording import Recording
 from neurofit.results.provenance import RUN, to_json
 
 
@@ -235,3 +237,17 @@ def test_what_cannot_be_repeated_is_said() -> None:
     newer = result.attrs["config"].replace('"n_splits"', '"n_splats"')
     with pytest.raises(NeurofitError, match="Did you mean 'n_splits'"):
         run_config_of(result.assign_attrs(config=newer))
+
+
+def test_published_weights_that_are_not_here_are_an_error_also_where_random_ones_are_recorded(
+    own_home: Path, with_objects: Recording
+) -> None:
+    config = RunConfig(
+        model="resnet18", recording="small", selection=Selection(region="IT"), weights="random"
+    )
+    assert weights_identity(config) == "resnet18 random 0"
+    assert weights_identity(replace(config, weights="auto")) == ""
+    with pytest.raises(
+        NeurofitError, match=r"resnet18 are not downloaded. Run: neurofit weights g"
+    ):
+        run(replace(config, weights="auto"))

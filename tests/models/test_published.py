@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurofit.errors import MachineError, NeurofitError, NeurofitWarning
+from neurofit.errors import MachineError, NeurofitError
 from neurofit.models import create_model, load_weights, model_info, weights_sha256
 from neurofit.models import published as module
 from neurofit.models.published import FILES, convert_checkpoint, get_weights
@@ -149,12 +149,13 @@ def test_the_checkpoint_of_another_model_is_refused_and_nothing_is_written(
 
 def test_weights_from_a_mirror_are_found_afterwards(mirror_folder: Path) -> None:
     assert not model_info(NAME).has_weights
-    with pytest.warns(
-        NeurofitWarning,
-        match=f"Using random weights: the published .* Run: neurofit weights get {NAME}",
+    with pytest.raises(
+        NeurofitError,
+        match=f"weights of {NAME} are not downloaded. Run: neurofit weights get {NAME}\nOr ask for "
+        "random weights by --weights random",
     ):
-        before = create_model(NAME)
-    assert weights_sha256(before) == weights_sha256(create_model(NAME, weights="random"))
+        create_model(NAME)
+    assert create_model(NAME, weights="random").weights_origin == "random weights, seed 0"
     for _ in range(2):
         assert (
             get_weights(NAME)
@@ -164,10 +165,7 @@ def test_weights_from_a_mirror_are_found_afterwards(mirror_folder: Path) -> None
         assert stored_files() == [f"weights/{NAME}.safetensors"], "the checkpoint is removed"
         shutil.rmtree(mirror_folder, ignore_errors=True)
     model = create_model(NAME)
-    assert (before.weights_origin, model.weights_origin) == (
-        "random weights, seed 0",
-        "trained weights",
-    )
+    assert model.weights_origin == "trained weights"
     decay = model.state_dict()["net.conv3.cell.decay"]
     np.testing.assert_array_equal(decay, np.array([0.3], np.float32))
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from neurofit.activations.model import validate_model
-from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.errors import NeurofitError
 from neurofit.models import create_model, list_models, load_weights, model_info, weights_sha256
 from neurofit.models.published import get_weights
 from neurofit.models.tensorflow import state_dict
@@ -103,13 +103,11 @@ def published(
 def test_published_weights_are_converted_with_their_source(
     published: dict[str, Tensor], tmp_path: Path
 ) -> None:
-    with pytest.warns(
-        NeurofitWarning,
-        match="Using random weights: the published .* Run: neurofit weights get resnet18",
+    with pytest.raises(
+        NeurofitError,
+        match=r"weights of resnet18 are not downloaded\. Run: neurofit weights get resnet18",
     ):
-        before = create_model("resnet18")
-    assert before.weights_origin == "random weights, seed 0"
-    assert weights_sha256(before) == weights_sha256(create_model("resnet18", weights="random"))
+        create_model("resnet18")
     path = get_weights("resnet18")
     assert [file for file in home().rglob("*") if file.is_file()] == [path]
     model = create_model("resnet18")

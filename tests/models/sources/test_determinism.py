@@ -41,7 +41,7 @@ NAMES = (
     "timm:convnext_atto?input_size=64",
     "torchvision:resnet18?input_size=64",
     "timm:vit_tiny_patch16_224?img_size=64&input_size=64",
-    "torchvision:r3d_18?frames=2&input_size=32",
+    "torchvision:r3d_18?frames=4&input_size=32",
     "hf:vit",
     "my_net.py:make?input_size=64",
 )

@@ -30,19 +30,48 @@ def test_features_of_a_resnet_are_those_of_torchvision(torchvision: Any) -> None
     assert (declared["crop"], declared["interpolation"]) == (224 / 256, "bilinear")
 
 
-def test_a_video_model_is_shown_a_still_clip(torchvision: Any) -> None:
-    name = "torchvision:r3d_18?frames=4"
-    model = neurofit.create_model(name, weights="random", seed=2, layers=["layer2", "fc"])
-    assert (model.input_size, model.mean) == (112, (0.43216, 0.394666, 0.37645))
-    assert model.provenance["image"] == "a clip of 4 equal frames"
+def test_a_video_model_is_shown_a_clip_in_time(torchvision: Any) -> None:
+    name = "torchvision:r3d_18?frames=12&input_size=32&frame_rate=25&onset=80&offset=120"
+    layers = ["stem", "layer1.0", "layer2.0", "fc"]
+    model = neurofit.create_model(name, weights="random", seed=2, layers=layers)
+    assert (model.mean, model.ms_per_timestep) == ((0.43216, 0.394666, 0.37645), 40)
+    assert model.provenance["image"] == (
+        "clip (batch channel time height width) of 12 frames of 40 ms; the image comes on at 80 ms "
+        "and is off after 120 ms; gray before and after it"
+    )
+    # Kernels of 3 frames, and the first convolution of layer2 has stride 2: 3 + 2 * 2, and then
+    # 7 + 2 * 2 (layer1.1), + 2, and + 2 * 2 at the stride of 2.
+    assert model.provenance["time"] == {
+        "stem": "12 places on axis 2, at -80 ms and every 40 ms; receptive field 3 frames; placed "
+        "at the centre of the receptive field",
+        "layer1.0": "12 places on axis 2, at -80 ms and every 40 ms; receptive field 7 frames; "
+        "placed at the centre of the receptive field",
+        "layer2.0": "6 places on axis 2, at -80 ms and every 80 ms; receptive field 17 frames; "
+        "placed at the centre of the receptive field",
+        "fc": "one output for the whole clip, the same at all timesteps",
+    }
     torch.manual_seed(2)
     net = torchvision.models.video.r3d_18().eval()
-    shown = torch.rand(2, 3, 112, 112)
-    clip = ((shown - model.image_mean) / model.image_std)[:, :, None].repeat(1, 1, 4, 1, 1)
+    shown = torch.rand(2, 3, 32, 32)
+    frames = [shown if 2 <= frame < 5 else torch.full_like(shown, 128 / 255) for frame in range(12)]
+    clip = (torch.stack(frames, dim=2) - model.image_mean[:, None]) / model.image_std[:, None]
     with torch.no_grad():
-        ((_, found),) = model.unroll(shown)
-        torch.testing.assert_close(found["fc"], net(clip))
-    assert found["layer2"].shape[:3] == (2, 128, 2)  # (batch channel time ...)
+        stem = net.stem(clip)
+        layer2 = net.layer2[0](net.layer1(stem))
+        steps = list(model.unroll(shown, "neural"))
+        for timestep, found in steps:
+            torch.testing.assert_close(found["stem"], stem[:, :, timestep + 2])
+            torch.testing.assert_close(
+                found["layer2.0"], layer2[:, :, min(5, (timestep + 3) // 2)], rtol=1e-4, atol=1e-5
+            )
+            torch.testing.assert_close(found["fc"], net(clip))
+    assert len(steps) == 10
+
+
+@pytest.mark.parametrize("option", ["frame_rate=30", "frame_rate=25&ms_per_timestep=40"])
+def test_a_frame_lasts_a_whole_number_of_ms(torchvision: Any, option: str) -> None:
+    with pytest.raises(NeurofitError, match="frame_rate is a number of frames per second that div"):
+        neurofit.create_model(f"torchvision:r3d_18?{option}", weights="random")
 
 
 def test_pickled_weights_are_refused_with_how_to_convert_them(torchvision: Any) -> None:

@@ -176,3 +176,32 @@ def test_the_network_of_the_page_is_described_as_printed(
     shown = [" ".join(line.split()) for line in out.splitlines()]
     assert len(printed) == 9
     assert [" ".join(line.split()) for line in printed] == shown[1:10]
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_duration_of_a_timestep_is_an_option(
+    file: Path, neurofit: Callable[..., tuple[int, str, str]]
+) -> None:
+    name = "./my_net.py:make?steps=6&input_size=64"
+    code, out, _ = neurofit("describe", name, "--ms-per-timestep", "25")
+    assert code == 0
+    said = " ".join(out.split())
+    assert "time 6 timesteps of 25 ms it: 6 calls, at 0 ms and every 25 ms forward:add: 6" in said
+    command = ("score", "--model", name, "--region", "IT", "--recording", "small")
+    code, out, err = neurofit(*command, "--ms-per-timestep", "25")
+    assert code == 0, err
+    assert "sees the image at all of its timesteps (0-150 ms); the recording shows it for" in (
+        " ".join(out.split())
+    )
+    (folder,) = Path("neurofit-results").iterdir()
+    result = xr.load_dataset(folder / "result.nc", engine="h5netcdf")
+    made = json.loads(result.attrs["activations"])
+    assert made["ms_per_timestep"] == 25
+    assert made["time"]["it"] == "6 calls, at 0 ms and every 25 ms"
+    assert json.loads(result.attrs["run"])["ms_per_timestep"] == 25
+    assert neurofit("verify", str(folder))[0] == 0
+    code, _, err = neurofit(*command, "--ms-per-timestep", "0")
+    assert (code, "--ms-per-timestep must be at least 1; got 0" in err) == (2, True)
+    for wrong in (("score", "--model", "rgc_tiny", "--region", "IT"), ("describe", "rgc_tiny")):
+        code, _, err = neurofit(*wrong, "--ms-per-timestep", "5")
+        assert (code, "--ms-per-timestep is for networks of sources" in err) == (2, True)

@@ -1,0 +1,61 @@
+"""Sentences about what a model sees of an image over time, beside what the animal saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurofit.activations.activations import Activations
+from neurofit.recordings.stimuli import StimulusSet
+from neurofit.recordings.time_bins import TimeBin
+
+
+def image_notes(
+    activations: Activations,
+    stimuli: StimulusSet,
+    time_bins: Sequence[TimeBin],
+    *,
+    layers: Sequence[str],
+) -> list[str]:
+    """Return sentences on when the image is off, and on layers that no longer see it.
+
+    Parameters
+    ----------
+    activations
+        Activations of a model; a baseline or a model of Brain-Score has no notes.
+    stimuli
+        Stimuli, with the duration of each image in the recording.
+    time_bins
+        Bins that are predicted.
+    layers
+        Layers that are used.
+    """
+    shown, ms = activations.presentation, activations.ms_per_timestep
+    if shown is None or "baseline" in activations.provenance:
+        return []
+    name, notes = activations.model, []
+    end = ms * shown.n_timesteps
+    used = max((min(last, end) for _, last in time_bins), default=0)
+    if shown.image_off is None and shown.n_timesteps > 1 and used > stimuli.duration_ms:
+        notes.append(
+            f"{name} sees the image at all of its timesteps (0-{end} ms); the recording shows it "
+            f"for {stimuli.duration}."
+        )
+    elif shown.image_off is not None and "duration_ms" in stimuli.assumed:
+        notes.append(
+            f"{name} sees the image for {ms * shown.image_off} ms; the recording shows it for "
+            f"{stimuli.duration}."
+        )
+    for layer in layers:
+        first = activations.unseen.get(layer)
+        covered = activations.covered(layer, time_bins)
+        blind = [
+            start
+            for (start, _), inside in zip(time_bins, covered, strict=True)
+            if inside and first is not None and start >= ms * first
+        ]
+        if blind:
+            notes.append(
+                f"{name}, layer {layer}: in the time bins from {min(blind)} ms on it no longer "
+                "sees the image, and its features are the same for all stimuli."
+            )
+    return notes
