@@ -94,7 +94,7 @@ def test_a_gram_that_cannot_be_cached_is_no_error(
 def in_memory(self: object, n_stimuli: int, storage: str, *, folder: object = None) -> None:
     """Keep activations in memory: the disk is full."""
     vars(self).update(n_stimuli=n_stimuli, n_done=0, batch_size=None, blocks={}, folder=None)
-    vars(self).update(_files={}, _last_step={}, _shared=set())
+    vars(self).update(_files={}, _last_step={}, _shared=set(), varying=set(), _first={})
 
 
 @pytest.mark.usefixtures("small")
