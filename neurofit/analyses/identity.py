@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import RunConfig
     from neurofit.recordings.recording import Recording
 
-NUMBERS = 1
+NUMBERS = 2
 """Version of the numbers: raised when the same configuration gives other numbers than before."""
 
 PATHS = ("model", "weights", "recording", "images")
@@ -82,15 +82,22 @@ def extraction_key(config: RunConfig, recording: Recording, device: str) -> str:
     )
 
 
-def result_key(config: RunConfig, recording_sha256: str) -> str:
+def recording_identity(recording: Recording) -> str:
+    """Return what identifies a recording and how its images were shown, which a sidecar may say."""
+    stimuli = recording.stimuli
+    shown = (stimuli.visual_degrees, stimuli.duration_ms, stimuli.frame_ms)
+    return f"{recording.sha256} {shown}"
+
+
+def result_key(config: RunConfig, recording: str) -> str:
     """Return the hash of what a result depends on, in which names of files do not matter.
 
     Parameters
     ----------
     config
         Configuration of one result.
-    recording_sha256
-        Hash of the whole recording.
+    recording
+        Identity of the whole recording.
     """
     from neurofit.analyses.analysis import analysis_of
 
@@ -104,7 +111,7 @@ def result_key(config: RunConfig, recording_sha256: str) -> str:
             "config": options,
             "run": run,
             "weights": weights_identity(config) or _names(config),
-            "recording": recording_sha256,
+            "recording": recording,
         }
     )
 

@@ -45,6 +45,7 @@ OTHER: dict[str, Any] = {
     "exclude_trials": "z>5",
     "jackknife": 20,
     "visual_degrees": 4.0,
+    "ms_per_timestep": 20,
 }
 """Values for options whose type and choices do not give another one."""
 

@@ -67,12 +67,12 @@ def result_path(key: str) -> Path:
     return cached("cells", key[:2], f"{key}.nc")
 
 
-def make_cell(choices: Mapping[str, str], config: RunConfig, recording_sha256: str) -> Cell:
-    """Return the cell of a configuration and of the content of its recording."""
+def make_cell(choices: Mapping[str, str], config: RunConfig, recording: str) -> Cell:
+    """Return the cell of a configuration and of the identity of its recording."""
     own: Any = config.analysis
     options = own.as_attrs() if hasattr(own, "as_attrs") else vars(own)
     return Cell(
-        key=result_key(config, recording_sha256),
+        key=result_key(config, recording),
         choices=choices,
         attrs={
             "analysis": analysis_of(own).name,

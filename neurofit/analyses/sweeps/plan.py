@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from neurofit.analyses.identity import recording_identity
 from neurofit.analyses.inputs import find_recording
 from neurofit.analyses.sweeps.cells import Cell, make_cell
 from neurofit.analyses.sweeps.study import Machine, Slurm, Study
@@ -124,14 +125,6 @@ class StudyFolder:
             temporary.write_text(json.dumps(content), encoding="utf-8")
         return path
 
-    def attempted(self) -> set[str]:
-        """Return the names of the tasks that have begun."""
-        try:
-            lines = (self.path / "attempts.log").read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return set()
-        return {line.split()[0] for line in lines if line.strip()}
-
     def keys_of(self, task: str) -> list[str]:
         """Return the keys of the cells of a task; none if its file is damaged."""
         try:
@@ -184,15 +177,15 @@ def make_cells(study: Study, *, progress: Progress | None = None) -> list[Cell]:
 
     Recordings are loaded, since a cell depends on what they contain.
     """
-    hashes: dict[str, str] = {}
+    identities: dict[str, str] = {}
     cells: dict[str, Cell] = {}
     for choices, config in study.grid():
         name = str(config.recording)
-        if name not in hashes:
+        if name not in identities:
             recording: Recording = find_recording(config, progress=progress)
-            hashes[name] = recording.sha256
+            identities[name] = recording_identity(recording)
             _check_regions(study, recording)
-        cell = make_cell(choices, config, hashes[name])
+        cell = make_cell(choices, config, identities[name])
         cells.setdefault(cell.key, cell)
     return list(cells.values())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from neurofit.analyses.sweeps.status import read_status
 from neurofit.analyses.sweeps.study import Slurm, Study
 from neurofit.analyses.sweeps.work import COMMAND
 from neurofit.errors import MachineError, NeurofitError
+from neurofit.storage.claims import LEASE_SECONDS
 from neurofit.storage.home import atomic_file
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
@@ -88,27 +90,30 @@ def retry(path: str | Path) -> int:
         jobs.
     """
     folder, study, attempt = read_retry(path)
+    deadline = time.monotonic() + LEASE_SECONDS + 20
+    while (found := read_status(folder)).running and time.monotonic() < deadline:
+        time.sleep(5)  # what a lost machine was computing is known to be lost after a while
     cancelled = _cancelled(folder)
-    todo = [cell for cell in read_status(folder).waiting if cell.key not in cancelled]
+    todo = [cell for cell in found.waiting if cell.key not in cancelled]
     if todo:
         submit([[Task(cells=(cell,)) for cell in todo]], study, folder, attempt=attempt)
     return len(todo)
 
 
 def _cancelled(folder: StudyFolder) -> set[str]:
-    """Return the keys of cells whose job was cancelled, while SLURM remembers it.
+    """Return the keys of cells whose last job was cancelled, while SLURM remembers it.
 
-    A job of an array that is cancelled before it begins is forgotten at once.
+    A job of an array that is cancelled before it begins is forgotten at once, and has no log.
     """
-    states, begun = _states(folder.path), folder.attempted()
-    cancelled = [
-        task
-        for task in _jobs(folder.path)
-        if states.get(task, "" if task in begun else "CANCELLED") == "CANCELLED"
-    ]
-    return {
-        key for task in cancelled if not task.startswith("extract") for key in folder.keys_of(task)
-    }
+    states, cancelled = _states(folder.path), set[str]()
+    for task, job in _jobs(folder.path).items():  # the last ones come last
+        keys = set() if task.startswith("extract") else set(folder.keys_of(task))
+        begun = any((folder.path / "slurm").glob(f"{job}_*_log.*"))
+        if states.get(task, "" if begun else "CANCELLED") == "CANCELLED":
+            cancelled |= keys
+        else:
+            cancelled -= keys
+    return cancelled
 
 
 def submit_files(
@@ -212,7 +217,8 @@ def _jobs(folder: Path) -> dict[str, str]:
 
 def _remember(folder: Path, jobs: dict[str, str]) -> None:
     with atomic_file(folder / "jobs.json") as temporary:
-        temporary.write_text(json.dumps({**_jobs(folder), **jobs}), encoding="utf-8")
+        known = {task: job for task, job in _jobs(folder).items() if task not in jobs}
+        temporary.write_text(json.dumps({**known, **jobs}), encoding="utf-8")
 
 
 def _max_array_size() -> int:

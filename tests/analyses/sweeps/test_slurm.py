@@ -5,6 +5,7 @@ Without SLURM the tests are skipped, unless NEUROFIT_REQUIRE_SLURM is set.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from neurofit.analyses.sweeps.cells import Cell, load_cell
 from neurofit.analyses.sweeps.local import run_locally
 from neurofit.analyses.sweeps.plan import (
     StudyFolder,
+    Task,
     finished,
     make_cells,
     make_tasks,
@@ -171,6 +173,56 @@ def test_what_timed_out_is_submitted_again_and_what_was_cancelled_is_not(
 def tasks_of(folder: StudyFolder, cell: Cell, stage: str) -> list[str]:
     paths = (folder.path / "tasks").glob(f"{stage}-*.json")
     return [path.stem for path in paths if cell.key in folder.keys_of(path.stem)]
+
+
+def test_what_is_submitted_again_is_what_no_last_job_was_cancelled_for(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = study_folder(study.name)
+    cells = make_cells(study)[:3]
+    folder.write_cells(cells)
+    every, first, second = (
+        Task(cells=tuple(each), stage="fit") for each in (cells[:2], cells[:1], cells[1:2])
+    )
+    for task in (every, first, second):
+        folder.write_task(task, study)
+    again: list[list[str]] = []
+
+    def note(batches: list[list[Task]], *_: object, **__: object) -> list[str]:
+        again.append([cell.key for task in batches[0] for cell in task.cells])
+        return []
+
+    monkeypatch.setattr(slurm, "submit", note)
+    states: dict[str, str] = {}
+    monkeypatch.setattr(slurm, "_states", lambda _: states)
+    slurm._remember(folder.path, {every.name: "1_0"})
+    slurm._remember(folder.path, {first.name: "2_0", second.name: "2_1"})
+    (folder.path / "slurm").mkdir()
+    (folder.path / "slurm" / "2_0_0_log.err").touch()
+    # all cells were cancelled once; then the first job was lost and is forgotten, the second timed
+    # out, and the third cell was never in a job
+    states[second.name] = "TIMEOUT"
+    assert slurm.retry(folder.write_retry(study, 1)) == 3
+    # a job that was cancelled before it began is forgotten and has no log
+    del states[second.name]
+    assert slurm.retry(folder.write_retry(study, 1)) == 2
+    assert again == [[cell.key for cell in cells], [cells[0].key, cells[2].key]]
+
+
+def test_a_retry_waits_until_a_lost_machine_is_known_to_be_lost(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = study_folder(study.name)
+    cells = make_cells(study)[:1]
+    folder.write_cells(cells)
+    claimed = folder.claim_of(cells[0].key)
+    claimed.parent.mkdir(parents=True)
+    owner = {"machine": "another", "pid": 1, "start": "1", "claim": "x"}
+    claimed.write_text(json.dumps(owner))
+    assert read_status(folder).running == {cells[0].key}
+    monkeypatch.setattr(slurm, "submit", lambda *_, **__: [])
+    monkeypatch.setattr(time, "sleep", lambda _: os.utime(claimed, (0, 0)))
+    assert slurm.retry(folder.write_retry(study, 1)) == 1
 
 
 def test_without_slurm_or_submitit_a_sentence_says_so(

@@ -8,14 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from neurofit.analyses.analysis import analysis_of
 from neurofit.analyses.identity import result_key
 from neurofit.analyses.sweeps import suites
+from neurofit.analyses.sweeps.plan import make_cells
 from neurofit.analyses.sweeps.study import CHOICES, Study, read_study, with_machine
 from neurofit.errors import NeurofitError
 from neurofit.models import list_models
+from tests.analyses.sweeps.conftest import make_study
 
 STUDY = """
 models = ["rgc_tiny", "*decay_tiny"]
@@ -169,3 +173,28 @@ def test_a_network_of_ones_own_is_a_model_whose_code_is_part_of_the_key(
     (tmp_path / "net.py").write_text("def make(width=6): ...\n")
     after = [result_key(config, "sha256") for _, config in grid]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+
+
+def test_how_images_were_shown_is_part_of_a_cell(study: Study, tmp_path: Path) -> None:
+    """A sidecar says it beside an array, whose own hash stays the same."""
+    responses = np.random.default_rng(0).normal(size=(3, 24, 1))
+    np.savez(
+        tmp_path / "shown.npz",
+        responses=responses,
+        stimulus_id=np.tile([f"s{i:02d}" for i in range(12)], 2),
+        repetition=np.repeat([0, 1], 12),
+        neuroid_id=["a", "b", "c"],
+        time_bin_start=[70],
+        time_bin_end=[100],
+    )
+    (tmp_path / "stimuli").mkdir()
+    for i in range(12):
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / "stimuli" / f"s{i:02d}.png")
+    stated = {"region": "IT", "subject": "m", "visual_degrees": 8.0}
+    keys = set()
+    for duration in (100, 200):
+        sidecar = json.dumps({**stated, "duration_ms": duration})
+        (tmp_path / "shown.json").write_text(sidecar)
+        given = make_study(recordings=["shown.npz"], regions=["IT"], windows=[])
+        keys |= {cell.key for cell in make_cells(given)}
+    assert len(keys) == 2 * 4
