@@ -49,8 +49,12 @@ class FrameTimes:
     placed: str
 
     def output_at(self, frame: int) -> int:
-        """Return the number of the output that is nearest to a frame in time."""
-        nearest = int(np.floor((frame - self.first) / self.stride + 0.5))
+        """Return the number of the output that is nearest to a frame in time.
+
+        Of a causal network it is the last one that has seen no later frame.
+        """
+        reach = 1e-6 if self.placed == LAST else 0.5
+        nearest = int(np.floor((frame - self.first) / self.stride + reach))
         return min(max(nearest, 0), self.n_outputs - 1)
 
     def describe(self, ms_per_frame: int, onset_ms: int) -> str:
@@ -135,10 +139,13 @@ def measure_times(
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(1)
         base, pair = run(first), run(clip)
-        candidates = {layer: _candidates(outputs, pair[layer]) for layer, outputs in base.items()}
+        n_frames = clip.shape[axis]
+        candidates = {
+            layer: _candidates(outputs, pair[layer], n_frames) for layer, outputs in base.items()
+        }
         before = {layer: _values(base[layer], ways) for layer, ways in candidates.items()}
         effects: dict[tuple[str, Way], list[np.ndarray]] = {}
-        for frame in range(clip.shape[axis]):
+        for frame in range(n_frames):
             changed = first.clone()
             part = changed.select(axis, frame)
             part.copy_(torch.randn_like(part))
@@ -152,20 +159,25 @@ def measure_times(
                     size = apart.square().mean(dim=1).sqrt() * (largest > noise)
                     effects.setdefault((layer, way), []).append(size.cpu().double().numpy())
     return {
-        layer: _place({way: np.stack(effects[layer, way]) for way in ways}, clip.shape[axis])
+        layer: _place({way: np.stack(effects[layer, way]) for way in ways}, n_frames)
         for layer, ways in candidates.items()
     }
 
 
-def _candidates(outputs: list[object], pair: list[object]) -> list[Way]:
-    """Return the ways in which outputs for one stimulus may have time, from those for two."""
+def _candidates(outputs: list[object], pair: list[object], n_frames: int) -> list[Way]:
+    """Return the ways in which outputs for one stimulus may have time, from those for two.
+
+    The units of a vector are not in time, and more places than frames are also places in space.
+    """
     if len(outputs) > 1:
         return ["calls"]
     if is_series(outputs[0]):
         return ["outputs"]
     one, two = (find_values(each[0]) for each in (outputs, pair))
     if len(one) == 1:
-        return [axis for axis in range(1, one.ndim) if one.shape[axis] > 1]
+        return [
+            axis for axis in range(1, one.ndim) if one.ndim > 2 and 1 < one.shape[axis] <= n_frames
+        ]
     if len(one) == len(two):
         return ["first"]
     together = torch.allclose(two[: len(one)], one, rtol=1e-4, atol=1e-4 * float(one.abs().max()))

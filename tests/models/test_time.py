@@ -226,3 +226,53 @@ def test_a_receptive_field_longer_than_the_clip_is_said() -> None:
     found = model.frame_times["1"]
     assert (found.field, found.first, found.stride) == (0, 0.5, 2)  # 2, 4 ... frames each
     assert "receptive field longer than the clip; spread evenly" in found.describe(20, 0)
+
+
+def test_units_of_a_vector_and_tokens_of_space_and_time_are_not_taken_for_time() -> None:
+    class Head(nn.Module):
+        def __init__(self, n_classes: int) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3, stride=2)
+            self.head = nn.Linear(8 * 16, n_classes)
+
+        def forward(self, clips: Tensor) -> Tensor:
+            batch, time = clips.shape[:2]
+            maps = self.conv(clips.flatten(0, 1)).relu().mean((2, 3))
+            return self.head(maps.reshape(batch, time * 8))
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Conv3d(3, 16, (2, 8, 8), stride=(2, 8, 8))
+            self.mix = nn.Linear(16, 16)
+
+        def forward(self, clips: Tensor) -> Tensor:
+            return self.mix(self.embed(clips).flatten(2).transpose(1, 2))  # 8 times 16 places
+
+    for seed in range(8):
+        torch.manual_seed(seed)
+        frames = Clip(frames=16, axis=1)
+        model = wrap(Head(2), ["head"], input_size=16, clip=frames, ms_per_timestep=20)
+        assert model.frame_times["head"].n_outputs == 1
+    tokens = Clip(frames=16, axis=2)
+    model = wrap(Tokens(), ["embed", "mix"], input_size=32, clip=tokens, ms_per_timestep=20)
+    assert model.frame_times["embed"].n_outputs == 8
+    assert model.frame_times["mix"].n_outputs == 1
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (4, 4), (5, 4)])
+def test_a_causal_output_has_seen_no_later_frame(kernel: int, stride: int) -> None:
+    class Causal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv3d(3, 4, (kernel, 4, 4), stride=(stride, 4, 4))
+
+        def forward(self, clips: Tensor) -> Tensor:
+            return self.conv(nn.functional.pad(clips, (0, 0, 0, 0, kernel - stride, 0)))
+
+    torch.manual_seed(0)
+    frames = Clip(frames=16, axis=2)
+    model = wrap(Causal(), ["conv"], input_size=8, clip=frames, ms_per_timestep=20)
+    times = model.frame_times["conv"]
+    for frame in range(stride - 1, 16):
+        assert stride * (times.output_at(frame) + 1) - 1 <= frame  # its last frame
