@@ -17,7 +17,9 @@ MOVIES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wm
 """Suffixes of movies, for which there is no decoder here."""
 
 
-def find_clips(names: Sequence[str], location: Path, suffixes: Sequence[str]) -> ClipFiles:
+def find_clips(
+    names: Sequence[str], location: Path, suffixes: Sequence[str], *, frame_ms: float
+) -> ClipFiles:
     """Return the clips of stimuli in a folder.
 
     Parameters
@@ -29,11 +31,14 @@ def find_clips(names: Sequence[str], location: Path, suffixes: Sequence[str]) ->
         Folder.
     suffixes
         Suffixes of frames.
+    frame_ms
+        Duration of a frame in ms.
 
     Raises
     ------
     NeurofitError
-        If a clip is missing, is a movie, or has another number of frames than the first.
+        If a clip is missing, is a movie, has another number of frames than the first, or states
+        another duration of a frame.
     """
     if not location.is_dir():
         raise NeurofitError(f"Clips are in a folder, one for each stimulus; {location} is none.")
@@ -43,7 +48,7 @@ def find_clips(names: Sequence[str], location: Path, suffixes: Sequence[str]) ->
             f"{location} lacks {len(lacking)} of {len(names)} clips: {some_of(lacking)}. A clip is "
             f"a folder of frames, or an animated image ({', '.join(ANIMATED)})."
         )
-    return open_clips([found[name] for name in names])
+    return open_clips([found[name] for name in names], frame_ms=frame_ms)
 
 
 def _files_of(name: str, location: Path, suffixes: Sequence[str]) -> tuple[Path, ...]:

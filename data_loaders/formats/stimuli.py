@@ -145,7 +145,7 @@ def _find_stimuli(
                 f"{sidecar_path(path)} states frame_ms, and there is no folder of clips beside "
                 f"{path.name}. Give one by --images."
             )
-        images = find_clips(_asked(table), location, SUFFIXES)
+        images = find_clips(_asked(table), location, SUFFIXES, frame_ms=frame_ms)
         said["duration_ms"] = said["duration_ms"] or images.n_frames * frame_ms
     elif location is not None:
         images = _open_images(table, location)

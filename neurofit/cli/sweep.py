@@ -254,10 +254,8 @@ def _print_dry_run(study: Study, on_plan: Callable[[Sequence[Cell], set[str]], N
     if cost.n_extractions > MAX_MODELS:
         out.print(f"Estimated from {MAX_MODELS} of the extractions.", style="dim")
     if cost.n_left_out:
-        out.print(
-            f"{cost.n_left_out:,} cells are not counted, since their model cannot be built here or "
-            "an area or layer does not exist."
-        )
+        left_out = "1 cell is" if cost.n_left_out == 1 else f"{cost.n_left_out:,} cells are"
+        err.print(f"{left_out} not counted. {cost.reason}", markup=False, soft_wrap=True)
 
 
 def _print_cells(cells: list[Cell], done: set[str]) -> None:

@@ -72,16 +72,18 @@ class ClipFiles:
         return f"{own[0].parent.name}/{own[0].name} {sum(path.stat().st_size for path in own)}"
 
 
-def open_clips(paths: Sequence[tuple[Path, ...]]) -> ClipFiles:
-    """Return clips from the files of each.
+def open_clips(paths: Sequence[tuple[Path, ...]], *, frame_ms: float) -> ClipFiles:
+    """Return clips from the files of each, with the duration of a frame in ms.
 
     Raises
     ------
     NeurofitError
-        If clips differ in their number of frames.
+        If clips differ in their number of frames, or a file states another duration of a frame.
     """
     counts = [
-        len(own) if len(own) > 1 else count_frames(ImageFiles(own).content(0), name=str(own[0]))
+        len(own)
+        if len(own) > 1
+        else count_frames(ImageFiles(own).content(0), name=str(own[0]), frame_ms=frame_ms)
         for own in paths
     ]
     for own, count in zip(paths, counts, strict=True):

@@ -96,19 +96,39 @@ def decode_frames(content: bytes, numbers: Iterable[int], *, name: str) -> list[
         raise NeurofitError(f"Clip {name} cannot be read: {error}.") from error
 
 
-def count_frames(content: bytes, *, name: str) -> int:
+def count_frames(content: bytes, *, name: str, frame_ms: float | None = None) -> int:
     """Return the number of frames of an image.
+
+    Parameters
+    ----------
+    content, name
+        Bytes of the file, and its name for messages.
+    frame_ms
+        Duration of a frame in ms, which those that the file states must have; GIF states it in
+        units of 10 ms.
 
     Raises
     ------
     NeurofitError
-        If it cannot be opened.
+        If it cannot be opened, or a frame has another duration: equal frames that follow each other
+        are stored as one that is longer.
     """
     try:
         with _opened(content) as image:
-            return int(getattr(image, "n_frames", 1))
+            n_frames = int(getattr(image, "n_frames", 1))
+            durations = [float(image.info.get("duration") or 0)] if n_frames > 1 else []
+            for number in range(1, n_frames):
+                image.seek(number)
+                durations.append(float(image.info.get("duration") or 0))
     except Exception as error:  # as in `decode_image`
         raise NeurofitError(f"Clip {name} cannot be read: {error}.") from error
+    for number, duration in enumerate(durations):
+        if frame_ms is not None and duration > 0 and abs(duration - frame_ms) >= 10:
+            raise NeurofitError(
+                f"Frame {number} of clip {name} lasts {duration:g} ms, and frame_ms is "
+                f"{frame_ms:g}. Write frames of equal duration, or a folder of frames."
+            )
+    return n_frames
 
 
 def is_hidden(name: str) -> bool:

@@ -238,7 +238,8 @@ def test_units_of_a_vector_and_tokens_of_space_and_time_are_not_taken_for_time()
         def forward(self, clips: Tensor) -> Tensor:
             batch, time = clips.shape[:2]
             maps = self.conv(clips.flatten(0, 1)).relu().mean((2, 3))
-            return self.head(maps.reshape(batch, time * 8))
+            logits: Tensor = self.head(maps.reshape(batch, time * 8))
+            return logits
 
     class Tokens(nn.Module):
         def __init__(self) -> None:
@@ -247,7 +248,8 @@ def test_units_of_a_vector_and_tokens_of_space_and_time_are_not_taken_for_time()
             self.mix = nn.Linear(16, 16)
 
         def forward(self, clips: Tensor) -> Tensor:
-            return self.mix(self.embed(clips).flatten(2).transpose(1, 2))  # 8 times 16 places
+            tokens: Tensor = self.mix(self.embed(clips).flatten(2).transpose(1, 2))
+            return tokens  # 8 times 16 places
 
     for seed in range(8):
         torch.manual_seed(seed)
@@ -268,7 +270,8 @@ def test_a_causal_output_has_seen_no_later_frame(kernel: int, stride: int) -> No
             self.conv = nn.Conv3d(3, 4, (kernel, 4, 4), stride=(stride, 4, 4))
 
         def forward(self, clips: Tensor) -> Tensor:
-            return self.conv(nn.functional.pad(clips, (0, 0, 0, 0, kernel - stride, 0)))
+            maps: Tensor = self.conv(nn.functional.pad(clips, (0, 0, 0, 0, kernel - stride, 0)))
+            return maps
 
     torch.manual_seed(0)
     frames = Clip(frames=16, axis=2)

@@ -46,8 +46,9 @@ class Cost:
         Largest memory of a cell in bytes.
     gram_bytes, result_bytes
         Disk space of the Gram matrices and of the results.
-    n_left_out
-        Cells that are not counted, since their model cannot be built here or will be refused.
+    n_left_out, reason
+        Cells that are not counted, since they will be refused or their model cannot be built here,
+        and why the first of them will be.
     """
 
     extraction_seconds: float = 0.0
@@ -57,6 +58,7 @@ class Cost:
     gram_bytes: int = 0
     result_bytes: int = 0
     n_left_out: int = 0
+    reason: str = ""
 
 
 def estimate_cost(cells: Sequence[Cell], *, progress: Progress | None = None) -> Cost:
@@ -88,9 +90,14 @@ def estimate_cost(cells: Sequence[Cell], *, progress: Progress | None = None) ->
     sums = {
         each.name: sum(getattr(cost, each.name) for cost in found) * len(groups) / len(found)
         for each in fields(Cost)
+        if each.name not in ("memory", "reason")
     }
     numbers = {name: sum_ if "seconds" in name else round(sum_) for name, sum_ in sums.items()}
-    return Cost(**{**numbers, "memory": max(cost.memory for cost in found)})
+    return Cost(
+        **numbers,
+        memory=max(cost.memory for cost in found),
+        reason=next((cost.reason for cost in found if cost.reason), ""),
+    )
 
 
 class _Parts:
@@ -128,8 +135,8 @@ def _cost_of_group(cells: Sequence[Cell], parts: _Parts, speed: float) -> Cost:
             recording = parts.of(config)
             layers = needed_layers(config.analysis, network, recording.regions[0])
             counted.append((RunPart(config, recording, layers), len(kind)))
-    except NeurofitError:  # a task says why
-        return Cost(n_left_out=len(cells))
+    except NeurofitError as error:
+        return Cost(n_left_out=len(cells), reason=f"{cells[0].name}: {error}")
     grams: dict[Any, int] = {}
     for part, _ in counted:
         grams |= _gram_bytes(part, units)

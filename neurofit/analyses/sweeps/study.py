@@ -92,7 +92,8 @@ class Study:
     Parameters
     ----------
     name
-        Name of the study and of its folder: letters, digits, dots, hyphens and underscores.
+        Name of the study and of its folder, by default that of its file: letters, digits, dots,
+        hyphens and underscores.
     models
         Names of models; "*_tiny" stands for all registered ones that match.
     recordings, regions, subjects
@@ -123,8 +124,8 @@ class Study:
         If a name is unknown, or the study has no cells, or more than `MAX_CELLS`.
     """
 
-    name: str
-    models: Sequence[str]
+    name: str = "study"
+    models: Sequence[str] = ()
     recordings: Sequence[str] = ("hvm-sim",)
     regions: Sequence[str] = ()
     subjects: Sequence[str] = ()
@@ -160,6 +161,8 @@ class Study:
                 check_option(f"option of a {kind.__name__}", choice, _names(kind))
         if self.suite:
             self._take_suite()
+        if not self.models:
+            raise NeurofitError('A study needs models: models = ["*_tiny"], for example.')
         if not self.regions:
             raise NeurofitError('A study needs areas: regions = ["V4", "IT"], for example.')
 

@@ -75,7 +75,10 @@ def test_many_models_are_estimated_from_some(study: Study, monkeypatch: pytest.M
 
 def test_what_cannot_be_built_is_left_out_and_nothing_costs_nothing(study: Study) -> None:
     absent = make_study(recordings=study.recordings, models=["nowhere.py:make", "feedforward_tiny"])
-    assert estimate_cost(make_cells(absent)).n_left_out == 4
+    found = estimate_cost(make_cells(absent))
+    assert found.n_left_out == 4
+    assert "nowhere.py:make" in found.reason
+    assert "There is no file" in found.reason
     assert estimate_cost([]) == Cost()
 
 

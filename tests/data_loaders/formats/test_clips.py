@@ -193,3 +193,16 @@ def test_movies_are_refused_with_the_line_that_makes_frames(tmp_path: Path) -> N
     said, place = str(error.value), tmp_path / "stimuli" / "a"
     assert f"mkdir {place} && ffmpeg -i {place}.mp4 {place}/%05d.png" in said
     assert len(said.splitlines()) == 1
+
+
+def test_an_animation_that_is_not_of_equal_frames_is_refused(tmp_path: Path) -> None:
+    """Pillow stores equal frames that follow each other as one that lasts longer."""
+    path = write(tmp_path, form="webp", frame_ms=40)
+    for name, frames in zip("abc", PIXELS, strict=True):
+        first, second = (Image.fromarray(frame) for frame in frames[:2])
+        (tmp_path / "stimuli" / f"{name}.webp").unlink()
+        shown = [first, first, second]
+        file = tmp_path / "stimuli" / f"{name}.gif"
+        shown[0].save(file, save_all=True, append_images=shown[1:], duration=40)
+    with pytest.raises(NeurofitError, match=r"Frame 0 of clip .*gif lasts 80 ms, and frame_ms is"):
+        neurofit.load_recording(path)
