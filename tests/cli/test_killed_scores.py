@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,7 +42,9 @@ def test_a_score_killed_at_many_moments_is_finished_by_one_more_run(
     rng = random.Random(0)
     environment["NEUROFIT_HOME"] = str(tmp_path / "home")
     n_killed = 0
-    while n_killed < (3 if more else N_KILLS):
+    for _ in range(10 * N_KILLS):
+        if n_killed == (3 if more else N_KILLS):
+            break
         process = start(environment, "result", more)
         while process.poll() is None and not in_work(tmp_path / "home"):
             time.sleep(0.01)
@@ -51,12 +54,22 @@ def test_a_score_killed_at_many_moments_is_finished_by_one_more_run(
             process.send_signal(signal.SIGKILL)
             process.wait()
             n_killed += 1
+        else:  # nothing is left to be done with what it has cached
+            shutil.rmtree(tmp_path / "home")
+    assert n_killed >= 3
     work(environment, "result", more)
     assert values("result").identical(values("calm-result"))
     assert sorted(os.listdir("result")) == ["plot.png", "result.nc", "summary.json"]
     folders = {path.name for path in (tmp_path / "home").iterdir()}
     assert folders == {"unfinished"} | ({"grams", "extractions"} if more else set())
-    assert list((tmp_path / "home" / "unfinished").iterdir()) == []
+    left = {path.name for path in (tmp_path / "home" / "unfinished").iterdir()}
+    if more:  # activations that cached Gram matrices made needless can be continued for a day
+        assert {name.removesuffix(".claim") for name in left} == {
+            name for name in left if not name.endswith(".claim")
+        }
+        assert len(left) <= 2
+    else:
+        assert left == set()
 
 
 def start(environment: dict[str, str], out: str, more: tuple[str, ...]) -> subprocess.Popen[bytes]:
