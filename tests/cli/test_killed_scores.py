@@ -97,4 +97,6 @@ def in_work(home: Path) -> bool:
 
 
 def values(folder: str) -> xr.Dataset:
-    return load_result(folder).drop_attrs(deep=False)
+    found = load_result(folder).copy()
+    found.attrs = {}
+    return found
