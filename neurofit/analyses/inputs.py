@@ -182,7 +182,7 @@ def find_activations(
 
 
 def source_options(
-    name: str, layers: str | Sequence[str], ms_per_timestep: int | None
+    name: str, layers: str | Sequence[str] | None, ms_per_timestep: int | None
 ) -> dict[str, Any]:
     """Return the options with which a network of a source is built; none for registered models.
 
@@ -194,7 +194,9 @@ def source_options(
     from neurofit.models import find_name
 
     sourced = find_name(name) is not None
-    asked: dict[str, Any] = {"layers": layers} if sourced and not isinstance(layers, str) else {}
+    asked: dict[str, Any] = {}
+    if sourced and not isinstance(layers, str):
+        asked["layers"] = layers
     if ms_per_timestep is None:
         return asked
     if not sourced:

@@ -138,7 +138,7 @@ def test_a_cell_that_fails_does_not_stop_the_others(study: Study, neurofit: Comm
 def test_a_task_of_other_code_is_refused(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, cells = begin(only(study))
     task = folder.write_task(make_tasks(cells, study)[0][0], study)
-    monkeypatch.setattr(work, "code_sha256", lambda: "0" * 64)
+    monkeypatch.setattr("neurofit.analyses.sweeps.plan.code_sha256", lambda: "0" * 64)
     with pytest.raises(Exception, match="differs from the one that wrote"):
         work.work(task)
     assert not folder.path.joinpath("attempts.log").exists()
