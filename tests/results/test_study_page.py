@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +21,6 @@ EVIL = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>\x1b[
 BINS = [(start, start + 10) for start in range(70, 130, 10)]
 MAX_BYTES_PER_CELL = 3_000
 MAX_LOAD_S = 5.0
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Start Chromium; skip without it, but never in CI."""
-    program = shutil.which("chromium")
-    if program is None:
-        missing = "chromium is not installed (apt-get install chromium)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    spec = importlib.util.spec_from_file_location("browser", Path(__file__).parent / "browser.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    started = module.Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield started
-    started.close()
 
 
 @pytest.fixture

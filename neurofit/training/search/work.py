@@ -11,13 +11,14 @@ import json
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from neurofit.data_loaders import load_images
-from neurofit.errors import NeurofitError
+from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.storage.claims import claim
 from neurofit.training.search.storage import StorageError, import_optuna, open_study, storage_errors
 from neurofit.training.search.study import Search
@@ -81,7 +82,7 @@ def take_trials(
             failures += 1
             if failures == PATIENCE:
                 raise
-            print(f"{error} Asking again.", file=sys.stderr, flush=True)  # noqa: T201 - the log
+            warnings.warn(f"{error} It is asked again.", NeurofitWarning, stacklevel=2)
             time.sleep(min(2.0 ** (failures - 1), LONGEST_WAIT))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -40,7 +41,8 @@ def build(**options: object) -> Reciprocal:
 
 @pytest.mark.parametrize("input_gate", [False, True])
 def test_with_its_paths_it_is_the_reciprocal_gated_cell(input_gate: bool) -> None:
-    published = CELLS["rgc"](SHAPES, input_gate=input_gate, feedback_kernel=3)  # type: ignore[call-arg]
+    make: Any = CELLS["rgc"]
+    published = make(SHAPES, input_gate=input_gate, feedback_kernel=3)
     initialise(published, 1)
     published.double()
     own = build(paths=[*RGC_PATHS, *(["layer_in_gates_out"] if input_gate else [])])
@@ -110,7 +112,8 @@ def test_every_parameter_of_every_set_of_paths_changes_the_output() -> None:
 def test_separable_kernels_are_depthwise_and_pointwise() -> None:
     n_dense = sum(each.numel() for each in build(gate_kernel=7).parameters())
     separable = build(gate_kernel=7, separable=True)
-    assert separable.convs["cell_gates_out"].depthwise.weight.shape == (3, 1, 7, 7)  # type: ignore[union-attr]
+    gates: Any = separable.convs["cell_gates_out"]
+    assert gates.depthwise.weight.shape == (3, 1, 7, 7)
     assert sum(each.numel() for each in separable.parameters()) < n_dense
 
 
