@@ -6,6 +6,7 @@ from inspect import Parameter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.padding import Padding
 
 from neurofit.cli.console import out, progress, set_offline
@@ -68,7 +69,8 @@ def extract_command() -> Any:
 def print_plan(plan: FeaturesPlan) -> None:
     """Print what is going to be written."""
     out.print(
-        f"[bold]{plan.model}[/bold] ({plan.weights}), {plan.n_stimuli:,} images", soft_wrap=True
+        f"[bold]{escape(plan.model)}[/bold] ({escape(plan.weights)}), {plan.n_stimuli:,} images",
+        soft_wrap=True,
     )
     layers = ", ".join(f"{layer} ({n:,} units)" for layer, n in plan.layer_units.items())
     steps = f"{plan.n_timesteps} timestep{'s' * (plan.n_timesteps > 1)}"
