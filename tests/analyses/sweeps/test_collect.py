@@ -105,7 +105,7 @@ def test_what_differs_is_never_ranked_together(
         (made,) = (c for c in make_cells(other) if c.choices["model"] == "timedecay_tiny")
         save_cell(made, template)
         cells.append(made)
-    monkeypatch.setattr(cells_module, "NUMBERS", 2)
+    monkeypatch.setattr(cells_module, "NUMBERS", cells_module.NUMBERS + 1)
     (newer,) = (
         replace(c, key="f" * 64)
         for c in make_cells(replace(study, regions=["IT"], mappings=["ridge"]))
