@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 
 from neurofit.analyses.comparison.paired import compare
+from neurofit.analyses.identity import NUMBERS
 from neurofit.analyses.sweeps import cells as cells_module
 from neurofit.analyses.sweeps.cells import load_cell, save_cell
 from neurofit.analyses.sweeps.collect import collect
@@ -105,7 +106,7 @@ def test_what_differs_is_never_ranked_together(
         (made,) = (c for c in make_cells(other) if c.choices["model"] == "timedecay_tiny")
         save_cell(made, template)
         cells.append(made)
-    monkeypatch.setattr(cells_module, "NUMBERS", cells_module.NUMBERS + 1)
+    monkeypatch.setattr(cells_module, "NUMBERS", NUMBERS + 1)
     (newer,) = (
         replace(c, key="f" * 64)
         for c in make_cells(replace(study, regions=["IT"], mappings=["ridge"]))
