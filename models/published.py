@@ -17,6 +17,7 @@ from neurofit.models.tensorflow import nonzero_decays, state_dict
 from neurofit.models.weight_files import check_weights, read_weights, save_weights
 from neurofit.storage.download import RemoteFile, fetch_file
 from neurofit.storage.home import cached, exclusive_lock, sha256_of
+from neurofit.storage.unfinished import stop_reading
 
 BUCKET = "https://convrnnckpts.s3-us-west-1.amazonaws.com"
 """Address of the checkpoints of Nayebi et al. 2022, MODEL/FILE; see docs/zoo.md, section 9.3."""
@@ -136,6 +137,7 @@ def _remove_afterwards(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        stop_reading(folder)
         shutil.rmtree(folder)
 
 

@@ -153,6 +153,14 @@ def read_until_exit(path: Path) -> None:
             atexit.register(claim.release)
 
 
+def stop_reading(folder: Path) -> None:
+    """State that this process no longer reads a folder of the cache, nor anything in it."""
+    for path in [path for path in _read if path.is_relative_to(folder)]:
+        claim = _read.pop(path)
+        atexit.unregister(claim.release)
+        claim.release()
+
+
 def read_by_others(root: Path) -> dict[Path, dict[str, Any]]:
     """Return the entries of the cache that living processes read, with these processes."""
     owners = {path: read_owner(path) for path in (root / FOLDER).glob("reading-*.claim")}
