@@ -272,11 +272,14 @@ class FitTimer:
 
     def __call__(self, label: str, done: int, total: int) -> None:
         """Pass on the progress."""
-        if self.text and label == "time bins fitted":
+        from neurofit.analyses.encoding.fitting import LABELS
+
+        if self.text and label in LABELS.values():
             if done == 0:
                 self.begun = time.perf_counter()
             elif self.jobs <= done < total:
-                seconds = (time.perf_counter() - self.begun) * total / done
+                n_passes = 1 if label == LABELS["fit"] else len(LABELS)
+                seconds = (time.perf_counter() - self.begun) * n_passes * total / done
                 err.print(self.text.format(describe_duration(seconds)), soft_wrap=True)
                 self.text = None
         self.bars(label, done, total)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import atexit
 import shutil
 import time
+import warnings
 import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from neurofit.errors import NeurofitWarning
 from neurofit.storage.claims import (
     Claim,
     is_alive,
@@ -31,6 +33,9 @@ FOLDER = "unfinished"
 
 KEPT_SECONDS = 24 * 3600.0
 """How long work that can be continued is kept after its process was killed."""
+
+CONTINUED = "This run goes on from what a killed run has left in NEUROFIT_HOME/unfinished."
+"""Note on a folder of a killed process that is continued."""
 
 _cleaned: set[Path] = set()
 """Folders that this process has cleaned."""
@@ -65,6 +70,8 @@ class Unfinished:
             if claim is None:
                 path = place / temporary_name("work")
             path.mkdir(exist_ok=True)
+            if claim is not None and any(path.iterdir()):
+                warnings.warn(CONTINUED, NeurofitWarning, stacklevel=2)
         self.path, self.continuable = path, claim is not None
         self._finish = weakref.finalize(self, _finish, path, claim)
 

@@ -20,6 +20,7 @@ from neurofit.analyses.encoding.accumulators import Accumulator, GroupAccumulato
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.analyses.encoding.cost import bytes_per_half
 from neurofit.analyses.encoding.findings import Findings, without_blank
+from neurofit.analyses.encoding.finished import FinishedBins
 from neurofit.analyses.encoding.left_out import LeftOut
 from neurofit.analyses.encoding.mappings import find_mappings, gram_precision, mapping_device
 from neurofit.analyses.encoding.predictions import (
@@ -40,6 +41,9 @@ from neurofit.mapping.reduce import Reduction
 from neurofit.metrics.averages import nanmean, nanmedian
 from neurofit.metrics.correlation import pearson
 from neurofit.recordings.recording import Recording
+
+LABELS = {"hold_out": "layers chosen, time bins", "fit": "time bins fitted"}
+"""What is done to each group of bins, as a progress bar says it."""
 
 
 @dataclass
@@ -134,6 +138,7 @@ class Fitting:
                 f"by {', '.join(self.layers)}: the unroll has {activations.n_timesteps} steps of "
                 f"{activations.ms_per_timestep} ms."
             )
+        self.trials_sha256: dict[int, str] = {}
         self.layer_per_split = config.layers == "auto" and len(self.layers) > 1
         together = config.splits == "folds-together"
         self.tests = np.ones_like(self.train[:1]) if together else ~self.train
@@ -181,18 +186,23 @@ class Fitting:
         bins = np.arange(self.shape[1])
         fixed = self.config.time_mode == "fixed"
         groups = [bins] if fixed else list(bins[:, None])
-        n_fitted = sum(bool(self.covered[:, group].any()) for group in groups)
         groups = spread(groups, self.covered, n_first=self.compute.jobs)
-        label = "time bins together" if fixed else "time bins fitted"
-        passes: list[Callable[[np.ndarray], None]] = [lambda group: self.fit(group, accumulators)]
-        if self.layer_per_split:
-            passes.insert(0, self.hold_out)
-        total, report = len(passes) * n_fitted, progress or (lambda *_: None)
-        report(label, 0, total)
-        for i, step in enumerate(passes):
-            for done, _ in enumerate(in_parallel(step, groups, n_jobs=self.compute.jobs), start=1):
-                if done <= n_fitted:
-                    report(label, i * n_fitted + done, total)
+        steps: dict[str, Callable[[np.ndarray], None]] = {
+            **({"hold_out": self.hold_out} if self.layer_per_split else {}),
+            "fit": lambda group: self.fit(group, accumulators),
+        }
+        finished = FinishedBins(self, accumulators)
+        left = {name: finished.left(name, groups) for name in steps}
+        report = progress or (lambda *_: None)
+        for name, step in steps.items():
+            label = "time bins together" if fixed else LABELS[name]
+            n_left = sum(bool(self.covered[:, group].any()) for group in left[name])
+            report(label, 0, n_left)
+            work = finished.storing(name, step)
+            for done, _ in enumerate(in_parallel(work, left[name], n_jobs=self.compute.jobs), 1):
+                if done <= n_left:
+                    report(label, done, n_left)
+        finished.cleanup()
         self.left_out.check(self.recording.name)
 
     def describe(self, mapping: GramMapping) -> str:
@@ -257,7 +267,7 @@ class Fitting:
 
     def means(self, bins: np.ndarray, chunks: list[range]) -> TrialMeans:
         """Return the trial means of a group of bins."""
-        return TrialMeans(
+        means = TrialMeans(
             self.recording,
             self.trials,
             bins,
@@ -266,6 +276,8 @@ class Fitting:
             chunks=chunks,
             fit_halves=self.config.fit_halves,
         )
+        self.trials_sha256[int(bins[0])] = means.sha256
+        return means
 
     def _sources(self, layer: int, bins: np.ndarray) -> tuple[list[Gram], np.ndarray]:
         """Return what each mapping sees of the features, and the positions of predictable bins."""

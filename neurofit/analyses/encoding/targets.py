@@ -9,6 +9,7 @@ the same stimuli; where no trial is missing, all neuroids are one. No value is e
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -123,6 +124,8 @@ class TrialMeans:
         Neuroids with the same usable stimuli; see `find_sessions`.
     ceiling_tests
         Stimuli that halves are correlated over: boolean (test stimulus).
+    sha256
+        Hash of the trial means of the first chunk.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class TrialMeans:
         self.usable = np.all(self._counts > 1, axis=0)
         self.sessions = find_sessions(self.usable, tests)
         self._last = self._correlate(chunks[0], sets)
+        self.sha256 = hashlib.sha256(np.ascontiguousarray(sets).data).hexdigest()
 
     @property
     def n_halves(self) -> int:

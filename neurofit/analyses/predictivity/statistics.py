@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurofit.analyses.encoding.finished import arrays_of
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.targets import Targets, TrialMeans
 from neurofit.analyses.encoding.training import training_reliability
@@ -92,6 +93,15 @@ class Statistics:
             fitting.splits.places,
             fitting.deleted,
         )
+
+    def columns(self) -> list[np.ndarray]:
+        """Return the arrays that fits fill; see `Columnar`."""
+        filled = [self.reliability, self.predictivities, self.partial, self.pooled]
+        return list(arrays_of(filled))
+
+    def given(self) -> list[np.ndarray]:
+        """Return the arrays that these numbers depend on; see `Columnar`."""
+        return [self.z, self.places, self.deleted, *(part.strata for part in self.parts)]
 
     def start(self, bins: np.ndarray, means: TrialMeans) -> Group:
         """Add the trial means of a group of bins."""
