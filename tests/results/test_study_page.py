@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,50 @@ def test_it_opens_without_network_complaints_or_overflow(
     links = browser.run("[...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))")
     for link in links:
         assert link.startswith("#") or (page.parent / link).is_file(), link
+
+
+def test_a_study_without_baselines_has_no_column_of_them(
+    make_table: Callable[..., StudyTable], tmp_path: Path
+) -> None:
+    named = "above the best baseline"
+    for name, models, n_columns in (
+        ("with", ["net-a", "baseline:pixels"], 7),
+        ("without", ["net-a", "net-b"], 6),
+    ):
+        table = make_table(models)
+        if name == "without":
+            rows = [[replace(row, against=()) for row in group.rows] for group in table.groups]
+            groups = [replace(g, rows=own) for g, own in zip(table.groups, rows, strict=True)]
+            table = replace(table, groups=groups)
+        write_study(table, tmp_path / name)
+        text = (tmp_path / name / "index.html").read_text()
+        assert (named in text) == (name == "with")
+        cells = text[text.index("sortable cells") :].partition("</table>")[0]
+        assert cells.partition("</thead>")[0].count("<th ") == n_columns
+        assert cells.count(f'colspan="{n_columns}"') == 4
+        row = cells.partition("</tbody>")[0].rpartition("<tr")[2]
+        assert row.count("<th") + row.count("<td") == n_columns
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_notes_of_a_configuration_are_read_without_scrolling(
+    width: int, make_table: Callable[..., StudyTable], browser: Any, tmp_path: Path
+) -> None:
+    """They stay in view while the table is scrolled sideways, too."""
+    table = make_table()
+    groups = [replace(group, notes=["A rather long note. " * 12]) for group in table.groups]
+    write_study(replace(table, groups=groups), tmp_path / "page")
+    browser.open(tmp_path / "page" / "index.html", width=width)
+    places = (
+        "[...document.querySelectorAll('table.cells tr.group .note, tr.group strong')].map((e) => "
+        "{ const r = e.getBoundingClientRect(); return [r.left, r.right]; })"
+    )
+    for scrolled in (0, 200):
+        browser.run(f"document.querySelector('.scroll').scrollLeft = {scrolled}")
+        found = browser.run(places)
+        assert len(found) == 4 * 3
+        for left, right in found:
+            assert 0 <= left < right <= width
 
 
 def test_cells_are_filtered_by_words_and_choices(browser: Any, page: Path) -> None:

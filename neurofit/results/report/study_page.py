@@ -93,7 +93,7 @@ def write_study(
     NeurofitError
         If the folder exists and has files that are not those of such a page.
     """
-    title = title or f"Study {table.name}"
+    title = title or ("Study" if table.name == "study" else f"Study {table.name}")
     pages = {model: f"models/{page_name(model)}.html" for model in table.models}
     names = ["index.html", "cells.csv", "curves.csv", "study.json", *pages.values()]
     check_own(folder)

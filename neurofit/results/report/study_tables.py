@@ -12,12 +12,15 @@ from neurofit.results.report.html import Html, data, joined, tag
 from neurofit.results.report.page import section
 from neurofit.results.report.study import Group, Row, StudyTable
 
+BASELINE = "above the best baseline"
+"""Heading of the column that a study without baselines lacks."""
+
 HEADINGS = (
     ("model", "A box draws the curve; a name leads to the page of the model"),
     ("rank", "Best and worst rank that the data allow, within the configuration"),
     ("curve", "Score over time with its interval, on one scale within the configuration"),
     ("mean", "Mean score over the common time bins, with its interval"),
-    ("above the best baseline", "Paired difference from the baseline that is best, with a band for "
+    (BASELINE, "Paired difference from the baseline that is best, with a band for "
      "all pairs of the configuration at once"),
     ("ceiling", "Mean of the ceiling over the common time bins"),
     ("cell", "Start of the key of the cell, as in neurofit sweep logs"),
@@ -27,15 +30,17 @@ HEADINGS = (
 
 def cells_section(table: StudyTable, pages: dict[str, str]) -> Html:
     """Return the filters and the table, in which each configuration is a body of its own."""
+    compared = any(row.against for group in table.groups for row in group.rows)
     headings = [
         tag("th", name, scope="col", title=meaning, class_=kind)
         for (name, meaning), kind in zip(HEADINGS, KINDS, strict=True)
+        if compared or name != BASELINE
     ]
     bodies, n = [], 0
     n_cells = len({row.key for row in table.rows})
     for group in table.groups:
         cautions = [note for note in group.cautions if table.notes.get(note, 0) < n_cells]
-        bodies.append(_body(group, cautions, pages, n))
+        bodies.append(_body(group, cautions, pages, n, compared=compared))
         n += len(group.rows)
     made = tag(
         "table",
@@ -45,7 +50,7 @@ def cells_section(table: StudyTable, pages: dict[str, str]) -> Html:
         class_="sortable cells",
     )
     scroll = tag("div", made, class_="scroll", role="region", aria_label="Cells", tabindex=0)
-    return section("Cells", _filters(table), scroll, _meanings(table), _bar())
+    return section("Cells", _filters(table), scroll, _meanings(table, compared), _bar())
 
 
 KINDS = ("label", None, "plain label", None, None, None, "label")
@@ -77,8 +82,10 @@ def _values(table: StudyTable) -> list[list[int]]:
     return made
 
 
-def _body(group: Group, cautions: Sequence[str], pages: dict[str, str], first: int) -> Html:
-    """Return the rows of a configuration under a heading."""
+def _body(
+    group: Group, cautions: Sequence[str], pages: dict[str, str], first: int, *, compared: bool
+) -> Html:
+    """Return the rows of a configuration under a heading that stays in view."""
     lows = np.concatenate([np.append(row.low, row.values) for row in group.rows])
     highs = np.concatenate([np.append(row.high, row.values) for row in group.rows])
     low = float(np.nanmin(lows, initial=0.0, where=np.isfinite(lows)))
@@ -86,23 +93,25 @@ def _body(group: Group, cautions: Sequence[str], pages: dict[str, str], first: i
     about = f"{group.quantity}, {group.where}"
     notes = [tag("span", each, class_="note") for each in (*group.notes, *cautions)]
     simulated = " (simulated)" * group.simulated
-    heading = tag(
-        "th",
+    said = tag(
+        "div",
         tag("strong", f"{group.name}{simulated}"),
         tag("span", about, class_="note"),
         *notes,
-        scope="rowgroup",
-        colspan=len(HEADINGS),
-        class_="label",
+        class_="about",
     )
+    n_columns = len(HEADINGS) - (not compared)
+    heading = tag("th", said, scope="rowgroup", colspan=n_columns, class_="label")
     rows = [
-        _row(row, group, pages[row.model], first + i, (low, high))
+        _row(row, group, pages[row.model], first + i, (low, high), compared=compared)
         for i, row in enumerate(group.rows)
     ]
     return tag("tbody", tag("tr", heading, class_="group"), *rows)
 
 
-def _row(row: Row, group: Group, page: str, i: int, scale: tuple[float, float]) -> Html:
+def _row(
+    row: Row, group: Group, page: str, i: int, scale: tuple[float, float], *, compared: bool
+) -> Html:
     ends = np.stack([row.low, row.high, *np.full((2, len(row.low)), np.nan)])
     curve = Curve(row.label, row.values, ends, "control" if row.baseline else "score")
     told = describe_curves([curve], [f"{start}-{end} ms" for start, end in group.bins])
@@ -112,13 +121,14 @@ def _row(row: Row, group: Group, page: str, i: int, scale: tuple[float, float]) 
     )  # fmt: skip
     kind = tag("span", " baseline", class_="small") if row.baseline else Html()
     best = row.strongest
+    above = [tag("td", _estimate(best.difference) if best else "-")] if compared else []
     return tag(
         "tr",
         tag("th", box, tag("a", row.label, href=page), kind, scope="row", class_="label"),
         tag("td", row.rank or "-"),
         tag("td", thumbnail(curve, *scale, told), class_="label"),
         tag("td", _estimate(row.mean)),
-        tag("td", _estimate(best.difference) if best else "-"),
+        *above,
         tag("td", _number(row.mean_ceiling)),
         tag("td", tag("code", row.key[:8]), class_="label"),
     )
@@ -132,12 +142,16 @@ def _number(value: float) -> str:
     return "-" if value != value else f"{value:z.2f}"
 
 
-def _meanings(table: StudyTable) -> Html:
+def _meanings(table: StudyTable, compared: bool) -> Html:
     """Return what the columns are."""
     intervals = dict.fromkeys(
         group.interval.removesuffix(", for each time bin on its own") for group in table.groups
     )
-    said = [f"{name}: {meaning[:1].lower()}{meaning[1:]}." for name, meaning in HEADINGS]
+    said = [
+        f"{name}: {meaning[:1].lower()}{meaning[1:]}."
+        for name, meaning in HEADINGS
+        if compared or name != BASELINE
+    ]
     said[3] = f"mean: mean score over the common time bins ({'; '.join(filter(None, intervals))})."
     return tag("details", tag("summary", "What the columns mean"),
                tag("ul", *(tag("li", each) for each in said)))  # fmt: skip
