@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from neurofit.cli.console import err, out, progress, set_offline
 from neurofit.cli.options import App, expand
 from neurofit.cli.recordings import FILES, ImagesOption, OfflineOption, TimeBinOption, load
+from neurofit.errors import counted
 from neurofit.recordings.selection import Selection
 
 data = App(no_args_is_help=True, help="Download, build or convert recordings.")
@@ -136,18 +136,15 @@ def ls() -> None:
     from neurofit.storage.cache import list_cache
     from neurofit.storage.home import home
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("cached", overflow="fold")
-    table.add_column("files", justify="right")
-    table.add_column("size", justify="right")
-    table.add_column("owner")
-    table.add_column("used by")
     entries = list_cache()
+    width = max(map(len, ["owner", *(each.owner for each in entries)]))
+    out.print(f"{'size':>12}  {'files':>7}  {'owner':{width}}  cached", style="bold")
     for each in entries:
         state = "left by a killed process" if each.state in ("left", "continuable") else ""
-        row = (f"{each.n_files:,}", describe_size(each.n_bytes), each.owner, each.used_by or state)
-        table.add_row(each.name, *row)
-    out.print(table)
+        used = f"used by {each.used_by}" if each.used_by else state
+        row = f"{describe_size(each.n_bytes):>12}  {each.n_files:>7,}  {each.owner:{width}}  "
+        name = f"{each.name} ({used})" if used else each.name
+        out.print(f"{row}{name}", markup=False, soft_wrap=True)  # a name may be copied whole
     total = describe_size(sum(each.n_bytes for each in entries))
     err.print(f"[dim]{total} in {home()} (NEUROFIT_HOME).[/dim]", soft_wrap=True)
 
@@ -189,7 +186,8 @@ def rm(
             out.print(f"{each.name}: {describe_size(each.n_bytes)}", soft_wrap=True)
     n_files, n_bytes = (sum(getattr(each, n) for each in removed) for n in ("n_files", "n_bytes"))
     verb = "Would remove" if dry_run else "Removed"
-    out.print(f"{verb} {', '.join(names)}: {n_files:,} files, {describe_size(n_bytes)}.")
+    files = counted(n_files, "file")
+    out.print(f"{verb} {', '.join(names)}: {files}, {describe_size(n_bytes)}.", soft_wrap=True)
 
 
 @cache.command(epilog="Example: neurofit cache verify")
@@ -208,10 +206,9 @@ def verify() -> None:
     for path, fault in wrong.items():
         out.print(f"{path}: {fault}", markup=False, soft_wrap=True)
     if wrong:
-        err.print(
-            f"{len(wrong):,} file{'s' * (len(wrong) > 1)} should be removed; "
-            "the next call makes them again."
-        )
+        them = "it" if len(wrong) == 1 else "them"
+        files = counted(len(wrong), "file")
+        err.print(f"Remove {files}: what needs {them} next makes {them} again.")
         sys.exit(1)
     out.print("Every cached file is what its name says.")
 

@@ -103,10 +103,21 @@ def test_age_and_dry_run_choose(neurofit: Command) -> None:
     os.utime(home() / "grams/old/1", (then, then))
     assert removed("grams", days=6.0) == []
     code, out, _ = neurofit("cache", "rm", "grams", "--older-than", "4", "--dry-run")
-    assert (code, out) == (0, "grams/old: 0.0 MB\nWould remove grams: 1 files, 0.0 MB.\n")
+    assert (code, out) == (0, "grams/old: 0.0 MB\nWould remove grams: 1 file, 0.0 MB.\n")
     assert len(listed()) == 2
     assert removed("grams", days=4.0) == ["grams/old"]
     assert [each[0] for each in listed()] == ["grams/new"]
+
+
+def test_a_name_is_listed_on_one_line_as_it_can_be_given_to_rm(neurofit: Command) -> None:
+    name = f"grams/feedforward_deep_wide_intermediate-{'0123456789abcdef' * 3}"
+    make(f"{name}/1")
+    code, out, _ = neurofit("cache", "ls")
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if name in line)
+    size, _, files, _, listed = line.split(maxsplit=4)
+    assert (float(size), int(files), listed) == (0.0, 1, name)
+    assert out.splitlines()[0].split() == ["size", "files", "owner", "cached"]
 
 
 def test_what_a_living_process_uses_is_not_removed(neurofit: Command) -> None:
@@ -153,7 +164,7 @@ def test_a_damaged_gram_and_a_copied_one_are_found(gram: Path, neurofit: Command
         assert out.startswith(f"{gram}: ")
         assert said in out
         assert out.count("\n") == 1
-        assert "1 file should be removed" in err
+        assert "Remove 1 file: what needs it next makes it again" in err
 
 
 def test_damaged_weights_records_and_pinned_files_are_found(neurofit: Command) -> None:
