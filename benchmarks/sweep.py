@@ -1,12 +1,13 @@
 """A sweep of the tiny zoo against single scores, and under processes that are killed.
 
-    python benchmarks/sweep.py WORK_FOLDER [--models *_tiny] [--kills 20]
+    python benchmarks/sweep.py WORK_FOLDER --part cost [--models *_tiny] [--window 0:260]
+    python benchmarks/sweep.py WORK_FOLDER --part kills [--kills 20]
 
-V4 and IT of hvm-sim, ridge and PLS, with default options: four cells of each model. The sweep and
-the single scores are processes of their own on one thread; CPU time is that of all of them. Two
-further sweeps have 48 cells of a short window and two splits; one of them loses its coordinator or
-a worker to SIGKILL at random moments and is resumed. Results are compared to the bit. What is
-finished in WORK_FOLDER is not run again.
+The cost: V4 and IT of hvm-sim, ridge and PLS, with default options, are four cells of each model.
+The sweep and the single scores are processes of their own on one thread; CPU time is that of all of
+them. The kills: two sweeps of 48 cells (12 models, 80 images, four time bins, two splits), one of
+which loses its coordinator or a worker to SIGKILL at random moments and is resumed. Results are
+compared to the bit. What is finished in WORK_FOLDER is not run again.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from neurofit.storage.home import home
 
 STUDY = """
 models = {models}
+recordings = ["{recording}"]
 regions = ["V4", "IT"]
 mappings = ["ridge", "pls"]
+windows = ["{window}"]
 [machine]
 workers = 1
 """
 SHORT = """
-windows = ["100:140"]
 [options]
 n_splits = 2
 n_halves = 2
@@ -49,22 +51,29 @@ def main() -> None:
     """Run what is missing, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", choices=("cost", "kills"), required=True)
     parser.add_argument("--models", nargs="+", default=["*_tiny"])
+    parser.add_argument("--window", default="0:260")
     parser.add_argument("--kills", type=int, default=20)
     asked = parser.parse_args()
     recordings = home() / "recordings"
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     asked.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(asked.folder)
-    for name in ("sweep", "singles", "undisturbed", "killed"):
+    if asked.part == "cost":
+        compare_costs(asked.models, asked.window, recordings)
+    else:
+        survive(asked.kills)
+
+
+def compare_costs(models: list[str], window: str, recordings: Path) -> None:
+    """Compare the CPU time of a sweep with that of single scores."""
+    for name in ("sweep", "singles"):
         Path(name).mkdir(exist_ok=True)
         if not Path(name, "recordings").exists():
             shutil.copytree(recordings, Path(name, "recordings"))
-    Path("sweep.toml").write_text(STUDY.format(models=json.dumps(asked.models)), encoding="utf-8")
-    short = STUDY.format(models='["*_tiny"]').replace("[machine]", f"{SHORT}[machine]")
-    for name in ("undisturbed", "killed"):
-        Path(f"{name}.toml").write_text(short, encoding="utf-8")
-
+    study = STUDY.format(models=json.dumps(models), recording="hvm-sim", window=window)
+    Path("sweep.toml").write_text(study, encoding="utf-8")
     swept = in_home("sweep", lambda: sweep_once("sweep"))
     cells = study_folder("sweep").read_cells()
     print(f"sweep of {len(cells)} cells: {swept / 60:.1f} min of CPU time", flush=True)
@@ -72,8 +81,20 @@ def main() -> None:
     print(f"single scores: {single / 60:.1f} min; ratio {swept / single:.2f}", flush=True)
     n_same = sum(same(load("sweep", cell), load("singles", cell)) for cell in cells)
     print(f"{n_same} of {len(cells)} to the bit", flush=True)
+
+
+def survive(n_kills: int) -> None:
+    """Compare a sweep whose processes are killed with one that is left alone."""
+    if not Path("small.nc").exists():
+        chosen = ("--stimuli", "category=animal", "--window", "100:140")
+        run("data", "convert", "hvm-sim", "small.nc", *chosen)
+    study = STUDY.format(models='["*_tiny"]', recording="small.nc", window="100:140")
+    for name in ("undisturbed", "killed"):
+        Path(f"{name}.toml").write_text(
+            study.replace("[machine]", f"{SHORT}[machine]"), encoding="utf-8"
+        )
     in_home("undisturbed", lambda: sweep_once("undisturbed"))
-    kills = in_home("killed", lambda: sweep_killed("killed", asked.kills))
+    kills = in_home("killed", lambda: sweep_killed("killed", n_kills))
     cells = study_folder("killed").read_cells()
     lines = (study_folder("killed").path / "computed.log").read_text(encoding="utf-8").splitlines()
     computed = [line.split()[0] for line in lines]
@@ -115,7 +136,7 @@ def score_each(cells: list[Cell]) -> float:
         figure = own.with_suffix(".json")
         if not figure.exists():
             shutil.rmtree(own, ignore_errors=True)
-            given = {name: cell.choices[name] for name in ("model", "region", "mapping")}
+            given = {name: cell.choices[name] for name in ("model", "region", "mapping", "window")}
             options = [word for name, value in given.items() for word in (f"--{name}", value)]
             taken = run("score", *options, "--out", str(own))
             figure.write_text(json.dumps(taken), encoding="utf-8")
@@ -133,7 +154,7 @@ def sweep_killed(study: str, n_kills: int) -> int:
             [*NEUROFIT, "sweep", command, f"{study}.toml"], stdout=subprocess.DEVNULL
         )
         try:
-            process.wait(timeout=rng.uniform(5, 60) if killed < n_kills else None)
+            process.wait(timeout=rng.uniform(5, 120) if killed < n_kills else None)
         except subprocess.TimeoutExpired:
             listed = ["pgrep", "-P", str(process.pid)]
             workers = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
