@@ -99,9 +99,9 @@ def some_of(names: Sequence[object], *, most: int = MAX_LISTED) -> str:
     return ", ".join(map(str, names[:most])) + more
 
 
-def counted(n: int, noun: str) -> str:
+def counted(n: int, noun: str, plural: str = "") -> str:
     """Return a number with a noun, in the plural unless it is one."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def unknown_name(

@@ -117,17 +117,24 @@ def result_key(config: RunConfig, recording: str) -> str:
 
 
 def _names(config: RunConfig) -> list[str]:
-    """Return the names of a model and its weights, and the hash of a file of one's own code."""
+    """Return the names of a model and its weights, and hashes of the files that the name states.
+
+    These are a file of one's own code, or the files in the folder of a network.
+    """
     from neurofit.models import find_name
 
     found = find_name(str(config.model))
-    file = Path(found.network.rpartition(":")[0]) if found and found.runs_code else Path()
-    code = [_sha256(file)] if file.is_file() else []
+    files: list[Path] = []
+    if found is not None and found.runs_code:
+        files = [Path(found.network.rpartition(":")[0])]
+    elif found is not None and found.source == "hf":
+        files = sorted(Path(found.network).glob("*"))
+    contents = [_sha256(file) for file in files if file.is_file()]
     weights = Path(str(config.weights))
     return [
         str(found or config.model),
         _sha256(weights) if weights.is_file() else str(weights),
-        *code,
+        *contents,
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from neurofit.activations.activations import Activations
@@ -11,8 +12,14 @@ from neurofit.activations.grams import GramStore
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.analyses.encoding.mappings import find_mappings, gram_precision, mapping_device
 from neurofit.analyses.identity import extraction_key
-from neurofit.analyses.inputs import find_recording, needed_layers, noted
-from neurofit.analyses.run import RunConfig
+from neurofit.analyses.inputs import (
+    BRAINSCORE,
+    find_recording,
+    needed_layers,
+    noted,
+    source_options,
+)
+from neurofit.analyses.run import RunConfig, check_recording
 from neurofit.config.compute import Progress, find_device
 from neurofit.errors import NeurofitError
 from neurofit.mapping.reduce import Reduction
@@ -33,8 +40,9 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     """Extract activations for runs that share them, and cache their Gram matrices.
 
     The images pass through the model once, for the layers and time bins of all runs. Then `run`
-    with `Compute(keep_grams=True)` needs neither the model nor an image, except for a map that all
-    time bins share, whose features are extracted again.
+    with `Compute(keep_grams=True)` needs no image, except for a map that all time bins share, whose
+    features are extracted again. It needs the model only if this is of a source: the hash of its
+    weights is not known before it is built. Models of Brain-Score have no Gram matrices.
 
     Parameters
     ----------
@@ -50,17 +58,31 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
         If the model or the recording is refused. A run that is refused for other reasons is left
         out, and says why when it is run.
     """
+    first = configs[0]
+    if str(first.model).startswith(BRAINSCORE):
+        return
+    whole = check_recording(first, find_recording(first, progress=progress))
+    named: dict[bool, list[RunConfig]] = {}
+    for config in configs:  # a network of a source is built with the layers that are named
+        layers = getattr(config.analysis, "layers", "auto")
+        named.setdefault(not isinstance(layers, str), []).append(config)
+    for group in named.values():
+        _prepare(group, whole, progress)
+
+
+def _prepare(configs: Sequence[RunConfig], whole: Recording, progress: Progress | None) -> None:
+    """Extract activations for runs that share a model, and cache their Gram matrices."""
     from neurofit.activations.extract import extract_lazily
     from neurofit.activations.memory import count_units
     from neurofit.activations.records import load_record, save_record
     from neurofit.models import create_model
 
-    first = configs[0]
+    first, name = configs[0], str(configs[0].model)
     device = find_device(first.compute.device)
-    whole = find_recording(first, progress=progress)
-    if not extraction_key(first, whole, device):
-        return  # only building the model tells what its results depend on
-    network = create_model(str(first.model), weights=first.weights, seed=first.model_seed)
+    asked: Any = [getattr(config.analysis, "layers", "auto") for config in configs]
+    asked = asked[0] if isinstance(asked[0], str) else list(dict.fromkeys(chain(*asked)))
+    options = source_options(name, asked, first.ms_per_timestep)
+    network = create_model(name, weights=first.weights, seed=first.model_seed, **options)
     parts = [each for config in configs if (each := _part(config, whole, network))]
     if not parts:
         return
@@ -82,8 +104,8 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
         progress=progress,
     )
     found = noted(found, first, weights=network.weights_origin)
-    record = load_record(key, stimuli.ids)
-    if record is None or not set(found.probes) <= set(record.activations.probes):
+    record = load_record(key, stimuli.ids) if key else None
+    if key and (record is None or not set(found.probes) <= set(record.activations.probes)):
         save_record(found, key, layers=network.layers, units=count_units(network, layers))
     stores: dict[Any, GramStore] = {}
     wanted = [(part, layer) for part in parts for layer in part.layers]

@@ -268,9 +268,7 @@ def _results(
         raise NeurofitError(f"{analysis.name} needs a model: name one (neurofit list models).")
     whole = find_recording(config, progress=progress)
     if analysis.models:
-        whole.stimuli.need_images()
-        _need_onset(whole, confirmed=config.trial_start)
-        whole = with_degrees(whole, config.visual_degrees)
+        whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
@@ -293,6 +291,20 @@ def _results(
                 given, recording, config.analysis, compute=config.compute, progress=progress
             )
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
+
+
+def check_recording(config: RunConfig, recording: Recording) -> Recording:
+    """Return the recording of a run of a model, with the width of its images.
+
+    Raises
+    ------
+    NeurofitError
+        If it has no images, or neither it nor the configuration states their width or stimulus
+        onset.
+    """
+    recording.stimuli.need_images()
+    _need_onset(recording, confirmed=config.trial_start)
+    return with_degrees(recording, config.visual_degrees)
 
 
 def _need_onset(recording: Recording, *, confirmed: bool) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from neurofit.cli.console import describe_duration, err, out, progress, set_offline
 from neurofit.cli.options import App, RunByDefault
-from neurofit.errors import NeurofitError
+from neurofit.errors import counted
 
 if TYPE_CHECKING:
     from neurofit.analyses.sweeps.cells import Cell
@@ -35,10 +36,10 @@ app = App(
 StudyFile = Annotated[
     str, typer.Argument(metavar="STUDY", help="Study: a TOML file, or the folder of its sweep.")
 ]
-Out = Annotated[
+OwnFolder = Annotated[
     str | None,
     typer.Option(
-        "--out",
+        "--folder",
         metavar="DIR",
         help="Folder of the sweep \\[default: neurofit-sweeps/NAME].",
         show_default=False,
@@ -49,7 +50,7 @@ Out = Annotated[
 @app.command("run", epilog="Example: neurofit sweep study.toml --workers 2")
 def run(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Study: a TOML file.")],
-    out_folder: Out = None,
+    own_folder: OwnFolder = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells, and what they take.")
     ] = False,
@@ -71,7 +72,6 @@ def run(
     offline: Annotated[bool, typer.Option("--offline", help="Download nothing.")] = False,
 ) -> None:
     """Compute the cells of a study that have no result yet (the default command)."""
-    from neurofit.analyses.sweeps.plan import study_folder
     from neurofit.analyses.sweeps.study import read_study, with_machine
     from neurofit.analyses.sweeps.sweep import sweep
 
@@ -86,24 +86,19 @@ def run(
         array_parallelism=array_parallelism,
     )
 
-    def on_plan(cells: Sequence[Cell], done: set[str]) -> None:
-        out.print(
-            f"[bold]{given.name}[/bold]: {len(cells):,} cells, {len(done):,} of them finished, "
-            f"{len(cells) - len(done):,} to compute"
-        )
-
     if dry_run:
-        _print_dry_run(given, on_plan)
+        _print_dry_run(given)
         return
+    on_plan = partial(_print_plan, given)
     with progress() as bars:
-        found = sweep(given, out=out_folder, cluster=cluster, on_plan=on_plan, progress=bars)
-    _print_end(found, study_folder(given.name, out_folder), cluster)
+        found = sweep(given, folder=own_folder, cluster=cluster, on_plan=on_plan, progress=bars)
+    _print_end(found, study, own_folder, cluster)
 
 
 @app.command("resume", epilog="Example: neurofit sweep resume study.toml")
 def resume(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="Study: a TOML file.")],
-    out_folder: Out = None,
+    own_folder: OwnFolder = None,
     cluster: Annotated[
         str, typer.Option("--cluster", help="Where to compute: local or slurm.")
     ] = "local",
@@ -115,39 +110,36 @@ def resume(
     from neurofit.analyses.sweeps.plan import study_folder
     from neurofit.analyses.sweeps.status import read_status
     from neurofit.analyses.sweeps.study import read_study
-    from neurofit.analyses.sweeps.sweep import CLUSTERS, compute
-    from neurofit.errors import check_option
+    from neurofit.analyses.sweeps.sweep import sweep
 
-    check_option("cluster", cluster, CLUSTERS)
     given = read_study(study)
-    folder = study_folder(given.name, out_folder)
-    found = read_status(folder)
-    todo = [
-        cell
-        for cell in found.cells
-        if cell.key not in found.finished | found.running
-        and (failed or cell.key not in found.failed)
-    ]
-    out.print(f"[bold]{given.name}[/bold]: {len(todo):,} cells to compute")
+    read_status(study_folder(given.name, own_folder))  # refuses a study that was never started
     with progress() as bars:
-        compute(todo, given, folder, cluster=cluster, progress=bars)
-    _print_end(read_status(folder), folder, cluster)
+        found = sweep(
+            given,
+            folder=own_folder,
+            cluster=cluster,
+            failed=failed,
+            on_plan=partial(_print_plan, given),
+            progress=bars,
+        )
+    _print_end(found, study, own_folder, cluster)
 
 
 @app.command("status", epilog="Example: neurofit sweep status study.toml")
-def status(study: StudyFile, out_folder: Out = None) -> None:
+def status(study: StudyFile, own_folder: OwnFolder = None) -> None:
     """Print how many cells are finished, running, waiting and failed."""
     from neurofit.analyses.sweeps.status import read_status
 
-    _print_status(read_status(_folder(study, out_folder)))
+    _print_status(read_status(_folder(study, own_folder)))
 
 
 @app.command("cancel", epilog="Example: neurofit sweep cancel study.toml")
-def cancel(study: StudyFile, out_folder: Out = None) -> None:
+def cancel(study: StudyFile, own_folder: OwnFolder = None) -> None:
     """Cancel the SLURM jobs of a study; results that exist stay."""
     from neurofit.analyses.sweeps.slurm import cancel as cancel_jobs
 
-    n_jobs = cancel_jobs(_folder(study, out_folder).path)
+    n_jobs = cancel_jobs(_folder(study, own_folder).path)
     out.print(f"Cancelled {n_jobs:,} job{'s' * (n_jobs != 1)}.")
 
 
@@ -155,20 +147,16 @@ def cancel(study: StudyFile, out_folder: Out = None) -> None:
 def logs(
     study: StudyFile,
     cell: Annotated[str, typer.Argument(metavar="CELL", help="Start of the key of a cell.")],
-    out_folder: Out = None,
+    own_folder: OwnFolder = None,
 ) -> None:
-    """Print what the tasks of a cell printed."""
-    folder = _folder(study, out_folder)
-    tasks = sorted((folder.path / "tasks").glob("*.json"))
-    names = [path.stem for path in tasks if f'"key": "{cell}' in path.read_text(encoding="utf-8")]
-    if not names:
-        raise NeurofitError(
-            f"No task of the study has a cell whose key begins with {cell!r}. "
-            "neurofit sweep status lists cells that failed."
-        )
-    for name in names:
-        if folder.log(name).is_file():
-            out.print(folder.log(name).read_text(errors="replace"), markup=False, soft_wrap=True)
+    """Print what was printed while a cell was computed."""
+    from neurofit.analyses.sweeps.status import read_log
+
+    printed = read_log(_folder(study, own_folder), cell)
+    for log in printed:
+        out.print(log.rstrip(), markup=False, soft_wrap=True)
+    if not printed:
+        err.print("Its task has printed nothing yet.")
 
 
 @app.command("work", hidden=True)
@@ -187,26 +175,36 @@ def retry(file: Annotated[str, typer.Argument(metavar="FILE", help="File of a st
     """Submit the cells of a study that timed out or were lost; a job of `sweep run` starts it."""
     from neurofit.analyses.sweeps.slurm import retry as submit_again
 
-    out.print(f"{submit_again(file):,} cells are submitted again.")
+    out.print(f"Submitted again: {counted(submit_again(file), 'cell')}.")
 
 
-def _folder(study: str, out_folder: str | None) -> StudyFolder:
+def _folder(study: str, own_folder: str | None) -> StudyFolder:
     """Return the folder of a study, which may be given itself."""
     from neurofit.analyses.sweeps.plan import study_folder
     from neurofit.analyses.sweeps.study import read_study
 
-    if out_folder is None and Path(study).is_dir():
+    if own_folder is None and Path(study).is_dir():
         return study_folder("", study)
-    return study_folder(read_study(study).name, out_folder)
+    return study_folder(read_study(study).name, own_folder)
 
 
-def _print_end(found: Status, folder: StudyFolder, cluster: str) -> None:
-    """Print what has become of a sweep; exit with 1 if a cell failed."""
-    if cluster == "slurm":
+def _print_end(found: Status, study: str, own_folder: str | None, cluster: str) -> None:
+    """Print what has become of a sweep, and what to do next; exit with 1 if a cell failed."""
+    from neurofit.storage.home import home
+
+    own = own_folder or study  # either names the study in other commands
+    if cluster == "slurm" and found.waiting:
+        out.print(f"The jobs are submitted. See: neurofit sweep status {own}", soft_wrap=True)
+        return
+    n_failed = _print_status(found)
+    if found.finished:
         out.print(
-            f"The jobs are submitted. See: neurofit sweep status {folder.path}", soft_wrap=True
+            f"Results are in {home() / 'cells'}. Write the page of the study: "
+            f"neurofit report {own}",
+            soft_wrap=True,
+            markup=False,
         )
-    elif _print_status(found):
+    if n_failed:
         sys.exit(1)
 
 
@@ -230,26 +228,36 @@ def _print_status(found: Status) -> int:
     return len(found.failed)
 
 
-def _print_dry_run(study: Study, on_plan: Callable[[Sequence[Cell], set[str]], None]) -> None:
+def _print_plan(study: Study, cells: Sequence[Cell], done: set[str], todo: Sequence[Cell]) -> None:
+    """Print how many cells a study has, and how many of them will be computed."""
+    out.print(
+        f"[bold]{study.name}[/bold]: {counted(len(cells), 'cell')}, {len(done):,} finished, "
+        f"{len(todo):,} to compute"
+    )
+
+
+def _print_dry_run(study: Study) -> None:
     """Print the cells of a study, and what those that are not finished will take."""
     from neurofit.analyses.sweeps.cost import MAX_MODELS, estimate_cost
-    from neurofit.analyses.sweeps.plan import finished, make_cells
+    from neurofit.analyses.sweeps.plan import finished, make_cells, make_tasks
 
     with progress() as bars:
         cells = make_cells(study, progress=bars)
         done = finished(cells)
-        cost = estimate_cost([cell for cell in cells if cell.key not in done], progress=bars)
-    on_plan(cells, done)
+        todo = [cell for cell in cells if cell.key not in done]
+        n_tasks = sum(map(len, make_tasks(todo, study)))
+        cost = estimate_cost(todo, n_tasks=n_tasks, progress=bars)
+    _print_plan(study, cells, done, todo)
     _print_cells(cells, done)
-    seconds = cost.extraction_seconds + cost.fit_seconds
-    if seconds:
-        models = f"{cost.n_extractions:,} extraction{'s' * (cost.n_extractions > 1)}"
+    if cost.n_extractions:
+        parts = [cost.extraction_seconds, cost.fit_seconds, cost.start_seconds]
+        seconds, *each = map(describe_duration, [sum(parts), *parts])
         out.print(
-            f"About {describe_duration(seconds)} of CPU time of this machine: "
-            f"{describe_duration(cost.extraction_seconds)} for {models} and "
-            f"{describe_duration(cost.fit_seconds)} for maps; {cost.memory / 1e9:.1f} GB of memory "
-            f"per worker; {cost.gram_bytes / 1e9:.1f} GB of disk for Gram matrices and "
-            f"{cost.result_bytes / 1e9:.1f} GB for results."
+            f"About {seconds} of CPU time of this machine: {each[0]} for "
+            f"{counted(cost.n_extractions, 'extraction')}, {each[1]} for maps, and {each[2]} to "
+            f"start {counted(n_tasks, 'process', 'processes')} and read recordings; "
+            f"{cost.memory / 1e9:.1f} GB of memory per worker; {cost.gram_bytes / 1e9:.1f} GB of "
+            f"disk for Gram matrices and {cost.result_bytes / 1e9:.1f} GB for results."
         )
     if cost.n_extractions > MAX_MODELS:
         out.print(f"Estimated from {MAX_MODELS} of the extractions.", style="dim")

@@ -42,10 +42,11 @@ def study(
 def test_a_study_from_the_dry_run_to_its_logs(study: Path, neurofit: Command) -> None:
     code, out, _ = neurofit("sweep", "study.toml", "--dry-run")
     assert code == 0
-    assert "study: 2 cells, 0 of them finished, 2 to compute" in out
+    assert "study: 2 cells, 0 finished, 2 to compute" in out
     assert out.count("to compute") == 3
     words = " ".join(out.split())
-    assert re.search(r"About [\d.]+ m?s of CPU time of this machine: [^.]* for 1 extraction", words)
+    assert re.search(r"About \d+ s of CPU time of this machine: \d+ s for 1 extraction", words)
+    assert "to start 1 process and read recordings" in words
     assert "GB of memory per worker" in words
     assert not Path("neurofit-sweeps").exists()
     assert max(map(len, out.splitlines())) <= 80
@@ -55,18 +56,25 @@ def test_a_study_from_the_dry_run_to_its_logs(study: Path, neurofit: Command) ->
     code, out, _ = neurofit("sweep", "study.toml", "--workers", "1")
     assert code == 0
     assert "2 cells: 2 finished, 0 running, 0 waiting, 0 failed" in out
+    assert f"Results are in {study.parent / 'home' / 'cells'}" in out
+    assert "neurofit report study.toml" in out
     code, out, _ = neurofit("sweep", "study.toml", "--dry-run")
     assert out.count("finished") == 3
-    key = next(line.split()[0] for line in out.splitlines() if " V4 " in line)
+    keys = {line.split()[2]: line.split()[0] for line in out.splitlines() if "finished" in line}
+    key = keys["V4"]
     for asked in ("study.toml", "neurofit-sweeps/study"):
         code, out, _ = neurofit("sweep", "logs", asked, key)
         assert code == 0
         assert f"({key})" in out
+        assert keys["IT"] not in out  # another cell of the same task
+    there = ("--folder", "neurofit-sweeps/study")  # as in neurofit search
+    assert neurofit("sweep", "status", "study.toml", *there)[0] == 0
+    assert neurofit("search", "status", "study.toml", *there)[2].count("No such option") == 0
     code, _, err = neurofit("sweep", "logs", "study.toml", "x")
     assert code == 2
-    assert "begins with 'x'" in err
+    assert "The key of no cell begins with 'x'" in err
     code, out, _ = neurofit("sweep", "resume", "study.toml")
-    assert (code, "0 cells to compute" in out) == (0, True)
+    assert (code, "2 finished, 0 to compute" in out) == (0, True)
 
 
 def test_a_failed_cell_gives_an_exit_code_of_1_and_its_error(
@@ -77,8 +85,9 @@ def test_a_failed_cell_gives_an_exit_code_of_1_and_its_error(
     assert code == 1
     assert "2 failed" in out
     assert err.count("Unknown layer of timedecay_tiny 'conv9'") == 2
+    assert "neurofit report" not in out
     code, out, _ = neurofit("sweep", "resume", "study.toml")
-    assert "0 cells to compute" in out
+    assert "0 finished, 0 to compute" in out
 
 
 @pytest.mark.parametrize(
@@ -86,12 +95,14 @@ def test_a_failed_cell_gives_an_exit_code_of_1_and_its_error(
     [
         (("sweep", "nowhere.toml"), "There is no study at nowhere.toml"),
         (("sweep", "study.toml", "--cluster", "pbs"), "Existing: local, slurm"),
-        (("sweep", "study.toml", "--workers", "0"), "at least 1"),
+        (("sweep", "study.toml", "--workers", "0"), "--workers must be at least 1; got 0"),
+        (("sweep", "wrong.toml"), "[machine] of wrong.toml: workers must be at least 1; got -2"),
     ],
 )
 def test_what_is_wrong_is_said(
     study: Path, neurofit: Command, arguments: tuple[str, ...], said: str
 ) -> None:
+    study.with_name("wrong.toml").write_text(f"{STUDY}[machine]\nworkers = -2\n")
     code, _, err = neurofit(*arguments)
     assert code == 2
     assert said in err

@@ -12,7 +12,7 @@ from typing import Any
 import xarray as xr
 
 from neurofit.analyses.analysis import analysis_of
-from neurofit.analyses.identity import NUMBERS, result_key
+from neurofit.analyses.identity import NUMBERS, result_key, weights_identity
 from neurofit.analyses.repeat import run_config_of
 from neurofit.analyses.run import RunConfig
 from neurofit.errors import NeurofitError
@@ -35,11 +35,15 @@ class Cell:
     attrs
         Attributes from which its configuration is made again: analysis, config, run; and the
         version of the numbers.
+    weights
+        What identified the model and its weights when the key was made, so that no other weights
+        are used under this key; empty if only building the model tells.
     """
 
     key: str
     choices: Mapping[str, str]
     attrs: Mapping[str, str]
+    weights: str = ""
 
     @property
     def result(self) -> Path:
@@ -59,7 +63,22 @@ class Cell:
 
     def as_json(self) -> dict[str, Any]:
         """Return the cell as values that JSON takes."""
-        return {"key": self.key, "choices": dict(self.choices), "attrs": dict(self.attrs)}
+        attrs = dict(self.attrs)
+        return {**vars(self), "choices": dict(self.choices), "attrs": attrs}
+
+    def check_weights(self) -> None:
+        """Check that the weights are those that the key was made of.
+
+        Raises
+        ------
+        NeurofitError
+            If they were downloaded or replaced since.
+        """
+        if weights_identity(self.config) != self.weights:
+            raise NeurofitError(
+                f"The weights of {self.choices['model']} have changed since the study was planned: "
+                "plan it again with neurofit sweep resume STUDY.toml."
+            )
 
 
 def result_path(key: str) -> Path:
@@ -80,6 +99,7 @@ def make_cell(choices: Mapping[str, str], config: RunConfig, recording: str) -> 
             RUN: to_json(config.as_attrs()),
             "numbers": str(NUMBERS),
         },
+        weights=weights_identity(config),
     )
 
 

@@ -166,11 +166,13 @@ def _group(curves: Sequence[Curve], varying: Sequence[str], n_absent: int) -> Gr
     """Return the curves of a configuration, ranked if they can be compared."""
     notes = []
     if n_absent:
-        notes.append(f"{counted(n_absent, 'cell')} of this configuration without a result.")
+        have = "has" if n_absent == 1 else "have"
+        notes.append(f"{counted(n_absent, 'cell')} of this configuration {have} no result.")
     scored = [curve for curve in curves if np.isfinite(curve[0].values).any()]
     unscored = [row.label for row, _ in curves if not np.isfinite(row.values).any()]
     if unscored:
-        notes.append(f"No score in any time bin: {some_of(unscored, most=4)}.")
+        have = "has" if len(unscored) == 1 else "have"
+        notes.append(f"{some_of(unscored, most=4)} {have} no score in any time bin.")
     every = np.isfinite([row.values for row, _ in scored or curves])
     common = np.asarray(every.all(axis=0))
     rows = [_with_means(row, line, common) for row, line in scored]
@@ -178,11 +180,11 @@ def _group(curves: Sequence[Curve], varying: Sequence[str], n_absent: int) -> Gr
         fewest = rows[int(every.sum(axis=1).argmin())].label
         n_bins = int(every.any(axis=0).sum())
         notes.append(
-            f"Means and ranks are over {common.sum()} of {counted(n_bins, 'time bin')} with a "
-            f"score, those that all models have; {fewest} has the fewest."
+            f"Means and ranks are over the {common.sum()} of {counted(n_bins, 'time bin')} in "
+            f"which all models have a score; {fewest} has the fewest."
         )
     if len(scored) < 2:
-        notes.append("No ranks: they need two models or more with a score.")
+        notes.append("There are no ranks: fewer than two models have a score.")
     else:
         try:
             ranking = rank_results(
@@ -191,7 +193,7 @@ def _group(curves: Sequence[Curve], varying: Sequence[str], n_absent: int) -> Gr
             rows = _with_ranks(rows, ranking)
             notes += ranking.notes
         except NeurofitError as error:
-            notes.append(f"No ranks: {str(error).partition(chr(10))[0]}")
+            notes.append(f"There are no ranks. {str(error).partition(chr(10))[0]}")
     rows += [row for row, _ in curves if not np.isfinite(row.values).any()]
     first, line = curves[0]
     score, attrs = line.score.attrs, line.result.attrs
@@ -274,7 +276,10 @@ def _with_names_that_differ(groups: Sequence[Group]) -> list[Group]:
     for group in sorted(groups, key=lambda each: each.name):
         seen[group.name] += 1
         if (n := seen[group.name]) > 1:
-            note = "Data, options or version of the numbers differ from those of the one before."
+            note = (
+                "The data, the options or the version of the numbers differ from those of the "
+                "configuration before."
+            )
             group = replace(group, name=f"{group.name} ({n})", notes=[*group.notes, note])
         made.append(group)
     return made

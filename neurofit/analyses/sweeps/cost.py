@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +19,7 @@ from neurofit.analyses.encoding.cost import n_learning_parts
 from neurofit.analyses.encoding.mappings import find_mappings, gram_precision
 from neurofit.analyses.inputs import find_recording, needed_layers
 from neurofit.analyses.prepare import RunPart
-from neurofit.analyses.run import RunConfig
+from neurofit.analyses.run import RunConfig, check_recording
 from neurofit.analyses.sweeps.cells import Cell
 from neurofit.analyses.sweeps.plan import extraction_of
 from neurofit.config.compute import Progress
@@ -24,6 +27,7 @@ from neurofit.errors import NeurofitError
 from neurofit.mapping.gram import plan_gram
 from neurofit.metrics.sketch import N_BUCKETS
 from neurofit.recordings.recording import Recording
+from neurofit.recordings.validation import validate_recording
 
 MAX_MODELS = 24
 """Largest number of models that are built for an estimate; others are taken to be as these."""
@@ -40,6 +44,8 @@ class Cost:
     ----------
     extraction_seconds, fit_seconds
         CPU time to show the images to the models, and to build Gram matrices and fit maps.
+    start_seconds
+        CPU time to start the processes of the tasks, and to read the recording of each cell.
     n_extractions
         How often a set of images is shown to a model.
     memory
@@ -53,6 +59,7 @@ class Cost:
 
     extraction_seconds: float = 0.0
     fit_seconds: float = 0.0
+    start_seconds: float = 0.0
     n_extractions: int = 0
     memory: int = 0
     gram_bytes: int = 0
@@ -61,7 +68,9 @@ class Cost:
     reason: str = ""
 
 
-def estimate_cost(cells: Sequence[Cell], *, progress: Progress | None = None) -> Cost:
+def estimate_cost(
+    cells: Sequence[Cell], *, n_tasks: int | None = None, progress: Progress | None = None
+) -> Cost:
     """Estimate what cells will take, from a few images and the sizes of layers and recordings.
 
     A few images pass through each model, and the arithmetic of the maps is divided by the speed
@@ -72,6 +81,8 @@ def estimate_cost(cells: Sequence[Cell], *, progress: Progress | None = None) ->
     ----------
     cells
         Cells that are to be computed.
+    n_tasks
+        Number of processes that compute them; one for each extraction by default.
     progress
         Called with (what is being done, steps done, steps in total).
     """
@@ -93,6 +104,7 @@ def estimate_cost(cells: Sequence[Cell], *, progress: Progress | None = None) ->
         if each.name not in ("memory", "reason")
     }
     numbers = {name: sum_ if "seconds" in name else round(sum_) for name, sum_ in sums.items()}
+    numbers["start_seconds"] += start_seconds() * (n_tasks or len(groups))
     return Cost(
         **numbers,
         memory=max(cost.memory for cost in found),
@@ -101,18 +113,23 @@ def estimate_cost(cells: Sequence[Cell], *, progress: Progress | None = None) ->
 
 
 class _Parts:
-    """Parts of recordings that cells select, each made once."""
+    """Parts of recordings that cells select, each made once, and the CPU time that this takes."""
 
     def __init__(self) -> None:
-        self.recordings: dict[str, Recording] = {}
-        self.parts: dict[str, Recording] = {}
+        self.recordings: dict[str, tuple[Recording, float]] = {}
+        self.parts: dict[str, tuple[Recording, float]] = {}
 
-    def of(self, config: RunConfig) -> Recording:
+    def of(self, config: RunConfig) -> tuple[Recording, float]:
         name, chosen = str(config.recording), str((config.recording, config.selection))
         if chosen not in self.parts:
             if name not in self.recordings:
-                self.recordings[name] = find_recording(config)
-            self.parts[chosen] = config.selection.apply(self.recordings[name])
+                begun = time.process_time()
+                whole = check_recording(config, find_recording(config))
+                self.recordings[name] = whole, time.process_time() - begun
+            (whole, seconds), begun = self.recordings[name], time.process_time()
+            part = config.selection.apply(whole)
+            validate_recording(part)
+            self.parts[chosen] = part, seconds + time.process_time() - begun
         return self.parts[chosen]
 
 
@@ -126,13 +143,15 @@ def _cost_of_group(cells: Sequence[Cell], parts: _Parts, speed: float) -> Cost:
         kinds.setdefault(str({**cell.choices, "seed": ""}), []).append(cell)
     first = cells[0].config
     counted: list[tuple[RunPart, int]] = []
+    reading = 0.0
     try:
         network = create_model(str(first.model), weights=first.weights, seed=first.model_seed)
         seconds = _seconds_per_image(network, first.presentation)
         units = count_units(network)
         for kind in kinds.values():
             config = kind[0].config
-            recording = parts.of(config)
+            recording, read_seconds = parts.of(config)
+            reading += read_seconds * len(kind)
             layers = needed_layers(config.analysis, network, recording.regions[0])
             counted.append((RunPart(config, recording, layers), len(kind)))
     except NeurofitError as error:
@@ -143,6 +162,7 @@ def _cost_of_group(cells: Sequence[Cell], parts: _Parts, speed: float) -> Cost:
     return Cost(
         extraction_seconds=seconds * max(len(part.recording.stimuli) for part, _ in counted),
         fit_seconds=sum(n * _fit_flops(part, units) for part, n in counted) / speed,
+        start_seconds=reading,
         n_extractions=1,
         memory=max(_memory(part, units) for part, _ in counted),
         gram_bytes=sum(grams.values()),
@@ -222,6 +242,17 @@ def _result_bytes(part: RunPart) -> int:
     terms = 2 * halves * (1 + curves) * n_neuroids
     of_curves = curves * (16 * n_neuroids + n_stimuli + N_BUCKETS)
     return ATTRIBUTES_BYTES + 8 * len(recording.time_bins) * (terms + of_curves)
+
+
+def start_seconds() -> float:
+    """Return the CPU time of a process of a task until its work begins: that of its imports."""
+    before = os.times()
+    modules = "neurofit.analyses.prepare, neurofit.analyses.run, neurofit.activations.extract"
+    subprocess.run([sys.executable, "-c", f"import {modules}, neurofit.models"], check=False)
+    after = os.times()
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
 
 
 def flops_per_second(n: int = 1000) -> float:

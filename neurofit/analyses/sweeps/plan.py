@@ -18,6 +18,7 @@ from typing import Any
 
 from neurofit.analyses.identity import recording_identity
 from neurofit.analyses.inputs import find_recording
+from neurofit.analyses.run import check_recording
 from neurofit.analyses.sweeps.cells import Cell, make_cell
 from neurofit.analyses.sweeps.study import Machine, Slurm, Study
 from neurofit.config.code import code_sha256
@@ -125,13 +126,27 @@ class StudyFolder:
             temporary.write_text(json.dumps(content), encoding="utf-8")
         return path
 
-    def keys_of(self, task: str) -> list[str]:
-        """Return the keys of the cells of a task; none if its file is damaged."""
+    def cells_of(self, task: str) -> list[Cell]:
+        """Return the cells of a task; none if its file is damaged."""
         try:
             content: Any = json.loads((self.path / "tasks" / f"{task}.json").read_text("utf-8"))
-            return [str(cell["key"]) for cell in content["cells"]]
+            return [Cell(**cell) for cell in content["cells"]]
         except (OSError, ValueError, TypeError, KeyError):
             return []
+
+    def jobs(self) -> dict[str, str]:
+        """Return task -> number of its last job on a cluster."""
+        try:
+            found: Any = json.loads((self.path / "jobs.json").read_text(encoding="utf-8"))
+            return {str(task): str(job) for task, job in found.items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def logs(self, task: str) -> list[Path]:
+        """Return the files with what a task printed, on this machine and on a cluster."""
+        job = self.jobs().get(task)
+        of_job = sorted((self.path / "slurm").glob(f"{job}_*_log.*")) if job else []
+        return [path for path in (self.log(task), *of_job) if path.is_file()]
 
 
 def read_retry(path: str | Path) -> tuple[StudyFolder, Study, int]:
@@ -176,6 +191,12 @@ def make_cells(study: Study, *, progress: Progress | None = None) -> list[Cell]:
     """Return the cells of a study, each key once.
 
     Recordings are loaded, since a cell depends on what they contain.
+
+    Raises
+    ------
+    NeurofitError
+        If a recording lacks an area of the study, or its images, their width or stimulus onset
+        have to be stated.
     """
     identities: dict[str, str] = {}
     cells: dict[str, Cell] = {}
@@ -185,6 +206,7 @@ def make_cells(study: Study, *, progress: Progress | None = None) -> list[Cell]:
             recording: Recording = find_recording(config, progress=progress)
             identities[name] = recording_identity(recording)
             _check_regions(study, recording)
+            check_recording(config, recording)
         cell = make_cell(choices, config, identities[name])
         cells.setdefault(cell.key, cell)
     return list(cells.values())

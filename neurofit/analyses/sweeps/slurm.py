@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from neurofit.analyses.sweeps.plan import StudyFolder, Task, read_retry
 from neurofit.analyses.sweeps.status import read_status
@@ -106,8 +105,8 @@ def _cancelled(folder: StudyFolder) -> set[str]:
     A job of an array that is cancelled before it begins is forgotten at once, and has no log.
     """
     states, cancelled = _states(folder.path), set[str]()
-    for task, job in _jobs(folder.path).items():  # the last ones come last
-        keys = set() if task.startswith("extract") else set(folder.keys_of(task))
+    for task, job in folder.jobs().items():  # the last ones come last
+        keys = set() if task.startswith("extract") else {cell.key for cell in folder.cells_of(task)}
         begun = any((folder.path / "slurm").glob(f"{job}_*_log.*"))
         if states.get(task, "" if begun else "CANCELLED") == "CANCELLED":
             cancelled |= keys
@@ -184,7 +183,7 @@ def running_jobs(folder: Path) -> dict[str, str]:
 
 def cancel(folder: Path) -> int:
     """Cancel the jobs of a study that wait or run, and return their number."""
-    known = _jobs(folder)
+    known = StudyFolder(path=folder).jobs()
     # those that would submit again come first
     tasks = sorted(running_jobs(folder), key=lambda task: not task.startswith("retry"))
     if tasks:
@@ -194,7 +193,7 @@ def cancel(folder: Path) -> int:
 
 def _states(folder: Path) -> dict[str, str]:
     """Return task -> state of the jobs of a study that SLURM remembers."""
-    known = _jobs(folder)
+    known = StudyFolder(path=folder).jobs()
     if not known:
         return {}
     listed = _ask("squeue", "--noheader", "--array", "--states=all", "--format=%i %T")
@@ -206,18 +205,11 @@ def _arrays(jobs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(job.partition("_")[0] for job in jobs))
 
 
-def _jobs(folder: Path) -> dict[str, str]:
-    """Return task -> number of its last job."""
-    try:
-        found: Any = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
-        return {str(task): str(job) for task, job in found.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
 def _remember(folder: Path, jobs: dict[str, str]) -> None:
     with atomic_file(folder / "jobs.json") as temporary:
-        known = {task: job for task, job in _jobs(folder).items() if task not in jobs}
+        known = {
+            task: job for task, job in StudyFolder(path=folder).jobs().items() if task not in jobs
+        }
         temporary.write_text(json.dumps({**known, **jobs}), encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import xarray as xr
 
 from neurofit.analyses.sweeps.cells import Cell, load_cell
 from neurofit.analyses.sweeps.plan import StudyFolder, finished
+from neurofit.errors import NeurofitError
 from neurofit.storage.claims import is_alive
 
 
@@ -107,6 +108,44 @@ def read_error(folder: StudyFolder, key: str) -> str:
         return str(found["error"]).strip()
     except (OSError, ValueError, KeyError, TypeError):
         return "its error cannot be read"
+
+
+def read_log(folder: StudyFolder, key: str) -> list[str]:
+    """Return what the tasks of a cell printed while they computed it, oldest first.
+
+    Of a task that has not begun with the cell it is what it printed before its first cell, while
+    it showed the images to the model.
+
+    Raises
+    ------
+    NeurofitError
+        If no task has a cell whose key begins so, or several cells do.
+    """
+    tasks = {path.stem: folder.cells_of(path.stem) for path in (folder.path / "tasks").glob("*-*")}
+    keys = {cell.key for cells in tasks.values() for cell in cells if cell.key.startswith(key)}
+    if len(keys) != 1:
+        which = f"The keys of {len(keys):,} cells begin" if keys else "The key of no cell begins"
+        raise NeurofitError(
+            f"{which} with {key!r}; logs are of one cell that a task has. neurofit sweep status "
+            "names the cells that failed with their keys."
+        )
+    logs: list[tuple[float, str]] = []
+    for task, cells in tasks.items():
+        names = {cell.name: cell.key for cell in cells}
+        if keys <= set(names.values()):
+            for path in folder.logs(task):
+                parts = _parts_of(path.read_text("utf-8", errors="replace"), names)
+                logs.append((path.stat().st_mtime, parts.get(*keys) or parts[""]))
+    return [log for _, log in sorted(logs) if log.strip()]
+
+
+def _parts_of(log: str, names: Mapping[str, str]) -> dict[str, str]:
+    """Return what a log has of each cell, by its key, and before the first, by ""."""
+    parts, key = {"": ""}, ""
+    for line in log.splitlines(keepends=True):
+        key = names.get(line.strip(), key)
+        parts[key] = parts.get(key, "") + line
+    return parts
 
 
 def _error(folder: StudyFolder, key: str) -> str:

@@ -108,6 +108,9 @@ class Study:
         Random seeds of splits, and of random weights.
     weights
         "auto", "random" or the path of a file.
+    visual_degrees, trial_start
+        For recordings that do not state it: the width of the images in degrees of visual angle,
+        and whether stimulus onset is the start of a trial, as of a `RunConfig`.
     suite
         Name of a suite, which gives recordings, regions, windows, mappings and options.
     include, exclude
@@ -137,6 +140,8 @@ class Study:
     seeds: Sequence[int] = (0,)
     model_seeds: Sequence[int] = (0,)
     weights: str = "auto"
+    visual_degrees: float | None = None
+    trial_start: bool = False
     suite: str = ""
     include: Sequence[Mapping[str, str]] = ()
     exclude: Sequence[Mapping[str, str]] = ()
@@ -262,6 +267,8 @@ class Study:
                 },
             ),
             weights=self.weights,
+            visual_degrees=self.visual_degrees,
+            trial_start=self.trial_start,
             model_seed=int(choices["model_seed"]),
         )
 
@@ -344,6 +351,8 @@ def made(kind: Any, given: Any, source: str) -> Any:
         return kind(**given)
     except TypeError as error:
         raise NeurofitError(f"{source}: {error}.") from error
+    except NeurofitError as error:
+        raise NeurofitError(f"{source}: {error}" if error.option else str(error)) from error
 
 
 def check_study_name(name: str) -> None:

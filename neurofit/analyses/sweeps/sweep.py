@@ -10,7 +10,6 @@ from neurofit.analyses.sweeps.local import run_locally
 from neurofit.analyses.sweeps.plan import (
     StudyFolder,
     Task,
-    finished,
     make_cells,
     make_tasks,
     study_folder,
@@ -27,9 +26,10 @@ CLUSTERS = ("local", "slurm")
 def sweep(
     study: Study | str | Path,
     *,
-    out: str | Path | None = None,
+    folder: str | Path | None = None,
     cluster: str = "local",
-    on_plan: Callable[[Sequence[Cell], set[str]], None] | None = None,
+    failed: bool = True,
+    on_plan: Callable[[Sequence[Cell], set[str], Sequence[Cell]], None] | None = None,
     progress: Progress | None = None,
 ) -> Status:
     """Compute the cells of a study that have no result yet, as `neurofit sweep STUDY.toml` does.
@@ -38,13 +38,16 @@ def sweep(
     ----------
     study
         The study, or the path of its TOML file.
-    out
+    folder
         Folder of the sweep; by default neurofit-sweeps/NAME.
     cluster
         "local", which waits until all cells are finished or have failed, or "slurm", which submits
         jobs and returns.
+    failed
+        Whether cells that failed by an error of their own are computed again.
     on_plan
-        Called with all cells and the keys of those that are finished before the work begins.
+        Called before the work begins, with all cells, the keys of those that are finished, and
+        those that are to be computed.
     progress
         Called with (what is being done, steps done, steps in total).
 
@@ -61,14 +64,15 @@ def sweep(
     check_option("cluster", cluster, CLUSTERS)
     study = study if isinstance(study, Study) else read_study(study)
     cells = make_cells(study, progress=progress)
-    done = finished(cells)
+    own = study_folder(study.name, folder)
+    own.write_cells(cells)
+    found = read_status(own)
+    left = set() if failed else set(found.failed)
+    todo = [cell for cell in cells if cell.key not in found.finished | found.running | left]
     if on_plan:
-        on_plan(cells, done)
-    folder = study_folder(study.name, out)
-    folder.write_cells(cells)
-    todo = [cell for cell in cells if cell.key not in done]
-    compute(todo, study, folder, cluster=cluster, progress=progress)
-    return read_status(folder)
+        on_plan(cells, found.finished, todo)
+    compute(todo, study, own, cluster=cluster, progress=progress)
+    return read_status(own)
 
 
 def compute(

@@ -91,6 +91,7 @@ def _configs(cells: list[Cell], compute: Compute) -> list[Any]:
 def _compute(cell: Cell, compute: Compute, folder: StudyFolder) -> None:
     from neurofit.analyses.run import run
 
+    cell.check_weights()
     save_cell(cell, run(_configs([cell], compute)[0]))
     _note(folder, "computed.log", f"{cell.key} {socket.gethostname()} {os.getpid()}")
     folder.failure(cell.key).unlink(missing_ok=True)

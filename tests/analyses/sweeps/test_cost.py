@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,23 @@ def test_what_cannot_be_built_is_left_out_and_nothing_costs_nothing(study: Study
 def test_the_speed_of_a_product_is_that_of_numpy() -> None:
     assert 1e8 < flops_per_second(200) < 1e13
     assert np.isfinite(flops_per_second(100))
+
+
+def test_what_processes_take_to_start_is_counted(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = make_cells(study)
+    monkeypatch.setattr("neurofit.analyses.sweeps.cost.start_seconds", lambda: 100.0)
+    assert 200 < estimate_cost(cells).start_seconds < 210  # a process for each of two models
+    assert 400 < estimate_cost(cells, n_tasks=4).start_seconds < 410
+
+
+def test_a_small_sweep_takes_the_cpu_time_that_is_estimated(study: Study) -> None:
+    """Its arithmetic takes a second, and its processes import torch."""
+    cost = estimate_cost(make_cells(study))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    neurofit.sweep(study)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    estimate = cost.extraction_seconds + cost.fit_seconds + cost.start_seconds
+    assert taken / 3 < estimate < 3 * taken

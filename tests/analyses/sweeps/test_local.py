@@ -31,7 +31,9 @@ from neurofit.analyses.sweeps.plan import (
 )
 from neurofit.analyses.sweeps.status import read_status
 from neurofit.analyses.sweeps.study import Machine, Study
+from neurofit.analyses.sweeps.sweep import sweep
 from neurofit.config.compute import Compute
+from neurofit.models import create_model, save_weights
 
 STUDY = """
 name = "small"
@@ -133,6 +135,56 @@ def test_a_cell_that_fails_does_not_stop_the_others(study: Study, neurofit: Comm
     assert code == 0
     assert "4 finished, 0 running, 0 waiting, 4 failed" in out
     assert err.count("conv9") >= 4
+
+
+def test_a_cell_is_not_computed_with_other_weights_than_it_was_planned_with(
+    study: Study, tmp_path: Path
+) -> None:
+    """Weights that arrive or are replaced between the plan and the work give another cell."""
+    weights = tmp_path / "mine.safetensors"
+    save_weights(create_model("timedecay_tiny", weights="random", seed=1), weights)
+    given = replace(only(study), weights=str(weights))
+    folder, cells = begin(given)
+    save_weights(create_model("timedecay_tiny", weights="random", seed=2), weights)
+    run_locally(make_tasks(cells, given), given, folder)
+    (error,) = read_status(folder).failed.values()
+    assert "weights of timedecay_tiny have changed since the study was planned" in error
+    status = sweep(given, failed=False)
+    assert len(status.finished) == 1
+    assert status.finished != {cells[0].key}
+
+
+NETWORK = """
+from pathlib import Path
+from torch import nn
+
+class Counted(nn.Sequential):
+    def forward(self, images):
+        with open(Path(__file__).with_name("seen"), "a") as file:
+            file.write(f"{len(images)}\\n")
+        return super().forward(images)
+
+def make():
+    layers = [nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=4), nn.ReLU()]
+    return Counted(*layers, nn.Flatten(), nn.Linear(64, 10))
+"""
+
+
+def test_cells_of_a_network_of_ones_own_share_one_pass_of_the_images(
+    study: Study, tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(NETWORK)
+    given = replace(study, models=["net.py:make?input_size=64"], layers=["0", "2"])
+    folder, cells = begin(given)
+    assert len(cells) == 8
+    run_locally(make_tasks(cells, given), given, folder)
+    assert len(read_status(folder).finished) == 8, read_status(folder).failed
+    seen = map(int, (tmp_path / "seen").read_text().split())
+    n_images = len(neurofit.load_recording(study.recordings[0]).stimuli)
+    assert sum(n for n in seen if n > 10) == n_images  # beside the few that a model is probed with
+    for cell in cells[::3]:
+        alone = neurofit.run(replace(cell.config, compute=Compute(n_jobs=1)))
+        assert load_cell(cell).drop_attrs(deep=False).equals(alone.drop_attrs(deep=False))
 
 
 def test_a_task_of_other_code_is_refused(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_what_was_cancelled_requeued_or_lost_is_finished_after_one_resume(on_slu
     running = next(
         task for task, state in slurm.running_jobs(folder.path).items() if state == "RUNNING"
     )
-    job = slurm._jobs(folder.path)[running]
+    job = folder.jobs()[running]
     subprocess.run(["scontrol", "requeue", job], check=True)
     wait(folder, lambda: len(finished(folder.read_cells())) >= 1)
     assert slurm.cancel(folder.path) >= 1
@@ -162,7 +162,7 @@ def test_what_timed_out_is_submitted_again_and_what_was_cancelled_is_not(
     folder, _ = submit(given)
     slow, fast = sorted(folder.read_cells(), key=lambda cell: "feedforward" in cell.name)
     fit = next(t for t in slurm.running_jobs(folder.path) if t in tasks_of(folder, fast, "fit"))
-    subprocess.run(["scancel", slurm._jobs(folder.path)[fit]], check=True)
+    subprocess.run(["scancel", folder.jobs()[fit]], check=True)
     wait(folder, lambda: not slurm.running_jobs(folder.path))
     assert finished(folder.read_cells()) == {slow.key}, logs(folder)
     assert [cell.key for cell in read_status(folder).waiting] == [fast.key]
@@ -172,7 +172,7 @@ def test_what_timed_out_is_submitted_again_and_what_was_cancelled_is_not(
 
 def tasks_of(folder: StudyFolder, cell: Cell, stage: str) -> list[str]:
     paths = (folder.path / "tasks").glob(f"{stage}-*.json")
-    return [path.stem for path in paths if cell.key in folder.keys_of(path.stem)]
+    return [path.stem for path in paths if cell in folder.cells_of(path.stem)]
 
 
 def test_what_is_submitted_again_is_what_no_last_job_was_cancelled_for(

@@ -14,11 +14,13 @@ from PIL import Image
 
 from neurofit.analyses.analysis import analysis_of
 from neurofit.analyses.identity import result_key
+from neurofit.analyses.run import RunConfig
 from neurofit.analyses.sweeps import suites
 from neurofit.analyses.sweeps.plan import make_cells
 from neurofit.analyses.sweeps.study import CHOICES, Study, read_study, with_machine
+from neurofit.data_loaders import load_recording, write_recording
 from neurofit.errors import NeurofitError
-from neurofit.models import list_models
+from neurofit.models import create_model, list_models, save_weights
 from tests.analyses.sweeps.conftest import make_study
 
 STUDY = """
@@ -107,7 +109,10 @@ def test_only_what_is_included_is_left() -> None:
         ('models = ["rgc_tiny"]\nregions = ["IT"]\nexclude = [{modle = "x"}]', "'model'"),
         ('models = ["rgc_tiny"]\nregions = ["IT"]\nmappings = ["rigde"]', "'ridge'"),
         ('models = ["rgc_tiny"]\nregions = ["IT"]\nname = "../x"', "letters, digits"),
-        ('models = ["rgc_tiny"]\nregions = ["IT"]\n[machine]\nworkers = 0', "at least 1"),
+        (
+            'models = ["rgc_tiny"]\nregions = ["IT"]\n[machine]\nworkers = 0',
+            r"\[machine\] of .*mine.toml: workers must be at least 1; got 0",
+        ),
         ('models = ["rgc_tiny"]\nregions = ["IT"]\n[machine]\nworker = 1', "'workers'"),
         ('models = ["rgc_tiny"]\nregions = ["IT"]\nexclude = [{model = "*"}]', "no cells"),
         ('models = ["rgc_tiny"]\nregions = ["IT"]\nsuite = "ventral"', "ventral-time-v1"),
@@ -198,3 +203,49 @@ def test_how_images_were_shown_is_part_of_a_cell(study: Study, tmp_path: Path) -
         given = make_study(recordings=["shown.npz"], regions=["IT"], windows=[])
         keys |= {cell.key for cell in make_cells(given)}
     assert len(keys) == 2 * 4
+
+
+def test_a_folder_of_a_network_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "config.json").write_text("{}")
+    config = RunConfig(model=f"hf:{tmp_path / 'net'}")
+    before = result_key(config, "sha256")
+    assert result_key(config, "sha256") == before
+    (tmp_path / "net" / "model.safetensors").write_bytes(b"trained again")
+    assert result_key(config, "sha256") != before
+
+
+def test_the_key_of_a_cell_is_that_of_the_weights_that_it_uses(tmp_path: Path) -> None:
+    """The name of a file, and asking for what is there anyway, change nothing."""
+    trained = RunConfig(model="rgc_tiny")
+    random = RunConfig(model="rgc_tiny", weights="random")
+    save_weights(create_model("rgc_tiny", weights="random", seed=1), tmp_path / "one.safetensors")
+    (tmp_path / "two.safetensors").write_bytes((tmp_path / "one.safetensors").read_bytes())
+    files = [RunConfig(model="rgc_tiny", weights=path) for path in sorted(tmp_path.glob("*.s*"))]
+    keys = [result_key(config, "sha256") for config in (trained, random, *files)]
+    assert keys[2] == keys[3]
+    assert len(set(keys)) == 3
+    untrained = RunConfig(model="feedforward_shallow")  # nothing is published: random
+    asked = replace(untrained, weights="random")
+    assert result_key(untrained, "sha256") == result_key(asked, "sha256")
+
+
+def test_a_width_of_images_enters_the_key_of_a_cell_only_if_it_is_given(
+    study: Study, tmp_path: Path
+) -> None:
+    stated = make_cells(study)
+    given = make_cells(replace(study, visual_degrees=8.0))  # as the recording states
+    assert {cell.key for cell in stated}.isdisjoint(cell.key for cell in given)
+    with pytest.raises(NeurofitError, match="states 8 degrees"):
+        make_cells(replace(study, visual_degrees=4.0))
+    recording = load_recording(study.recordings[0])
+    silent = replace(recording, stimuli=replace(recording.stimuli, assumed=("visual_degrees",)))
+    write_recording(silent, tmp_path / "silent.nc")
+    mine = replace(study, recordings=[str(tmp_path / "silent.nc")])
+    with pytest.raises(NeurofitError, match="does not state how wide its images were shown"):
+        make_cells(mine)
+    cells = make_cells(replace(mine, visual_degrees=4.0))
+    assert {cell.config.visual_degrees for cell in cells} == {4.0}
+    text = "models = ['rgc_tiny']\nregions = ['IT']\nvisual_degrees = -1.0"
+    with pytest.raises(NeurofitError, match="visual_degrees"):
+        read_study(write(tmp_path, text)).grid()
