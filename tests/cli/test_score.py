@@ -131,10 +131,10 @@ def test_few_stimuli_are_said_to_be_why_nothing_is_reliable(
     assert code == 0
     said = " ".join(out.split())
     assert (
-        "Recording not reliable: with 6 test stimuli a ceiling above 0.5 can arise by chance."
-        in said
+        "The recording is not reliable: with 6 test stimuli, a ceiling above 0.5 can arise by "
+        "chance." in said
     )
-    assert "Recording not reliable" not in neurofit(*paper, "--out", "there")[1]
+    assert "recording is not reliable" not in neurofit(*paper, "--out", "there")[1]
 
 
 def test_all_layers_and_both_mappings_come_from_one_call(

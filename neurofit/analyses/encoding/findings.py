@@ -103,8 +103,8 @@ class Findings:
                     least, most = cut.min(), cut.max()
                     rank = f"{least}" if least == most else f"{least} to {most}"
                     notes.append(
-                        f"{name}: training features of {layer} have rank {rank} in {len(cut)} of "
-                        f"{len(per_bin)} time bins; components after it are left out."
+                        f"{name}: the training features of {layer} have rank {rank} in {len(cut)} "
+                        f"of {len(per_bin)} time bins; further components are left out."
                     )
         return notes
 

@@ -75,8 +75,8 @@ class LeftOut:
             )
         if lost.any():
             notes.append(
-                f"Trials are missing for {_neuroids(lost)}, which are not scored in some time bin: "
-                f"each split needs at least {MIN_TEST} test stimuli with 2 valid trials."
+                f"Trials are missing for {_neuroids(lost)}, which are not scored in some time "
+                f"bins: each split needs at least {MIN_TEST} test stimuli with 2 valid trials."
             )
         return notes
 

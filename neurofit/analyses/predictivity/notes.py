@@ -22,7 +22,7 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
     if "layer_choice" in result:
         names, counts = np.unique(result.layer_choice.values, return_counts=True)
         listed = ", ".join(f"{name} ({n})" for name, n in zip(names, counts, strict=True))
-        notes.append(f"Layers that held-out training stimuli choose (splits): {listed}.")
+        notes.append(f"Layers chosen on held-out training stimuli (number of splits): {listed}.")
     if "psth_r" in result:
         median = result.psth_r.median("neuroid")
         shown = [f"{value:.2f}" for value in np.ravel(median.values) if np.isfinite(value)]
@@ -37,20 +37,21 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
     if (none.all(axes).values & (result.ceiling.values > 0.5)).any():
         n_test = int((~fitting.train).sum(axis=1).min())
         notes.append(
-            f"Recording not reliable: with {n_test} test stimuli a ceiling above 0.5 can arise by "
-            "chance. Use more stimuli."
+            f"The recording is not reliable: with {n_test} test stimuli, a ceiling above 0.5 can "
+            "arise by chance. Use more stimuli."
         )
     if config.jackknife:
         notes.append(
-            f"Influences of stimuli are from {config.jackknife} refits, each without one group of "
-            "stimuli in training and test (delete-a-group jackknife)."
+            f"The influences of stimuli come from {config.jackknife} refits, each of which leaves "
+            "out one group of stimuli in training and test (delete-a-group jackknife)."
         )
     elif config.formula == "pooled_r" and config.interval_over != "neuroids":
         without = [mapping.name for mapping in fitting.mappings if not fitting.smooths(mapping)]
         if without:
             notes.append(
-                f"Intervals of {', '.join(without)} leave out that other stimuli would train other "
-                "maps; they are too narrow over stimuli. The option jackknife includes this part."
+                f"The intervals of {', '.join(without)} are too narrow over stimuli: they leave "
+                "out how maps vary with the stimuli that train them, which the option jackknife "
+                "includes."
             )
     return notes + learning_notes(result, config) + _differing(result, config)
 

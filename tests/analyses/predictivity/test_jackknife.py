@@ -75,7 +75,7 @@ def test_pls_has_the_part_of_training_stimuli_and_notes_say_where_it_is_from(
     assert "too narrow over stimuli" in first
     assert "too narrow over stimuli" not in second
     assert "refits" not in first
-    assert "Influences of stimuli are from 16 refits" in second
+    assert "influences of stimuli come from 16 refits" in second
     again = run(blocks, recording, "pooled", jackknife=16, **{**options, "mapping": "ridge"})
     np.testing.assert_array_equal(again.jackknife_group.values, result.jackknife_group.values)
 

@@ -294,8 +294,8 @@ def test_neuroids_with_too_few_stimuli_are_not_scored_and_said() -> None:
     assert np.flatnonzero(missing.all(axis=1)).tolist() == [1, 3, 5, 6]
     assert missing.sum() == 4 * N_BINS
     assert (
-        "Trials are missing for 4 of 8 neuroids, which are not scored in some time bin: each split "
-        "needs at least 10 test stimuli with 2 valid trials."
+        "Trials are missing for 4 of 8 neuroids, which are not scored in some time bins: each "
+        "split needs at least 10 test stimuli with 2 valid trials."
     ) in json.loads(result.attrs["notes"])
     with pytest.raises(
         NeurofitError, match="which no neuroid of r has: at most 20 of 80 stimuli have them"

@@ -192,7 +192,7 @@ def test_components_that_the_rank_of_the_features_cuts_are_noted(
     assert notes[N_LATENTS] == [images]
     assert notes[25] == [
         images,
-        "pls: training features of latent have rank 12 in 2 of 2 time bins; components after it "
+        "pls: the training features of latent have rank 12 in 2 of 2 time bins; further components "
         "are left out.",
     ]
 

@@ -127,7 +127,7 @@ def test_a_result_says_which_layer_held_out_stimuli_choose(
     result = score(*scored, config(layers="all", mapping="ridge"))
     assert chosen(result) == {"a": 0, "b": 4, "c": 0}
     notes = json.loads(result.attrs["notes"])
-    assert "Layers that held-out training stimuli choose (splits): b (4)." in notes
+    assert "Layers chosen on held-out training stimuli (number of splits): b (4)." in notes
     assert "layer_choice" not in score(*scored, config(layers=("b",)))
 
 
