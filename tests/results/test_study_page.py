@@ -240,13 +240,13 @@ def test_notes_of_a_configuration_are_read_without_scrolling(
     write_study(replace(table, groups=groups), tmp_path / "page")
     browser.open(tmp_path / "page" / "index.html", width=width)
     places = (
-        "[...document.querySelectorAll('table.cells tr.group .note, tr.group strong')].map((e) => "
+        "[...document.querySelectorAll('table.cells .note, tr.group strong, caption .about')].map((e) => "
         "{ const r = e.getBoundingClientRect(); return [r.left, r.right]; })"
     )
     for scrolled in (0, 200):
         browser.run(f"document.querySelector('.scroll').scrollLeft = {scrolled}")
         found = browser.run(places)
-        assert len(found) == 4 * 3
+        assert len(found) == 4 * 3 + 1
         for left, right in found:
             assert 0 <= left < right <= width
 

@@ -15,6 +15,8 @@ from neurofit.results.report.study import Group, Row, StudyTable
 BASELINE = "above the best baseline"
 """Heading of the column that a study without baselines lacks."""
 
+CAPTION = "Cells of the study. Headings sort within each configuration."
+
 HEADINGS = (
     ("model", "A box draws the curve; a name leads to the page of the model"),
     ("rank", "Best and worst rank that the data allow, within the configuration"),
@@ -44,7 +46,7 @@ def cells_section(table: StudyTable, pages: dict[str, str]) -> Html:
         n += len(group.rows)
     made = tag(
         "table",
-        tag("caption", "Cells of the study. Headings sort within each configuration."),
+        tag("caption", tag("div", CAPTION, class_="about")),
         tag("thead", tag("tr", *headings)),
         *bodies,
         class_="sortable cells",
