@@ -58,6 +58,7 @@ def main() -> None:
     asked = parser.parse_args()
     recordings = home() / "recordings"
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # a sweep divides the cores that it has
     asked.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(asked.folder)
     if asked.part == "cost":

@@ -247,8 +247,7 @@ def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None
     out.print(table)
     over = describe_samples(json.loads(found.attrs["config"])["over"])
     out.print(
-        f"interval: 95% interval over {over}, for all baselines at once; p: adjusted over the "
-        "baselines.",
+        f"interval: 95% interval over {over}, for all baselines at once; p: adjusted over them.",
         style="dim",
     )
 
@@ -258,10 +257,8 @@ class FitTimer:
 
     Parameters
     ----------
-    bars
-        Progress that is shown.
-    config
-        The run: its number of cores, and whether the fits of baselines follow those of the model.
+    bars, config
+        Progress that is shown; the run: its cores, and whether the fits of baselines follow.
     """
 
     def __init__(self, bars: Any, config: RunConfig) -> None:
@@ -278,7 +275,7 @@ class FitTimer:
             if done == 0:
                 self.begun = time.perf_counter()
             elif self.jobs <= done < total:
-                n_passes = 1 if label == LABELS["fit"] else len(LABELS)
+                n_passes = 1 + (label == LABELS["hold_out"])
                 seconds = (time.perf_counter() - self.begun) * n_passes * total / done
                 err.print(self.text.format(describe_duration(seconds)), soft_wrap=True)
                 self.text = None

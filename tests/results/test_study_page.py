@@ -240,7 +240,7 @@ def test_notes_of_a_configuration_are_read_without_scrolling(
     write_study(replace(table, groups=groups), tmp_path / "page")
     browser.open(tmp_path / "page" / "index.html", width=width)
     places = (
-        "[...document.querySelectorAll('table.cells .note, tr.group strong, caption .about')].map((e) => "
+        "[...document.querySelectorAll('.cells .note, .cells strong, caption .about')].map((e) => "
         "{ const r = e.getBoundingClientRect(); return [r.left, r.right]; })"
     )
     for scrolled in (0, 200):
