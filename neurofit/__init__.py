@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.ceiling import ceiling as ceiling
     from neurofit.analyses.comparison.config import CompareConfig as CompareConfig
     from neurofit.analyses.comparison.paired import compare as compare
+    from neurofit.analyses.generalisation.config import GeneralisationConfig as GeneralisationConfig
+    from neurofit.analyses.generalisation.generalise import generalisation as generalisation
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
@@ -60,6 +62,7 @@ _MODULES = {
     "CeilingConfig": "neurofit.analyses.ceiling",
     "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
+    "GeneralisationConfig": "neurofit.analyses.generalisation.config",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
     "Presentation": "neurofit.activations.presentation",
@@ -77,6 +80,7 @@ _MODULES = {
     "create_model": "neurofit.models",
     "extract": "neurofit.activations.extract",
     "figures": "neurofit.results.figures",
+    "generalisation": "neurofit.analyses.generalisation.generalise",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",
