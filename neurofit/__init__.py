@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.ceiling import ceiling as ceiling
     from neurofit.analyses.comparison.config import CompareConfig as CompareConfig
     from neurofit.analyses.comparison.paired import compare as compare
+    from neurofit.analyses.dimensionality import DimensionalityConfig as DimensionalityConfig
+    from neurofit.analyses.dimensionality import dimensionality as dimensionality
     from neurofit.analyses.generalisation.config import GeneralisationConfig as GeneralisationConfig
     from neurofit.analyses.generalisation.generalise import generalisation as generalisation
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
@@ -62,6 +64,7 @@ _MODULES = {
     "CeilingConfig": "neurofit.analyses.ceiling",
     "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
+    "DimensionalityConfig": "neurofit.analyses.dimensionality",
     "GeneralisationConfig": "neurofit.analyses.generalisation.config",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
@@ -78,6 +81,7 @@ _MODULES = {
     "ceiling": "neurofit.analyses.ceiling",
     "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",
+    "dimensionality": "neurofit.analyses.dimensionality",
     "extract": "neurofit.activations.extract",
     "figures": "neurofit.results.figures",
     "generalisation": "neurofit.analyses.generalisation.generalise",

@@ -164,10 +164,15 @@ class _Matrix:
             values if weights is None else values @ weights
             for values in (self._neuroids, self._stimuli, self._cells)
         )
-        n, twice = int((neuroids != 0).any(axis=1).sum()), self._twice
-        if weights is not None:  # about as large a share as in the scores
-            shown = np.isfinite(self.score)
-            twice = np.mean(twice[shown]) if shown.any() else 0.0
+        n, shown, twice = (
+            int((neuroids != 0).any(axis=1).sum()),
+            np.isfinite(self.score),
+            self._twice,
+        )
+        if weights is not None and shown.any():  # about as large a share as in the scores
+            twice = np.full(weights.shape[1], twice[shown].mean())
+        elif weights is not None:
+            twice = np.zeros(weights.shape[1])
         return Influences(
             neuroids,
             stimuli,
@@ -205,7 +210,8 @@ class _Matrix:
 
 def _scores(rows: list[_Matrix], config: GeneralisationConfig) -> dict[str, Any]:
     """Return the matrix with its interval and band, and its diagonal."""
-    shape, made = (len(rows), rows[0].n_bins, rows[0].n_bins), {}
+    shape = (len(rows), rows[0].n_bins, rows[0].n_bins)
+    made: dict[str, Any] = {}
     for name, dims in (("generalisation", DIMS), ("curve", ("layer", "time_bin"))):
         intervals = []
         for row in rows:
