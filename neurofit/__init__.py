@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.dimensionality import dimensionality as dimensionality
     from neurofit.analyses.generalisation.config import GeneralisationConfig as GeneralisationConfig
     from neurofit.analyses.generalisation.generalise import generalisation as generalisation
+    from neurofit.analyses.latency import LatencyConfig as LatencyConfig
+    from neurofit.analyses.latency import latency as latency
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
@@ -66,6 +68,7 @@ _MODULES = {
     "Compute": "neurofit.config.compute",
     "DimensionalityConfig": "neurofit.analyses.dimensionality",
     "GeneralisationConfig": "neurofit.analyses.generalisation.config",
+    "LatencyConfig": "neurofit.analyses.latency",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
     "Presentation": "neurofit.activations.presentation",
@@ -85,6 +88,7 @@ _MODULES = {
     "extract": "neurofit.activations.extract",
     "figures": "neurofit.results.figures",
     "generalisation": "neurofit.analyses.generalisation.generalise",
+    "latency": "neurofit.analyses.latency",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",
