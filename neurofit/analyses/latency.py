@@ -287,28 +287,20 @@ def _make_result(
         "detail",
         f"whether the peak of a site is {MIN_Z:g} standard errors above 0",
     )
-    n_clear, names = int(clear.sum()), [RECORDING, *layers]
-    last = [
-        n for n, c in zip(names, courses[0], strict=True) if np.nan_to_num(c).argmax() == len(c) - 1
+    names = [RECORDING, *layers]
+    notes = [
+        f"The layer {RECORDING!r} is the mean of {int(clear.sum())} of {len(clear)} sites, those "
+        f"whose peak is {MIN_Z:g} standard errors above 0."
     ]
+    at = np.nan_to_num(courses[0]).argmax(axis=1)
+    if rising := [name for name, b in zip(names, at, strict=True) if b == len(bins) - 1]:
+        notes.append(f"Largest in the last time bin, so without a peak: {', '.join(rising)}.")
     return xr.Dataset(
         made,
-        coords={"layer": [RECORDING, *layers], **time_coords(*bins.T)},
+        coords={"layer": names, **time_coords(*bins.T)},
         attrs={
             "method": f"signal variance of {config.n_halves} halvings, bootstrap",
-            "notes": json.dumps(
-                [
-                    f"The layer {RECORDING!r} is the mean of {n_clear} of {len(clear)} sites, "
-                    f"those whose peak is {MIN_Z:g} standard errors above 0.",
-                    *(
-                        [
-                            f"Still rising in the last time bin, so without a peak: {', '.join(last)}."
-                        ]
-                        if last
-                        else []
-                    ),
-                ]
-            ),
+            "notes": json.dumps(notes),
         },
     )
 
