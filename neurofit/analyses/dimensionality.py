@@ -9,7 +9,6 @@ trial half, measured in the other (Stringer et al. 2019, Nature 571:361).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,6 @@ from neurofit.results.schema import time_coords
 if TYPE_CHECKING:
     from neurofit.activations.activations import Activations
     from neurofit.recordings.recording import Recording
-
-RECORDING = "recording"
-"""Name of the recording among the layers of a result."""
 
 MIN_Z = 2.0
 """A recording has a dimensionality where tr(C^2) is so many standard errors above 0."""
@@ -117,9 +113,9 @@ def dimensionality(
     -------
     Dataset
         `dimensionality` with `dimensionality_low` and `dimensionality_high`, and
-        `dimensionality_of_sites` (layer time_bin), the first of whose layers is the recording;
-        `spectrum` (layer component time_bin), the variance along principal components;
-        `n_units` (layer time_bin).
+        `dimensionality_of_sites` (model time_bin), of the recording and of each layer;
+        `spectrum` (model component time_bin), the variance along principal components;
+        `n_units` (model time_bin).
 
     Raises
     ------
@@ -134,6 +130,8 @@ def dimensionality(
     check_stimuli(recording)
     check_inputs(activations, recording)
     layers = config.layers_for(activations, recording.regions[0])
+    names = [f"{recording.regions[0]} of {recording.name}"]
+    names += [f"{activations.model} {layer}" for layer in layers]
     bins, rows = recording.time_bins, recording.stimulus_rows
     n = len(recording.stimuli)
     trials = TrialSets(rows, deal_trials(rows, n_halves=config.n_halves, seed=config.seed))
@@ -165,7 +163,7 @@ def dimensionality(
             count[1 + row, b] = features.shape[1]
         if progress:
             progress("time bins", b + 1, len(bins))
-    return _make_result(recording, layers, found, spectrum, count, config)
+    return _make_result(recording, names, found, spectrum, count, config)
 
 
 def _estimate(
@@ -214,13 +212,13 @@ def _feature_variances(
 
 def _make_result(
     recording: Recording,
-    layers: tuple[str, ...],
+    names: list[str],
     found: np.ndarray,
     spectrum: np.ndarray,
     count: np.ndarray,
     config: DimensionalityConfig,
 ) -> xr.Dataset:
-    dims = ("layer", "time_bin")
+    dims = ("model", "time_bin")
     words = f"{percent(config.interval)} interval over stimuli, for each time bin on its own"
     halvings = f"{config.n_halves} halving{'s' * (config.n_halves > 1)} of the trials"
     return xr.Dataset(
@@ -248,7 +246,7 @@ def _make_result(
                 column="of sites",
             ),
             "spectrum": variable(
-                ("layer", "component", "time_bin"),
+                ("model", "component", "time_bin"),
                 spectrum,
                 "detail",
                 "variance along principal components, of one trial half in the other",
@@ -257,16 +255,11 @@ def _make_result(
             "n_units": variable(dims, count, "count", "number of sites or units", column="units"),
         },
         coords={
-            "layer": [RECORDING, *layers],
+            "model": names,
             "component": np.arange(1, config.n_components + 1),
             **time_coords(*np.array(recording.time_bins).T),
         },
         attrs={
             "method": f"participation ratio, {halvings}",
-            "notes": json.dumps(
-                [
-                    f"The layer {RECORDING!r} is the recording itself.",
-                ]
-            ),
         },
     )

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from neurofit.activations.activations import Activations
     from neurofit.recordings.recording import Recording
 
-RECORDING = "recording"
-"""Name of the recording among the layers of a result."""
-
 MIN_Z = 4.0
 """A site has latencies if its peak is so many standard errors above 0."""
 
@@ -122,9 +119,9 @@ def latency(
     Returns
     -------
     Dataset
-        `onset` and `peak` (layer) in ms with their intervals, the first of whose layers is the
-        recording; `onset_of_site` and `peak_of_site` (neuroid) with theirs; `course` (layer
-        time_bin), from which they are read.
+        `onset` and `peak` (model) in ms with their intervals, of the recording and of each layer;
+        `onset_of_site` and `peak_of_site` (neuroid) with theirs; `course` (model time_bin), from
+        which they are read.
 
     Raises
     ------
@@ -140,6 +137,8 @@ def latency(
             f"A latency needs at least {MIN_BINS} time bins; {recording.name} has {len(bins)}."
         )
     layers = config.layers_for(activations, recording.regions[0])
+    names = [f"{recording.regions[0]} of {recording.name}"]
+    names += [f"{activations.model} {layer}" for layer in layers]
     n, rng = len(recording.stimuli), np.random.default_rng(config.seed)
     drawn = rng.integers(n, size=(config.n_bootstraps, n))
     times = np.ones((1 + config.n_bootstraps, n))
@@ -153,7 +152,7 @@ def latency(
         ],
         axis=1,
     )
-    return _make_result(recording, layers, bins, courses, sites, config)
+    return _make_result(recording, names, bins, courses, sites, config)
 
 
 def _site_courses(
@@ -225,7 +224,7 @@ def _layer_course(
 
 def _make_result(
     recording: Recording,
-    layers: tuple[str, ...],
+    names: list[str],
     bins: np.ndarray,
     courses: Float[np.ndarray, "draw layer time_bin"],
     sites: Float[np.ndarray, "draw neuroid time_bin"],
@@ -235,7 +234,7 @@ def _make_result(
     clear = _is_clear(sites)
     made: dict[str, Any] = {}
     over = {"": "images and sites", "_of_site": "images"}
-    for suffix, (dim, values) in {"": ("layer", courses), "_of_site": ("neuroid", sites)}.items():
+    for suffix, (dim, values) in {"": ("model", courses), "_of_site": ("neuroid", sites)}.items():
         words = f"{percent(config.interval)} interval over {over[suffix]} (bootstrap percentiles)"
         for name, found in (
             ("onset", onset(values, middles, share=config.share)),
@@ -276,7 +275,7 @@ def _make_result(
                 )
     top = np.nanmax(courses[0], axis=1, keepdims=True)
     made["course"] = variable(
-        ("layer", "time_bin"),
+        ("model", "time_bin"),
         courses[0] / np.where(top > 0, top, np.nan),
         "detail",
         "variance of the signal over images, relative to its peak",
@@ -287,9 +286,8 @@ def _make_result(
         "detail",
         f"whether the peak of a site is {MIN_Z:g} standard errors above 0",
     )
-    names = [RECORDING, *layers]
     notes = [
-        f"The layer {RECORDING!r} is the mean of {int(clear.sum())} of {len(clear)} sites, those "
+        f"{names[0]} is the mean of {int(clear.sum())} of {len(clear)} sites, those "
         f"whose peak is {MIN_Z:g} standard errors above 0."
     ]
     at = np.nan_to_num(courses[0]).argmax(axis=1)
@@ -297,7 +295,7 @@ def _make_result(
         notes.append(f"Largest in the last time bin, so without a peak: {', '.join(rising)}.")
     return xr.Dataset(
         made,
-        coords={"layer": names, **time_coords(*bins.T)},
+        coords={"model": names, **time_coords(*bins.T)},
         attrs={
             "method": f"signal variance of {config.n_halves} halvings, bootstrap",
             "notes": json.dumps(notes),

@@ -72,7 +72,7 @@ def test_planted_dimensions_are_recovered_at_any_noise(empty: Recording, noise: 
     truth = np.array([N_LATENTS, N_LATENTS])
     assert np.mean(values, axis=0) == pytest.approx(truth, rel=0.12)
     assert np.mean(inside) > 0.8
-    assert result.layer.values.tolist() == ["recording", "a"]
+    assert result.model.values.tolist() == ["IT of small", "m a"]
     assert result.n_units.values.tolist() == [[60, 60], [90, 90]]
 
 

@@ -91,7 +91,7 @@ def test_planted_latencies_are_recovered_with_coverage(empty: Recording, noise: 
 
 def test_a_layer_begins_when_its_features_do(empty: Recording) -> None:
     result = latency(*plant(empty, noise=0.3, seed=0), LatencyConfig(n_bootstraps=20))
-    assert result.layer.values.tolist() == ["recording", "a"]
+    assert result.model.values.tolist() == ["IT of small", "m a"]
     # bins of 10 ms flatten the peak to .83, and half of that is reached 1.9 ms earlier
     flat = 90 + RISE * np.sqrt(0.5 * 0.83)
     assert float(result.onset[1]) == pytest.approx(flat, abs=0.5)
