@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.dimensionality import dimensionality as dimensionality
     from neurofit.analyses.generalisation.config import GeneralisationConfig as GeneralisationConfig
     from neurofit.analyses.generalisation.generalise import generalisation as generalisation
+    from neurofit.analyses.geometry import GeometryConfig as GeometryConfig
+    from neurofit.analyses.geometry import geometry as geometry
     from neurofit.analyses.latency import LatencyConfig as LatencyConfig
     from neurofit.analyses.latency import latency as latency
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
@@ -68,6 +70,7 @@ _MODULES = {
     "Compute": "neurofit.config.compute",
     "DimensionalityConfig": "neurofit.analyses.dimensionality",
     "GeneralisationConfig": "neurofit.analyses.generalisation.config",
+    "GeometryConfig": "neurofit.analyses.geometry",
     "LatencyConfig": "neurofit.analyses.latency",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
@@ -88,6 +91,7 @@ _MODULES = {
     "extract": "neurofit.activations.extract",
     "figures": "neurofit.results.figures",
     "generalisation": "neurofit.analyses.generalisation.generalise",
+    "geometry": "neurofit.analyses.geometry",
     "latency": "neurofit.analyses.latency",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",

@@ -2,6 +2,7 @@
 
 from neurofit.analyses import ceiling as _ceiling  # noqa: F401 - registers itself
 from neurofit.analyses import dimensionality as _dimensionality  # noqa: F401 - same
+from neurofit.analyses import geometry as _geometry  # noqa: F401 - same
 from neurofit.analyses import latency as _latency  # noqa: F401 - same
 from neurofit.analyses import similarity as _similarity  # noqa: F401 - registers itself
 from neurofit.analyses.analysis import ANALYSES
