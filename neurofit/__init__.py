@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from neurofit.analyses.ceiling import ceiling as ceiling
     from neurofit.analyses.comparison.config import CompareConfig as CompareConfig
     from neurofit.analyses.comparison.paired import compare as compare
+    from neurofit.analyses.dimensionality import DimensionalityConfig as DimensionalityConfig
+    from neurofit.analyses.dimensionality import dimensionality as dimensionality
+    from neurofit.analyses.generalisation.config import GeneralisationConfig as GeneralisationConfig
+    from neurofit.analyses.generalisation.generalise import generalisation as generalisation
+    from neurofit.analyses.geometry import GeometryConfig as GeometryConfig
+    from neurofit.analyses.geometry import geometry as geometry
+    from neurofit.analyses.latency import LatencyConfig as LatencyConfig
+    from neurofit.analyses.latency import latency as latency
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
@@ -60,6 +68,10 @@ _MODULES = {
     "CeilingConfig": "neurofit.analyses.ceiling",
     "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
+    "DimensionalityConfig": "neurofit.analyses.dimensionality",
+    "GeneralisationConfig": "neurofit.analyses.generalisation.config",
+    "GeometryConfig": "neurofit.analyses.geometry",
+    "LatencyConfig": "neurofit.analyses.latency",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
     "Presentation": "neurofit.activations.presentation",
@@ -75,8 +87,12 @@ _MODULES = {
     "ceiling": "neurofit.analyses.ceiling",
     "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",
+    "dimensionality": "neurofit.analyses.dimensionality",
     "extract": "neurofit.activations.extract",
     "figures": "neurofit.results.figures",
+    "generalisation": "neurofit.analyses.generalisation.generalise",
+    "geometry": "neurofit.analyses.geometry",
+    "latency": "neurofit.analyses.latency",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",
     "list_recordings": "neurofit.data_loaders",

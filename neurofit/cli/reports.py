@@ -50,7 +50,7 @@ def table(
     ] = None,
 ) -> None:
     """Print results as a table for a paper, rounded to two digits of half the interval."""
-    from neurofit.analyses.comparison.config import parse_windows
+    from neurofit.analyses.windows import parse_windows
     from neurofit.results.io import load_result
     from neurofit.results.paper import paper_table
     from neurofit.results.paper_text import FORMATS, rich_table

@@ -74,10 +74,12 @@ def describe_result(result: xr.Dataset, *names: str) -> str:
     """Return what a result is about in a line, with the names of a series."""
     attrs = result.attrs
     simulated = " (SIMULATED)" if attrs["simulated"] else ""
-    own = "" if "pair" in result.dims and names else attrs["model"]  # a pair names its models
+    named = names and {"pair", "model"} & set(result.dims)  # these names are of models
+    own = "" if named else attrs["model"]
     model = " ".join(filter(None, [own, *names]))
-    against = f"{model} against " if model else ""
-    about = f"{against}{attrs['region']} of {attrs['recording']}{simulated}"
+    area = f"{attrs['region']} of {attrs['recording']}"
+    against = f"{model} against " if model not in ("", area) else ""
+    about = f"{against}{area}{simulated}"
     control = f"CONTROL: {attrs['control']}" if attrs["control"] else ""
     return ", ".join(filter(None, [about, attrs.get("method", ""), control]))
 

@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
-from neurofit.config.options import check_fields, option, parse_names
+from neurofit.analyses.windows import check_windows, parse_windows
+from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitError
 from neurofit.metrics.two_way import N_DRAWS, RESAMPLED
 
-Window = tuple[int, int]
-
-PHASES: dict[str, Window] = {"early": (70, 130), "late": (130, 260)}
-"""Names of windows (ms from image onset): the feedforward sweep, and what follows it."""
-
-
 MAX_LEVEL = 0.999
 """Largest coverage that `N_DRAWS` draws resolve."""
-
-
-def parse_windows(text: str) -> tuple[Window, ...]:
-    """Return the windows of "70:130,130:260"; "early" and "late" stand for these two.
-
-    Raises
-    ------
-    NeurofitError
-        If one is neither of these names nor START:END in whole ms.
-    """
-    return tuple(map(_parse_window, parse_names(text)))
-
-
-def _parse_window(text: str) -> Window:
-    if text in PHASES:
-        return PHASES[text]
-    start, _, end = text.partition(":")
-    try:
-        return int(start), int(end)
-    except ValueError:
-        raise NeurofitError(
-            f"windows takes START:END in ms, early or late; got {text!r}.", option="windows"
-        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,37 +70,10 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        named: Any = self.windows
-        if isinstance(named, list | tuple):
-            made = (_parse_window(each) if isinstance(each, str) else each for each in named)
-            object.__setattr__(self, "windows", tuple(made))
+        object.__setattr__(self, "windows", check_windows(self.windows))
         if self.level > MAX_LEVEL:
             raise NeurofitError(
                 f"level must be at most {MAX_LEVEL}: {N_DRAWS:,} draws of signs show no smaller p; "
                 f"got {self.level}.",
                 option="level",
             )
-        check_windows(self.windows)
-
-
-def check_windows(windows: Any) -> None:
-    """Check that windows are different pairs of whole ms.
-
-    Raises
-    ------
-    NeurofitError
-        If they are not.
-    """
-    try:
-        pairs = [(index(start), index(end)) for start, end in windows or ()]
-    except (TypeError, ValueError):
-        raise NeurofitError(
-            f"windows must be pairs (START, END) of whole ms; got {windows!r}.", option="windows"
-        ) from None
-    for i, (start, end) in enumerate(pairs):
-        if not start < end:
-            raise NeurofitError(
-                f"windows must have START before END; got {start}:{end}.", option="windows"
-            )
-        if (start, end) in pairs[:i]:
-            raise NeurofitError(f"windows must differ; got {start}:{end} twice.", option="windows")

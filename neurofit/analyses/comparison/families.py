@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from neurofit.analyses.comparison.config import PHASES, CompareConfig, Window
+from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.comparison.pairing import Influenced
-from neurofit.errors import NeurofitError
+from neurofit.analyses.windows import Bins, Window, in_window
 from neurofit.metrics.contrasts import Contrasts, compare_contrasts
 from neurofit.metrics.two_way import Influences, sum_of_squares
-
-Bins = Int[np.ndarray, "time_bin 2"]
 
 
 @dataclass(frozen=True)
@@ -89,26 +87,6 @@ def make_family(
     return Family(values, influences, tests)
 
 
-def find_windows(bins: Bins, asked: tuple[Window, ...] | None) -> list[Window]:
-    """Return the windows that hold time bins: those asked for, or early and late.
-
-    Raises
-    ------
-    NeurofitError
-        If one of those asked for holds none.
-    """
-    windows = list(PHASES.values() if asked is None else asked)
-    empty = [window for window in windows if not in_window(bins, window).any()]
-    if asked is not None and empty:
-        start, end = empty[0]
-        raise NeurofitError(
-            f"windows must hold a time bin; {start}:{end} holds none of {len(bins)} bins in "
-            f"{bins.min()}-{bins.max()} ms.",
-            option="windows",
-        )
-    return [window for window in windows if window not in empty]
-
-
 def name_windows(windows: list[Window]) -> list[str]:
     """Return the names of windows and of the differences between neighbouring ones."""
     names = [f"{start}-{end} ms" for start, end in windows]
@@ -131,8 +109,3 @@ def over_all_bins(
     shown = np.isfinite(difference.score) if bins is None else bins
     weight = 1 / shown.sum() if shown.any() else np.nan
     return difference.weighted(np.where(shown, weight, 0.0 * weight)[:, None])
-
-
-def in_window(bins: Bins, window: Window) -> Bool[np.ndarray, " time_bin"]:
-    """Return which bins lie inside a window."""
-    return np.asarray((bins[:, 0] >= window[0]) & (bins[:, 1] <= window[1]))

@@ -14,13 +14,10 @@ import xarray as xr
 
 from neurofit.analyses.analysis import ENDS, banded_variables, variable
 from neurofit.analyses.comparison.clusters import find_clusters
-from neurofit.analyses.comparison.config import CompareConfig, Window
+from neurofit.analyses.comparison.config import CompareConfig
 from neurofit.analyses.comparison.curves import model_variables
 from neurofit.analyses.comparison.families import (
-    Bins,
     Family,
-    find_windows,
-    in_window,
     make_family,
     name_windows,
     over_all_bins,
@@ -37,6 +34,7 @@ from neurofit.analyses.comparison.pairing import (
     without_neuroids,
 )
 from neurofit.analyses.comparison.words import conclude
+from neurofit.analyses.windows import Bins, Window, find_windows, in_window
 from neurofit.errors import NeurofitError, unknown_name
 from neurofit.metrics.two_way import describe_interval, percent
 from neurofit.results.io import load_result

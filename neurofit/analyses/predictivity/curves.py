@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from neurofit.analyses.analysis import score_variable, variable
+from neurofit.analyses.encoding.reliability import Reliability
 from neurofit.analyses.predictivity.config import ScoreConfig
-from neurofit.analyses.predictivity.terms import Predictivity, Reliability, corrected_r
+from neurofit.analyses.predictivity.terms import Predictivity, corrected_r
 from neurofit.metrics.averages import nanmean, nanmedian
 from neurofit.metrics.bootstrap import describe_bootstrap, draw, percentile_interval
 from neurofit.metrics.consistency import reliability_of_halves

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from neurofit.analyses.predictivity.influences import MapInfluences
+from neurofit.analyses.encoding.influences import MapInfluences, add_up, pooled_z
 from neurofit.analyses.predictivity.jackknife import Jackknife
 from neurofit.metrics.pooled import deal_strata, pool
 from neurofit.metrics.sketch import N_BUCKETS, sketch_cells, squared_norm
@@ -158,14 +158,14 @@ class PooledScores:
             pooled = pool(*r, shares, part.strata)
             self.score[at], self.one_sided[at] = pooled.score, pooled.one_sided
             for target, k in ((self.z_xx, 1), (self.z_yy, 2)):
-                target[at] = _z(r[k], influences[k], pooled.valid, places)
+                target[at] = pooled_z(r[k], influences[k], pooled.valid, places)
             self.neuroids[row, position][:, bins] = pooled.neuroids
             cells = np.zeros(influences[0].shape[1:], dtype=np.float32)
             if jackknife is None:
                 for by, influence in zip(pooled.slopes(part.strata), influences, strict=True):
                     for k in range(len(influence)):
                         cells += by[k].astype(np.float32) * influence[k]
-                cells = _add_up(cells, places)
+                cells = add_up(cells, places)
                 summed = cells.sum(axis=1, dtype=np.float64)
             else:
                 cells[jackknife.firsts] = jackknife.cells(pooled, part.strata)
@@ -205,29 +205,3 @@ class PooledScores:
             self.v_cells[row, part],
             self.v_pairs[row, part],
         )
-
-
-def _add_up(values: Float[np.ndarray, "#stimuli *any"], places: np.ndarray) -> np.ndarray:
-    """Return the sum at each place, 0 where there is none."""
-    if (places == np.arange(len(places))).all():
-        return values
-    summed = np.zeros_like(values)
-    np.add.at(summed, places, values)
-    return summed
-
-
-def _z(
-    r: Float[np.ndarray, "split neuroid time_bin"],
-    influences: Float[np.ndarray, "split stimulus neuroid time_bin"],
-    valid: Bool[np.ndarray, "split neuroid time_bin"],
-    places: Int[np.ndarray, " stimulus"],
-) -> Float[np.ndarray, " time_bin"]:
-    """Return a mean correlation in standard errors over stimuli."""
-    weight = valid / np.maximum(valid.sum(axis=(0, 1)), 1)
-    mean = (np.where(valid, r, 0.0) * weight).sum(axis=(0, 1))
-    by_stimulus = np.einsum("knb,ksnb->sb", weight.astype(np.float32), influences)
-    by_stimulus = _add_up(by_stimulus, places)
-    sampled = by_stimulus[(by_stimulus != 0).any(axis=1)]
-    variance = sum_of_squares(sampled.astype(np.float64))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(variance > 0, mean / np.sqrt(variance), np.nan))

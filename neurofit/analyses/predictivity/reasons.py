@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from neurofit.analyses.encoding.fitting import Fitting
+from neurofit.analyses.encoding.reliability import Reliability
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.pooling import PooledScores
-from neurofit.analyses.predictivity.terms import Predictivity, Reliability
+from neurofit.analyses.predictivity.terms import Predictivity
 from neurofit.metrics.consistency import null_reliability_sd, reliable
 
 REASONS = (

@@ -11,6 +11,7 @@ import xarray as xr
 
 from neurofit.analyses.analysis import score_variable, variable
 from neurofit.analyses.encoding.fitting import Fitting
+from neurofit.analyses.encoding.reliability import Reliability
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.curves import layer_terms, median_variables
 from neurofit.analyses.predictivity.learning import learning_coords, learning_variables
@@ -21,7 +22,6 @@ from neurofit.analyses.predictivity.reasons import REASONS, find_reasons, record
 from neurofit.analyses.predictivity.statistics import Statistics
 from neurofit.analyses.predictivity.terms import (
     Predictivity,
-    Reliability,
     corrected_r,
     pooled_score,
 )

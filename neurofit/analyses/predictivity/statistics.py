@@ -9,13 +9,14 @@ import numpy as np
 
 from neurofit.analyses.encoding.finished import arrays_of
 from neurofit.analyses.encoding.fitting import Fitting
+from neurofit.analyses.encoding.influences import MapInfluences, reliability_influences
+from neurofit.analyses.encoding.reliability import Reliability
 from neurofit.analyses.encoding.targets import Targets, TrialMeans
 from neurofit.analyses.encoding.training import training_reliability
 from neurofit.analyses.predictivity.config import ScoreConfig
-from neurofit.analyses.predictivity.influences import MapInfluences, reliability_influences
 from neurofit.analyses.predictivity.jackknife import Jackknife, MapsWithout, ReliabilityWithout
 from neurofit.analyses.predictivity.pooling import Part, PooledScores, deal_parts
-from neurofit.analyses.predictivity.terms import Predictivity, Reliability, split_correlations
+from neurofit.analyses.predictivity.terms import Predictivity, split_correlations
 from neurofit.mapping.fits import Smoother
 
 

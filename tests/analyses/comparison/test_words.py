@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import neurofit
-from neurofit.analyses.comparison.config import check_windows
+from neurofit.analyses.windows import check_windows
 from neurofit.cli.analyses import print_advantage
 from neurofit.errors import NeurofitError
 

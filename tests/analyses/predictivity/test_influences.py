@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from sklearn.linear_model import Ridge
 
+from neurofit.analyses.encoding.influences import MapInfluences
 from neurofit.analyses.encoding.targets import Targets
-from neurofit.analyses.predictivity.influences import MapInfluences
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.ridge import RidgeMapping
 

@@ -24,6 +24,7 @@ from neurofit.analyses.encoding.targets import Session, Targets
 from neurofit.mapping.fits import Smoother
 from neurofit.metrics.correlation import pearson_influence, pearson_slope
 from neurofit.metrics.sketch import N_BUCKETS, pair_sketcher
+from neurofit.metrics.two_way import sum_of_squares
 
 
 @dataclass(frozen=True)
@@ -159,3 +160,29 @@ def reliability_influences(
         weight = np.full((*first.shape[:2], len(neuroids)), 1 / n_halves)
         influence = pearson_influence(first, second, weight).transpose(1, 2, 0)
         into[test][np.ix_(rows, neuroids)] += influence
+
+
+def add_up(values: Float[np.ndarray, "#stimuli *any"], places: np.ndarray) -> np.ndarray:
+    """Return the sum at each place, 0 where there is none."""
+    if (places == np.arange(len(places))).all():
+        return values
+    summed = np.zeros_like(values)
+    np.add.at(summed, places, values)
+    return summed
+
+
+def pooled_z(
+    r: Float[np.ndarray, "split neuroid time_bin"],
+    influences: Float[np.ndarray, "split stimulus neuroid time_bin"],
+    valid: Bool[np.ndarray, "split neuroid time_bin"],
+    places: Int[np.ndarray, " stimulus"],
+) -> Float[np.ndarray, " time_bin"]:
+    """Return a mean correlation in standard errors over stimuli."""
+    weight = valid / np.maximum(valid.sum(axis=(0, 1)), 1)
+    mean = (np.where(valid, r, 0.0) * weight).sum(axis=(0, 1))
+    by_stimulus = np.einsum("knb,ksnb->sb", weight.astype(np.float32), influences)
+    by_stimulus = add_up(by_stimulus, places)
+    sampled = by_stimulus[(by_stimulus != 0).any(axis=1)]
+    variance = sum_of_squares(sampled.astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(variance > 0, mean / np.sqrt(variance), np.nan))

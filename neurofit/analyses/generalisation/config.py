@@ -1,0 +1,69 @@
+"""Options of a generalisation over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from neurofit.analyses.encoding.config import EncodingConfig
+from neurofit.analyses.windows import check_windows, parse_windows
+from neurofit.config.options import option
+from neurofit.errors import NeurofitError
+from neurofit.metrics.two_way import RESAMPLED
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralisationConfig(EncodingConfig):
+    """Options of a generalisation over time; for the fits see `EncodingConfig`.
+
+    Parameters
+    ----------
+    windows
+        Windows (start, end) in ms between which the mean difference is tested. None takes 70-130
+        and 130-260 ms, as far as the recording has time bins in them.
+    min_z
+        A map is tested if its pooled consistency is this many standard errors above 0, on responses
+        whose pooled reliability is; None tests every map.
+    interval, interval_over
+        Coverage of intervals and bands, and what they are over: other "neuroids" of the area, other
+        "stimuli", or "both".
+    """
+
+    windows: Any = option(
+        None,
+        parse=parse_windows,
+        metavar="START:END,...",
+        default_text="early,late",
+        help="Windows (ms) between which the code is compared; early is 70:130, late 130:260.",
+    )
+    min_z: float | None = option(
+        4.0, least=0, help="Standard errors by which pooled denominators must exceed 0."
+    )
+    interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
+    interval_over: str = option(
+        "both",
+        choices=RESAMPLED,
+        help="What the confidence interval is over: neuroids, stimuli or both.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "windows", check_windows(self.windows))
+        if len(self.mappings) > 1:
+            raise NeurofitError(
+                f"A generalisation takes one mapping; got {', '.join(self.mapping_names)}.",
+                option="mapping",
+            )
+        for name, only, why in (
+            ("time_mode", "per-bin", "each time bin needs a map of its own"),
+            ("fit_halves", True, "r is corrected for the noise of the maps"),
+        ):
+            if getattr(self, name) != only:
+                raise NeurofitError(
+                    f"{name} must be {only} for a generalisation: {why}.", option=name
+                )
+        if self.splits == "folds-together":
+            raise NeurofitError(
+                'A generalisation needs correlations of each fold: give splits="folds".',
+                option="splits",
+            )
