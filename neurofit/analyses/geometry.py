@@ -156,11 +156,10 @@ class _Geometries:
         rows = recording.stimulus_rows
         self._quarters = config.measure == "rdm"
         places = deal_trials(rows, n_halves=config.n_halves, seed=config.seed)
-        counts = np.bincount(rows)
-        if self._quarters and counts.min() < 4:
+        if self._quarters and (least := np.bincount(rows).min()) < 4:
             raise NeurofitError(
                 "The reliability of crossnobis distances needs 4 trials of each image; one has "
-                f"{counts.min()}. Give measure cka.",
+                f"{least}. Give measure cka.",
                 option="measure",
             )
         self.patterns: list[np.ndarray] = []  # (set stimulus neuroid) of each bin
@@ -191,7 +190,6 @@ class _Geometries:
         first, second = np.split(halves[1:], 2)
         parts = [halves[:1], first, second]
         if self._quarters:
-            parts = [halves[:1], first, second]
             for side in (0, 1):  # each half is divided again, by the order of its trials
                 own = places % 2 == side
                 for place, inside in zip(places, own, strict=True):
@@ -205,46 +203,39 @@ class _Geometries:
                 sets = np.where(noise > 0, sets / noise, np.nan)
         return np.asarray(sets)
 
+    @property
+    def _pairs(self) -> tuple[list[tuple[int, int]], list[tuple[tuple[int, int], tuple[int, int]]]]:
+        """Sets whose products are R, averaged, and those whose products are R1 and R2."""
+        n = self._config.n_halves
+        if not self._quarters:
+            return [(0, 0)], [((1 + h, 1 + h), (1 + n + h, 1 + n + h)) for h in range(n)]
+        first = [1 + 2 * n + 2 * h for h in range(n)]
+        sides = [((a, a + 1), (a + 2 * n, a + 2 * n + 1)) for a in first]
+        return [(1 + h, 1 + n + h) for h in range(n)], sides
+
     def inner(self, stimuli: Int[np.ndarray, " stimulus"]) -> _Inner:
         """Return the inner products over some stimuli."""
-        n_halves, n_bins = self._config.n_halves, len(self.patterns)
-        chosen = [sets[:, stimuli] for sets in self.patterns]
-        if self._quarters:
-            whole = [
-                np.mean([sets[1 + h] @ sets[1 + n_halves + h].T for h in range(n_halves)], axis=0)
-                for sets in chosen
-            ]
-        else:
-            whole = [sets[0] @ sets[0].T for sets in chosen]
-        response = self._vectors(whole)
-        recorded = np.zeros((n_bins, n_bins))
-        for h in range(n_halves):
-            if self._quarters:
-                start = 1 + 2 * n_halves
-                one, two = (start + 2 * (side * n_halves + h) for side in (0, 1))
-                pairs = [[(each, each + 1) for each in (one, two)]] * n_bins
-            else:
-                pairs = [[(1 + h,) * 2, (1 + n_halves + h,) * 2]] * n_bins
-            sides = [
-                self._vectors(
-                    [
-                        sets[a] @ sets[b].T
-                        for sets, (a, b) in zip(chosen, (pair[side] for pair in pairs), strict=True)
-                    ]
-                )
-                for side in (0, 1)
-            ]
-            products = sides[0] @ sides[1].T
-            recorded += (products + products.T) / (2 * n_halves)
+        chosen, n_bins = [sets[:, stimuli] for sets in self.patterns], len(self.patterns)
+
+        def vectors(pairs: list[tuple[int, int]]) -> np.ndarray:
+            return self._vectors(
+                [np.mean([sets[a] @ sets[b].T for a, b in pairs], axis=0) for sets in chosen]
+            )
+
+        whole, sides = self._pairs
+        response, recorded = vectors(whole), np.zeros((n_bins, n_bins))
+        for one, two in sides:
+            products = vectors([one]) @ vectors([two]).T
+            recorded += (products + products.T) / (2 * len(sides))
         cross = np.full((len(self.kernels), n_bins, n_bins), np.nan)
         model = np.full((len(self.kernels), n_bins), np.nan)
         inside = np.ix_(stimuli, stimuli)
         for i, kernels in enumerate(self.kernels):
             at = [b for b, kernel in enumerate(kernels) if kernel is not None]
             if at:
-                vectors = self._vectors([np.asarray(kernels[b])[inside] for b in at])
-                cross[i, at] = vectors @ response.T
-                model[i, at] = (vectors**2).sum(axis=1)
+                features = self._vectors([np.asarray(kernels[b])[inside] for b in at])
+                cross[i, at] = features @ response.T
+                model[i, at] = (features**2).sum(axis=1)
         return _Inner(cross, model, recorded)
 
     def _vectors(self, products: list[np.ndarray]) -> Float[np.ndarray, "time_bin pair"]:
