@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -26,10 +27,11 @@ PATHS = ("model", "weights", "recording", "images")
 def weights_identity(config: RunConfig) -> str:
     """Return what identifies a model and its weights; empty if only building it tells.
 
-    It is the hash of a file of weights, or the seed of random ones; empty for published weights
-    that are not here, without which the model is not built.
+    It is the hash of a file of weights, or the seed of random ones; empty for a model whose
+    function is your own, which may change, and for one that cannot be built without its weights.
     """
     from neurofit.models import find_name, list_models, model_info
+    from neurofit.models.catalogue import BASELINE
 
     found = find_name(str(config.model))
     if found is not None and found.source == "file" and Path(found.network).is_file():
@@ -39,10 +41,12 @@ def weights_identity(config: RunConfig) -> str:
     if str(config.model) not in list_models():
         return ""
     info = model_info(str(config.model))
+    if info.makes_weights:
+        return ""
     path = info.weights if str(config.weights) == "auto" else Path(config.weights)
     if str(config.weights) != "random" and path.is_file():
         return f"{info.name} {_sha256(path)}"
-    if str(config.weights) == "auto" and info.is_published:
+    if str(config.weights) == "auto" and info.family != BASELINE:
         return ""
     return f"{info.name} random {config.model_seed}"
 
@@ -121,14 +125,24 @@ def _names(config: RunConfig) -> list[str]:
     from neurofit.models import find_name
 
     found = find_name(str(config.model))
-    file = Path(found.network.rpartition(":")[0]) if found and found.runs_code else Path()
-    code = [_sha256(file)] if file.is_file() else []
-    weights = Path(str(config.weights))
+    file, weights = _code_file(str(config.model)), Path(str(config.weights))
     return [
         str(found or config.model),
         _sha256(weights) if weights.is_file() else str(weights),
-        *code,
+        *([_sha256(file)] if file.is_file() else []),
     ]
+
+
+def _code_file(name: str) -> Path:
+    """Return the file of a model of one's own: by its name, or where it is registered."""
+    from neurofit.models import MODELS, find_name, model_info
+
+    found = find_name(name)
+    if found is not None:
+        return Path(found.network.rpartition(":")[0]) if found.runs_code else Path()
+    if name in MODELS and model_info(name).makes_weights:
+        return Path(inspect.getsourcefile(MODELS[name]) or "")
+    return Path()
 
 
 def _sha256(path: Path) -> str:

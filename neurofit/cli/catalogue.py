@@ -228,7 +228,9 @@ def _describe_weights(info: ModelInfo) -> str:
         return "none"
     if info.has_weights:
         return "bundled" if info.weights.parent == WEIGHTS else "downloaded"
-    return "published" if info.is_published else "random only"
+    if info.is_published:
+        return "published"
+    return "its own" if info.makes_weights else "none published"
 
 
 def _built_rows(name: str) -> dict[str, str]:
