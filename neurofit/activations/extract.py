@@ -96,7 +96,10 @@ def extract(
     MachineError
         If the disk is full.
     """
-    shown = find_presentation(model, presentation, duration_ms=stimuli.duration_ms)
+    time_bins = None if time_bins is None else list(time_bins)
+    shown = find_presentation(
+        model, presentation, duration_ms=stimuli.duration_ms, until_ms=last_ms(stimuli, time_bins)
+    )
     names = find_layers(model, layers)
     wanted = _wanted_timesteps(model, shown, time_bins)
     if not wanted:
@@ -232,6 +235,13 @@ def continued_folder(activations: Activations, batch_size: int | None) -> Unfini
     probes = [[*key, sha256] for key, sha256 in sorted(activations.probes.items())]
     what = json.dumps([activations.fingerprint, batch_size, len(activations.stimulus_ids), probes])
     return Unfinished(hashlib.sha256(what.encode()).hexdigest()[:24])
+
+
+def last_ms(stimuli: StimulusSet, time_bins: Sequence[TimeBin] | None) -> float:
+    """Return the end of time bins in ms; without any, that of the stimuli."""
+    if time_bins is None:
+        return stimuli.duration_ms
+    return float(max((end for _, end in time_bins), default=0))
 
 
 def _unseen(

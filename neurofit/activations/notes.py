@@ -16,7 +16,7 @@ def image_notes(
     *,
     layers: Sequence[str],
 ) -> list[str]:
-    """Return sentences on when the image is off, and on layers that no longer see it.
+    """Return sentences on when the image and a clip end, and on layers that see no image then.
 
     Parameters
     ----------
@@ -44,6 +44,12 @@ def image_notes(
         notes.append(
             f"{name} sees the image for {ms * shown.image_off} ms; the recording shows it for "
             f"{stimuli.duration}."
+        )
+    late = [start for start, last in time_bins if last > end]
+    if late and str(activations.provenance.get("image", "")).startswith("clip"):
+        notes.append(
+            f"The clip that {name} is shown ends at {end} ms, so that the time bins from "
+            f"{min(late)} ms on have no score; its option frames makes the clip longer."
         )
     for layer in layers:
         first = activations.unseen.get(layer)

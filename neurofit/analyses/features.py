@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from neurofit.activations.activations import Activations, find_names
-from neurofit.activations.extract import extract
+from neurofit.activations.extract import extract, last_ms
 from neurofit.activations.memory import layer_shapes
-from neurofit.activations.model import find_presentation
+from neurofit.activations.model import find_presentation, is_static
 from neurofit.activations.notes import image_notes
 from neurofit.analyses.encoding.config import parse_layers
 from neurofit.analyses.inputs import find_recording, source_options
@@ -159,11 +159,16 @@ def write_features(
     layers = tuple(model.layers)
     if not isinstance(config.layers, str):
         layers = find_names(model, config.layers)
-    shown = find_presentation(model, config.presentation, duration_ms=stimuli.duration_ms)
+    shown = find_presentation(
+        model,
+        config.presentation,
+        duration_ms=stimuli.duration_ms,
+        until_ms=last_ms(stimuli, None),
+    )
     shapes = layer_shapes(model, layers)
     units = {layer: math.prod(shape) for layer, shape in shapes.items()}
-    changing = getattr(model, "recurrent", True)
-    n_steps = shown.n_timesteps if changing else 1
+    constant = is_static(model) and stimuli.frame_ms is None
+    n_steps = 1 if constant else shown.n_timesteps
     n_bytes = 4 * len(stimuli) * n_steps * sum(units.values())
     if on_plan:
         on_plan(

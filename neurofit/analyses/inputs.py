@@ -128,15 +128,20 @@ def find_activations(
             return recorded
 
     from neurofit.activations.baselines import last_driven
-    from neurofit.activations.extract import extract_lazily
+    from neurofit.activations.extract import extract_lazily, last_ms
     from neurofit.activations.memory import count_units
-    from neurofit.activations.model import find_presentation
+    from neurofit.activations.model import find_presentation, is_static
     from neurofit.models import WrappedModel, create_model
 
     named = getattr(config.analysis, "layers", "auto")
     asked = source_options(name, named, config.ms_per_timestep)
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
-    presentation = find_presentation(network, config.presentation, duration_ms=stimuli.duration_ms)
+    presentation = find_presentation(
+        network,
+        config.presentation,
+        duration_ms=stimuli.duration_ms,
+        until_ms=last_ms(stimuli, recording.time_bins),
+    )
     scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
     time_bins = list(recording.time_bins)
@@ -177,7 +182,8 @@ def find_activations(
     )
     found = noted(found, config, weights=network.weights_origin)
     if key and config.compute.keep_grams and not config.baselines:
-        save_record(found, key, layers=network.layers, units=units)
+        static = is_static(network)
+        save_record(found, key, layers=network.layers, units=units, static=static)
     return found
 
 
@@ -253,6 +259,9 @@ def _recorded(
     layers = needed_layers(config.analysis, record, recording.regions[0])
     if any(layer not in record.units for layer in layers):
         return None
+    end = record.activations.ms_per_timestep * record.activations.n_timesteps
+    if record.static and any(last > end for _, last in recording.time_bins):
+        return None  # it lasts as long as the bins of the record
     asked = tuple(key for key in record.activations.probes if key[0] in layers)
     found = replace(record.activations, blocks=LazyBlocks(asked, make))
     try:

@@ -52,6 +52,7 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     """
     from neurofit.activations.extract import extract_lazily
     from neurofit.activations.memory import count_units
+    from neurofit.activations.model import is_static
     from neurofit.activations.records import load_record, save_record
     from neurofit.models import create_model
 
@@ -84,7 +85,8 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
     found = noted(found, first, weights=network.weights_origin)
     record = load_record(key, stimuli.ids)
     if record is None or not set(found.probes) <= set(record.activations.probes):
-        save_record(found, key, layers=network.layers, units=count_units(network, layers))
+        units, static = count_units(network, layers), is_static(network)
+        save_record(found, key, layers=network.layers, units=units, static=static)
     stores: dict[Any, GramStore] = {}
     wanted = [(part, layer) for part in parts for layer in part.layers]
     for done, (part, layer) in enumerate(wanted, start=1):
