@@ -108,7 +108,8 @@ def save_record(
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
         for layer, step in earlier.get("unseen", {}).items():
-            record["unseen"][layer] = min(step, activations.unseen.get(layer, step))
+            if (layer, step) not in activations.probes:  # of which these activations know nothing
+                record["unseen"][layer] = min(step, activations.unseen.get(layer, step))
     if record != earlier:
         with (
             suppress(NeurofitError),

@@ -179,11 +179,17 @@ def find_activations(
         precision=config.precision,
         progress=progress,
         images_sha256="" if config.compute.keep_grams else key,
+        on_extracted=lambda: save(),
     )
     found = noted(found, config, weights=network.weights_origin)
-    if key and config.compute.keep_grams and not config.baselines:
-        static = is_static(network)
-        save_record(found, key, layers=network.layers, units=units, static=static)
+    known = replace(found, blocks={}, _storage=None)  # the files are deleted with `found`
+
+    def save() -> None:
+        if key and config.compute.keep_grams and not config.baselines:
+            static = is_static(network)
+            save_record(known, key, layers=network.layers, units=units, static=static)
+
+    save()
     return found
 
 
@@ -229,7 +235,7 @@ def _recorded(
     """
 
     def make() -> Blocks:
-        from neurofit.activations.extract import continued_folder, extract
+        from neurofit.activations.extract import continued_folder, correct_unseen, extract
         from neurofit.models import create_model
 
         steps = {step for time_bin in recording.time_bins for step, _ in found.timesteps(time_bin)}
@@ -250,6 +256,7 @@ def _recorded(
             folder=continued_folder(replace(found, probes=asked_for), size),
         )
         held.append(made)  # its files are deleted with it
+        correct_unseen(unseen, made)
         return made.blocks
 
     held: list[Activations] = []
@@ -263,7 +270,8 @@ def _recorded(
     if record.static and any(last > end for _, last in recording.time_bins):
         return None  # it lasts as long as the bins of the record
     asked = tuple(key for key in record.activations.probes if key[0] in layers)
-    found = replace(record.activations, blocks=LazyBlocks(asked, make))
+    unseen = dict(record.activations.unseen)
+    found = replace(record.activations, blocks=LazyBlocks(asked, make), unseen=unseen)
     try:
         check_inputs(found, recording)
     except NeurofitError:  # it lacks timesteps of these bins

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from neurofit.activations.activations import Activations
@@ -81,12 +81,18 @@ def prepare(configs: Sequence[RunConfig], *, progress: Progress | None = None) -
         device=device,
         precision=first.precision,
         progress=progress,
+        on_extracted=lambda: save(),
     )
     found = noted(found, first, weights=network.weights_origin)
+    units, static = count_units(network, layers), is_static(network)
+    known = replace(found, blocks={}, _storage=None)  # the files are deleted with `found`
+
+    def save() -> None:
+        save_record(known, key, layers=network.layers, units=units, static=static)
+
     record = load_record(key, stimuli.ids)
     if record is None or not set(found.probes) <= set(record.activations.probes):
-        units, static = count_units(network, layers), is_static(network)
-        save_record(found, key, layers=network.layers, units=units, static=static)
+        save()
     stores: dict[Any, GramStore] = {}
     wanted = [(part, layer) for part in parts for layer in part.layers]
     for done, (part, layer) in enumerate(wanted, start=1):

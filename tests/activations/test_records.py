@@ -114,6 +114,22 @@ def test_a_static_network_is_not_taken_to_end_where_an_earlier_recording_did(
     without_model(monkeypatch, later)
 
 
+def test_whether_a_layer_sees_the_image_is_the_verdict_of_all_images(
+    monkeypatch: pytest.MonkeyPatch, config: RunConfig, registered: Any, evoked: Any
+) -> None:
+    recording = evoked()
+    images = recording.stimuli.images.copy()
+    images[[0, 20, 39, 59]] = images[0]  # those that are shown before the others
+    stimuli = replace(recording.stimuli, images=images)
+    registered(replace(recording, sha256="1" * 64, stimuli=stimuli))
+    found = neurofit.run(config)
+    assert "no longer sees the image" not in found.attrs["notes"]
+    assert without_model(monkeypatch, config).attrs["notes"] == found.attrs["notes"]
+    for gram in (home() / "grams").rglob("*.safetensors"):
+        gram.unlink()
+    assert neurofit.run(config).attrs["notes"] == found.attrs["notes"]
+
+
 def test_features_without_a_cached_gram_are_extracted_again(
     monkeypatch: pytest.MonkeyPatch, config: RunConfig
 ) -> None:
