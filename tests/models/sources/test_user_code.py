@@ -49,6 +49,13 @@ def nothing():
 
 def broken():
     raise ValueError("no such thing")
+
+
+def wants(a, b, *, c, d=1):
+    return Net(a)
+
+
+made = Net(2)
 '''
 
 
@@ -113,6 +120,18 @@ def test_a_function_in_a_module_and_a_model_of_neurofit_are_taken(
         ),
         ("my_net.py:nothing", r"must return a torch module or a neurofit model; it returned str"),
         ("my_net.py:broken", r"my_net.py:broken cannot be built: ValueError: no such thing"),
+        (
+            "my_net.py",
+            r"by the function that returns it, as my_net.py:FUNCTION; got 'my_net.py'\. "
+            r"It defines Net, make, nothing, broken, wants",
+        ),
+        ("./my_net.py:make()", r"as ./my_net.py:FUNCTION; got './my_net.py:make\(\)'"),
+        ("absent.py", r"as absent.py:FUNCTION; got 'absent.py'\.$"),
+        (
+            "my_net.py:wants?a=1",
+            r"my_net.py:wants takes b and c: give a value in the name, as "
+            r"my_net.py:wants\?b=VALUE&c=VALUE\.",
+        ),
         ("absent.py:make", r"There is no file absent.py; a model is named as FILE.py:FACTORY"),
         ("absent_package.nets:make", r"There is no Python module 'absent_package' here"),
         ("tim:resnet18", r"Unknown source of models 'tim'\. Did you mean 'timm:NAME'"),
@@ -124,6 +143,17 @@ def test_wrong_names_are_answered(file: Path, name: str, message: str) -> None:
     with pytest.raises(NeurofitError, match=message) as error:
         neurofit.create_model(name)
     assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_network_that_the_file_has_made_is_taken(file: Path) -> None:
+    model, again, other = (
+        neurofit.create_model("my_net.py:made?input_size=32", seed=seed) for seed in (3, 3, 4)
+    )
+    assert model.timeline.n_timesteps == 2
+    assert torch.equal(model.module.v4.weight, again.module.v4.weight)
+    assert not torch.equal(model.module.v4.weight, other.module.v4.weight)
+    with pytest.raises(NeurofitError, match=r"Unknown option of my_net.py:made 'steps'"):
+        neurofit.create_model("my_net.py:made?steps=3")
 
 
 def test_code_that_the_file_imports_has_to_be_there(file: Path) -> None:
@@ -142,6 +172,20 @@ def test_the_command_says_that_it_runs_code_and_describes_the_modules(
     assert rows["it"] == ["Conv2d", "4", "x", "15", "x", "15", "3", "yes"]
     assert rows["layers"] == ["it,", "forward:add,", "forward:relu_1"]
     assert rows["time"][:2] == ["3", "timesteps"]
+
+
+def test_a_video_network_is_described_with_frames_of_20_ms(
+    file: Path, neurofit: Callable[..., tuple[int, str, str]]
+) -> None:
+    file.write_text(
+        "from torch import nn\n\n\ndef make():\n"
+        "    return nn.Sequential(nn.Conv3d(3, 4, 3, (1, 8, 8), padding=1))\n"
+    )
+    code, out, err = neurofit("describe", "./my_net.py:make?input_size=32")
+    assert code == 0, err
+    said = " ".join(out.split())
+    assert "of 16 frames of 20 ms" in said
+    assert "time 16 timesteps of 20 ms 0: 16 places on axis 2, at 0 ms and every 20 ms" in said
 
 
 @pytest.mark.usefixtures("registered")
