@@ -117,7 +117,9 @@ def create_model(
     if made or weights == "random":
         model = build_model(name, seed=seed, **overrides)
         model.weights_origin = (
-            f"weights as {name} makes them, seed {seed}" if made else f"random weights, seed {seed}"
+            f"weights as its function makes them, seed {seed}"
+            if made
+            else f"random weights, seed {seed}"
         )
         return model
     path = info.weights if weights == "auto" else Path(weights)

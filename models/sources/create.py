@@ -254,5 +254,5 @@ def _origin(name: Name, weights: str | Path, seed: int) -> str:
     if name.source == "brainscore":
         return "weights that Brain-Score loads"
     if name.has_weights:
-        return f"weights as {name} makes them, seed {seed}"
+        return f"weights as its function makes them, seed {seed}"
     return "trained weights" if weights == "auto" else f"random weights, seed {seed}"

@@ -146,7 +146,7 @@ def test_the_weights_of_a_function_of_ones_own_are_as_it_makes_them() -> None:
     register_mine("mine", seed=7)
     model = create_model("mine", seed=2)
     assert model_info("mine").makes_weights
-    assert model.weights_origin == "weights as mine makes them, seed 2"
+    assert model.weights_origin == "weights as its function makes them, seed 2"
     expected = create_model("rgc_tiny", weights="random", seed=7)
     assert weights_sha256(model) == weights_sha256(expected)
 

@@ -82,7 +82,7 @@ def test_a_function_in_a_file_is_a_recurrent_model(file: Path) -> None:
         torch.testing.assert_close(found["forward:relu_1"], state)
     assert model.timeline.n_timesteps == 6
     assert model.provenance["file_sha256"] == sha256(file.read_bytes()).hexdigest()
-    assert model.weights_origin.startswith("weights as my_net.py:make?steps=6")
+    assert model.weights_origin.startswith("weights as its function makes them")
 
 
 def test_the_seed_and_a_file_decide_the_weights(file: Path, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_function_of_ones_own_is_scored_with_the_sha256_of_its_file(
     code, out, err = neurofit("score", "--model", name, "--region", "IT", "--recording", "small")
     assert code == 0, err
     assert "Note: running ./my_net.py (--model)." in err
-    assert "weights as my_net.py:make" in out
+    assert "weights as its function makes them" in out
     (folder,) = Path("neurofit-results").iterdir()
     assert folder.name.startswith("my_net.py-make-ms_per_timestep=20_IT_small_ridge")
     result = xr.load_dataset(folder / "result.nc", engine="h5netcdf")
