@@ -43,8 +43,9 @@ def build(name: str, options: Mapping[str, Any], weights: Path | None) -> Networ
                 if callable(each) and getattr(each, "__module__", "") == module.__name__
             ]
             raise unknown_name(f"function of {place}", factory, own)
-        # A network that the file has made is taken as it is.
-        made = isinstance(make, nn.Module)
+        made = isinstance(make, nn.Module)  # anew whenever a file is run, once if it is imported
+        if made and not place.endswith(".py"):
+            raise NeurofitError(f"{name} is a network; name a function that makes it.")
         parameters = {} if made else inspect.signature(make).parameters
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         given = {key: each for key, each in options.items() if key in parameters or key not in OWN}

@@ -152,6 +152,9 @@ def test_a_network_that_the_file_has_made_is_taken(file: Path) -> None:
     assert model.timeline.n_timesteps == 2
     assert torch.equal(model.module.v4.weight, again.module.v4.weight)
     assert not torch.equal(model.module.v4.weight, other.module.v4.weight)
+    (file.parent / "nets_made.py").write_text("from torch import nn\n\nnet = nn.Conv2d(3, 4, 3)\n")
+    with pytest.raises(NeurofitError, match="nets_made:net is a network; name a function that"):
+        neurofit.create_model("nets_made:net")
     with pytest.raises(NeurofitError, match=r"Unknown option of my_net.py:made 'steps'"):
         neurofit.create_model("my_net.py:made?steps=3")
 
