@@ -122,7 +122,7 @@ def test_weights_that_nobody_has_published_are_refused_at_every_door(
 
 
 def test_a_sweep_says_which_weights_nobody_has_published(
-    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path, own_home: Path
 ) -> None:
     write_recording(evoked(), tmp_path / "small.nc")
     (tmp_path / "study.toml").write_text(
