@@ -77,9 +77,9 @@ def create_model(
         as in "timm:resnet18?pretrained=false"; see `neurofit.models.sources` and docs/models.md.
     weights
         "auto": the weights that come with neurofit, else the published ones, which are downloaded
-        by `neurofit weights get`; without them it is an error. Where none are published, they are
-        random. "random": random weights. Otherwise the path of a .safetensors file. A baseline has
-        none. The weights of a source are those that it publishes in safetensors.
+        by `neurofit weights get`, else those that a registered function of your own makes; without
+        any it is an error. "random": random weights. Otherwise the path of a .safetensors file. A
+        baseline has none. The weights of a source are those that it publishes in safetensors.
     seed
         Random seed for random weights, which the name of the model and the seed determine.
     **overrides
@@ -96,8 +96,8 @@ def create_model(
     Raises
     ------
     NeurofitError
-        If the name, an option, the seed or the file of weights is wrong, or published weights are
-        not downloaded.
+        If the name, an option, the seed or the file of weights is wrong, or weights are neither on
+        this machine nor random by request.
     """
     if (sourced := find_name(name)) is not None:
         return create(sourced, weights=weights, seed=seed, **overrides)
@@ -111,14 +111,16 @@ def create_model(
         model = build_model(name, seed=seed, **overrides)
         model.weights_origin = "no weights"
         return model
-    if weights == "auto" and info.is_published and not info.has_weights:
-        raise NeurofitError(
-            f"The published weights of {name} are not downloaded. Run: neurofit weights get {name}"
-            "\nOr ask for random weights by --weights random.",
-        )
-    if weights == "random" or (weights == "auto" and not info.has_weights):
+    made = weights == "auto" and not info.has_weights
+    if made and not info.makes_weights:
+        raise _no_weights(info)
+    if made or weights == "random":
         model = build_model(name, seed=seed, **overrides)
-        model.weights_origin = f"random weights, seed {seed}"
+        model.weights_origin = (
+            f"weights as its function makes them, seed {seed}"
+            if made
+            else f"random weights, seed {seed}"
+        )
         return model
     path = info.weights if weights == "auto" else Path(weights)
     if not path.is_file():
@@ -136,6 +138,19 @@ def create_model(
     load_weights(model, path)
     model.weights_origin = "trained weights" if weights == "auto" else f"weights of {weights}"
     return model
+
+
+def _no_weights(info: ModelInfo) -> NeurofitError:
+    """Return the error for a model whose weights are not on this machine."""
+    if info.is_published:
+        return NeurofitError(
+            f"The published weights of {info.name} are not downloaded. Run: "
+            f"neurofit weights get {info.name}\nOr ask for random weights by --weights random."
+        )
+    return NeurofitError(
+        f"Nobody has published weights of {info.name}. Train it with `neurofit train --model "
+        f"{info.name} ...`,\ngive a file by --weights FILE, or ask for --weights random."
+    )
 
 
 def list_models(pattern: str | None = None) -> list[str]:

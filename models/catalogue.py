@@ -64,6 +64,10 @@ class ModelInfo:
     weights_url
         Address of published weights in a .safetensors file; None if they are a TensorFlow
         checkpoint or do not exist.
+    makes_weights
+        Whether the function of the model makes its weights, which are then taken as they are. A
+        model without such a function, published weights or a file is refused, unless random weights
+        are asked for.
     """
 
     name: str
@@ -82,6 +86,7 @@ class ModelInfo:
     top1: float | None = None
     top5: float | None = None
     weights_url: str | None = None
+    makes_weights: bool = False
 
     @property
     def weights(self) -> Path:
@@ -113,7 +118,8 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     ----------
     **metadata
         Fields of `ModelInfo`. The name is the function's unless it is given, and the summary the
-        first line of its docstring. `presentations` defaults to those of six layers.
+        first line of its docstring. `presentations` defaults to those of six layers, and
+        `makes_weights` to whether the function is defined outside of neurofit.models.
 
     Raises
     ------
@@ -129,6 +135,7 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
                 "name": name,
                 "summary": summary,
                 "presentations": SIX_LAYER_PRESENTATIONS,
+                "makes_weights": not build.__module__.startswith("neurofit.models."),
                 **metadata,
             }
         )

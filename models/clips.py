@@ -25,8 +25,9 @@ BLANKS: dict[str, dict[str, Any]] = {
 AXES = {1: "batch time channel height width", 2: "batch channel time height width"}
 """Axis of the frames in the input of a network -> its axes."""
 
-USUAL = {1: 26, 2: 16}
-"""The same -> default number of frames: those of a recording's 260 ms, and of a video model."""
+USUAL = {1: (26, 10), 2: (16, 20)}
+"""The same -> default number of frames, and their duration in ms: a recording's 260 ms in steps of
+10 ms, and the frames of a video model, which together outlast it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,12 @@ class Clip:
     @property
     def n_frames(self) -> int:
         """Number of frames."""
-        return self.frames or USUAL[self.axis or 1]
+        return self.frames or USUAL[self.axis or 1][0]
+
+    @property
+    def usual_ms(self) -> int:
+        """Default duration of a frame, in ms."""
+        return USUAL[self.axis or 1][1]
 
     def onset(self, ms_per_timestep: int) -> int:
         """Return the frame at which the image comes on.

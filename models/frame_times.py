@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,11 +49,18 @@ class FrameTimes:
     field: int
     placed: str
 
+    @property
+    def first_frame(self) -> int:
+        """First frame with an output: of a causal network, the last that its first one needs."""
+        return math.ceil(self.first - 1e-6) if self.placed == LAST else 0
+
     def output_at(self, frame: int) -> int:
         """Return the number of the output that is nearest to a frame in time.
 
-        Of a causal network it is the last one that has seen no later frame.
+        Of a causal network it is the last one that has seen no later frame; -1 if there is none.
         """
+        if frame < self.first_frame:
+            return -1
         reach = 1e-6 if self.placed == LAST else 0.5
         nearest = int(np.floor((frame - self.first) / self.stride + reach))
         return min(max(nearest, 0), self.n_outputs - 1)
@@ -90,7 +98,7 @@ class FrameTimeline:
     @property
     def first(self) -> Mapping[str, int]:
         """Layer -> first timestep with an output."""
-        return dict.fromkeys(self.times, 0)
+        return {layer: max(0, each.first_frame - self.onset) for layer, each in self.times.items()}
 
     @property
     def calls(self) -> Mapping[str, int]:
@@ -102,14 +110,15 @@ class FrameTimeline:
         return self.times[layer].describe(ms_per_timestep, self.onset * ms_per_timestep)
 
     def at_timesteps(self, calls: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:
-        """Return the output of each layer at each timestep, from its outputs over time."""
+        """Return the output of each layer from its `first` timestep on, from all its outputs."""
+        first = self.first
         return {
-            layer: [outputs[self.call_at(layer, step)] for step in range(self.n_timesteps)]
+            layer: [outputs[self.call_at(layer, n)] for n in range(first[layer], self.n_timesteps)]
             for layer, outputs in calls.items()
         }
 
     def call_at(self, layer: str, timestep: int) -> int:
-        """Return the number of the output at a timestep."""
+        """Return the number of the output at a timestep; negative before the first."""
         return self.times[layer].output_at(timestep + self.onset)
 
 

@@ -35,7 +35,7 @@ def wrap(
     interpolation: str = "bilinear",
     tokens: str = "all",
     visual_degrees: float = 8.0,
-    ms_per_timestep: int = 10,
+    ms_per_timestep: int | None = None,
     time: str | int = "auto",
     clip: Clip | None = None,
 ) -> WrappedModel:
@@ -75,8 +75,8 @@ def wrap(
     visual_degrees
         Width of the visual field, in degrees of visual angle.
     ms_per_timestep
-        Duration of a timestep, in ms. Eight timesteps of 10 ms end before IT responds. For a
-        network that takes frames it is that of a frame.
+        Duration of a timestep, in ms, or of a frame of a network that takes frames; None for 10,
+        and for 20 of a video model. Eight timesteps of 10 ms end before IT responds.
     time
         Where the timesteps of a network that takes images are: "calls" of a layer; "outputs", the
         entries of a list or tuple that a layer returns; or the number of an axis of its output.
@@ -114,7 +114,7 @@ def wrap(
     check_module(module, name=name)
     size, mean, std = image_settings(module, input_size, mean, std)
     for what, value in (("input_size", size), ("ms_per_timestep", ms_per_timestep)):
-        if value < 1:
+        if value is not None and value < 1:
             raise NeurofitError(f"{what} must be at least 1; got {value}.")
     check_option("interpolation", interpolation, RESIZE)
     check_time(time)
@@ -122,6 +122,8 @@ def wrap(
     found = find_clip(
         module, call, random_images(module, (2, len(mean), size, size)), clip or Clip()
     )
+    if ms_per_timestep is None:
+        ms_per_timestep = (found or Clip()).usual_ms
     shown = partial(
         survey_images,
         module,

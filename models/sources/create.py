@@ -26,9 +26,6 @@ from neurofit.models.wrapping import call_module, wrap
 WRAPPED = ("input_size", "ms_per_timestep", "visual_degrees", "tokens", "time")
 """Options of a name that are arguments of `wrap`."""
 
-MS_PER_FRAME = 20
-"""Default duration of a frame of a video model, in ms: 16 of them outlast 300 ms."""
-
 
 def create(
     name: Name,
@@ -108,12 +105,10 @@ class Built:
             "visual_degrees": self.network.visual_degrees,
         }
         own = {key: each for key, each in self.own.items() if key in WRAPPED}
-        video = {"ms_per_timestep": MS_PER_FRAME} if self.network.clip else {}
         return {
             "name": str(self.name),
             "call": self.network.call,
             **({} if self.name.runs_code else stated),
-            **video,
             **own,
             **read_clip(self.name, self.network.clip, self.own),
         }
@@ -259,5 +254,5 @@ def _origin(name: Name, weights: str | Path, seed: int) -> str:
     if name.source == "brainscore":
         return "weights that Brain-Score loads"
     if name.has_weights:
-        return f"weights as {name} makes them, seed {seed}"
+        return f"weights as its function makes them, seed {seed}"
     return "trained weights" if weights == "auto" else f"random weights, seed {seed}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neurofit.errors import NeurofitError, unknown_name
+from neurofit.errors import NeurofitError, some_of, unknown_name
 
 SOURCES = ("timm", "torchvision", "hf", "brainscore", "file")
 """Prefixes of names, each with a module of this package."""
@@ -66,7 +66,7 @@ def parse(text: str) -> Name | None:
     Raises
     ------
     NeurofitError
-        If an option has no value.
+        If an option has no value, or the name of a Python file no function.
     """
     whole, _, query = text.partition("?")
     options = {}
@@ -85,6 +85,12 @@ def parse(text: str) -> Name | None:
     is_module = len(place) > 1 and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", place)
     if colon and factory.isidentifier() and (place.endswith(".py") or is_module):
         return Name("user_code", whole, options, query)
+    file = place if colon else whole
+    if file.endswith(".py"):
+        raise NeurofitError(
+            f"A network in a file is named by the function that returns it, as {file}:FUNCTION; "
+            f"got {whole!r}.{_defined_in(Path(file))}"
+        )
     return None
 
 
@@ -96,6 +102,16 @@ def unknown_model(text: str, registered: Iterable[str]) -> NeurofitError:
         known = (*(f"{each}:NAME" for each in SOURCES), *own)
         return unknown_name("source of models", prefix, known)
     return unknown_name("model", text, registered)
+
+
+def _defined_in(file: Path) -> str:
+    """Return what a Python file defines, in words, without running it; empty if it is none."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    names = [each.name for each in body if isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    return f" It defines {some_of(names)}." if names else ""
 
 
 def _value(text: str) -> Any:

@@ -43,12 +43,20 @@ def build(name: str, options: Mapping[str, Any], weights: Path | None) -> Networ
                 if callable(each) and getattr(each, "__module__", "") == module.__name__
             ]
             raise unknown_name(f"function of {place}", factory, own)
-        parameters = inspect.signature(make).parameters
+        made = isinstance(make, nn.Module)  # anew whenever a file is run, once if it is imported
+        if made and not place.endswith(".py"):
+            raise NeurofitError(f"{name} is a network; name a function that makes it.")
+        parameters = {} if made else inspect.signature(make).parameters
         takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         given = {key: each for key, each in options.items() if key in parameters or key not in OWN}
         for key in () if takes_all else given:
             check_option(f"option of {name}", key, [*parameters, *OWN])
-        network = make(**given)
+        if missing := [key for key in _required(parameters) if key not in given]:
+            raise NeurofitError(
+                f"{name} takes {' and '.join(missing)}: give a value in the name, as "
+                f"{name}?{'&'.join(f'{key}=VALUE' for key in missing)}."
+            )
+        network = make if made else make(**given)
     if not isinstance(network, nn.Module | Model):
         raise NeurofitError(
             f"{name} must return a torch module or a neurofit model; it returned "
@@ -59,6 +67,13 @@ def build(name: str, options: Mapping[str, Any], weights: Path | None) -> Networ
         module=network,
         provenance={"file": str(file), "file_sha256": sha256_of(Path(file)) if file else ""},
     )
+
+
+def _required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Return the parameters that have to be given, and can be by their names."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    every = parameters.items()
+    return [key for key, each in every if each.default is each.empty and each.kind in kinds]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,7 +96,10 @@ def extract(
     MachineError
         If the disk is full.
     """
-    shown = find_presentation(model, presentation, duration_ms=stimuli.duration_ms)
+    time_bins = None if time_bins is None else list(time_bins)
+    shown = find_presentation(
+        model, presentation, duration_ms=stimuli.duration_ms, until_ms=last_ms(stimuli, time_bins)
+    )
     names = find_layers(model, layers)
     wanted = _wanted_timesteps(model, shown, time_bins)
     if not wanted:
@@ -183,6 +186,7 @@ def extract_lazily(
     storage: str = "disk",
     progress: Progress | None = None,
     images_sha256: str = "",
+    on_extracted: Callable[[], None] | None = None,
     **options: Any,
 ) -> Activations:
     """Return activations with a fingerprint, and extract them when the first is accessed.
@@ -190,12 +194,15 @@ def extract_lazily(
     Parameters, further options and errors are those of `extract`. The fingerprint is the sha256 of
     the weights, the presentation and the pixels of all stimuli; `Activations.probes` has those of
     the activations of `N_PROBES` stimuli. What a killed process has extracted of the same
-    activations is not extracted again (`Activations.folder`).
+    activations is not extracted again (`Activations.folder`). Until they are extracted,
+    `Activations.unseen` is the verdict of these few stimuli, and then that of all.
 
     Parameters
     ----------
     images_sha256
         Hash of the stimuli, if it is known; it replaces that of the pixels, which takes long.
+    on_extracted
+        Called when they have been extracted.
     """
     common = {**options, "time_bins": None if time_bins is None else list(time_bins)}
     what = f"{stimuli.visual_degrees} {len(stimuli)} {images_sha256}".rstrip()
@@ -217,12 +224,23 @@ def extract_lazily(
         for key in probe.blocks
         for block in [probe.blocks[key]]
     }
-    found = replace(probe, stimulus_ids=stimuli.ids, fingerprint=digest.hexdigest(), probes=probes)
+    unseen = dict(probe.unseen)
+    found = replace(
+        probe,
+        stimulus_ids=stimuli.ids,
+        fingerprint=digest.hexdigest(),
+        probes=probes,
+        unseen=unseen,
+    )
     folder = continued_folder(found, batch_size) if storage == "disk" else None
 
     def make() -> Blocks:
         rest: dict[str, Any] = {"batch_size": batch_size, "storage": storage, "progress": progress}
-        return extract(model, stimuli, folder=folder, **rest, **common).blocks
+        made = extract(model, stimuli, folder=folder, **rest, **common)
+        correct_unseen(unseen, made)
+        if on_extracted:
+            on_extracted()
+        return made.blocks
 
     return replace(found, blocks=LazyBlocks(tuple(iter(probe.blocks)), make), _storage=folder)
 
@@ -232,6 +250,21 @@ def continued_folder(activations: Activations, batch_size: int | None) -> Unfini
     probes = [[*key, sha256] for key, sha256 in sorted(activations.probes.items())]
     what = json.dumps([activations.fingerprint, batch_size, len(activations.stimulus_ids), probes])
     return Unfinished(hashlib.sha256(what.encode()).hexdigest()[:24])
+
+
+def correct_unseen(unseen: dict[str, int], made: Activations) -> None:
+    """Replace the verdict of a few stimuli (`Activations.unseen`) by that of extracted ones."""
+    for layer, step in made.blocks:
+        if unseen.get(layer) == step:
+            del unseen[layer]
+    unseen.update(made.unseen)
+
+
+def last_ms(stimuli: StimulusSet, time_bins: Sequence[TimeBin] | None) -> float:
+    """Return the end of time bins in ms; without any, that of the stimuli."""
+    if time_bins is None:
+        return stimuli.duration_ms
+    return float(max((end for _, end in time_bins), default=0))
 
 
 def _unseen(

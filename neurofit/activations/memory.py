@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,14 +42,19 @@ def fitting_batch_size(model: Model, *, device: str | torch.device = "cpu") -> i
 
 
 def count_units(model: Model, layers: Sequence[str] | None = None) -> dict[str, int]:
-    """Return the number of units of each layer, from one step on a blank image."""
+    """Return the number of units of each layer."""
+    return {layer: math.prod(shape) for layer, shape in layer_shapes(model, layers).items()}
+
+
+def layer_shapes(model: Model, layers: Sequence[str] | None = None) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each layer's features of an image, from one step on a blank one."""
     names = find_layers(model, layers)
     weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
     shape = (1, 3, model.input_size, model.input_size)
     blank = next(weights, torch.empty(0)).new_zeros(shape)
     with torch.no_grad(), evaluating(model):
         _, activations = next(iter(model.unroll(blank, Presentation(n_timesteps=1), layers=names)))
-    return {layer: activations[layer].numel() for layer in names}
+    return {layer: tuple(activations[layer].shape[1:]) for layer in names}
 
 
 def _n_bytes(output: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,8 +47,9 @@ class Model(Protocol):
     Notes
     -----
     A model may also have `interpolation` ("bilinear" or "bicubic"), by which images are resized,
-    `provenance`, a dictionary of facts that results record, and `takes_clips`: whether `unroll`
-    also takes clips (batch timestep channel height width) with a frame for each timestep.
+    `provenance`, a dictionary of facts that results record, `takes_clips`: whether `unroll` also
+    takes clips (batch timestep channel height width) with a frame for each timestep, and
+    `recurrent`, which is False of a static model: a function of what it sees at a timestep.
     """
 
     name: str
@@ -105,7 +107,11 @@ def layout_of(model: object) -> torch.memory_format:
 
 
 def find_presentation(
-    model: Model, presentation: str | Presentation, *, duration_ms: float | None = None
+    model: Model,
+    presentation: str | Presentation,
+    *,
+    duration_ms: float | None = None,
+    until_ms: float = 0.0,
 ) -> Presentation:
     """Return a model's presentation by name, or the given explicit one.
 
@@ -119,15 +125,26 @@ def find_presentation(
         Duration of the image in a recording. A presentation named "neural" that switches the image
         off does so at this time, to the nearest timestep, unless the model has an attribute
         `offset_ms` that is not None.
+    until_ms
+        End of what is to be predicted, in ms from onset. The presentation of a static model, which
+        may be of any length, lasts until then at least.
     """
     if isinstance(presentation, Presentation):
         return presentation
     check_option(f"presentation of {model.name}", presentation, model.presentations)
     found = model.presentations[presentation]
+    if is_static(model):
+        needed = math.ceil(until_ms / model.ms_per_timestep)
+        found = replace(found, n_timesteps=max(found.n_timesteps, needed))
     stated = getattr(model, "offset_ms", None) is not None
     if presentation != "neural" or duration_ms is None or found.image_off is None or stated:
         return found
     return replace(found, image_off=max(1, int(duration_ms / model.ms_per_timestep + 0.5)))
+
+
+def is_static(model: object) -> bool:
+    """Return whether a model is a function of the image or frame that it sees at a timestep."""
+    return getattr(model, "recurrent", None) is False
 
 
 def find_layers(model: Model, layers: Sequence[str] | None) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from neurofit.activations.activations import Activations
 from neurofit.recordings.stimuli import StimulusSet
@@ -16,7 +17,7 @@ def image_notes(
     *,
     layers: Sequence[str],
 ) -> list[str]:
-    """Return sentences on when the image is off, and on layers that no longer see it.
+    """Return sentences on when the image and a clip end, and on layers that see no image then.
 
     Parameters
     ----------
@@ -30,9 +31,16 @@ def image_notes(
         Layers that are used.
     """
     shown, ms = activations.presentation, activations.ms_per_timestep
+    crop = declared_crop(activations.provenance)
     if shown is None or "baseline" in activations.provenance:
         return []
-    name, notes = activations.model, []
+    name = activations.model
+    notes = []
+    if crop < 1:
+        notes.append(
+            f"{name}: the declared central crop ({crop:.1%} of the width) is not applied, since it "
+            "would cut the stimulus."
+        )
     end = ms * shown.n_timesteps
     used = max((min(last, end) for _, last in time_bins), default=0)
     if shown.image_off is None and shown.n_timesteps > 1 and used > stimuli.duration_ms:
@@ -44,6 +52,12 @@ def image_notes(
         notes.append(
             f"{name} sees the image for {ms * shown.image_off} ms; the recording shows it for "
             f"{stimuli.duration}."
+        )
+    late = [start for start, last in time_bins if last > end]
+    if late and str(activations.provenance.get("image", "")).startswith("clip"):
+        notes.append(
+            f"The clip that {name} is shown ends at {end} ms, so that the time bins from "
+            f"{min(late)} ms on have no score; its option frames makes the clip longer."
         )
     for layer in layers:
         first = activations.unseen.get(layer)
@@ -59,3 +73,9 @@ def image_notes(
                 "sees the image, and its features are the same for all stimuli."
             )
     return notes
+
+
+def declared_crop(provenance: Mapping[str, Any]) -> float:
+    """Return the share of the width that a source of models declares to crop; 1 without any."""
+    declared = provenance.get("preprocessing")
+    return float(declared.get("crop", 1.0)) if isinstance(declared, Mapping) else 1.0

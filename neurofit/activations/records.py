@@ -38,11 +38,14 @@ class Record:
         Layers of the model.
     units
         Extracted layer -> number of units.
+    static
+        Whether the model is static, so that its presentation is as long as the time bins.
     """
 
     activations: Activations
     layers: tuple[str, ...]
     units: Mapping[str, int]
+    static: bool = False
 
     @property
     def name(self) -> str:
@@ -61,7 +64,12 @@ def record_path(key: str) -> Path:
 
 
 def save_record(
-    activations: Activations, key: str, *, layers: Sequence[str], units: Mapping[str, int]
+    activations: Activations,
+    key: str,
+    *,
+    layers: Sequence[str],
+    units: Mapping[str, int],
+    static: bool = False,
 ) -> None:
     """Write the record of activations, together with what an earlier one has of other layers.
 
@@ -77,6 +85,8 @@ def save_record(
         Layers of the model, in its order.
     units
         Extracted layer -> number of units.
+    static
+        Whether the model is static, so that its presentation is as long as the time bins.
     """
     earlier = _read(key)
     probes = {f"{layer} {step}": sha256 for (layer, step), sha256 in activations.probes.items()}
@@ -92,12 +102,14 @@ def save_record(
         "layers": list(layers),
         "units": dict(units),
         "unseen": dict(activations.unseen),
+        "static": static,
     }
     if earlier.get("fingerprint") == activations.fingerprint:
         record["probes"] = {**earlier["probes"], **probes}
         record["units"] = {**earlier["units"], **units}
         for layer, step in earlier.get("unseen", {}).items():
-            record["unseen"][layer] = min(step, activations.unseen.get(layer, step))
+            if (layer, step) not in activations.probes:  # of which these activations know nothing
+                record["unseen"][layer] = min(step, activations.unseen.get(layer, step))
     if record != earlier:
         with (
             suppress(NeurofitError),
@@ -135,7 +147,12 @@ def load_record(key: str, stimulus_ids: np.ndarray) -> Record | None:
         probes=probes,
         unseen=record.get("unseen", {}),
     )
-    return Record(activations=found, layers=tuple(record["layers"]), units=record["units"])
+    return Record(
+        activations=found,
+        layers=tuple(record["layers"]),
+        units=record["units"],
+        static=record.get("static", False),
+    )
 
 
 @register_check("extractions")

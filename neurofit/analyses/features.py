@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from neurofit.activations.activations import Activations, find_names
-from neurofit.activations.extract import extract
-from neurofit.activations.memory import count_units
-from neurofit.activations.model import find_presentation
+from neurofit.activations.extract import extract, last_ms
+from neurofit.activations.memory import layer_shapes
+from neurofit.activations.model import find_presentation, is_static
 from neurofit.activations.notes import image_notes
 from neurofit.analyses.encoding.config import parse_layers
 from neurofit.analyses.inputs import find_recording, source_options
@@ -26,6 +27,7 @@ from neurofit.data_loaders.formats.stimuli import images_in
 from neurofit.errors import NeurofitError
 from neurofit.models import create_model
 from neurofit.recordings.stimuli import ImageFiles, StimulusSet
+from neurofit.results.folder import check_replaceable
 from neurofit.results.provenance import package_versions, to_json
 from neurofit.storage.home import atomic_file, check_free_space, home
 
@@ -116,42 +118,57 @@ def write_features(
     *,
     on_plan: Callable[[FeaturesPlan], None] | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> bool:
     """Write the features of a model as netCDF: for each layer (timestep stimulus unit), float32.
 
-    A layer that is constant over time has no dimension timestep. The file states when each timestep
-    begins and ends, and its attributes say where the features come from. `xarray.open_dataset`
-    reads it lazily.
+    A layer that is constant over time has no dimension timestep. Stimuli are selected by their ids
+    and timesteps by their start in ms (`Dataset.sel`); the units are those of a layer whose `shape`
+    is among the attributes. The attributes of the file say where the features come from.
+    `xarray.open_dataset` reads it lazily.
 
     Parameters
     ----------
     config
         Model, images and presentation.
     path
-        File, which is replaced.
+        File; one that an earlier call has written is replaced.
     on_plan
         Called with the plan before the first image.
     progress
         Called with (what is being done, steps done, steps in total).
 
+    Returns
+    -------
+    bool
+        Whether a file was replaced.
+
     Raises
     ------
     NeurofitError
-        Unknown names, and whatever the model refuses.
+        Unknown names, a path that cannot be written or has another file, and whatever the model
+        refuses.
     MachineError
         If the disk has no room for the features twice: before they are in the file they are in
         NEUROFIT_HOME.
     """
+    place = Path(path)
+    replaced = check_replaceable(place, "extract", what="features")
     asked = source_options(config.model, config.layers, config.ms_per_timestep)
     model = create_model(config.model, weights=config.weights, seed=config.model_seed, **asked)
     stimuli = _find_stimuli(config, model, progress)
     layers = tuple(model.layers)
     if not isinstance(config.layers, str):
         layers = find_names(model, config.layers)
-    shown = find_presentation(model, config.presentation, duration_ms=stimuli.duration_ms)
-    units = count_units(model, layers)
-    changing = getattr(model, "recurrent", True)
-    n_steps = shown.n_timesteps if changing else 1
+    shown = find_presentation(
+        model,
+        config.presentation,
+        duration_ms=stimuli.duration_ms,
+        until_ms=last_ms(stimuli, None),
+    )
+    shapes = layer_shapes(model, layers)
+    units = {layer: math.prod(shape) for layer, shape in shapes.items()}
+    constant = is_static(model) and stimuli.frame_ms is None
+    n_steps = 1 if constant else shown.n_timesteps
     n_bytes = 4 * len(stimuli) * n_steps * sum(units.values())
     if on_plan:
         on_plan(
@@ -164,7 +181,6 @@ def write_features(
                 n_bytes=n_bytes,
             )
         )
-    place = Path(path)
     home().mkdir(parents=True, exist_ok=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     same_disk = home().stat().st_dev == place.parent.stat().st_dev
@@ -181,7 +197,10 @@ def write_features(
         progress=progress,
     )
     with atomic_file(place) as temporary, h5netcdf.File(temporary, "w") as file:
-        _write(file, found, stimuli, config, weights=model.weights_origin, progress=progress)
+        facts = {"weights": model.weights_origin, "model_seed": config.model_seed}
+        noted = replace(found, provenance={**found.provenance, **facts})
+        _write(file, noted, stimuli, config, shapes, progress)
+    return replaced
 
 
 def _find_stimuli(config: FeaturesConfig, model: Any, progress: Progress | None) -> StimulusSet:
@@ -212,8 +231,7 @@ def _write(
     found: Activations,
     stimuli: StimulusSet,
     config: FeaturesConfig,
-    *,
-    weights: str,
+    shapes: Mapping[str, tuple[int, ...]],
     progress: Progress | None,
 ) -> None:
     """Write activations into an open netCDF file, block by block."""
@@ -221,13 +239,14 @@ def _write(
     ms = found.ms_per_timestep
     file.dimensions = {"stimulus": len(stimuli), "timestep": len(steps)}
     ids = np.array([str(each) for each in stimuli.ids], dtype=object)
-    file.create_variable("stimulus_id", ("stimulus",), dtype=h5py.string_dtype(), data=ids)
-    for name, edge in (("time_start", 0), ("time_end", 1)):
+    file.create_variable("stimulus", ("stimulus",), dtype=h5py.string_dtype(), data=ids)
+    for name, edge in (("timestep", 0), ("time_end", 1)):
         times = file.create_variable(
             name, ("timestep",), data=np.array([ms * (step + edge) for step in steps])
         )
         times.attrs["units"] = "ms"
-        times.attrs["long_name"] = "time from stimulus onset"
+        times.attrs["long_name"] = f"{('start', 'end')[edge]} of the timestep, from stimulus onset"
+    file.attrs["coordinates"] = "time_end"
     for done, layer in enumerate(found.layers, start=1):
         blocks = [found.blocks[layer, step] for step in steps]
         constant = all(block is blocks[0] for block in blocks)
@@ -239,7 +258,8 @@ def _write(
             name, dims if constant else ("timestep", *dims), dtype=np.float32
         )
         values.attrs["layer"] = layer
-        values.attrs["first_timestep"] = found.first_timestep[layer]
+        values.attrs["shape"] = np.array(shapes[layer])
+        values.attrs["first_timestep"] = ms * found.first_timestep[layer]
         rows = max(1, COPIED_BYTES // (4 * n_units))
         for number, block in enumerate(blocks[:1] if constant else blocks):
             for start in range(0, len(stimuli), rows):
@@ -250,12 +270,11 @@ def _write(
     bins = [(ms * step, ms * (step + 1)) for step in steps]
     facts = {
         **found.provenance,
-        "weights": weights,
-        "model_seed": config.model_seed,
         "presentation": found.presentation and vars(found.presentation),
         "ms_per_timestep": ms,
     }
     options = {each.name: getattr(config, each.name) for each in options_of(config)}
+    file.attrs["analysis"] = "extract"
     file.attrs["model"] = found.model
     file.attrs["stimuli"] = stimuli.name
     file.attrs["stimuli_sha256"] = stimuli.images_sha256()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -26,10 +27,11 @@ PATHS = ("model", "weights", "recording", "images")
 def weights_identity(config: RunConfig) -> str:
     """Return what identifies a model and its weights; empty if only building it tells.
 
-    It is the hash of a file of weights, or the seed of random ones; empty for published weights
-    that are not here, without which the model is not built.
+    It is the hash of a file of weights, or the seed of random ones; empty for a model whose
+    function is your own, which may change, and for one that cannot be built without its weights.
     """
     from neurofit.models import find_name, list_models, model_info
+    from neurofit.models.catalogue import BASELINE
 
     found = find_name(str(config.model))
     if found is not None and found.source == "file" and Path(found.network).is_file():
@@ -39,10 +41,12 @@ def weights_identity(config: RunConfig) -> str:
     if str(config.model) not in list_models():
         return ""
     info = model_info(str(config.model))
+    if info.makes_weights:
+        return ""
     path = info.weights if str(config.weights) == "auto" else Path(config.weights)
     if str(config.weights) != "random" and path.is_file():
         return f"{info.name} {_sha256(path)}"
-    if str(config.weights) == "auto" and info.is_published:
+    if str(config.weights) == "auto" and info.family != BASELINE:
         return ""
     return f"{info.name} random {config.model_seed}"
 
@@ -124,18 +128,25 @@ def _names(config: RunConfig) -> list[str]:
     from neurofit.models import find_name
 
     found = find_name(str(config.model))
-    files: list[Path] = []
-    if found is not None and found.runs_code:
-        files = [Path(found.network.rpartition(":")[0])]
-    elif found is not None and found.source == "hf":
-        files = sorted(Path(found.network).glob("*"))
-    contents = [_sha256(file) for file in files if file.is_file()]
-    weights = Path(str(config.weights))
+    files, weights = _named_files(str(config.model)), Path(str(config.weights))
     return [
         str(found or config.model),
         _sha256(weights) if weights.is_file() else str(weights),
-        *contents,
+        *(_sha256(file) for file in files if file.is_file()),
     ]
+
+
+def _named_files(name: str) -> list[Path]:
+    """Return the files that the name of a model states: one's own code, or a network's folder."""
+    from neurofit.models import MODELS, find_name, model_info
+
+    found = find_name(name)
+    if found is None:
+        own = name in MODELS and model_info(name).makes_weights
+        return [Path(inspect.getsourcefile(MODELS[name]) or "")] if own else []
+    if found.runs_code:
+        return [Path(found.network.rpartition(":")[0])]
+    return sorted(Path(found.network).glob("*")) if found.source == "hf" else []
 
 
 def _sha256(path: Path) -> str:

@@ -128,15 +128,20 @@ def find_activations(
             return recorded
 
     from neurofit.activations.baselines import last_driven
-    from neurofit.activations.extract import extract_lazily
+    from neurofit.activations.extract import extract_lazily, last_ms
     from neurofit.activations.memory import count_units
-    from neurofit.activations.model import find_presentation
+    from neurofit.activations.model import find_presentation, is_static
     from neurofit.models import WrappedModel, create_model
 
     named = getattr(config.analysis, "layers", "auto")
     asked = source_options(name, named, config.ms_per_timestep)
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
-    presentation = find_presentation(network, config.presentation, duration_ms=stimuli.duration_ms)
+    presentation = find_presentation(
+        network,
+        config.presentation,
+        duration_ms=stimuli.duration_ms,
+        until_ms=last_ms(stimuli, recording.time_bins),
+    )
     scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
     time_bins = list(recording.time_bins)
@@ -174,10 +179,17 @@ def find_activations(
         precision=config.precision,
         progress=progress,
         images_sha256="" if config.compute.keep_grams else key,
+        on_extracted=lambda: save(),
     )
     found = noted(found, config, weights=network.weights_origin)
-    if key and config.compute.keep_grams and not config.baselines:
-        save_record(found, key, layers=network.layers, units=units)
+    known = replace(found, blocks={}, _storage=None)  # the files are deleted with `found`
+
+    def save() -> None:
+        if key and config.compute.keep_grams and not config.baselines:
+            static = is_static(network)
+            save_record(known, key, layers=network.layers, units=units, static=static)
+
+    save()
     return found
 
 
@@ -223,7 +235,7 @@ def _recorded(
     """
 
     def make() -> Blocks:
-        from neurofit.activations.extract import continued_folder, extract
+        from neurofit.activations.extract import continued_folder, correct_unseen, extract
         from neurofit.models import create_model
 
         steps = {step for time_bin in recording.time_bins for step, _ in found.timesteps(time_bin)}
@@ -244,6 +256,7 @@ def _recorded(
             folder=continued_folder(replace(found, probes=asked_for), size),
         )
         held.append(made)  # its files are deleted with it
+        correct_unseen(unseen, made)
         return made.blocks
 
     held: list[Activations] = []
@@ -253,8 +266,12 @@ def _recorded(
     layers = needed_layers(config.analysis, record, recording.regions[0])
     if any(layer not in record.units for layer in layers):
         return None
+    end = record.activations.ms_per_timestep * record.activations.n_timesteps
+    if record.static and any(last > end for _, last in recording.time_bins):
+        return None  # it lasts as long as the bins of the record
     asked = tuple(key for key in record.activations.probes if key[0] in layers)
-    found = replace(record.activations, blocks=LazyBlocks(asked, make))
+    unseen = dict(record.activations.unseen)
+    found = replace(record.activations, blocks=LazyBlocks(asked, make), unseen=unseen)
     try:
         check_inputs(found, recording)
     except NeurofitError:  # it lacks timesteps of these bins

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -74,6 +74,7 @@ def _prepare(configs: Sequence[RunConfig], whole: Recording, progress: Progress 
     """Extract activations for runs that share a model, and cache their Gram matrices."""
     from neurofit.activations.extract import extract_lazily
     from neurofit.activations.memory import count_units
+    from neurofit.activations.model import is_static
     from neurofit.activations.records import load_record, save_record
     from neurofit.models import create_model
 
@@ -102,11 +103,19 @@ def _prepare(configs: Sequence[RunConfig], whole: Recording, progress: Progress 
         device=device,
         precision=first.precision,
         progress=progress,
+        on_extracted=lambda: save(),
     )
     found = noted(found, first, weights=network.weights_origin)
+    units, static = count_units(network, layers), is_static(network)
+    known = replace(found, blocks={}, _storage=None)  # the files are deleted with `found`
+
+    def save() -> None:
+        if key:
+            save_record(known, key, layers=network.layers, units=units, static=static)
+
     record = load_record(key, stimuli.ids) if key else None
-    if key and (record is None or not set(found.probes) <= set(record.activations.probes)):
-        save_record(found, key, layers=network.layers, units=count_units(network, layers))
+    if record is None or not set(found.probes) <= set(record.activations.probes):
+        save()
     stores: dict[Any, GramStore] = {}
     wanted = [(part, layer) for part in parts for layer in part.layers]
     for done, (part, layer) in enumerate(wanted, start=1):

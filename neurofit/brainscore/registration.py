@@ -33,7 +33,13 @@ _search: Callable[..., Any] | None = None
 
 
 def model(name: str) -> NeurofitBrainModel:
-    """Return a registered neurofit model as a BrainModel, with its weights if available."""
+    """Return a registered neurofit model as a BrainModel, with its trained weights.
+
+    Raises
+    ------
+    NeurofitError
+        If it has none on this machine.
+    """
     return NeurofitBrainModel(create_model(name))
 
 

@@ -178,8 +178,11 @@ def _model_rows(name: str) -> dict[str, str]:
         + (f"for {each.image_off}" if each.image_off else "throughout")
         for key, each in info.presentations.items()
     )
-    missing = info.is_published and not info.has_weights
-    get = f": neurofit weights get {name}" if missing else ""
+    weights = _describe_weights(info)
+    get = {
+        "published": f": neurofit weights get {name}",
+        "none published": f": neurofit train --model {name} ..., or --weights random",
+    }.get(weights, "")
     accuracy = ""
     if info.is_published and info.top1 is not None:
         accuracy = f"top-1 {info.top1:g} %, top-5 {info.top5:g} % (reported by its authors)"
@@ -193,7 +196,7 @@ def _model_rows(name: str) -> dict[str, str]:
         "presentations": "; ".join(shown),
         "decoder": info.decoder,
         "options": ", ".join(model_options(name)),
-        "weights": _describe_weights(info) + get,
+        "weights": weights + get,
         **_card_rows(info),
         "ImageNet": accuracy,
         "published": info.reference,
@@ -228,7 +231,9 @@ def _describe_weights(info: ModelInfo) -> str:
         return "none"
     if info.has_weights:
         return "bundled" if info.weights.parent == WEIGHTS else "downloaded"
-    return "published" if info.is_published else "random only"
+    if info.is_published:
+        return "published"
+    return "its own" if info.makes_weights else "none published"
 
 
 def _built_rows(name: str) -> dict[str, str]:

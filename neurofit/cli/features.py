@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 SUMMARY = "Write the features of a model over time as netCDF."
 
 PathOption = Annotated[
-    str, typer.Option("--out", metavar="FILE.nc", help="File of the features, which is replaced.")
+    str,
+    typer.Option(
+        "--out", metavar="FILE.nc", help="File of the features; an earlier one is replaced."
+    ),
 ]
 
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Download nothing.")]
@@ -46,8 +49,8 @@ def extract_command() -> Any:
         )
         note_code([config.model])
         with progress() as report:
-            write_features(config, path, on_plan=print_plan, progress=report)
-        out.print(f"Written: {path}", soft_wrap=True)
+            replaced = write_features(config, path, on_plan=print_plan, progress=report)
+        out.print(f"{'Replaced' if replaced else 'Written'}: {path}", soft_wrap=True)
 
     machine = [
         each

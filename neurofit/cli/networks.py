@@ -78,7 +78,11 @@ def _module_table(surveyed: Iterable[Surveyed]) -> Table:
 
 
 def _rows(built: Built, model: Any) -> dict[str, str]:
+    from neurofit.activations.notes import declared_crop
+
     provenance = built.provenance
+    crop = declared_crop(provenance)
+    origin = built.origin.removeprefix("weights ").replace("random weights", "random")
     kind = type(built.network.module).__name__
     declared = built.network.preprocessing.declared
     mean, std = (", ".join(f"{each:g}" for each in values) for values in (model.mean, model.std))
@@ -96,9 +100,10 @@ def _rows(built: Built, model: Any) -> dict[str, str]:
         "parameters": f"{sum(p.numel() for p in built.network.module.parameters()):,}",
         "input": f"{model.input_size} x {model.input_size} px, {model.visual_degrees:g} degrees; "
         f"mean {mean}; std {std}" + ("" if declared or built.unrolls else " (not declared)"),
+        "crop": f"{crop:.1%} declared, not applied: it would cut the stimulus" if crop < 1 else "",
         "shown as": timing.get("image", "an image"),
         "time": "\n".join([time, *times]),
-        "weights": f"{built.origin.removeprefix('weights ')}, for this table",
+        "weights": f"{origin}, for this table",
         "layers": ", ".join(model.layers),
     }
 

@@ -1,4 +1,4 @@
-"""The folder of a result."""
+"""The folder or file of a result."""
 
 from __future__ import annotations
 
@@ -44,11 +44,44 @@ def check_writable(folder: Path, analysis: str) -> Path:
     """
     if folder.exists() and not folder.is_dir():
         raise NeurofitError(f"out must be a folder; {folder} is a file.", option="out")
-    if (former := _analysis_in(folder)) not in ("", analysis):
+    if (former := _analysis_in(folder / "result.nc")) not in ("", analysis):
         raise NeurofitError(
             f"{folder} has a result of {former}, which {analysis} does not replace; give another "
             "folder with --out."
         )
+    _try_writing(folder)
+    return folder
+
+
+def check_replaceable(path: Path, kind: str, *, what: str) -> bool:
+    """Return whether a file exists, after trying to write beside it.
+
+    Parameters
+    ----------
+    path
+        File that is going to be written.
+    kind
+        Attribute `analysis` of the files that may be replaced.
+    what
+        Content of these files, for the message.
+
+    Raises
+    ------
+    NeurofitError
+        If it is a folder, cannot be written, or is another file, which is not replaced.
+    """
+    if path.is_dir():
+        raise NeurofitError(f"path must be a file; {path} is a folder.", option="path")
+    if path.exists() and _analysis_in(path) != kind:
+        raise NeurofitError(
+            f"{path} is no file of {what}, which {kind} would replace; give another file with "
+            "--out."
+        )
+    _try_writing(path.absolute().parent)
+    return path.exists()
+
+
+def _try_writing(folder: Path) -> None:
     new = [part for part in (folder, *folder.parents) if not part.exists()]
     try:
         with atomic_file(folder / ".writable"):
@@ -60,7 +93,6 @@ def check_writable(folder: Path, analysis: str) -> Path:
     remove_leftovers(folder / ".writable")
     for part in new:
         part.rmdir()
-    return folder
 
 
 @contextmanager
@@ -90,12 +122,12 @@ def alone_in(folder: Path) -> Iterator[None]:
                 part.rmdir()
 
 
-def _analysis_in(folder: Path) -> str:
-    """Return the analysis of the result in a folder; empty if there is none that can be read."""
+def _analysis_in(path: Path) -> str:
+    """Return the analysis whose result a file is; empty if it is none that can be read."""
     import h5netcdf
 
     try:
-        with h5netcdf.File(folder / "result.nc", "r") as file:
+        with h5netcdf.File(path, "r") as file:
             return str(file.attrs.get("analysis", ""))
     except OSError:
         return ""

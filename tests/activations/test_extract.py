@@ -19,9 +19,10 @@ from neurofit.activations.notes import image_notes
 from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.activations.screen import load_images
 from neurofit.errors import MachineError, NeurofitError
-from neurofit.models import create_model
+from neurofit.models import create_model, wrap
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import StimulusSet
+from neurofit.recordings.time_bins import make_time_bins
 from neurofit.storage.home import home
 
 Make = Callable[..., Recording]
@@ -328,3 +329,40 @@ def test_layers_without_memory_no_longer_see_an_image_that_is_off(stimuli: Stimu
         "image, and its features are the same for all stimuli."
     ]
     assert image_notes(again, layers=["conv5"], **args) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("presentation", ["neural", "default"])
+def test_a_static_network_covers_the_recording_in_steps_of_any_duration(
+    stimuli: StimulusSet, presentation: str
+) -> None:
+    bins = make_time_bins(70, 310, 10)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 4))
+    model = wrap(net, ["0"], input_size=32, ms_per_timestep=5)
+    found = extract(model, stimuli, presentation=presentation, time_bins=bins, storage="memory")
+    assert found.n_timesteps == 62
+    assert found.covered("0", bins).all()
+    first, last = (found.features("0", each) for each in (bins[0], bins[-1]))
+    assert first is last
+
+
+def test_bins_after_the_end_of_a_clip_are_noted(stimuli: StimulusSet) -> None:
+    class Frames(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.eye = torch.nn.Conv2d(3, 4, 5, 4)
+
+        def forward(self, clip: torch.Tensor) -> torch.Tensor:
+            seen: torch.Tensor = self.eye(clip.flatten(0, 1))
+            return seen
+
+    model = wrap(Frames(), ["eye"], input_size=32, ms_per_timestep=5)
+    bins = make_time_bins(100, 200, 10)
+    found = extract(model, stimuli, time_bins=bins, storage="memory")
+    found = replace(found, provenance={**found.provenance, **model.timing})
+    assert found.covered("eye", bins).sum() == 3
+    notes = image_notes(found, stimuli, bins, layers=["eye"])
+    assert notes[0] == (
+        "The clip that Frames is shown ends at 130 ms, so that the time bins from 130 ms on have "
+        "no score; its option frames makes the clip longer."
+    )
+    assert not any("clip" in each for each in image_notes(found, stimuli, bins[:3], layers=["eye"]))

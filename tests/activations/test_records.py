@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import xarray as xr
 
 import neurofit
@@ -16,6 +17,8 @@ import neurofit.models
 from neurofit import Compute, RunConfig, Selection
 from neurofit.activations import extract as extraction
 from neurofit.analyses.predictivity.presets import make_config
+from neurofit.models import MODELS
+from neurofit.models.catalogue import INFO
 from neurofit.recordings.recording import Recording
 from neurofit.storage.home import home
 
@@ -84,6 +87,47 @@ def test_a_layer_or_bin_that_was_not_extracted_is_extracted(
         assert neurofit.run(other).identical(own)
     for each in (config, wider, deeper):  # the record has all of them
         without_model(monkeypatch, each)
+
+
+def test_a_static_network_is_not_taken_to_end_where_an_earlier_recording_did(
+    monkeypatch: pytest.MonkeyPatch, config: RunConfig
+) -> None:
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    monkeypatch.setitem(INFO, "still", INFO["timedecay_tiny"])  # is removed again
+    monkeypatch.delitem(INFO, "still")
+
+    @neurofit.register_model(
+        **{**vars(INFO["timedecay_tiny"]), "name": "still", "makes_weights": False}
+    )
+    def still(*, seed: int | None = 0) -> Any:
+        torch.manual_seed(seed or 0)
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 4))
+        return neurofit.wrap(
+            net, ["0"], input_size=32, ms_per_timestep=2, region_layers={"IT": ["0"]}
+        )
+
+    config = replace(config, model="still", weights="random")
+    neurofit.run(config)  # up to 100 ms, longer than the 52 ms of 26 timesteps
+    later = replace(config, selection=Selection(region="IT", window=(80, 110)))
+    found = neurofit.run(later)
+    assert found.curve.notnull().all()
+    without_model(monkeypatch, later)
+
+
+def test_whether_a_layer_sees_the_image_is_the_verdict_of_all_images(
+    monkeypatch: pytest.MonkeyPatch, config: RunConfig, registered: Any, evoked: Any
+) -> None:
+    recording = evoked()
+    images = recording.stimuli.images.copy()
+    images[[0, 20, 39, 59]] = images[0]  # those that are shown before the others
+    stimuli = replace(recording.stimuli, images=images)
+    registered(replace(recording, sha256="1" * 64, stimuli=stimuli))
+    found = neurofit.run(config)
+    assert "no longer sees the image" not in found.attrs["notes"]
+    assert without_model(monkeypatch, config).attrs["notes"] == found.attrs["notes"]
+    for gram in (home() / "grams").rglob("*.safetensors"):
+        gram.unlink()
+    assert neurofit.run(config).attrs["notes"] == found.attrs["notes"]
 
 
 def test_features_without_a_cached_gram_are_extracted_again(

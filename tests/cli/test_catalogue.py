@@ -63,6 +63,20 @@ def test_describe_says_what_it_is(neurofit: Any, name: str, said: str) -> None:
     assert said in out
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gru_5layer_32", "none published: neurofit train --model gru_5layer_32 ..., or --weights"),
+        ("gru_tiny", "bundled"),
+        ("baseline:pixels", "none"),
+    ],
+)
+def test_describe_says_where_weights_are_or_how_to_get_them(
+    neurofit: Any, name: str, said: str
+) -> None:
+    assert f"weights {said}" in " ".join(neurofit("describe", name)[1].split())
+
+
 def row(table: str, name: str) -> str:
     return next(line for line in table.splitlines() if line.startswith(f"{name} "))
 

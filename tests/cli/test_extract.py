@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -48,22 +49,74 @@ def test_features_are_those_of_the_unrolled_model(
     images = np.stack([np.asarray(Image.open(photos / name)) for name in names])
     shown = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     with xr.open_dataset(file, engine="h5netcdf") as features, torch.no_grad():
-        assert features.stimulus_id.values.tolist() == names
-        assert features.time_start.values.tolist() == list(range(0, 260, 10))
+        assert features.stimulus.values.tolist() == names
+        assert features.timestep.values.tolist() == list(range(0, 260, 10))
+        assert features.timestep.attrs["units"] == "ms"
         assert features.time_end.values[-1] == 260
         assert features.attrs["model"] == "rgc_tiny"
         made = json.loads(features.attrs["activations"])
         assert made["presentation"]["image_off"] == 5
         assert len(made["weights_sha256"]) == 64
         assert "8 degrees (assumed)" in made["screen"]["image"]
-        assert set(features.data_vars) == {
-            "stimulus_id", "time_start", "time_end", "conv3", "conv5",
-        }  # fmt: skip
+        assert set(features.data_vars) == {"conv3", "conv5"}
+        assert set(features.coords) == {"stimulus", "timestep", "time_end"}
         for step, expected in model.unroll(shown, Presentation(n_timesteps=26, image_off=5)):
             for layer in ("conv3", "conv5"):
                 np.testing.assert_allclose(
                     features[layer].values[step], expected[layer].flatten(1), rtol=1e-5, atol=1e-5
                 )
+
+
+def test_features_are_selected_by_image_and_time_and_have_the_shape_of_the_layer(
+    photos: Path, tmp_path: Path, neurofit: Run, repository: Path
+) -> None:
+    file = tmp_path / "features.nc"
+    options = ("--images", str(photos), "--out", str(file), "--layer", "conv3,conv5")
+    assert neurofit("extract", "--model", "timedecay_tiny", *options)[0] == 0
+    model = create_model("timedecay_tiny").eval()
+    shown = torch.from_numpy(np.asarray(Image.open(photos / "more" / "d.png")).copy())
+    unrolled = model.unroll(shown.permute(2, 0, 1)[None].float() / 255)
+    with xr.open_dataset(file, engine="h5netcdf") as features, torch.no_grad():
+        chosen = features.conv3.sel(stimulus="more/d.png", timestep=70)
+        assert int(chosen.time_end) == 80
+        later = features.conv3.sel(timestep=slice(100, 149))
+        assert later.time_end.values.tolist() == [110, 120, 130, 140, 150]
+        expected = next(each["conv3"] for step, each in unrolled if step == 7)
+        shape = tuple(features.conv3.attrs["shape"])
+        assert shape == expected.shape[1:]
+        np.testing.assert_allclose(chosen.values.reshape(shape), expected[0], rtol=1e-5, atol=1e-5)
+        first = features.conv3.attrs["first_timestep"]
+        assert first == 10 * model.first_timestep["conv3"]
+        spread = features.conv3.std("stimulus").max(features.conv3.dims[-1])
+        assert spread.timestep[spread > 1e-6].values[0] == first
+    page = (repository / "docs" / "models.md").read_text()
+    (block,) = (each for each in page.split("```python\n") if "features.nc" in each[:100])
+    exec(block.partition("```")[0], {})
+
+
+def test_features_are_replaced_and_this_is_said_but_no_other_file_is(
+    photos: Path, tmp_path: Path, neurofit: Run
+) -> None:
+    file = tmp_path / "f.nc"
+    options = ("--images", str(photos), "--layer", "conv1")
+    command = ("extract", "--model", "timedecay_tiny", *options, "--out")
+    assert f"Written: {file}" in neurofit(*command, str(file))[1]
+    code, out, _ = neurofit(*command, str(file))
+    assert code == 0
+    assert f"Replaced: {file}" in out
+    note = tmp_path / "note.txt"
+    note.write_text("mine")
+    code, out, err = neurofit(*command, str(note))
+    assert (code, out) == (2, "")
+    assert f"{note} is no file of features, which extract would replace" in err
+    assert note.read_text() == "mine"
+    code, out, err = neurofit(*command, str(tmp_path))
+    assert (code, out) == (2, "")
+    assert f"--out must be a file; {tmp_path} is a folder" in err
+    if os.getuid():  # root may write everywhere
+        (tmp_path / "kept").mkdir(mode=0o555)
+        code, out, _ = neurofit(*command, str(tmp_path / "kept" / "f.nc"))
+        assert (code, out) == (2, "")
 
 
 def test_a_static_network_is_written_once(
@@ -80,6 +133,8 @@ def test_a_static_network_is_written_once(
     assert "1 timestep;" in out
     with xr.open_dataset("f.nc", engine="h5netcdf") as features:
         assert features["0"].shape == (5, 2 * 4 * 4)
+        assert features["0"].attrs["shape"].tolist() == [2, 4, 4]
+        assert features["0"].sel(stimulus="b.png").shape == (2 * 4 * 4,)
 
 
 def test_images_of_a_recording_are_shown_as_in_it(
@@ -89,7 +144,7 @@ def test_images_of_a_recording_are_shown_as_in_it(
     command = ("extract", "--model", "timedecay_tiny", "--recording", "small", "--layers", "conv5")
     assert neurofit(*command, "--out", str(tmp_path / "f.nc"))[0] == 0
     with xr.open_dataset(tmp_path / "f.nc", engine="h5netcdf") as features:
-        assert features.stimulus_id.values.tolist() == evoked().stimuli.ids.tolist()
+        assert features.stimulus.values.tolist() == evoked().stimuli.ids.tolist()
         assert len(features.attrs["stimuli_sha256"]) == 64
 
 

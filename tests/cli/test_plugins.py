@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from neurofit.analyses import ANALYSES
 from neurofit.data_loaders import load_recording
 from neurofit.data_loaders.recordings import RECORDINGS
 from neurofit.mapping import MAPPINGS
+from neurofit.models import MODELS
+from neurofit.models.catalogue import INFO
 
 PLUGIN = '''
 """A mapping, an analysis and a recording."""
@@ -182,6 +185,43 @@ def test_an_analysis_of_a_plugin_runs_and_gives_what_it_computes(
     means = [sorted(responses[:, n, t].mean() for n in range(6)) for t in range(4)]
     expected = [each[1] + 0.25 * (each[2] - each[1]) for each in means]  # position 0.25 * 5
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+MODEL = """
+from neurofit.models import create_model, model_info, register_model
+
+known = vars(model_info("timedecay_tiny"))
+
+@register_model(**{**known, "name": "mine", "summary": "", "makes_weights": True})
+def mine(**options):
+    model = create_model("timedecay_tiny")
+    model.get_parameter("net.conv1.conv.weight").data *= SCALE
+    return model
+"""
+
+
+def test_a_model_of_a_plugin_is_scored_with_its_weights_and_anew_after_an_edit(
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROFIT_HOME", str(tmp_path / "home"))
+    registered(replace(evoked(), sha256="0" * 64))
+    path = tmp_path / "nets.py"
+    scores = []
+    for scale in (1, -1, -1):
+        path.write_text(MODEL.replace("SCALE", str(scale)))
+        with monkeypatch.context() as patch:
+            patch.setattr(MODELS, "_entries", dict(MODELS._entries))
+            for name in INFO:
+                patch.setitem(INFO, name, INFO[name])
+            code, out, err = neurofit(
+                *("--plugin", str(path), "score", "--model", "mine", "--recording", "small"),
+                *("--region", "V4", "--window", "80:100", "--n-splits", "2", "--n-halves", "2"),
+                *("--layers", "conv3", "--keep-grams", "--json"),
+            )
+        assert code == 0, err
+        summary = json.loads(out)
+        scores.append(summary[summary["headline"]])
+    assert scores[1] == scores[2] != scores[0]
 
 
 def test_a_plugin_may_be_named_after_the_command(call: Any, neurofit: Any, tmp_path: Path) -> None:

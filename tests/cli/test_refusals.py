@@ -3,6 +3,7 @@
 import errno
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from neurofit import data_loaders
+from neurofit.data_loaders import write_recording
 from neurofit.recordings.stimuli import ImageFiles
 
 MODEL = ("score", "--model", "timedecay_tiny", "--recording", "small")
@@ -89,6 +92,47 @@ def test_wrong_use_exits_with_2_in_one_or_two_lines(
 
 PLS = (*MODEL, "--region", "V4", "--mapping", "pls")
 TRAIN = ("train", "--model", "rgc_tiny", "--data", "none", "--out", "run")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("score", "--recording", "small", "--region", "V4"),
+        ("analyse", "similarity", "--recording", "small", "--region", "V4"),
+        ("extract", "--recording", "small", "--out", "features.nc"),
+        ("eval", "--data", "cifar10"),
+    ],
+)
+def test_weights_that_nobody_has_published_are_refused_at_every_door(
+    command: tuple[str, ...],
+    neurofit: Any,
+    registered: Any,
+    evoked: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registered(evoked())
+    monkeypatch.setattr(data_loaders, "load_images", lambda name: SimpleNamespace(classes="ab"))
+    code, out, err = neurofit(*command, "--model", "feedforward_wide_5layer_32")
+    assert (code, out) == (2, "")
+    assert err == (
+        "Nobody has published weights of feedforward_wide_5layer_32. Train it with "
+        "`neurofit train --model feedforward_wide_5layer_32 ...`,\n"
+        "give a file by --weights FILE, or ask for --weights random.\n"
+    )
+
+
+def test_a_sweep_says_which_weights_nobody_has_published(
+    neurofit: Any, registered: Any, evoked: Any, tmp_path: Path, own_home: Path
+) -> None:
+    write_recording(evoked(), tmp_path / "small.nc")
+    (tmp_path / "study.toml").write_text(
+        'models = ["gru_5layer_32"]\nrecordings = ["small.nc"]\nregions = ["V4"]\n'
+        'windows = ["80:100"]\n[options]\nn_splits = 2\nn_halves = 2\n'
+    )
+    for options in (("--dry-run",), ("--workers", "1")):
+        code, out, err = neurofit("sweep", "study.toml", *options)
+        assert "Nobody has published weights of gru_5layer_32." in " ".join((out + err).split())
+    assert code != 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from neurofit.models import (
     save_weights,
     weights_sha256,
 )
-from neurofit.models.catalogue import INFO, assemble
+from neurofit.models.catalogue import BASELINE, INFO, assemble
 from neurofit.models.decoders import DECODERS
 
 
@@ -95,12 +97,66 @@ def test_a_file_of_weights_that_does_not_exist_is_refused() -> None:
         create_model("feedforward_shallow", weights="nowhere")
 
 
-def test_without_trained_weights_they_are_random_and_the_model_states_it() -> None:
-    model = create_model("feedforward_shallow", seed=3, input_size=72)
-    assert model.weights_origin == "random weights, seed 3"
-    assert weights_sha256(model) == weights_sha256(
-        create_model("feedforward_shallow", weights="random", seed=3, input_size=72)
+UNPUBLISHED = [
+    name
+    for name, info in INFO.items()
+    if not (info.is_published or info.family in ("tiny", BASELINE))
+]
+
+
+@pytest.mark.parametrize("name", UNPUBLISHED)
+def test_weights_that_nobody_has_published_are_never_random_unasked(name: str) -> None:
+    said = (
+        rf"Nobody has published weights of {name}\. Train it with `neurofit train --model {name} "
+        r"\.\.\.`,\ngive a file by --weights FILE, or ask for --weights random\."
     )
+    with pytest.raises(NeurofitError, match=said):
+        create_model(name)
+
+
+def test_random_weights_are_those_of_the_seed_and_the_model_states_it() -> None:
+    model = create_model("feedforward_shallow", weights="random", seed=3, input_size=72)
+    assert model.weights_origin == "random weights, seed 3"
+    other = create_model("feedforward_shallow", weights="random", seed=4, input_size=72)
+    assert weights_sha256(model) != weights_sha256(other)
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test register models that no other test sees."""
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    for name in INFO:
+        monkeypatch.setitem(INFO, name, INFO[name])
+
+
+def register_mine(name: str, *, seed: int | None = None, **metadata: Any) -> None:
+    """Register a model whose function makes the weights of rgc_tiny of a seed."""
+
+    def build(**options: Any) -> ConvRNN:
+        own = options if seed is None else {**options, "seed": seed}
+        return MODELS["rgc_tiny"](**own)  # type: ignore[no-any-return]
+
+    known = asdict(INFO["rgc_tiny"])
+    del known["makes_weights"], known["presentations"]
+    register_model(**{**known, "name": name, **metadata})(build)
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_weights_of_a_function_of_ones_own_are_as_it_makes_them() -> None:
+    register_mine("mine", seed=7)
+    model = create_model("mine", seed=2)
+    assert model_info("mine").makes_weights
+    assert model.weights_origin == "weights as its function makes them, seed 2"
+    expected = create_model("rgc_tiny", weights="random", seed=7)
+    assert weights_sha256(model) == weights_sha256(expected)
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_model_of_ones_own_may_say_that_its_weights_are_to_be_given() -> None:
+    register_mine("mine", makes_weights=False)
+    with pytest.raises(NeurofitError, match=r"Nobody has published weights of mine\."):
+        create_model("mine")
+    assert create_model("mine", weights="random", seed=2).weights_origin == "random weights, seed 2"
 
 
 def test_a_model_is_restored_from_its_file(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_model_keeps_the_contract(block: Block) -> None:
     exec(block("def leakygru_shallow"), namespace)
     layer = eval(block("Layer("), namespace)
     assert (layer.name, layer.channels, layer.cell_options) == ("conv3", 256, {"rate": 0.3})
-    model = create_model("leakygru_shallow", input_size=72, n_classes=5)
+    model = create_model("leakygru_shallow", weights="random", input_size=72, n_classes=5)
     assert isinstance(model, ConvRNN)
     assert {model.built_layer(name).spec.cell for name in ("conv3", "conv4", "conv5")} == {
         "leakygru"

@@ -262,6 +262,7 @@ def test_units_of_a_vector_and_tokens_of_space_and_time_are_not_taken_for_time()
     assert model.frame_times["mix"].n_outputs == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*the output is the same for all images at timestep 0")
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (4, 4), (5, 4)])
 def test_a_causal_output_has_seen_no_later_frame(kernel: int, stride: int) -> None:
     class Causal(nn.Module):
@@ -275,7 +276,27 @@ def test_a_causal_output_has_seen_no_later_frame(kernel: int, stride: int) -> No
 
     torch.manual_seed(0)
     frames = Clip(frames=16, axis=2)
-    model = wrap(Causal(), ["conv"], input_size=8, clip=frames, ms_per_timestep=20)
+    net = Causal().eval()
+    model = small(net, ["conv"], clip=frames, ms_per_timestep=20)
     times = model.frame_times["conv"]
     for frame in range(stride - 1, 16):
         assert stride * (times.output_at(frame) + 1) - 1 <= frame  # its last frame
+    assert model.first_timestep == {"conv": stride - 1}  # before it no output has been made
+    validate_model(model)
+    made = steps(model)
+    late = small(net, ["conv"], clip=replace(frames, onset_ms=40), ms_per_timestep=20)
+    assert late.first_timestep == {"conv": 1}  # frame 3 ends the first output that sees the image
+    with torch.no_grad():
+        clip = normalised(model, images())[:, :, None].repeat(1, 1, 16, 1, 1)
+        outputs = net.conv(nn.functional.pad(clip, (0, 0, 0, 0, kernel - stride, 0)))
+        for timestep, found in enumerate(made):
+            number = (timestep + 1) // stride - 1
+            expected = outputs[:, :, number] if number >= 0 else torch.zeros_like(outputs[:, :, 0])
+            torch.testing.assert_close(found["conv"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_frame_lasts_as_long_as_the_kind_of_network_needs_to_outlast_a_recording() -> None:
+    assert small(Video(), ["a"]).ms_per_timestep == 20  # 16 frames are 320 ms
+    assert small(Video(), ["a"], ms_per_timestep=40).ms_per_timestep == 40
+    assert small(Frames(), ["eye"]).ms_per_timestep == 10  # 26 frames are 260 ms
+    assert small(nn.Sequential(nn.Conv2d(3, 2, 3)), ["0"]).ms_per_timestep == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -20,9 +21,7 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
     notes = [*fitting.splits.notes, *fitting.left_out.notes()]
     axes = [dim for dim in ("mapping", "layer") if dim in result.reason.dims]
     if "layer_choice" in result:
-        names, counts = np.unique(result.layer_choice.values, return_counts=True)
-        listed = ", ".join(f"{name} ({n})" for name, n in zip(names, counts, strict=True))
-        notes.append(f"Layers chosen on held-out training stimuli (number of splits): {listed}.")
+        notes.append(_chosen_layers(result.layer_choice))
     if "psth_r" in result:
         median = result.psth_r.median("neuroid")
         shown = [f"{value:.2f}" for value in np.ravel(median.values) if np.isfinite(value)]
@@ -54,6 +53,21 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
                 "includes."
             )
     return notes + learning_notes(result, config) + _differing(result, config)
+
+
+def _chosen_layers(choice: xr.DataArray) -> str:
+    """Return on how many splits each layer was chosen, (split) or (mapping split)."""
+    parts, over = [], str(choice.dims[-1])
+    for names in choice.values.reshape(-1, choice.shape[-1]):
+        (first, n), *others = Counter(names.tolist()).most_common()
+        share = f"all {n}" if not others else f"{n} of {len(names)}"
+        parts.append(
+            ", ".join([f"{first} in {share} {over}s", *(f"{each} in {m}" for each, m in others)])
+        )
+    if "mapping" in choice.dims:
+        of = map(str, choice.mapping.values)
+        parts = [f"{name}: {part}" for name, part in zip(of, parts, strict=True)]
+    return f"Layer that held-out training stimuli choose: {'; '.join(parts)}."
 
 
 def _differing(result: xr.Dataset, config: ScoreConfig) -> list[str]:

@@ -108,6 +108,10 @@ def test_each_mapping_chooses_its_own_layer(scored: tuple[Activations, Recording
     assert result.layer.values.tolist() == ["b"]
     assert (result.layer_choice.values == "b").all()
     assert result.layer_choice.dims == ("mapping", "split")
+    assert (
+        "Layer that held-out training stimuli choose: ridge: b in all 4 splits; pls: b in all 4 "
+        "splits." in json.loads(result.attrs["notes"])
+    )
 
 
 def test_every_layers_row_equals_the_layer_alone(scored: tuple[Activations, Recording]) -> None:
@@ -127,7 +131,7 @@ def test_a_result_says_which_layer_held_out_stimuli_choose(
     result = score(*scored, config(layers="all", mapping="ridge"))
     assert chosen(result) == {"a": 0, "b": 4, "c": 0}
     notes = json.loads(result.attrs["notes"])
-    assert "Layers chosen on held-out training stimuli (number of splits): b (4)." in notes
+    assert "Layer that held-out training stimuli choose: b in all 4 splits." in notes
     assert "layer_choice" not in score(*scored, config(layers=("b",)))
 
 

@@ -119,3 +119,23 @@ def test_the_number_of_classes_is_checked(timm: Any, hub: Place) -> None:
         NeurofitError, match=r"returns \(1000,\) for each .*not logits of 7 classes"
     ):
         neurofit.create_model("timm:resnet10t", n_classes=7, layers=["layer4"])
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_declared_crop_is_said_not_to_be_applied(
+    timm: Any, neurofit: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = neurofit("describe", "timm:resnet10t?input_size=64")
+    assert code == 0, err
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert "crop        87.5% declared, not applied: it would cut the stimulus" in lines
+    assert "weights     random, seed 0, for this table" in lines
+    code, out, err = neurofit(
+        *("score", "--model", "timm:resnet10t?input_size=64", "--weights", "random"),
+        *("--recording", "small", "--region", "IT", "--layer", "conv1.0"),
+    )
+    assert code == 0, err
+    assert (
+        "the declared central crop (87.5% of the width) is not applied, since it would cut the "
+        "stimulus." in " ".join(out.split())
+    )

@@ -49,6 +49,13 @@ def nothing():
 
 def broken():
     raise ValueError("no such thing")
+
+
+def wants(a, b, *, c, d=1):
+    return Net(a)
+
+
+made = Net(2)
 '''
 
 
@@ -75,7 +82,7 @@ def test_a_function_in_a_file_is_a_recurrent_model(file: Path) -> None:
         torch.testing.assert_close(found["forward:relu_1"], state)
     assert model.timeline.n_timesteps == 6
     assert model.provenance["file_sha256"] == sha256(file.read_bytes()).hexdigest()
-    assert model.weights_origin.startswith("weights as my_net.py:make?steps=6")
+    assert model.weights_origin.startswith("weights as its function makes them")
 
 
 def test_the_seed_and_a_file_decide_the_weights(file: Path, tmp_path: Path) -> None:
@@ -113,6 +120,18 @@ def test_a_function_in_a_module_and_a_model_of_neurofit_are_taken(
         ),
         ("my_net.py:nothing", r"must return a torch module or a neurofit model; it returned str"),
         ("my_net.py:broken", r"my_net.py:broken cannot be built: ValueError: no such thing"),
+        (
+            "my_net.py",
+            r"by the function that returns it, as my_net.py:FUNCTION; got 'my_net.py'\. "
+            r"It defines Net, make, nothing, broken, wants",
+        ),
+        ("./my_net.py:make()", r"as ./my_net.py:FUNCTION; got './my_net.py:make\(\)'"),
+        ("absent.py", r"as absent.py:FUNCTION; got 'absent.py'\.$"),
+        (
+            "my_net.py:wants?a=1",
+            r"my_net.py:wants takes b and c: give a value in the name, as "
+            r"my_net.py:wants\?b=VALUE&c=VALUE\.",
+        ),
         ("absent.py:make", r"There is no file absent.py; a model is named as FILE.py:FACTORY"),
         ("absent_package.nets:make", r"There is no Python module 'absent_package' here"),
         ("tim:resnet18", r"Unknown source of models 'tim'\. Did you mean 'timm:NAME'"),
@@ -124,6 +143,20 @@ def test_wrong_names_are_answered(file: Path, name: str, message: str) -> None:
     with pytest.raises(NeurofitError, match=message) as error:
         neurofit.create_model(name)
     assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_network_that_the_file_has_made_is_taken(file: Path) -> None:
+    model, again, other = (
+        neurofit.create_model("my_net.py:made?input_size=32", seed=seed) for seed in (3, 3, 4)
+    )
+    assert model.timeline.n_timesteps == 2
+    assert torch.equal(model.module.v4.weight, again.module.v4.weight)
+    assert not torch.equal(model.module.v4.weight, other.module.v4.weight)
+    (file.parent / "nets_made.py").write_text("from torch import nn\n\nnet = nn.Conv2d(3, 4, 3)\n")
+    with pytest.raises(NeurofitError, match="nets_made:net is a network; name a function that"):
+        neurofit.create_model("nets_made:net")
+    with pytest.raises(NeurofitError, match=r"Unknown option of my_net.py:made 'steps'"):
+        neurofit.create_model("my_net.py:made?steps=3")
 
 
 def test_code_that_the_file_imports_has_to_be_there(file: Path) -> None:
@@ -144,6 +177,20 @@ def test_the_command_says_that_it_runs_code_and_describes_the_modules(
     assert rows["time"][:2] == ["3", "timesteps"]
 
 
+def test_a_video_network_is_described_with_frames_of_20_ms(
+    file: Path, neurofit: Callable[..., tuple[int, str, str]]
+) -> None:
+    file.write_text(
+        "from torch import nn\n\n\ndef make():\n"
+        "    return nn.Sequential(nn.Conv3d(3, 4, 3, (1, 8, 8), padding=1))\n"
+    )
+    code, out, err = neurofit("describe", "./my_net.py:make?input_size=32")
+    assert code == 0, err
+    said = " ".join(out.split())
+    assert "of 16 frames of 20 ms" in said
+    assert "time 16 timesteps of 20 ms 0: 16 places on axis 2, at 0 ms and every 20 ms" in said
+
+
 @pytest.mark.usefixtures("registered")
 def test_a_function_of_ones_own_is_scored_with_the_sha256_of_its_file(
     file: Path, neurofit: Callable[..., tuple[int, str, str]]
@@ -152,7 +199,7 @@ def test_a_function_of_ones_own_is_scored_with_the_sha256_of_its_file(
     code, out, err = neurofit("score", "--model", name, "--region", "IT", "--recording", "small")
     assert code == 0, err
     assert "Note: running ./my_net.py (--model)." in err
-    assert "weights as my_net.py:make" in out
+    assert "weights as its function makes them" in out
     (folder,) = Path("neurofit-results").iterdir()
     assert folder.name.startswith("my_net.py-make-ms_per_timestep=20_IT_small_ridge")
     result = xr.load_dataset(folder / "result.nc", engine="h5netcdf")
