@@ -1,4 +1,4 @@
-"""One trial of a search: a net is drawn, trained as any other, and stopped early if it is not good.
+"""One trial of a search: a drawn net is trained as any other, and stopped early if it is not good.
 
 A trial that a killed worker has left goes on from its checkpoint, to the same bits.
 """
@@ -22,12 +22,7 @@ from neurofit.training.checkpoint import code_version, read_checkpoint
 from neurofit.training.evaluate import Accuracy
 from neurofit.training.run_folder import CHECKPOINT
 from neurofit.training.search.space import Candidate
-from neurofit.training.search.storage import (
-    TrialSuggest,
-    import_optuna,
-    make_sampler,
-    storage_errors,
-)
+from neurofit.training.search.storage import import_optuna, read_drawn, storage_errors
 from neurofit.training.search.study import Search
 from neurofit.training.search.trials import TrialFolder, described
 from neurofit.training.train import train
@@ -82,15 +77,12 @@ class Trial:
         return result
 
     def _compute(self, images: ImageSet) -> dict[str, Any]:
+        n_classes = len(images.classes)
+        candidate, params = read_drawn(
+            self.search, self.study, self.number, self.trial_id, n_classes=n_classes
+        )
         with storage_errors():
-            self.study.sampler = make_sampler(self.search, self.number)
             trial = import_optuna().Trial(self.study, self.trial_id)
-            candidate = self.search.searched().draw(
-                TrialSuggest(trial),
-                input_size=self.search.input_size,
-                n_classes=len(images.classes),
-            )
-            params = dict(trial.params)
         self.folder.write_net(candidate)
         state, error, accuracy = "complete", "", None
         try:
