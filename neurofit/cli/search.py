@@ -105,7 +105,7 @@ def status(study: StudyFile, out_folder: Out = None) -> None:
 @app.command("best", epilog="Example: neurofit search best study.toml")
 def best(study: StudyFile, out_folder: Out = None) -> None:
     """Print the best trials: with several objectives, all that no other one beats."""
-    from neurofit.training.search.trials import best_of, read_status
+    from neurofit.training.search.status import best_of, read_status
 
     found = read_status(_folder(study, out_folder))
     objectives, front = found.search.objectives, best_of(found.results, found.search.objectives)
@@ -229,7 +229,8 @@ def _start(search: Search, folder: SearchFolder, cluster: str) -> None:
 
 def _print_status(folder: SearchFolder) -> int:
     """Print the state of a search, and return how many trials are left."""
-    from neurofit.training.search.trials import best_of, read_status
+    from neurofit.training.search.status import best_of, read_status
+    from neurofit.training.search.trials import FAULTS
 
     found = read_status(folder)
     ended = Counter(each["state"] for each in found.results)
@@ -243,10 +244,18 @@ def _print_status(folder: SearchFolder) -> int:
         "waiting": found.waiting,
     }
     words = ", ".join(f"{n:,} {word}" for word, n in counts.items() if n or word == "complete")
-    seconds = sum(float(each["seconds"]) for each in found.results)
+    seconds = sum((float(each["seconds"]) for each in found.results), 0.0)
     trials, trained = counted(found.search.trials, "trial"), describe_duration(seconds)
     out.print(f"{trials}: {words}; {trained} of training")
     out.print(f"Objectives: {', '.join(found.search.objectives)}, on validation images.")
+    retries = counted(found.search.machine.retries, "time")
+    out.print(
+        f"A trial is tried again {retries} after a fault of the machine (killed, lost, out of "
+        "memory), never after an error of its own."
+    )
+    for number, faults in found.faults.items():
+        reasons = " or ".join(FAULTS[each] for each in dict.fromkeys(faults))
+        out.print(f"trial {number} is put back: {reasons} ({counted(len(faults), 'fault')})")
     for each in [each for each in found.results if each["state"] == "failed"][:LISTED]:
         err.print(f"trial {each['number']}: {each['error']}", markup=False, soft_wrap=True)
     for each in best_of(found.results, found.search.objectives)[:1]:
@@ -261,7 +270,7 @@ def _most_accurate(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 
 def _number(trial: str, folder: SearchFolder) -> int:
     """Return the number of a trial, which may be "best"."""
-    from neurofit.training.search.trials import best_of, read_status
+    from neurofit.training.search.status import best_of, read_status
 
     if trial == "best":
         found = read_status(folder)

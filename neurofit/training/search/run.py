@@ -37,8 +37,9 @@ def begin(search: Search, folder: SearchFolder) -> None:
 def run_here(search: Search, folder: SearchFolder) -> None:
     """Start workers on this machine, and wait until they find no trial left.
 
-    A worker that was killed is started again as often as the study says, and goes on with its
-    trial. If this process itself is killed, its workers finish; more can be started at any time.
+    A worker that was killed at a trial is started again and goes on with it, until the trial has
+    no retries left; one that is killed before it is at a trial is started again `retries` times.
+    If this process itself is killed, its workers finish; more can be started at any time.
     """
     own = search.machine
     cores = own.workers * own.threads if own.threads else available_cores()
@@ -46,9 +47,12 @@ def run_here(search: Search, folder: SearchFolder) -> None:
     environment = {**os.environ, **{name: str(n) for name, n in threads.items()}}
 
     def run_worker(task: Path) -> None:
-        for _ in range(1 + own.retries):
+        n_idle = 0
+        while n_idle <= own.retries:
+            before = folder.n_attempts()
             if not run_process(COMMAND, task, folder.log(task.stem), environment):
                 return
+            n_idle = n_idle + 1 if folder.n_attempts() == before else 0
 
     tasks = write_tasks(search, folder)
     with ThreadPoolExecutor(len(tasks)) as pool:

@@ -44,13 +44,14 @@ class Workers:
         Threads of a worker on this machine; None divides the cores among the workers. A trial is
         continued to the same bits with the same number of threads.
     retries
-        How often a worker of this machine is started again after it was killed.
+        How often a trial is tried again after a fault of the machine (its worker was killed or
+        lost, or out of memory) before it has a new checkpoint. An error of its own is not retried.
     """
 
     workers: int = option(1, least=1, help="Workers at once.")
     device: str = option("auto", help="Device of the training: auto, cpu or cuda.")
     threads: int | None = option(None, least=1, help="Threads of a worker.")
-    retries: int = option(2, least=0, help="Further starts of a worker that was killed.")
+    retries: int = option(2, least=0, help="Further attempts after a fault of the machine.")
 
     def __post_init__(self) -> None:
         check_fields(self)

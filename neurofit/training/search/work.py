@@ -28,7 +28,7 @@ from neurofit.training.search.storage import (
     storage_errors,
 )
 from neurofit.training.search.study import Search
-from neurofit.training.search.trial import Trial, load_search_images
+from neurofit.training.search.trial import MachineFault, Trial, load_search_images
 from neurofit.training.search.trials import SearchFolder
 
 COMMAND = (sys.executable, "-m", "neurofit", "search", "work")
@@ -84,6 +84,8 @@ def take_trials(
                         return
                     on_trial(trial.run(images))
                 failures = 0
+        except MachineFault as error:
+            warnings.warn(f"{error} It is put back.", NeurofitWarning, stacklevel=2)
         except StorageError as error:
             failures += 1
             if failures == PATIENCE:
