@@ -45,6 +45,15 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Workers at once; on a cluster, jobs.", show_default="as STUDY"),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Address of the database, whose password is stored nowhere.",
+        show_default="as STUDY",
+    ),
+]
 Cluster = Annotated[str, typer.Option("--cluster", help="Where to compute: local or slurm.")]
 
 
@@ -58,6 +67,7 @@ def run(
         typer.Option("--trials", help="Nets that are drawn in all.", show_default="as STUDY"),
     ] = None,
     cluster: Cluster = "local",
+    storage: Storage = None,
     partition: Annotated[str | None, typer.Option("--partition", help="SLURM partition.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs of a job.")] = None,
     minutes: Annotated[
@@ -75,7 +85,13 @@ def run(
 
     set_offline(offline)
     given = with_workers(
-        read_search(study), workers=workers, partition=partition, gpus=gpus, time=minutes, mem=mem
+        read_search(study),
+        workers=workers,
+        storage=storage,
+        partition=partition,
+        gpus=gpus,
+        time=minutes,
+        mem=mem,
     )
     if trials is not None:
         given = replace(given, trials=trials)
@@ -87,13 +103,20 @@ def run(
 
 @app.command("resume", epilog="Example: neurofit search resume study.toml")
 def resume(
-    study: StudyFile, out_folder: Out = None, workers: Workers = None, cluster: Cluster = "local"
+    study: StudyFile,
+    out_folder: Out = None,
+    workers: Workers = None,
+    cluster: Cluster = "local",
+    storage: Storage = None,
 ) -> None:
     """Go on with a search that was begun, as it was begun."""
-    from neurofit.training.search.study import with_workers
+    from neurofit.training.search.study import read_search, with_workers
 
     folder = _folder(study, out_folder)
-    _start(with_workers(folder.read_search(), workers=workers), folder, cluster)
+    begun = folder.read_search()
+    if storage is None and begun.storage and not Path(study).is_dir():
+        storage = read_search(study).storage or None  # which may have a password
+    _start(with_workers(begun, workers=workers, storage=storage), folder, cluster)
 
 
 @app.command("status", epilog="Example: neurofit search status study.toml")

@@ -7,7 +7,6 @@ whether a worker is at it, with a journal too.
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import random
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from neurofit.errors import MachineError, NeurofitError
+from neurofit.training.search.database import open_database
 from neurofit.training.search.dimensions import Choices
 from neurofit.training.search.space import Candidate
 from neurofit.training.search.study import OBJECTIVES, Search
@@ -254,24 +254,7 @@ def _storage(search: Search, folder: Path) -> Any:
     if not search.storage:
         journal = str(folder / JOURNAL)
         return optuna.storages.JournalStorage(_whole_journal(journal))
-    try:
-        import pg8000  # noqa: F401 - SQLAlchemy loads it
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-    except ImportError as error:
-        raise NeurofitError(
-            f"PostgreSQL needs pg8000 ({error}): pip install 'neurofit[search]'."
-        ) from error
-    try:
-        url = make_url(search.storage).set(drivername="postgresql+pg8000")
-    except ArgumentError:
-        raise NeurofitError(f"storage is not the address of a database: {search.storage}") from None
-    if url.password is None and (password := os.environ.get("PGPASSWORD")):
-        url = url.set(password=password)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    address = url.render_as_string(hide_password=False)
-    options = {"pool_pre_ping": True, "pool_size": 1, "max_overflow": 2}
-    return optuna.storages.RDBStorage(address, engine_kwargs=options)
+    return open_database(search.storage)
 
 
 def _whole_journal(path: str) -> Any:

@@ -106,7 +106,8 @@ class Search:
     prune
         Whether nets are stopped early. None does so with one objective.
     storage
-        Empty for a journal file in the study's folder, or postgresql://USER@HOST/DATABASE.
+        Empty for a journal file in the study's folder, or postgresql://USER@HOST/DATABASE. Its
+        password is better in ~/.pgpass or PGPASSWORD; it is stored in no file.
     recipe, training
         Recipe of a training, and fields of its configuration that are changed.
     space, pruning, machine, slurm
@@ -197,12 +198,14 @@ def read_search(path: str | Path) -> Search:
 
 
 def with_workers(search: Search, **changes: Any) -> Search:
-    """Return a search with other settings of the machine or of SLURM; None leaves them."""
+    """Return a search with another storage or settings of machine or SLURM; None leaves them."""
     changed = {name: value for name, value in changes.items() if value is not None}
+    storage = changed.pop("storage", search.storage)
     own = {each.name for each in fields(Workers)}
     machine = {name: changed.pop(name) for name in list(changed) if name in own}
     return replace(
         search,
+        storage=storage,
         machine=replace(search.machine, **machine),
         slurm=replace(search.slurm, **changed),
     )
@@ -245,7 +248,7 @@ def _check_storage(storage: str) -> None:
     if storage and kind not in ("postgresql", "postgres"):
         raise NeurofitError(
             "storage must be empty for a journal file in the study's folder, or "
-            f"postgresql://USER@HOST/DATABASE; got {storage!r}."
+            f"postgresql://USER@HOST/DATABASE; got one of the kind {kind!r}."
         )
 
 

@@ -25,6 +25,7 @@ from neurofit.errors import NeurofitError
 from neurofit.models.architecture import Architecture, architecture_of
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
+from neurofit.training.search.database import without_password
 from neurofit.training.search.space import Candidate
 from neurofit.training.search.study import Pruning, Search
 
@@ -253,7 +254,9 @@ class SearchFolder:
                     f"The study in {self.path} was begun with another {' and '.join(names)}. Give "
                     "this one another name; only trials, storage, machine and slurm may change."
                 )
-        content = {"definition": own, "search": asdict(search), "code": code_sha256()}
+        # the password of a database is not written
+        stored = {**asdict(search), "storage": without_password(search.storage)}
+        content = {"definition": own, "search": stored, "code": code_sha256()}
         with atomic_file(self.definition) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
 
