@@ -176,7 +176,13 @@ def export(
 
 @app.command("repeat", epilog="Example: neurofit search repeat study.toml 17 --out runs/17")
 def repeat(
-    study: StudyFile,
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="Study: a TOML file, the folder of its search, or its table in JSON.",
+        ),
+    ],
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Number of a trial, or best.")],
     run_folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the new run.")],
     out_folder: Out = None,
@@ -184,13 +190,19 @@ def repeat(
 ) -> None:
     """Train a trial again from its line, and compare the accuracies."""
     from neurofit.data_loaders import load_images
-    from neurofit.training.search.repeat import repeat_trial
+    from neurofit.training.search.repeat import read_line, repeat_trial
     from neurofit.training.search.trial import load_search_images
 
-    folder = _folder(study, out_folder)
-    search, number = folder.read_search(), _number(trial, folder)
+    result: Mapping[str, Any] | None
+    if Path(study).suffix == ".json":
+        number = _parse_number(trial)
+        search, result = read_line(study, number)
+    else:
+        folder = _folder(study, out_folder)
+        search, number = folder.read_search(), _number(trial, folder)
+        result = folder.trial(number).read_result()
     images = load_search_images(search, load_images)
-    then, now = repeat_trial(search, folder.trial(number), images, out=run_folder, device=device)
+    then, now = repeat_trial(search, result, images, out=run_folder, device=device)
     out.print(f"trial {number}: {then:.4%} then, {now:.4%} now")
     if then != now:
         err.print("The accuracies differ: other code, another device or number of threads.")
@@ -300,6 +312,10 @@ def _number(trial: str, folder: SearchFolder) -> int:
         if not (front := best_of(found.results, found.search.objectives)):
             raise NeurofitError("No trial is complete yet.")
         return int(front[0]["number"])
+    return _parse_number(trial)
+
+
+def _parse_number(trial: str) -> int:
     if not trial.isdecimal():
         raise NeurofitError(f"TRIAL is the number of a trial, or best; got {trial!r}.")
     return int(trial)

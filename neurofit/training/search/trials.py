@@ -268,14 +268,7 @@ class SearchFolder:
         NeurofitError
             If no search was begun here, or its file is damaged.
         """
-        from neurofit.analyses.sweeps.study import Slurm
-        from neurofit.training.search.study import Workers
-
-        given = dict(self._read()["search"])
-        tables: dict[str, Any] = {"machine": Workers, "slurm": Slurm, "pruning": Pruning}
-        for name, table in tables.items():
-            given[name] = table(**given[name])
-        return Search(**given)
+        return search_of(self._read()["search"])
 
     def check_code(self) -> None:
         """Check that the installed neurofit is the one that began or continued the search.
@@ -301,6 +294,24 @@ class SearchFolder:
             ) from None
         except ValueError as error:
             raise NeurofitError(f"{self.definition} is damaged: {error}.") from error
+
+
+def search_of(stored: Mapping[str, Any]) -> Search:
+    """Return a search from its fields in types of JSON.
+
+    Raises
+    ------
+    NeurofitError
+        Naming the field that is wrong.
+    """
+    from neurofit.analyses.sweeps.study import Slurm
+    from neurofit.training.search.study import Workers
+
+    given = dict(stored)
+    tables: dict[str, Any] = {"machine": Workers, "slurm": Slurm, "pruning": Pruning}
+    for name, table in tables.items():
+        given[name] = table(**given.get(name, {}))
+    return Search(**given)
 
 
 def search_folder(name: str, out: str | Path | None = None) -> SearchFolder:
