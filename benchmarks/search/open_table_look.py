@@ -71,7 +71,7 @@ def draw(table: Mapping[str, Any]) -> Figure:
         found = {label: key for each in keys for key, label in zip(*each, strict=True)}
         if found:
             legend = figure.legend(
-                found.values(), found, loc="outside lower center", ncols=4,
+                list(found.values()), list(found), loc="outside lower center", ncols=4,
                 title="Area: number of parameters; lines: 95% intervals",
             )  # fmt: skip
             for handle in legend.legend_handles:
