@@ -45,6 +45,15 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Workers at once; on a cluster, jobs.", show_default="as STUDY"),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Address of the database, whose password is stored nowhere.",
+        show_default="as STUDY",
+    ),
+]
 Cluster = Annotated[str, typer.Option("--cluster", help="Where to compute: local or slurm.")]
 
 
@@ -58,6 +67,7 @@ def run(
         typer.Option("--trials", help="Nets that are drawn in all.", show_default="as STUDY"),
     ] = None,
     cluster: Cluster = "local",
+    storage: Storage = None,
     partition: Annotated[str | None, typer.Option("--partition", help="SLURM partition.")] = None,
     gpus: Annotated[int | None, typer.Option("--gpus", help="GPUs of a job.")] = None,
     minutes: Annotated[
@@ -75,7 +85,13 @@ def run(
 
     set_offline(offline)
     given = with_workers(
-        read_search(study), workers=workers, partition=partition, gpus=gpus, time=minutes, mem=mem
+        read_search(study),
+        workers=workers,
+        storage=storage,
+        partition=partition,
+        gpus=gpus,
+        time=minutes,
+        mem=mem,
     )
     if trials is not None:
         given = replace(given, trials=trials)
@@ -87,13 +103,20 @@ def run(
 
 @app.command("resume", epilog="Example: neurofit search resume study.toml")
 def resume(
-    study: StudyFile, out_folder: Out = None, workers: Workers = None, cluster: Cluster = "local"
+    study: StudyFile,
+    out_folder: Out = None,
+    workers: Workers = None,
+    cluster: Cluster = "local",
+    storage: Storage = None,
 ) -> None:
     """Go on with a search that was begun, as it was begun."""
-    from neurofit.training.search.study import with_workers
+    from neurofit.training.search.study import read_search, with_workers
 
     folder = _folder(study, out_folder)
-    _start(with_workers(folder.read_search(), workers=workers), folder, cluster)
+    begun = folder.read_search()
+    if storage is None and begun.storage and not Path(study).is_dir():
+        storage = read_search(study).storage or None  # which may have a password
+    _start(with_workers(begun, workers=workers, storage=storage), folder, cluster)
 
 
 @app.command("status", epilog="Example: neurofit search status study.toml")
@@ -105,7 +128,7 @@ def status(study: StudyFile, out_folder: Out = None) -> None:
 @app.command("best", epilog="Example: neurofit search best study.toml")
 def best(study: StudyFile, out_folder: Out = None) -> None:
     """Print the best trials: with several objectives, all that no other one beats."""
-    from neurofit.training.search.trials import best_of, read_status
+    from neurofit.training.search.status import best_of, read_status
 
     found = read_status(_folder(study, out_folder))
     objectives, front = found.search.objectives, best_of(found.results, found.search.objectives)
@@ -153,7 +176,13 @@ def export(
 
 @app.command("repeat", epilog="Example: neurofit search repeat study.toml 17 --out runs/17")
 def repeat(
-    study: StudyFile,
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="Study: a TOML file, the folder of its search, or its table in JSON.",
+        ),
+    ],
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Number of a trial, or best.")],
     run_folder: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder of the new run.")],
     out_folder: Out = None,
@@ -161,13 +190,19 @@ def repeat(
 ) -> None:
     """Train a trial again from its line, and compare the accuracies."""
     from neurofit.data_loaders import load_images
-    from neurofit.training.search.repeat import repeat_trial
+    from neurofit.training.search.repeat import read_line, repeat_trial
     from neurofit.training.search.trial import load_search_images
 
-    folder = _folder(study, out_folder)
-    search, number = folder.read_search(), _number(trial, folder)
+    result: Mapping[str, Any] | None
+    if Path(study).suffix == ".json":
+        number = _parse_number(trial)
+        search, result = read_line(study, number)
+    else:
+        folder = _folder(study, out_folder)
+        search, number = folder.read_search(), _number(trial, folder)
+        result = folder.trial(number).read_result()
     images = load_search_images(search, load_images)
-    then, now = repeat_trial(search, folder.trial(number), images, out=run_folder, device=device)
+    then, now = repeat_trial(search, result, images, out=run_folder, device=device)
     out.print(f"trial {number}: {then:.4%} then, {now:.4%} now")
     if then != now:
         err.print("The accuracies differ: other code, another device or number of threads.")
@@ -229,7 +264,8 @@ def _start(search: Search, folder: SearchFolder, cluster: str) -> None:
 
 def _print_status(folder: SearchFolder) -> int:
     """Print the state of a search, and return how many trials are left."""
-    from neurofit.training.search.trials import best_of, read_status
+    from neurofit.training.search.status import best_of, read_status
+    from neurofit.training.search.trials import FAULTS
 
     found = read_status(folder)
     ended = Counter(each["state"] for each in found.results)
@@ -243,10 +279,18 @@ def _print_status(folder: SearchFolder) -> int:
         "waiting": found.waiting,
     }
     words = ", ".join(f"{n:,} {word}" for word, n in counts.items() if n or word == "complete")
-    seconds = sum(float(each["seconds"]) for each in found.results)
+    seconds = sum((float(each["seconds"]) for each in found.results), 0.0)
     trials, trained = counted(found.search.trials, "trial"), describe_duration(seconds)
     out.print(f"{trials}: {words}; {trained} of training")
     out.print(f"Objectives: {', '.join(found.search.objectives)}, on validation images.")
+    retries = counted(found.search.machine.retries, "time")
+    out.print(
+        f"A trial is tried again {retries} after a fault of the machine (killed, lost, out of "
+        "memory), never after an error of its own."
+    )
+    for number, faults in found.faults.items():
+        reasons = " or ".join(FAULTS[each] for each in dict.fromkeys(faults))
+        out.print(f"trial {number} is put back: {reasons} ({counted(len(faults), 'fault')})")
     for each in [each for each in found.results if each["state"] == "failed"][:LISTED]:
         err.print(f"trial {each['number']}: {each['error']}", markup=False, soft_wrap=True)
     for each in best_of(found.results, found.search.objectives)[:1]:
@@ -261,13 +305,17 @@ def _most_accurate(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 
 def _number(trial: str, folder: SearchFolder) -> int:
     """Return the number of a trial, which may be "best"."""
-    from neurofit.training.search.trials import best_of, read_status
+    from neurofit.training.search.status import best_of, read_status
 
     if trial == "best":
         found = read_status(folder)
         if not (front := best_of(found.results, found.search.objectives)):
             raise NeurofitError("No trial is complete yet.")
         return int(front[0]["number"])
+    return _parse_number(trial)
+
+
+def _parse_number(trial: str) -> int:
     if not trial.isdecimal():
         raise NeurofitError(f"TRIAL is the number of a trial, or best; got {trial!r}.")
     return int(trial)

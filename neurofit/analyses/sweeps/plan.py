@@ -200,24 +200,26 @@ def make_cells(study: Study, *, progress: Progress | None = None) -> list[Cell]:
     """
     identities: dict[str, str] = {}
     cells: dict[str, Cell] = {}
-    for choices, config in study.grid():
+    grid = study.grid()
+    for choices, config in grid:
         name = str(config.recording)
         if name not in identities:
             recording: Recording = find_recording(config, progress=progress)
             identities[name] = recording_identity(recording)
-            _check_regions(study, recording)
+            wanted = (each["region"] for each, own in grid if str(own.recording) == name)
+            _check_regions(dict.fromkeys(wanted), recording)
             check_recording(config, recording)
         cell = make_cell(choices, config, identities[name])
         cells.setdefault(cell.key, cell)
     return list(cells.values())
 
 
-def _check_regions(study: Study, recording: Recording) -> None:
+def _check_regions(regions: Iterable[str], recording: Recording) -> None:
     """Refuse areas that a recording does not have before anything is computed."""
     known = set(recording.regions)
     if "subregion" in recording.responses.coords:
         known |= set(map(str, recording.responses.subregion.values))
-    for region in study.regions:
+    for region in regions:
         if region not in known:
             listed = ", ".join(recording.regions)
             raise NeurofitError(

@@ -4,6 +4,7 @@ space.py       the space: its dimensions, what a study file makes of them, and h
 study.py       the study: a TOML file or a `Search`
 storage.py     what Optuna stores, in a journal file or PostgreSQL; sampling and pruning
 trials.py      the files of a search, a line of JSON per trial, and the table made of them
+status.py      the state of a search, and its best trials
 trial.py       one trial: draw, train, report, and stop early
 work.py        a worker, which takes trials until none is left
 run.py         workers on this machine and on a SLURM cluster

@@ -6,7 +6,7 @@ whether a worker is at it, with a journal too.
 
 from __future__ import annotations
 
-import logging
+import copy
 import os
 import random
 import time
@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from neurofit.errors import MachineError, NeurofitError
+from neurofit.training.search.database import open_database
 from neurofit.training.search.dimensions import Choices
+from neurofit.training.search.space import Candidate
 from neurofit.training.search.study import OBJECTIVES, Search
 
 JOURNAL = "journal.log"
@@ -82,8 +84,8 @@ def create_study(search: Search, folder: Path) -> Any:
     return study
 
 
-def open_study(search: Search, folder: Path, *, number: int = 0) -> Any:
-    """Return Optuna's study, with the sampler of a trial: its draws depend on seed and number.
+def open_study(search: Search, folder: Path) -> Any:
+    """Return Optuna's study, with the pruner of the search; a trial is drawn by its own sampler.
 
     Raises
     ------
@@ -93,8 +95,7 @@ def open_study(search: Search, folder: Path, *, number: int = 0) -> Any:
     optuna = import_optuna()
     with storage_errors():
         study = optuna.load_study(study_name=search.name, storage=_storage(search, folder))
-    study.pruner = _pruner(search)
-    study.sampler = make_sampler(search, number)
+    study.pruner, study.sampler = _pruner(search), make_sampler(search, 0)
     return study
 
 
@@ -109,23 +110,108 @@ def make_sampler(search: Search, number: int) -> Any:
     )
 
 
-class TrialSuggest:
-    """Values of one of Optuna's trials, as `neurofit.training.search.space.Suggest`."""
+class Drawing:
+    """Values of a trial that a sampler draws, as `neurofit.training.search.space.Suggest`.
 
-    def __init__(self, trial: Any) -> None:
-        self.trial = trial
+    Nothing is stored while it draws: `trial` is added to the study whole, so that a worker that is
+    killed leaves all of it or nothing.
+
+    Parameters
+    ----------
+    study
+        Optuna's study, with the sampler of the trial.
+    number
+        Number of the trial.
+    known
+        Optuna's record of the trial if it exists. What it lacks, because an earlier version stored
+        value after value, is drawn as if the others were drawn again.
+    """
+
+    def __init__(self, study: Any, number: int, *, known: Any = None) -> None:
+        states = import_optuna().trial
+        self.study = study
+        self.trial = known or states.create_trial(state=states.TrialState.RUNNING)
+        self.trial.number = number
+        self.added: list[str] = []
+        self._not_drawn: list[tuple[str, Any]] = []
 
     def choice(self, name: str, values: Choices) -> Any:
         """Return one of the values."""
-        return self.trial.suggest_categorical(name, values)
+        return self._value(name, import_optuna().distributions.CategoricalDistribution(values))
 
     def integer(self, name: str, low: int, high: int, step: int) -> int:
         """Return a whole number."""
-        return int(self.trial.suggest_int(name, low, high, step=step))
+        kind = import_optuna().distributions.IntDistribution
+        return int(self._value(name, kind(low, high, step=step)))
 
     def number(self, name: str, low: float, high: float, log: bool) -> float:
         """Return a number."""
-        return float(self.trial.suggest_float(name, low, high, log=log))
+        kind = import_optuna().distributions.FloatDistribution
+        return float(self._value(name, kind(low, high, log=log)))
+
+    def _value(self, name: str, distribution: Any) -> Any:
+        self._not_drawn.append((name, distribution))
+        if name not in self.trial.params:
+            for each in self._not_drawn:
+                value = self.study.sampler.sample_independent(self.study, self.trial, *each)
+            self._not_drawn.clear()
+            self.trial.params |= {name: value}
+            self.trial.distributions |= {name: distribution}
+            self.added.append(name)
+        return self.trial.params[name]
+
+
+def draw_trial(search: Search, study: Any, number: int, *, n_classes: int) -> None:
+    """Draw a trial, and add it to the study at once with all its values.
+
+    Parameters
+    ----------
+    search, study
+        The search, and Optuna's study.
+    number
+        Number of the trial, which is that of all trials before it.
+    n_classes
+        Number of classes of the images.
+
+    Raises
+    ------
+    StorageError
+        If the storage does not answer.
+    """
+    with storage_errors():
+        drawing = Drawing(_with_sampler(search, study, number), number)
+        search.searched().draw(drawing, input_size=search.input_size, n_classes=n_classes)
+        study.add_trial(drawing.trial)
+
+
+def read_drawn(
+    search: Search, study: Any, number: int, trial_id: int, *, n_classes: int
+) -> tuple[Candidate, dict[str, Any]]:
+    """Return the net of a trial in the storage, and the values that were drawn for it.
+
+    Raises
+    ------
+    StorageError
+        If the storage does not answer.
+    """
+    with storage_errors():
+        known = copy.deepcopy(study._storage.get_trial(trial_id))
+        drawing = Drawing(_with_sampler(search, study, number), number, known=known)
+        net = search.searched().draw(drawing, input_size=search.input_size, n_classes=n_classes)
+        for name in drawing.added:
+            kind = known.distributions[name]
+            value = kind.to_internal_repr(known.params[name])
+            study._storage.set_trial_param(trial_id, name, value, kind)
+    return net, dict(known.params)
+
+
+def _with_sampler(search: Search, study: Any, number: int) -> Any:
+    """Return Optuna's study with the sampler of a trial, which has read nothing yet."""
+    return import_optuna().load_study(
+        study_name=study.study_name,
+        storage=study._storage,
+        sampler=make_sampler(search, number),
+    )
 
 
 @contextmanager
@@ -168,24 +254,7 @@ def _storage(search: Search, folder: Path) -> Any:
     if not search.storage:
         journal = str(folder / JOURNAL)
         return optuna.storages.JournalStorage(_whole_journal(journal))
-    try:
-        import pg8000  # noqa: F401 - SQLAlchemy loads it
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-    except ImportError as error:
-        raise NeurofitError(
-            f"PostgreSQL needs pg8000 ({error}): pip install 'neurofit[search]'."
-        ) from error
-    try:
-        url = make_url(search.storage).set(drivername="postgresql+pg8000")
-    except ArgumentError:
-        raise NeurofitError(f"storage is not the address of a database: {search.storage}") from None
-    if url.password is None and (password := os.environ.get("PGPASSWORD")):
-        url = url.set(password=password)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    address = url.render_as_string(hide_password=False)
-    options = {"pool_pre_ping": True, "pool_size": 1, "max_overflow": 2}
-    return optuna.storages.RDBStorage(address, engine_kwargs=options)
+    return open_database(search.storage)
 
 
 def _whole_journal(path: str) -> Any:

@@ -44,13 +44,14 @@ class Workers:
         Threads of a worker on this machine; None divides the cores among the workers. A trial is
         continued to the same bits with the same number of threads.
     retries
-        How often a worker of this machine is started again after it was killed.
+        How often a trial is tried again after a fault of the machine (its worker was killed or
+        lost, or out of memory) before it has a new checkpoint. An error of its own is not retried.
     """
 
     workers: int = option(1, least=1, help="Workers at once.")
     device: str = option("auto", help="Device of the training: auto, cpu or cuda.")
     threads: int | None = option(None, least=1, help="Threads of a worker.")
-    retries: int = option(2, least=0, help="Further starts of a worker that was killed.")
+    retries: int = option(2, least=0, help="Further attempts after a fault of the machine.")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -105,7 +106,8 @@ class Search:
     prune
         Whether nets are stopped early. None does so with one objective.
     storage
-        Empty for a journal file in the study's folder, or postgresql://USER@HOST/DATABASE.
+        Empty for a journal file in the study's folder, or postgresql://USER@HOST/DATABASE. Its
+        password is better in ~/.pgpass or PGPASSWORD; it is stored in no file.
     recipe, training
         Recipe of a training, and fields of its configuration that are changed.
     space, pruning, machine, slurm
@@ -196,12 +198,14 @@ def read_search(path: str | Path) -> Search:
 
 
 def with_workers(search: Search, **changes: Any) -> Search:
-    """Return a search with other settings of the machine or of SLURM; None leaves them."""
+    """Return a search with another storage or settings of machine or SLURM; None leaves them."""
     changed = {name: value for name, value in changes.items() if value is not None}
+    storage = changed.pop("storage", search.storage)
     own = {each.name for each in fields(Workers)}
     machine = {name: changed.pop(name) for name in list(changed) if name in own}
     return replace(
         search,
+        storage=storage,
         machine=replace(search.machine, **machine),
         slurm=replace(search.slurm, **changed),
     )
@@ -244,7 +248,7 @@ def _check_storage(storage: str) -> None:
     if storage and kind not in ("postgresql", "postgres"):
         raise NeurofitError(
             "storage must be empty for a journal file in the study's folder, or "
-            f"postgresql://USER@HOST/DATABASE; got {storage!r}."
+            f"postgresql://USER@HOST/DATABASE; got one of the kind {kind!r}."
         )
 
 

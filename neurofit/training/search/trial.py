@@ -1,4 +1,4 @@
-"""One trial of a search: a net is drawn, trained as any other, and stopped early if it is not good.
+"""One trial of a search: a drawn net is trained as any other, and stopped early if it is not good.
 
 A trial that a killed worker has left goes on from its checkpoint, to the same bits.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,15 +23,20 @@ from neurofit.training.checkpoint import code_version, read_checkpoint
 from neurofit.training.evaluate import Accuracy
 from neurofit.training.run_folder import CHECKPOINT
 from neurofit.training.search.space import Candidate
-from neurofit.training.search.storage import (
-    TrialSuggest,
-    import_optuna,
-    make_sampler,
-    storage_errors,
-)
+from neurofit.training.search.storage import import_optuna, read_drawn, storage_errors
 from neurofit.training.search.study import Search
-from neurofit.training.search.trials import TrialFolder, described
+from neurofit.training.search.trials import (
+    FAULTS,
+    OUT_OF_MEMORY,
+    STOPPED,
+    TrialFolder,
+    described,
+)
 from neurofit.training.train import train
+
+
+class MachineFault(MachineError):
+    """A fault of the machine that ended an attempt at a trial, which is put back."""
 
 
 class _Stopped(Exception):
@@ -70,27 +76,52 @@ class Trial:
         ------
         StorageError
             If the storage does not answer; the trial is put back.
+        MachineFault
+            If the machine has no memory left; the trial is put back, and ends as failed when that
+            or the loss of a worker happens more often than the search retries.
         MachineError
             If the disk is full; the trial is put back.
         """
         result = self.folder.read_result()
         if result is None:
-            self.folder.note_attempt()
-            result = self._compute(images)
+            n_classes = len(images.classes)
+            candidate, params = read_drawn(
+                self.search, self.study, self.number, self.trial_id, n_classes=n_classes
+            )
+            step, retries = self._saved_step(), self.search.machine.retries
+            faults, in_a_row = self.folder.faults(), self.folder.faults(step=step)
+            if len(in_a_row) > retries:
+                # it is not built here either, which may be what the machine cannot do
+                result = self._result(
+                    candidate, params, state="failed", error=_in_words(in_a_row), builds=False
+                )
+            else:
+                self.folder.note_attempt(step)
+                with self._noted():
+                    result = self._compute(candidate, params, images)
+            result |= {"faults": faults}
             self.folder.write_result(result)
         self._tell(result)
         return result
 
-    def _compute(self, images: ImageSet) -> dict[str, Any]:
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note how an attempt ends without a result."""
+        try:
+            yield
+        except MachineFault:
+            self.folder.note_end(OUT_OF_MEMORY)
+            raise
+        except BaseException:
+            with suppress(OSError):  # the disk is full
+                self.folder.note_end(STOPPED)
+            raise
+
+    def _compute(
+        self, candidate: Candidate, params: Mapping[str, Any], images: ImageSet
+    ) -> dict[str, Any]:
         with storage_errors():
-            self.study.sampler = make_sampler(self.search, self.number)
             trial = import_optuna().Trial(self.study, self.trial_id)
-            candidate = self.search.searched().draw(
-                TrialSuggest(trial),
-                input_size=self.search.input_size,
-                n_classes=len(images.classes),
-            )
-            params = dict(trial.params)
         self.folder.write_net(candidate)
         state, error, accuracy = "complete", "", None
         try:
@@ -101,8 +132,10 @@ class Trial:
             state, error = "diverged", str(stop)
         except MachineError:
             raise
-        except Exception as stop:  # of this net alone: the others go on
-            traceback.print_exc()
+        except Exception as stop:
+            if _is_out_of_memory(stop):
+                raise MachineFault(f"Trial {self.number} ran out of memory: {stop}") from None
+            traceback.print_exc()  # an error of this net alone: the others go on
             state, error = "failed", str(stop).strip() or type(stop).__name__
         return self._result(candidate, params, state=state, error=error, accuracy=accuracy)
 
@@ -134,11 +167,8 @@ class Trial:
             if "top1" in values:
                 stop_early(saved=step * config.epochs // n_steps)
 
-        checkpoint = self.folder.run / CHECKPOINT
-        if checkpoint.is_file():
-            steps = read_checkpoint(checkpoint, with_tensors=False)[0]
-            if saved := steps // (len(images.train) // config.batch_size):
-                stop_early(saved=saved)
+        if saved := self._saved_step() // (len(images.train) // config.batch_size):
+            stop_early(saved=saved)
         done = train(
             network,
             images,
@@ -151,6 +181,11 @@ class Trial:
         )
         return done.accuracy
 
+    def _saved_step(self) -> int:
+        """Return the step of the last checkpoint; 0 without one."""
+        checkpoint = self.folder.run / CHECKPOINT
+        return read_checkpoint(checkpoint, with_tensors=False)[0] if checkpoint.is_file() else 0
+
     def _result(
         self,
         candidate: Candidate,
@@ -158,20 +193,21 @@ class Trial:
         *,
         state: str,
         error: str,
-        accuracy: Accuracy | None,
+        accuracy: Accuracy | None = None,
+        builds: bool = True,
     ) -> dict[str, Any]:
         epochs = self.folder.read_epochs()
-        network: Any = None
+        costs = {"parameters": 0, "multiply_adds": 0}
         try:
-            network = candidate.architecture.build(seed=None)
-            costs = {
-                "parameters": sum(parameter.numel() for parameter in network.parameters()),
-                "multiply_adds": count_multiply_adds(network),
-            }
+            if builds:
+                network: Any = candidate.architecture.build(seed=None)
+                costs = {
+                    "parameters": sum(parameter.numel() for parameter in network.parameters()),
+                    "multiply_adds": count_multiply_adds(network),
+                }
         except Exception:
             if state != "failed":
                 raise
-            costs = {"parameters": 0, "multiply_adds": 0}
         last = described(accuracy) if accuracy else (epochs[-1] if epochs else {})
         measured = {"accuracy": last.get("accuracy"), **costs}
         seed = self.search.seed + self.number
@@ -211,6 +247,16 @@ class Trial:
         values = list(result["objectives"].values()) if state == states.COMPLETE else None
         with storage_errors():
             self.study.tell(self.number, values, state=state, skip_if_finished=True)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    kinds = (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
+def _in_words(faults: Sequence[str]) -> str:
+    reasons = " or ".join(FAULTS[fault] for fault in dict.fromkeys(faults))
+    return f"The machine failed in {len(faults)} attempts in a row without a checkpoint: {reasons}."
 
 
 def load_search_images(search: Search, load: Callable[[str], ImageSet]) -> ImageSet:

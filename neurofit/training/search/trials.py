@@ -6,7 +6,7 @@ tasks/, logs/ and trials/NUMBER/ with
     net.json      the architecture, and what was drawn
     run/          the training run: checkpoint, metrics and, at its end, the weights
     epochs.jsonl  a line per evaluation
-    attempts.log  a line per worker that has begun or taken up the trial
+    attempts.log  a line per worker that has begun or taken up the trial, and how it has left it
     trial.json    the result on one line, once the trial has ended
 """
 
@@ -23,14 +23,21 @@ from typing import Any
 from neurofit.config.code import code_sha256
 from neurofit.errors import NeurofitError
 from neurofit.models.architecture import Architecture, architecture_of
-from neurofit.storage.claims import is_alive
 from neurofit.storage.home import atomic_file
 from neurofit.training.evaluate import Accuracy
+from neurofit.training.search.database import without_password
 from neurofit.training.search.space import Candidate
 from neurofit.training.search.study import Pruning, Search
 
 STATES = ("complete", "pruned", "diverged", "failed")
 """How a trial ends: trained, stopped early, with a loss that is not finite, or by an error."""
+
+STOPPED, OUT_OF_MEMORY, LOST = "stopped", "out of memory", "killed or lost"
+FAULTS = {LOST: "its worker was killed or lost", OUT_OF_MEMORY: "it ran out of memory"}
+"""Faults of the machine, in words."""
+
+ENDS = (STOPPED, OUT_OF_MEMORY)
+"""How a worker leaves a trial that has not ended: told to stop, or by a fault of the machine."""
 
 COLUMNS = (
     "number",
@@ -117,18 +124,46 @@ class TrialFolder:
         found: Architecture = architecture_of(described, source=str(path))
         return found
 
-    def note_attempt(self) -> None:
-        """Add a line for a worker that begins or takes up the trial."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / "attempts.log", "a", encoding="utf-8") as file:
-            file.write(f"{socket.gethostname()} {os.getpid()}\n")
+    def note_attempt(self, step: int) -> None:
+        """Note a worker that begins the trial or takes it up, from the checkpoint of a step."""
+        self._note(f"{socket.gethostname()} {os.getpid()} {step}")
+
+    def note_end(self, end: str) -> None:
+        """Note how the last attempt ended without a result; a killed worker notes nothing."""
+        self._note(end)
 
     def n_attempts(self) -> int:
         """Return the number of workers that have begun or taken up the trial."""
+        return sum(line not in ENDS for line in self._attempts())
+
+    def faults(self, *, step: int | None = None) -> list[str]:
+        """Return the faults of the machine that ended attempts, of a trial that no worker is at.
+
+        Parameters
+        ----------
+        step
+            Only those of attempts that began at this step; None takes all. Earlier versions did not
+            note the step, and their attempts are not counted.
+        """
+        lines, found = self._attempts(), []
+        for line, end in zip(lines, [*lines[1:], ""], strict=False):
+            fields = line.split()
+            if line in ENDS or end == STOPPED or len(fields) < 3:
+                continue
+            if step is None or fields[-1] == str(step):
+                found.append(end if end in ENDS else LOST)
+        return found
+
+    def _note(self, line: str) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / "attempts.log", "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def _attempts(self) -> list[str]:
         try:
-            return len((self.path / "attempts.log").read_text().splitlines())
+            return (self.path / "attempts.log").read_text(encoding="utf-8").splitlines()
         except OSError:
-            return 0
+            return []
 
     def add_epoch(self, epoch: int, accuracy: Accuracy, seconds: float, cpu_seconds: float) -> None:
         """Add a line for an evaluation, with the time since the one before."""
@@ -198,6 +233,10 @@ class SearchFolder:
         """Return the results of all trials that have ended, in order."""
         return [found for each in self.trials() if (found := each.read_result()) is not None]
 
+    def n_attempts(self) -> int:
+        """Return the number of attempts at all trials."""
+        return sum(trial.n_attempts() for trial in self.trials())
+
     def begin(self, search: Search) -> None:
         """Write the definition, or check that the folder has the same.
 
@@ -215,7 +254,9 @@ class SearchFolder:
                     f"The study in {self.path} was begun with another {' and '.join(names)}. Give "
                     "this one another name; only trials, storage, machine and slurm may change."
                 )
-        content = {"definition": own, "search": asdict(search), "code": code_sha256()}
+        # the password of a database is not written
+        stored = {**asdict(search), "storage": without_password(search.storage)}
+        content = {"definition": own, "search": stored, "code": code_sha256()}
         with atomic_file(self.definition) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
 
@@ -227,14 +268,7 @@ class SearchFolder:
         NeurofitError
             If no search was begun here, or its file is damaged.
         """
-        from neurofit.analyses.sweeps.study import Slurm
-        from neurofit.training.search.study import Workers
-
-        given = dict(self._read()["search"])
-        tables: dict[str, Any] = {"machine": Workers, "slurm": Slurm, "pruning": Pruning}
-        for name, table in tables.items():
-            given[name] = table(**given[name])
-        return Search(**given)
+        return search_of(self._read()["search"])
 
     def check_code(self) -> None:
         """Check that the installed neurofit is the one that began or continued the search.
@@ -262,6 +296,24 @@ class SearchFolder:
             raise NeurofitError(f"{self.definition} is damaged: {error}.") from error
 
 
+def search_of(stored: Mapping[str, Any]) -> Search:
+    """Return a search from its fields in types of JSON.
+
+    Raises
+    ------
+    NeurofitError
+        Naming the field that is wrong.
+    """
+    from neurofit.analyses.sweeps.study import Slurm
+    from neurofit.training.search.study import Workers
+
+    given = dict(stored)
+    tables: dict[str, Any] = {"machine": Workers, "slurm": Slurm, "pruning": Pruning}
+    for name, table in tables.items():
+        given[name] = table(**given.get(name, {}))
+    return Search(**given)
+
+
 def search_folder(name: str, out: str | Path | None = None) -> SearchFolder:
     """Return the folder of a search: neurofit-searches/NAME unless it is given."""
     return SearchFolder(path=Path("neurofit-searches") / name if out is None else Path(out))
@@ -274,79 +326,6 @@ def described(accuracy: Accuracy) -> dict[str, Any]:
         "loss": accuracy.loss,
         "by_timestep": {str(step): top1 for step, (top1, _) in accuracy.by_timestep.items()},
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """State of a search, from its files alone.
-
-    Parameters
-    ----------
-    search
-        The search.
-    results
-        Results of the trials that have ended.
-    running, put_back
-        Numbers of trials that a worker is at, and of those whose worker has died or stopped.
-    """
-
-    search: Search
-    results: Sequence[Mapping[str, Any]]
-    running: Sequence[int]
-    put_back: Sequence[int]
-
-    @property
-    def waiting(self) -> int:
-        """Number of trials that are not drawn yet."""
-        drawn = len(self.results) + len(self.running) + len(self.put_back)
-        return max(0, self.search.trials - drawn)
-
-
-def read_status(folder: SearchFolder) -> Status:
-    """Return the state of a search.
-
-    Raises
-    ------
-    NeurofitError
-        If no search was begun in the folder, or a file is damaged.
-    """
-    results, running, put_back = [], [], []
-    for trial in folder.trials():
-        found = trial.read_result()
-        if found is not None:
-            results.append(found)
-        elif is_alive(folder.claim_of(trial.number)):
-            running.append(trial.number)
-        else:
-            put_back.append(trial.number)
-    return Status(search=folder.read_search(), results=results, running=running, put_back=put_back)
-
-
-def best_of(
-    results: Sequence[Mapping[str, Any]], objectives: Sequence[str]
-) -> list[Mapping[str, Any]]:
-    """Return the complete trials that no other one beats: with one objective, the most accurate.
-
-    Of several equal ones the first is returned.
-    """
-    complete = [each for each in results if each["state"] == "complete"]
-
-    def values(each: Mapping[str, Any]) -> tuple[float, ...]:
-        return tuple(
-            float(-each["objectives"][name] if name == "accuracy" else each["objectives"][name])
-            for name in objectives
-        )
-
-    front: dict[tuple[float, ...], Mapping[str, Any]] = {}
-    for each in complete:
-        own = values(each)
-        beaten = any(
-            other != own and all(a <= b for a, b in zip(other, own, strict=True))
-            for other in map(values, complete)
-        )
-        if not beaten:
-            front.setdefault(own, each)
-    return [front[own] for own in sorted(front)]
 
 
 def table_of(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:

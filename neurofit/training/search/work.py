@@ -1,8 +1,8 @@
 """A worker of a search: `neurofit search work TASK.json` takes trials until none is left.
 
 A trial that is running in the storage and that nobody claims was put back: its worker has died or
-was stopped. Whoever gets its claim goes on with it. A new trial is asked for under a claim of its
-own, so that there are never more trials than the study has.
+was stopped. Whoever gets its claim goes on with it. A new trial is drawn under a claim of its own,
+so that there are never more trials than the study has, and stored with all its values at once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ from typing import Any
 from neurofit.data_loaders import load_images
 from neurofit.errors import NeurofitError, NeurofitWarning
 from neurofit.storage.claims import claim
-from neurofit.training.search.storage import StorageError, import_optuna, open_study, storage_errors
+from neurofit.training.search.storage import (
+    StorageError,
+    draw_trial,
+    import_optuna,
+    open_study,
+    storage_errors,
+)
 from neurofit.training.search.study import Search
-from neurofit.training.search.trial import Trial, load_search_images
+from neurofit.training.search.trial import MachineFault, Trial, load_search_images
 from neurofit.training.search.trials import SearchFolder
 
 COMMAND = (sys.executable, "-m", "neurofit", "search", "work")
@@ -73,11 +79,13 @@ def take_trials(
         try:
             study = open_study(search, folder.path)
             while True:
-                with next_trial(search, study, folder) as trial:
+                with next_trial(search, study, folder, n_classes=len(images.classes)) as trial:
                     if trial is None:
                         return
                     on_trial(trial.run(images))
                 failures = 0
+        except MachineFault as error:
+            warnings.warn(f"{error} It is put back.", NeurofitWarning, stacklevel=2)
         except StorageError as error:
             failures += 1
             if failures == PATIENCE:
@@ -87,7 +95,9 @@ def take_trials(
 
 
 @contextmanager
-def next_trial(search: Search, study: Any, folder: SearchFolder) -> Iterator[Trial | None]:
+def next_trial(
+    search: Search, study: Any, folder: SearchFolder, *, n_classes: int
+) -> Iterator[Trial | None]:
     """Yield a trial that was put back, else a new one; None if there is neither.
 
     Within the block this process has its claim.
@@ -115,8 +125,8 @@ def next_trial(search: Search, study: Any, folder: SearchFolder) -> Iterator[Tri
             if mine:
                 with storage_errors():
                     n_drawn = len(study.get_trials(deepcopy=False))
-                    if n_drawn < search.trials:
-                        study.ask()  # it is taken as one that nobody claims
+                if n_drawn < search.trials:  # it is then taken as one that nobody claims
+                    draw_trial(search, study, n_drawn, n_classes=n_classes)
         if mine and n_drawn >= search.trials:
             yield None
             return

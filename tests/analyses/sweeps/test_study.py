@@ -216,7 +216,7 @@ def test_a_folder_of_a_network_is_known_by_what_is_in_it(tmp_path: Path) -> None
 
 
 def test_the_key_of_a_cell_is_that_of_the_weights_that_it_uses(tmp_path: Path) -> None:
-    """The name of a file, and asking for what is there anyway, change nothing."""
+    """The name of a file changes nothing."""
     trained = RunConfig(model="rgc_tiny")
     random = RunConfig(model="rgc_tiny", weights="random")
     save_weights(create_model("rgc_tiny", weights="random", seed=1), tmp_path / "one.safetensors")
@@ -225,9 +225,6 @@ def test_the_key_of_a_cell_is_that_of_the_weights_that_it_uses(tmp_path: Path) -
     keys = [result_key(config, "sha256") for config in (trained, random, *files)]
     assert keys[2] == keys[3]
     assert len(set(keys)) == 3
-    untrained = RunConfig(model="feedforward_shallow")  # nothing is published: random
-    asked = replace(untrained, weights="random")
-    assert result_key(untrained, "sha256") == result_key(asked, "sha256")
 
 
 def test_a_width_of_images_enters_the_key_of_a_cell_only_if_it_is_given(

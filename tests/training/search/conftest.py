@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,11 @@ def postgres_program(name: str) -> str | None:
     return str(found[-1]) if found else shutil.which(name)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Start a PostgreSQL server of this session, as an unprivileged user; return its address.
+@contextmanager
+def postgres_server(password: str = "") -> Iterator[str]:
+    """Start a PostgreSQL server as an unprivileged user; yield its address without the password.
 
-    Without Debian's postgresql the tests are skipped, unless NEUROFIT_REQUIRE_POSTGRES is set.
+    Without Debian's postgresql the test is skipped, unless NEUROFIT_REQUIRE_POSTGRES is set.
     """
     initdb, pg_ctl = postgres_program("initdb"), postgres_program("pg_ctl")
     if initdb is None or pg_ctl is None:
@@ -100,6 +101,8 @@ def postgres() -> Iterator[str]:
             pytest.fail("NEUROFIT_REQUIRE_POSTGRES is set, and there is no PostgreSQL server")
         pytest.skip("a PostgreSQL for tests needs Debian's postgresql")
     folder = Path(tempfile.mkdtemp(prefix="neurofit-postgres-"))
+    secret = folder / "password"
+    secret.write_text(f"{password}\n")
     unprivileged: dict[str, Any] = {}
     if os.geteuid() == 0:  # which the server refuses
         shutil.chown(folder, "postgres")
@@ -114,11 +117,32 @@ def postgres() -> Iterator[str]:
         logged = log.read_text() if log.exists() else ""
         assert done.returncode == 0, done.stdout + done.stderr + logged
 
+    asked = ["--auth=scram-sha-256", f"--pwfile={secret}"] if password else ["--auth=trust"]
     try:
-        call(initdb, "-D", str(data), "-U", "searcher", "--auth=trust", "--no-sync")
+        call(initdb, "-D", str(data), "-U", "searcher", *asked, "--no-sync")
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         call(pg_ctl, "-D", str(data), "-l", str(log), "-w", "-o", options, "start")
         yield f"postgresql://searcher@127.0.0.1:{port}/postgres"
         call(pg_ctl, "-D", str(data), "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Return the address of a PostgreSQL server of this session that asks for no password."""
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def secret() -> str:
+    """Return a password with characters that addresses and ~/.pgpass write in another way."""
+    return "s3:cr\\et@/%"
+
+
+@pytest.fixture(scope="session")
+def guarded(secret: str) -> Iterator[str]:
+    """Return the address of a PostgreSQL server of this session that asks for `secret`."""
+    with postgres_server(secret) as address:
+        yield address

@@ -180,7 +180,8 @@ def test_every_trial_is_repeated_from_its_line(
         trial, out = folder.trial(each["number"]), tmp_path / "again" / str(each["number"])
         shutil.rmtree(trial.run)  # the line is enough
         (trial.path / "net.json").unlink()
-        then, now = repeat_trial(search, trial, images, out=out, device="cpu")
+        result = trial.read_result()
+        then, now = repeat_trial(search, result, images, out=out, device="cpu")
         assert then == now == each["accuracy"]
     code, printed, said = neurofit(
         "search", "repeat", str(folder.path), "0", "--out", "cli", "--device", "cpu"

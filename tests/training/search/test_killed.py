@@ -21,10 +21,11 @@ from neurofit.models import weights_sha256
 from neurofit.models.architecture import architecture_of
 from neurofit.models.weight_files import read_weights
 from neurofit.storage.claims import is_alive
+from neurofit.training.search.status import read_status
 from neurofit.training.search.storage import open_study
 from neurofit.training.search.study import Search, Workers, read_search
 from neurofit.training.search.trial import load_search_images
-from neurofit.training.search.trials import SearchFolder, read_status, search_folder
+from neurofit.training.search.trials import SearchFolder, search_folder
 from neurofit.training.train import train
 
 STUDY = """
@@ -51,7 +52,7 @@ decoder = "last"
 [machine]
 device = "cpu"
 threads = 1
-retries = 0
+retries = 20
 """
 
 

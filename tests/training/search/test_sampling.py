@@ -12,7 +12,7 @@ import optuna
 import pytest
 from scipy.stats import wilcoxon
 
-from neurofit.training.search.storage import TrialSuggest, make_sampler
+from neurofit.training.search.storage import Drawing, make_sampler
 from neurofit.training.search.study import Search
 
 SPACE = {
@@ -50,9 +50,10 @@ def best_found(search: Search) -> float:
     study = optuna.create_study(direction="maximize")
     for number in range(search.trials):
         study.sampler = make_sampler(search, number)
-        trial = study.ask()
-        candidate = space.draw(TrialSuggest(trial), input_size=32, n_classes=10)
-        study.tell(trial, planted(dict(candidate.choices)))
+        drawing = Drawing(study, number)
+        candidate = space.draw(drawing, input_size=32, n_classes=10)
+        study.add_trial(drawing.trial)
+        study.tell(number, planted(dict(candidate.choices)))
     return float(study.best_value)
 
 

@@ -21,10 +21,11 @@ from neurofit.training.search import trial as trial_module
 from neurofit.training.search import trials as trials_module
 from neurofit.training.search import work as work_module
 from neurofit.training.search.run import begin
+from neurofit.training.search.status import best_of, read_status
 from neurofit.training.search.storage import StorageError, create_study, open_study
 from neurofit.training.search.study import Pruning, Search, read_search
 from neurofit.training.search.trial import load_search_images
-from neurofit.training.search.trials import SearchFolder, best_of, read_status, search_folder
+from neurofit.training.search.trials import SearchFolder, search_folder
 from neurofit.training.search.work import take_trials
 from neurofit.training.train import train
 

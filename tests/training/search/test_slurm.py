@@ -19,9 +19,10 @@ from filelock import FileLock
 from neurofit.analyses.sweeps import slurm
 from neurofit.analyses.sweeps.study import Slurm
 from neurofit.training.search.run import begin, submit_workers
+from neurofit.training.search.status import read_status
 from neurofit.training.search.storage import open_study
 from neurofit.training.search.study import Search, Workers
-from neurofit.training.search.trials import SearchFolder, read_status, search_folder
+from neurofit.training.search.trials import SearchFolder, search_folder
 
 ONE_NODE = Path(__file__).parents[2] / "analyses" / "sweeps" / "one-node"
 needs_root = pytest.mark.skipif(
