@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -63,7 +64,7 @@ def test_a_search_becomes_a_table_a_figure_and_a_page(
 
     computed: list[Path] = []
     monkeypatch.setattr(local, "run_process", run_process)
-    monkeypatch.setattr(sweep_work.signal, "signal", lambda *_: None)  # of the main thread only
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # of the main thread only
     write_recording(evoked(), tmp_path / "small.nc")
     study = {
         "recordings": [str(tmp_path / "small.nc")],
