@@ -186,9 +186,9 @@ def test_windows_are_compared_with_their_own_bins() -> None:
     ("options", "words"),
     [
         ({"mapping": ("ridge", "pls")}, "takes one mapping; got ridge, pls"),
-        ({"time_mode": "fixed"}, "time_mode must be per-bin"),
-        ({"fit_halves": False}, "fit_halves must be True"),
-        ({"splits": "folds-together"}, 'give splits="folds"'),
+        ({"time_mode": "fixed"}, "A generalisation has time_mode per-bin"),
+        ({"fit_halves": False}, "A generalisation has fit_halves True"),
+        ({"splits": "folds-together"}, "Unknown splits .folds-together"),
     ],
 )
 def test_options_without_a_meaning_are_refused(options: dict[str, object], words: str) -> None:

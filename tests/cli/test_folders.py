@@ -40,6 +40,7 @@ OTHER: dict[str, Any] = {
     "subject": "B",
     "stimuli": "stimulus_id=s0,s1,s2",
     "window": (70, 90),
+    "windows": ((70, 90), (90, 110)),
     "bins": "70:110:20",
     "min_reliability": 0.01,
     "exclude_trials": "z>5",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from neurofit.analyses.encoding.config import EncodingConfig
@@ -18,6 +18,11 @@ class GeneralisationConfig(EncodingConfig):
 
     Parameters
     ----------
+    time_mode, intercept, fit_halves, min_neuroids
+        As in `EncodingConfig`, and not to be changed: each time bin has a map of its own, and r is
+        corrected for the noise of maps.
+    splits
+        "random" or "folds".
     windows
         Windows (start, end) in ms between which the mean difference is tested. None takes 70-130
         and 130-260 ms, as far as the recording has time bins in them.
@@ -29,6 +34,16 @@ class GeneralisationConfig(EncodingConfig):
         "stimuli", or "both".
     """
 
+    time_mode: str = field(default="per-bin")  # these are no options of the command line
+    intercept: str = field(default="per-bin")
+    fit_halves: bool = field(default=True)
+    min_neuroids: int = field(default=3)
+    splits: str = option(
+        "random",
+        choices=("random", "folds"),
+        panel="Splits and halves",
+        help="Cross-validation: random splits, or folds.",
+    )
     windows: Any = option(
         None,
         parse=parse_windows,
@@ -54,16 +69,6 @@ class GeneralisationConfig(EncodingConfig):
                 f"A generalisation takes one mapping; got {', '.join(self.mapping_names)}.",
                 option="mapping",
             )
-        for name, only, why in (
-            ("time_mode", "per-bin", "each time bin needs a map of its own"),
-            ("fit_halves", True, "r is corrected for the noise of the maps"),
-        ):
-            if getattr(self, name) != only:
-                raise NeurofitError(
-                    f"{name} must be {only} for a generalisation: {why}.", option=name
-                )
-        if self.splits == "folds-together":
-            raise NeurofitError(
-                'A generalisation needs correlations of each fold: give splits="folds".',
-                option="splits",
-            )
+        for each in ("time_mode", "intercept", "fit_halves", "min_neuroids"):
+            if getattr(self, each) != (only := type(self).__dataclass_fields__[each].default):
+                raise NeurofitError(f"A generalisation has {each} {only}.", option=each)
