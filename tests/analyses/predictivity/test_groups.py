@@ -176,7 +176,7 @@ def test_intervals_over_stimuli_resample_groups(
     result = run(*poses, preset, **options)
     resample = curves.resample
     monkeypatch.setattr(curves, "resample", lambda *given, groups, **rest: resample(*given, **rest))
-    monkeypatch.setattr(pooling, "_add_up", lambda values, _: values)
+    monkeypatch.setattr(pooling, "add_up", lambda values, _: values)
     as_if_independent = run(*poses, preset, **options)
     width, too_narrow = (
         (each.curve_high - each.curve_low).item() for each in (result, as_if_independent)
