@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from neurofit.activations.activations import Activations
+from neurofit.analyses.encoding import reliability
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.targets import Targets
 from neurofit.analyses.predictivity import score as score_module
@@ -226,7 +227,8 @@ def test_more_halves_than_are_kept_count_in_the_means(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     every = run(data=0, share=SHARES, n_stimuli=60, n_halves=8)
-    monkeypatch.setattr(terms, "MAX_STORED_HALVES", 3)
+    for module in (terms, reliability):
+        monkeypatch.setattr(module, "MAX_STORED_HALVES", 3)
     some = run(data=0, share=SHARES, n_stimuli=60, n_halves=8)
     assert (every.sizes["half"], some.sizes["half"]) == (8, 3)
     np.testing.assert_array_equal(some.r_xx.values, every.r_xx.values[:, :, :3])
