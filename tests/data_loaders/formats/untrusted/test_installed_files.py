@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import warnings
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from neurofit.data_loaders.formats import open_recording
 from neurofit.errors import NeurofitError
@@ -59,8 +60,13 @@ def test_a_picture_of_a_package_is_that_of_pillow(package: str) -> None:
     if not files:
         pytest.skip(f"{package} is not installed, or without pictures")
     for each in files:
-        with Image.open(each) as image:
-            own = image.convert("RGBA")
+        try:
+            with Image.open(each) as image:
+                own = image.convert("RGBA")
+        except UnidentifiedImageError:
+            with pytest.raises(NeurofitError, match=re.escape(each.name)):
+                decode_image(each.read_bytes(), name=each.name)
+            continue
         gray = Image.new("RGBA", own.size, (128, 128, 128, 255))
         expected = np.asarray(Image.alpha_composite(gray, own).convert("RGB"), dtype=int)
         found = decode_image(each.read_bytes(), name=each.name)
