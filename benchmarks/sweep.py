@@ -1,11 +1,13 @@
 """A sweep of the tiny zoo against single scores, and under processes that are killed.
 
     python benchmarks/sweep.py WORK_FOLDER --part cost [--models *_tiny] [--window 0:260]
+    python benchmarks/sweep.py WORK_FOLDER --part short [--models *_tiny]
     python benchmarks/sweep.py WORK_FOLDER --part kills [--kills 20]
 
 The cost: V4 and IT of hvm-sim, ridge and PLS, with default options, are four cells of each model.
 The sweep and the single scores are processes of their own on one thread; CPU time is that of all of
-them. The kills: two sweeps of 48 cells (12 models, 80 images, four time bins, two splits), one of
+them. With "short", the cells have 80 images, four time bins, two splits and two halves. The kills:
+two sweeps of 48 cells (12 models, 80 images, four time bins, two splits), one of
 which loses its coordinator or a worker to SIGKILL at random moments and is resumed. Results are
 compared to the bit. What is finished in WORK_FOLDER is not run again.
 """
@@ -51,7 +53,7 @@ def main() -> None:
     """Run what is missing, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--part", choices=("cost", "kills"), required=True)
+    parser.add_argument("--part", choices=("cost", "short", "kills"), required=True)
     parser.add_argument("--models", nargs="+", default=["*_tiny"])
     parser.add_argument("--window", default="0:260")
     parser.add_argument("--kills", type=int, default=20)
@@ -62,38 +64,53 @@ def main() -> None:
     asked.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(asked.folder)
     if asked.part == "cost":
-        compare_costs(asked.models, asked.window, recordings)
+        study = STUDY.format(
+            models=json.dumps(asked.models), recording="hvm-sim", window=asked.window
+        )
+        compare_costs("", study, [], recordings)
+    elif asked.part == "short":
+        options = ["--recording", str(make_small()), "--n-splits", "2", "--n-halves", "2"]
+        compare_costs("short_", small_study(asked.models), options, recordings)
     else:
         survive(asked.kills)
 
 
-def compare_costs(models: list[str], window: str, recordings: Path) -> None:
-    """Compare the CPU time of a sweep with that of single scores."""
-    for name in ("sweep", "singles"):
+def compare_costs(prefix: str, study: str, options: list[str], recordings: Path) -> None:
+    """Compare the CPU time of a sweep with that of single scores with the same options."""
+    swept_in, scored_in = f"{prefix}sweep", f"{prefix}singles"
+    for name in (swept_in, scored_in):
         Path(name).mkdir(exist_ok=True)
         if not Path(name, "recordings").exists():
             shutil.copytree(recordings, Path(name, "recordings"))
-    study = STUDY.format(models=json.dumps(models), recording="hvm-sim", window=window)
-    Path("sweep.toml").write_text(study, encoding="utf-8")
-    swept = in_home("sweep", lambda: sweep_once("sweep"))
-    cells = study_folder("sweep").read_cells()
-    print(f"sweep of {len(cells)} cells: {swept / 60:.1f} min of CPU time", flush=True)
-    single = in_home("singles", lambda: score_each(cells))
-    print(f"single scores: {single / 60:.1f} min; ratio {swept / single:.2f}", flush=True)
-    n_same = sum(same(load("sweep", cell), load("singles", cell)) for cell in cells)
+    Path(f"{swept_in}.toml").write_text(study, encoding="utf-8")
+    swept = in_home(swept_in, lambda: sweep_once(swept_in))
+    cells = study_folder(swept_in).read_cells()
+    print(f"sweep of {len(cells)} cells: {swept:.0f} s of CPU time", flush=True)
+    single = in_home(scored_in, lambda: score_each(cells, options))
+    print(f"single scores: {single:.0f} s; ratio {swept / single:.2f}", flush=True)
+    n_same = sum(same(load(swept_in, cell), load(scored_in, cell)) for cell in cells)
     print(f"{n_same} of {len(cells)} to the bit", flush=True)
+
+
+def make_small() -> Path:
+    """Return a recording of 80 images and four time bins, made if necessary."""
+    small = Path("small.nc").resolve()
+    if not small.exists():
+        chosen = ("--stimuli", "category=animal", "--window", "100:140")
+        run("data", "convert", "hvm-sim", str(small), *chosen)
+    return small
+
+
+def small_study(models: list[str]) -> str:
+    """Return a study of short cells."""
+    study = STUDY.format(models=json.dumps(models), recording=make_small(), window="100:140")
+    return study.replace("[machine]", f"{SHORT}[machine]")
 
 
 def survive(n_kills: int) -> None:
     """Compare a sweep whose processes are killed with one that is left alone."""
-    if not Path("small.nc").exists():
-        chosen = ("--stimuli", "category=animal", "--window", "100:140")
-        run("data", "convert", "hvm-sim", "small.nc", *chosen)
-    study = STUDY.format(models='["*_tiny"]', recording="small.nc", window="100:140")
     for name in ("undisturbed", "killed"):
-        Path(f"{name}.toml").write_text(
-            study.replace("[machine]", f"{SHORT}[machine]"), encoding="utf-8"
-        )
+        Path(f"{name}.toml").write_text(small_study(["*_tiny"]), encoding="utf-8")
     in_home("undisturbed", lambda: sweep_once("undisturbed"))
     kills = in_home("killed", lambda: sweep_killed("killed", n_kills))
     cells = study_folder("killed").read_cells()
@@ -129,7 +146,7 @@ def sweep_once(study: str) -> float:
     return run("sweep", f"{study}.toml")
 
 
-def score_each(cells: list[Cell]) -> float:
+def score_each(cells: list[Cell], given_options: list[str]) -> float:
     """Score each cell by `neurofit score`, what was scored before left out; return CPU seconds."""
     seconds = {}
     for cell in cells:
@@ -139,7 +156,7 @@ def score_each(cells: list[Cell]) -> float:
             shutil.rmtree(own, ignore_errors=True)
             given = {name: cell.choices[name] for name in ("model", "region", "mapping", "window")}
             options = [word for name, value in given.items() for word in (f"--{name}", value)]
-            taken = run("score", *options, "--out", str(own))
+            taken = run("score", *options, *given_options, "--out", str(own))
             figure.write_text(json.dumps(taken), encoding="utf-8")
         seconds[cell.key] = json.loads(figure.read_text(encoding="utf-8"))
     return float(sum(seconds.values()))
@@ -170,7 +187,7 @@ def load(name: str, cell: Cell) -> xr.Dataset:
     """Load the result of a cell from one of the homes."""
     os.environ["NEUROFIT_HOME"] = str(Path(name).resolve())
     path = result_path(cell.key)
-    return load_result(Path("scores", cell.key, "result.nc") if name == "singles" else path)
+    return load_result(Path("scores", cell.key, "result.nc") if "singles" in name else path)
 
 
 def same(one: xr.Dataset, other: xr.Dataset) -> bool:
