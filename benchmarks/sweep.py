@@ -7,9 +7,9 @@
 The cost: V4 and IT of hvm-sim, ridge and PLS, with default options, are four cells of each model.
 The sweep and the single scores are processes of their own on one thread; CPU time is that of all of
 them. With "short", the cells have 80 images, four time bins, two splits and two halves. The kills:
-two sweeps of 48 cells (12 models, 80 images, four time bins, two splits), one of
-which loses its coordinator or a worker to SIGKILL at random moments and is resumed. Results are
-compared to the bit. What is finished in WORK_FOLDER is not run again.
+two sweeps of 48 cells (12 models, 80 images, four time bins, two splits), one of which loses its
+coordinator or a worker to SIGKILL at random moments and is resumed. Results are compared to the
+bit. What is finished in WORK_FOLDER is not run again.
 """
 
 from __future__ import annotations
