@@ -17,12 +17,11 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from scipy.stats import t as student_t
 
-from neurofit.activations.activations import check_inputs, find_names, region_layers
+from neurofit.activations.activations import check_inputs
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
+from neurofit.analyses.layers import LayersConfig, kernel_of
 from neurofit.config.compute import Compute, Progress
-from neurofit.config.options import check_fields, option, parse_names
-from neurofit.errors import NeurofitError
-from neurofit.mapping.gram_building import gram_of
+from neurofit.config.options import option
 from neurofit.metrics.dimensionality import Traces, traces
 from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
@@ -38,7 +37,7 @@ MIN_Z = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class DimensionalityConfig:
+class DimensionalityConfig(LayersConfig):
     """Options of a dimensionality.
 
     Parameters
@@ -56,13 +55,6 @@ class DimensionalityConfig:
         Random seed for trial halves and groups.
     """
 
-    layers: tuple[str, ...] | None = option(
-        None,
-        parse=parse_names,
-        metavar="NAME,...",
-        help="Layer names joined by commas.",
-        default_text="the layers of the region",
-    )
     n_halves: int = option(10, least=1, help="Number of random halvings of the trials.")
     n_components: int = option(
         50, least=1, help="Number of principal components whose variance is stored."
@@ -70,19 +62,7 @@ class DimensionalityConfig:
     n_groups: int = option(
         20, least=3, help="Groups of stimuli that the jackknife leaves out in turn."
     )
-    interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
     seed: int = option(0, least=0, help="Random seed for trial halves and groups.")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.layers is not None and not self.layers:
-            raise NeurofitError("layers must name at least one layer.", option="layers")
-
-    def layers_for(self, source: Any, region: str) -> tuple[str, ...]:
-        """Return the layers to describe, of activations or a model (`source`)."""
-        if self.layers is None:
-            return region_layers(source, region)
-        return find_names(source, self.layers)
 
 
 @register_analysis(DimensionalityConfig)
@@ -203,8 +183,7 @@ def _feature_variances(
     features: Float[np.ndarray, "stimulus unit"], config: Any
 ) -> Float[np.ndarray, " component"]:
     """Return the largest eigenvalues of the covariance of features."""
-    gram = gram_of([features], precision="float64")
-    kernel = gram.features @ gram.features.T if gram.dense is None else gram.dense
+    kernel = kernel_of(features)
     kernel = kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
     values = np.linalg.eigvalsh(kernel)[::-1][: config.n_components] / (len(features) - 1)
     return np.pad(values, (0, config.n_components - len(values)), constant_values=np.nan)

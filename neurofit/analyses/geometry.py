@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 from scipy.stats import t as student_t
 
-from neurofit.activations.activations import check_inputs, find_names, region_layers
+from neurofit.activations.activations import check_inputs
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
+from neurofit.analyses.layers import LayersConfig, kernel_of
 from neurofit.config.compute import Compute, Progress
-from neurofit.config.options import check_fields, option, parse_names
+from neurofit.config.options import option, parse_names
 from neurofit.errors import NeurofitError, some_of
-from neurofit.mapping.gram_building import gram_of
 from neurofit.metrics.geometry import squared_distances, u_centred
 from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
@@ -47,7 +47,7 @@ MIN_STIMULI = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeometryConfig:
+class GeometryConfig(LayersConfig):
     """Options of a geometry over time.
 
     Parameters
@@ -93,19 +93,7 @@ class GeometryConfig:
     n_groups: int = option(
         20, least=3, help="Groups of stimuli that the jackknife leaves out in turn."
     )
-    interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
     seed: int = option(0, least=0, help="Random seed for divisions, trial halves and groups.")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.layers is not None and not self.layers:
-            raise NeurofitError("layers must name at least one layer.", option="layers")
-
-    def layers_for(self, source: Any, region: str) -> tuple[str, ...]:
-        """Return the layers to compare, of activations or a model (`source`)."""
-        if self.layers is None:
-            return region_layers(source, region)
-        return find_names(source, self.layers)
 
 
 @dataclass(frozen=True)
@@ -174,8 +162,7 @@ class _Geometries:
             for i, layer in enumerate(layers):
                 kernel = None
                 if covered[i][b]:
-                    gram = gram_of([activations.features(layer, time_bin)], precision="float64")
-                    dense = gram.features @ gram.features.T if gram.dense is None else gram.dense
+                    dense = kernel_of(activations.features(layer, time_bin))
                     kernel = np.asarray(dense, dtype=np.float32)
                 self.kernels[i].append(kernel)
             if progress:

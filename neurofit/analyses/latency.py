@@ -20,12 +20,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from neurofit.activations.activations import check_inputs, find_names, region_layers
+from neurofit.activations.activations import check_inputs
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
+from neurofit.analyses.layers import LayersConfig, kernel_of
 from neurofit.config.compute import Compute, Progress
-from neurofit.config.options import check_fields, option, parse_names
+from neurofit.config.options import option
 from neurofit.errors import NeurofitError
-from neurofit.mapping.gram_building import gram_of
 from neurofit.metrics.latency import onset, peak
 from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
@@ -47,7 +47,7 @@ Courses = Float[np.ndarray, "draw *any time_bin"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyConfig:
+class LatencyConfig(LayersConfig):
     """Options of latencies.
 
     Parameters
@@ -64,31 +64,12 @@ class LatencyConfig:
         Random seed for trial halves and samples.
     """
 
-    layers: tuple[str, ...] | None = option(
-        None,
-        parse=parse_names,
-        metavar="NAME,...",
-        help="Layer names joined by commas.",
-        default_text="the layers of the region",
-    )
     share: float = option(
         0.5, above=0, below=1, help="Share of the peak at which a response begins."
     )
     n_halves: int = option(5, least=1, help="Number of random halvings of the trials.")
     n_bootstraps: int = option(500, least=20, help="Number of bootstrap samples.")
-    interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
     seed: int = option(0, least=0, help="Random seed for trial halves and bootstrap samples.")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.layers is not None and not self.layers:
-            raise NeurofitError("layers must name at least one layer.", option="layers")
-
-    def layers_for(self, source: Any, region: str) -> tuple[str, ...]:
-        """Return the layers to describe, of activations or a model (`source`)."""
-        if self.layers is None:
-            return region_layers(source, region)
-        return find_names(source, self.layers)
 
 
 @register_analysis(LatencyConfig)
@@ -212,8 +193,7 @@ def _layer_course(
     course = np.zeros((len(times), len(bins)))
     for b, time_bin in enumerate(bins):
         if covered[b]:
-            gram = gram_of([activations.features(layer, time_bin)], precision="float64")
-            kernel = gram.features @ gram.features.T if gram.dense is None else gram.dense
+            kernel = kernel_of(activations.features(layer, time_bin))
             course[:, b] = weights @ np.diagonal(kernel) - ((weights @ kernel) * weights).sum(
                 axis=1
             )

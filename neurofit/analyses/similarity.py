@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from scipy.stats import t as student_t
 
-from neurofit.activations.activations import check_inputs, find_names, region_layers
+from neurofit.activations.activations import check_inputs
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
+from neurofit.analyses.layers import LayersConfig, kernel_of
 from neurofit.config.compute import Compute, Progress
-from neurofit.config.options import check_fields, option, parse_names
-from neurofit.errors import NeurofitError
-from neurofit.mapping.gram_building import gram_of
+from neurofit.config.options import option
 from neurofit.metrics.similarity import cka, rsa
 from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
@@ -37,7 +36,7 @@ FORMULAS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityConfig:
+class SimilarityConfig(LayersConfig):
     """Options of a similarity.
 
     Parameters
@@ -54,29 +53,10 @@ class SimilarityConfig:
     """
 
     measure: str = option("rsa", choices=MEASURES, help="Measure: rsa or cka.")
-    layers: tuple[str, ...] | None = option(
-        None,
-        parse=parse_names,
-        metavar="NAME,...",
-        help="Layer names joined by commas.",
-        default_text="the layers of the region",
-    )
     n_groups: int = option(
         20, least=3, help="Groups of stimuli that the jackknife leaves out in turn."
     )
-    interval: float = option(0.95, above=0, below=1, help="Coverage of the confidence interval.")
     seed: int = option(0, least=0, help="Random seed for trial halves and groups.")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.layers is not None and not self.layers:
-            raise NeurofitError("layers must name at least one layer.", option="layers")
-
-    def layers_for(self, source: Any, region: str) -> tuple[str, ...]:
-        """Return the layers to compare, of activations or a model (`source`)."""
-        if self.layers is None:
-            return region_layers(source, region)
-        return find_names(source, self.layers)
 
 
 @register_analysis(SimilarityConfig)
@@ -139,7 +119,7 @@ def similarity(
         response = _inner(sets[0][:, complete[0]])
         bound[b] = measure(*map(_inner, both))
         for i in np.flatnonzero(covered[:, b]):
-            kernel = _kernel(activations, layers[i], time_bin)
+            kernel = kernel_of(activations.features(layers[i], time_bin))
             found[0, i, b] = measure(kernel, response)
             margin = factor * _jackknife(measure, kernel, response, groups)
             found[1:, i, b] = found[0, i, b] - margin, found[0, i, b] + margin
@@ -182,11 +162,6 @@ def similarity(
 
 def _inner(patterns: np.ndarray) -> np.ndarray:
     return np.asarray(patterns @ patterns.T)
-
-
-def _kernel(activations: Activations, layer: str, time_bin: tuple[int, int]) -> np.ndarray:
-    gram = gram_of([activations.features(layer, time_bin)], precision="float64")
-    return gram.features @ gram.features.T if gram.dense is None else gram.dense
 
 
 def _jackknife(measure: Measure, a: np.ndarray, b: np.ndarray, groups: list[np.ndarray]) -> float:

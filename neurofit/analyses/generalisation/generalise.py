@@ -332,7 +332,11 @@ def _between(
             column="ratio",
         ),
         "window_p": variable(
-            dims, np.stack([made.p for _, made in found]), "p_value", "p value", column="p"
+            dims,
+            np.stack([made.p for _, made in found]),
+            "p_value",
+            "p value of each pair of windows on its own",
+            column="p",
         ),
     }
 
