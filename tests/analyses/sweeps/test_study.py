@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from neurofit.analyses.sweeps.study import CHOICES, Study, read_study, with_mach
 from neurofit.data_loaders import load_recording, write_recording
 from neurofit.errors import NeurofitError
 from neurofit.models import create_model, list_models, save_weights
+from neurofit.recordings.recording import Recording
 from tests.analyses.sweeps.conftest import make_study
 
 STUDY = """
@@ -203,6 +205,19 @@ def test_how_images_were_shown_is_part_of_a_cell(study: Study, tmp_path: Path) -
         given = make_study(recordings=["shown.npz"], regions=["IT"], windows=[])
         keys |= {cell.key for cell in make_cells(given)}
     assert len(keys) == 2 * 4
+
+
+def test_areas_that_are_excluded_are_not_asked_of_a_recording(
+    evoked: Callable[[], Recording], tmp_path: Path
+) -> None:
+    whole = evoked()
+    it = whole.responses.region.values == "IT"
+    path = tmp_path / "it.nc"
+    write_recording(replace(whole, responses=whole.responses[:, it]), path)
+    with pytest.raises(NeurofitError, match="V4"):
+        make_cells(make_study(recordings=[str(path)], windows=[]))
+    cells = make_cells(make_study(recordings=[str(path)], windows=[], exclude=[{"region": "V4"}]))
+    assert {cell.choices["region"] for cell in cells} == {"IT"}
 
 
 def test_a_folder_of_a_network_is_known_by_what_is_in_it(tmp_path: Path) -> None:
