@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,6 +86,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def repository() -> Path:
     """Return the root of the source tree."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Callable[[str], AbstractContextManager[Callable[[str], Any]]]:
+    """Import the scripts of a folder of benchmarks/, whatever other modules share their names."""
+    return _import_scripts
+
+
+@contextmanager
+def _import_scripts(folder: str) -> Iterator[Callable[[str], Any]]:
+    scripts = REPOSITORY / "benchmarks" / folder
+    names = {path.stem for path in scripts.glob("*.py")}
+    path = sys.path.copy()
+    others = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
+    sys.path.insert(0, str(scripts))
+    yield import_module
+    sys.path[:] = path
+    for name in names & sys.modules.keys():
+        del sys.modules[name]
+    sys.modules.update(others)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,7 @@
 """The scripts of docs/claim.md: what is covered, and intervals that hold what they say."""
 
-import sys
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,14 @@ from scipy.stats import norm
 from neurofit.errors import NeurofitError
 from neurofit.models import model_info
 
+Scripts = Callable[[str], AbstractContextManager[Callable[[str], Any]]]
+
 
 @pytest.fixture
-def claim(repository: Path) -> Iterator[Any]:
+def claim(scripts: Scripts) -> Iterator[Any]:
     """Import a script of the claim by its name."""
-    folder = str(repository / "benchmarks" / "claim")
-    sys.path.insert(0, folder)
-    yield import_module
-    sys.path.remove(folder)
-    for name in ("images", "intervals", "plan", "page", "run"):
-        sys.modules.pop(name, None)
+    with scripts("claim") as imported:
+        yield imported
 
 
 def test_occluders_and_clutter_cover_two_fifths_and_are_the_same_in_every_run(claim: Any) -> None:

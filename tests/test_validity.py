@@ -1,25 +1,28 @@
 """The simulations of docs/validity.md on a few recordings, and the page's tables."""
 
 import json
-import sys
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+Scripts = Callable[[str], AbstractContextManager[Callable[[str], Any]]]
+
 
 @pytest.fixture
-def validity(repository: Path) -> Iterator[Any]:
+def script(scripts: Scripts) -> Iterator[Callable[[str], Any]]:
+    """Import a script of the simulations by its name."""
+    with scripts("validity") as imported:
+        yield imported
+
+
+@pytest.fixture
+def validity(script: Callable[[str], Any]) -> Any:
     """Return the script that runs the simulations."""
-    folder = str(repository / "benchmarks" / "validity")
-    sys.path.insert(0, folder)
-    yield import_module("run")
-    sys.path.remove(folder)
-    for name in ("run", "planted", "page", "compare"):
-        sys.modules.pop(name, None)
+    return script("run")
 
 
 @pytest.mark.filterwarnings("ignore::neurofit.errors.NeurofitWarning")
@@ -56,13 +59,15 @@ def test_intervals_over_both_cover_what_can_be_reached(validity: Any) -> None:
     assert np.median(np.array(covered["half_width"]) / covered["sd"]) == pytest.approx(1, abs=0.35)
 
 
-def test_the_tables_of_the_page_are_those_of_its_figures(validity: Any, repository: Path) -> None:
-    page = import_module("page")
+def test_the_tables_of_the_page_are_those_of_its_figures(
+    validity: Any, script: Callable[[str], Any], repository: Path
+) -> None:
+    page = script("page")
     text = (repository / "docs" / "validity.md").read_text()
     docs = repository / "docs"
     assert page.filled(text, page.read_figures(docs)) == text
     names = set(json.loads((docs / "validity.json").read_text()))
     assert names == set(validity.conditions(200)), "every condition was run"
-    compare = import_module("compare")
+    compare = script("compare")
     names = set(json.loads((docs / "validity_compare.json").read_text()))
     assert names == set(compare.conditions()), "every condition was run"

@@ -1,24 +1,20 @@
 """Scores of two models of one planted recording, from the simulations of docs/validity.md."""
 
-import sys
-from collections.abc import Callable, Iterator
-from importlib import import_module
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import xarray as xr
 
+Scripts = Callable[[str], AbstractContextManager[Callable[[str], Any]]]
+
 
 @pytest.fixture(scope="session")
-def simulation() -> Iterator[Any]:
+def simulation(scripts: Scripts) -> Any:
     """Return the module of the simulations."""
-    folder = str(Path(__file__).parents[3] / "benchmarks" / "validity")
-    sys.path.insert(0, folder)
-    yield import_module("compare")
-    sys.path.remove(folder)
-    for name in ("compare", "run", "planted", "page"):
-        sys.modules.pop(name, None)
+    with scripts("validity") as imported:
+        return imported("compare")
 
 
 @pytest.fixture(scope="session")

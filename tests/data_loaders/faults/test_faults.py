@@ -16,7 +16,7 @@ from forms import FORMS, make_session
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from matrix import Fault, assert_outcome, outcome
-from page import KINDS, PAGE, whole
+from recording_faults import KINDS, PAGE, whole
 
 from neurofit.data_loaders.formats import probe
 

@@ -7,9 +7,8 @@ import json
 import re
 import shlex
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,15 @@ from neurofit.training.search.study import Search
 from neurofit.training.search.trials import SearchFolder, search_folder
 from neurofit.training.search.work import take_trials
 
+Scripts = Callable[[str], AbstractContextManager[Callable[[str], Any]]]
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def script(repository: Path) -> Iterator[Callable[[str], Any]]:
+def script(scripts: Scripts) -> Iterator[Callable[[str], Any]]:
     """Import a script of the open table by its name."""
-    folder = str(repository / "benchmarks" / "search")
-    sys.path.insert(0, folder)
-    yield import_module
-    sys.path.remove(folder)
-    for name in ("scores", "page", "look"):
-        sys.modules.pop(f"open_table_{name}", None)
+    with scripts("search") as imported:
+        yield imported
 
 
 @pytest.fixture

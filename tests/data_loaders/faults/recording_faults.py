@@ -1,4 +1,4 @@
-"""The tables of docs/recording_faults.md: `python tests/data_loaders/faults/page.py` writes them.
+"""The tables of docs/recording_faults.md, which this script writes.
 
 The test of each cell proves that its outcome is what the table says.
 """
@@ -17,7 +17,7 @@ from forms import FORMS
 from matrix import Fault
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "recording_faults.md"
-BEGIN, END = "<!-- made by tests/data_loaders/faults/page.py -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- made by tests/data_loaders/faults/recording_faults.py -->\n", "<!-- end -->\n"
 
 KINDS: dict[str, tuple[Fault, ...]] = {
     "Time": faults_of_time.FAULTS + faults_of_exports.TIME,
