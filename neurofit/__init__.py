@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.ceiling import ceiling as ceiling
     from neurofit.analyses.comparison.config import CompareConfig as CompareConfig
     from neurofit.analyses.comparison.paired import compare as compare
+    from neurofit.analyses.decoding import DecodingConfig as DecodingConfig
+    from neurofit.analyses.decoding import decoding as decoding
     from neurofit.analyses.dimensionality import DimensionalityConfig as DimensionalityConfig
     from neurofit.analyses.dimensionality import dimensionality as dimensionality
     from neurofit.analyses.generalisation.config import GeneralisationConfig as GeneralisationConfig
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import run_each as run_each
     from neurofit.analyses.similarity import SimilarityConfig as SimilarityConfig
     from neurofit.analyses.similarity import similarity as similarity
+    from neurofit.analyses.solution_times import SolutionTimesConfig as SolutionTimesConfig
+    from neurofit.analyses.solution_times import solution_times as solution_times
     from neurofit.analyses.sweeps.study import Study as Study
     from neurofit.analyses.sweeps.sweep import sweep as sweep
     from neurofit.analyses.verify import Verification as Verification
@@ -68,6 +72,7 @@ _MODULES = {
     "CeilingConfig": "neurofit.analyses.ceiling",
     "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
+    "DecodingConfig": "neurofit.analyses.decoding",
     "DimensionalityConfig": "neurofit.analyses.dimensionality",
     "GeneralisationConfig": "neurofit.analyses.generalisation.config",
     "GeometryConfig": "neurofit.analyses.geometry",
@@ -80,6 +85,7 @@ _MODULES = {
     "ScoreConfig": "neurofit.analyses.predictivity.config",
     "Selection": "neurofit.recordings.selection",
     "SimilarityConfig": "neurofit.analyses.similarity",
+    "SolutionTimesConfig": "neurofit.analyses.solution_times",
     "StimulusSet": "neurofit.recordings.stimuli",
     "Study": "neurofit.analyses.sweeps.study",
     "TrainConfig": "neurofit.training.config",
@@ -87,6 +93,7 @@ _MODULES = {
     "ceiling": "neurofit.analyses.ceiling",
     "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",
+    "decoding": "neurofit.analyses.decoding",
     "dimensionality": "neurofit.analyses.dimensionality",
     "extract": "neurofit.activations.extract",
     "figures": "neurofit.results.figures",
@@ -109,6 +116,7 @@ _MODULES = {
     "save_result": "neurofit.results.io",
     "score": "neurofit.analyses.predictivity.score",
     "similarity": "neurofit.analyses.similarity",
+    "solution_times": "neurofit.analyses.solution_times",
     "sweep": "neurofit.analyses.sweeps.sweep",
     "train": "neurofit.training.train",
     "validate_model": "neurofit.activations.model",

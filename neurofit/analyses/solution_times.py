@@ -1,0 +1,320 @@
+"""When is each image identified? Object solution times of an area and of a model's layers.
+
+An image's solution time is when the d' of decoders for it (`neurofit.metrics.solution_times`)
+reaches a threshold: the animals' behavioural d' for this image (Kar et al. 2019, Nat. Neurosci.
+22:974) or one number for all images. Those of a layer are correlated over images with those of the
+recording, without the recording's trial noise:
+
+    r(layer, half of the trials) / sqrt(r(half 1, half 2)),    r: Spearman's, mean over halvings
+
+over the images that all three solve.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from neurofit.analyses.analysis import register_analysis, score_variable, variable
+from neurofit.analyses.decoders import DecodersConfig, Decoding, Patterns
+from neurofit.config.compute import Compute, Progress
+from neurofit.config.options import option
+from neurofit.errors import unknown_name
+from neurofit.metrics.averages import nanmedian
+from neurofit.metrics.bootstrap import draw, percentile_interval
+from neurofit.metrics.consistency import spearman_brown
+from neurofit.metrics.solution_times import (
+    MIN_IMAGES,
+    agreement,
+    image_dprimes,
+    rank_correlation,
+)
+from neurofit.metrics.solution_times import (
+    solution_times as times_of,
+)
+from neurofit.metrics.two_way import percent
+from neurofit.results.schema import time_coords
+
+if TYPE_CHECKING:
+    from neurofit.activations.activations import Activations
+    from neurofit.recordings.recording import Recording
+
+BEHAVIOUR = "i1"
+"""Column of the stimuli with the animals' behavioural d'."""
+
+THRESHOLD = 0.5
+"""Threshold for all images without such a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolutionTimesConfig(DecodersConfig):
+    """Options of solution times.
+
+    Parameters
+    ----------
+    threshold
+        d' at which an image counts as solved: a number, or a column of the stimuli; None takes the
+        column `i1` if there is one, otherwise 0.5.
+    n_halves
+        Number of random halvings of the trials.
+    min_z
+        There is a corrected correlation if that of the halves is this many standard errors above 0.
+    n_bootstraps
+        Number of bootstrap samples of the images.
+    labels, n_folds, groups, penalty, n_sites, n_samples, layers, interval, seed
+        As in `neurofit.DecodingConfig`.
+    """
+
+    threshold: str | None = option(
+        None,
+        metavar="D|COLUMN",
+        help="d' at which an image is solved: a number or a column of the stimuli.",
+        default_text="the column i1 (behaviour), or else 0.5",
+    )
+    n_halves: int = option(5, least=1, help="Number of random halvings of the trials.")
+    min_z: float = option(
+        3.0, least=0, help="Standard errors by which the reliability must exceed 0."
+    )
+    n_bootstraps: int = option(1000, least=20, help="Number of bootstrap samples of the images.")
+
+
+@register_analysis(SolutionTimesConfig)
+def solution_times(
+    activations: Activations,
+    recording: Recording,
+    config: SolutionTimesConfig = SolutionTimesConfig(),
+    *,
+    compute: Compute = Compute(),
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Object solution times of images, and their noise-corrected correlation with a model's.
+
+    Parameters
+    ----------
+    activations
+        Activations of the recording's stimuli, in their order.
+    recording
+        Repeated trials of one area, whose stimuli have labels; neuroids that lack a stimulus in
+        some half are left out.
+    config
+        Threshold, labels, layers, folds, numbers of sites, decoder and interval.
+    compute
+        Not used.
+    progress
+        Called with ("decoders", sets of responses done, sets in total).
+
+    Returns
+    -------
+    Dataset
+        `correlation` (layer), corrected for trial noise, with `correlation_low` and
+        `correlation_high`; `raw_correlation`, `reliability` and `n_images` (layer); `solved` (model
+        time_bin), the share of images that are solved by then; `median_time` (model) in ms with its
+        interval; `solution_time` (model stimulus), `solution_time_of_half` (side half stimulus),
+        `i1` (model stimulus time_bin) and `threshold` (stimulus).
+
+    Raises
+    ------
+    NeurofitError
+        If stimuli do not match or have no labels or threshold, a layer is unknown, there are fewer
+        sites or units than asked for, or a fold has all images of a label.
+
+    References
+    ----------
+    Kar et al. (2019), Nat. Neurosci. 22:974; Kubilius, Schrimpf et al. (2019), NeurIPS 32.
+    """
+    del compute
+    thresholds, words = find_thresholds(recording, config)
+    found = Decoding(activations, recording, config, n_halves=config.n_halves)
+    found.notes.insert(0, words)
+    n_sets = len(found.names) + 2 * config.n_halves
+    dprimes: list[np.ndarray] = []
+    for halves in (False, True):
+        for _, samples in found.systems(halves=halves):
+            dprimes.append(_dprimes(found, samples))
+            if progress:
+                progress("decoders", len(dprimes), n_sets)
+    middles = np.array(recording.time_bins).mean(axis=1)
+    times = times_of(np.swapaxes(dprimes, 1, 2), thresholds, middles)
+    own, half = np.split(times, [len(found.names)])
+    shape = (2, config.n_halves, len(thresholds))
+    i1 = np.swapaxes(dprimes[: len(own)], 1, 2)
+    return _make_result(recording, found, thresholds, i1, own, half.reshape(shape), config)
+
+
+def find_thresholds(
+    recording: Recording, config: SolutionTimesConfig
+) -> tuple[Float[np.ndarray, " stimulus"], str]:
+    """Return the threshold of each image, and in a sentence where it is from.
+
+    Raises
+    ------
+    NeurofitError
+        If the threshold is neither a number nor a column of numbers.
+    """
+    table, given = recording.stimuli.table, config.threshold
+    columns = [str(each) for each in table if table[each].dtype.kind in "fiu"]
+    if given is None:
+        given = BEHAVIOUR if BEHAVIOUR in columns else str(THRESHOLD)
+    if given in columns:
+        return table[given].to_numpy(dtype=np.float64), f"An image is solved at its own {given}."
+    try:
+        level = float(given)
+    except ValueError:
+        kind = f"threshold (a number, or a column of numbers of {recording.name})"
+        raise unknown_name(kind, given, columns, option="threshold") from None
+    behaviour = "" if config.threshold else ": there is no behavioural d', such as a column i1"
+    return np.full(len(table), level), f"An image is solved at a d' of {level:g}{behaviour}."
+
+
+def _dprimes(found: Decoding, samples: list[Patterns]) -> Float[np.ndarray, "time_bin stimulus"]:
+    """Return the d' of each image, mean over samples of sites or units."""
+    each = [image_dprimes(found.decode(one).probabilities, found.labels.of) for one in samples]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _correlate(
+    own: Float[np.ndarray, "model stimulus"],
+    half: Float[np.ndarray, "2 half stimulus"],
+    drawn: np.ndarray,
+    config: SolutionTimesConfig,
+) -> dict[str, np.ndarray]:
+    """Return what is known of each layer's solution times, each an array (layer)."""
+    rows = []
+    for times in own[1:]:
+        whole, samples = agreement(times, half), agreement(times, half, drawn=drawn)
+        clear = whole.halves > config.min_z * np.nanstd(samples.halves)
+        low, high = percentile_interval(samples.corrected[:, None], interval=config.interval)
+        rows.append(
+            {
+                "correlation": whole.corrected if clear else np.nan,
+                "correlation_low": low[0] if clear else np.nan,
+                "correlation_high": high[0] if clear else np.nan,
+                "raw_correlation": rank_correlation(times, own[0]),
+                "reliability": spearman_brown(whole.halves),
+                "n_images": np.isfinite(times + own[0]).sum(),
+            }
+        )
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _make_result(
+    recording: Recording,
+    found: Decoding,
+    thresholds: np.ndarray,
+    i1: Float[np.ndarray, "model stimulus time_bin"],
+    own: Float[np.ndarray, "model stimulus"],
+    half: Float[np.ndarray, "2 half stimulus"],
+    config: SolutionTimesConfig,
+) -> xr.Dataset:
+    bins, n = np.array(recording.time_bins), len(thresholds)
+    drawn = draw(n, n_bootstraps=config.n_bootstraps, seed=(config.seed, 1))
+    of = _correlate(own, half, drawn, config)
+    words = f"{percent(config.interval)} interval over images (bootstrap percentiles)"
+    notes = [*found.notes]
+    if bare := [
+        name
+        for name, value in zip(found.names[1:], of["correlation"], strict=True)
+        if not np.isfinite(value)
+    ]:
+        notes.append(
+            f"Without a corrected correlation: {', '.join(bare)}. Fewer than {MIN_IMAGES} images "
+            f"are solved in both, or the reliability is not {config.min_z:g} standard errors "
+            "above 0."
+        )
+    median = nanmedian(own, axis=1)
+    low, high = percentile_interval(nanmedian(own[:, drawn], axis=2).T, interval=config.interval)
+    solved = (own[..., None] <= bins[:, 1]).mean(axis=1)
+    layer, dims = ("layer",), ("model", "time_bin")
+    made = {
+        "correlation": score_variable(
+            layer,
+            of["correlation"],
+            long_name="noise-corrected rank correlation of solution times",
+            formula="r(layer, half of the trials) / sqrt(r(half 1, half 2)), Spearman's over the "
+            "images that all solve",
+            low="correlation_low",
+            high="correlation_high",
+            interval=words,
+            count="n_images",
+            column="r",
+        ),
+        "correlation_low": variable(layer, of["correlation_low"], "interval", f"low end: {words}"),
+        "correlation_high": variable(
+            layer, of["correlation_high"], "interval", f"high end: {words}"
+        ),
+        "raw_correlation": score_variable(
+            layer,
+            of["raw_correlation"],
+            long_name="rank correlation of solution times, with trial noise",
+            formula="Spearman's r over the images that both solve",
+            column="not corrected",
+        ),
+        "reliability": variable(
+            layer,
+            of["reliability"],
+            "bound",
+            "reliability of the recording's solution times (Spearman-Brown), of images that the "
+            "layer solves",
+            column="reliability",
+        ),
+        "n_images": variable(
+            layer, of["n_images"], "count", "number of images that both solve", column="images"
+        ),
+        "solved": score_variable(
+            dims,
+            solved,
+            long_name="share of images that are solved by the end of the bin",
+            formula="share of images whose solution time has passed",
+            best=np.nan,
+            column="solved",
+        ),
+        "median_time": score_variable(
+            ("model",),
+            median,
+            long_name="median solution time of the images that are solved",
+            formula="median over images",
+            units="ms",
+            best=np.nan,
+            low="median_time_low",
+            high="median_time_high",
+            interval=words,
+            column="median (ms)",
+        ),
+        "median_time_low": variable(("model",), low, "interval", f"low end: {words}", units="ms"),
+        "median_time_high": variable(
+            ("model",), high, "interval", f"high end: {words}", units="ms"
+        ),
+        "solution_time": variable(
+            ("model", "stimulus"), own, "detail", "solution time of each image", units="ms"
+        ),
+        "solution_time_of_half": variable(
+            ("side", "half", "stimulus"),
+            half,
+            "detail",
+            "solution time of each image in each half of the trials",
+            units="ms",
+        ),
+        "i1": variable(
+            ("model", "stimulus", "time_bin"),
+            i1.astype(np.float32),
+            "detail",
+            "d' of each image, mean over distractors",
+        ),
+        "threshold": variable(("stimulus",), thresholds, "detail", "d' at which it is solved"),
+    }
+    return xr.Dataset(
+        made,
+        coords={
+            "layer": list(found.layers),
+            "model": found.names,
+            "side": ["first", "second"],
+            "stimulus_id": ("stimulus", recording.stimuli.ids.astype(str)),
+            **time_coords(*bins.T),
+        },
+        attrs={"method": f"solution times, {found.method}", "notes": json.dumps(notes)},
+    )
