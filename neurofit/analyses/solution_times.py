@@ -111,11 +111,11 @@ def solution_times(
     Returns
     -------
     Dataset
-        `correlation` (layer), corrected for trial noise, with `correlation_low` and
-        `correlation_high`; `raw_correlation`, `reliability` and `n_images` (layer); `solved` (model
-        time_bin), the share of images that are solved by then; `median_time` (model) in ms with its
-        interval; `solution_time` (model stimulus), `solution_time_of_half` (side half stimulus),
-        `i1` (model stimulus time_bin) and `threshold` (stimulus).
+        `solved` (model time_bin), the share of images that are solved by then; `correlation`
+        (layer), corrected for trial noise, with `correlation_low` and `correlation_high`;
+        `raw_correlation`, `reliability` and `n_images` (layer); `median_time` (model) in ms with
+        its interval; `solution_time` (model stimulus), `solution_time_of_half` (side half
+        stimulus), `i1` (model stimulus time_bin) and `threshold` (stimulus).
 
     Raises
     ------
@@ -231,6 +231,14 @@ def _make_result(
     solved = (own[..., None] <= bins[:, 1]).mean(axis=1)
     layer, dims = ("layer",), ("model", "time_bin")
     made = {
+        "solved": score_variable(
+            dims,
+            solved,
+            long_name="share of images that are solved by the end of the bin",
+            formula="share of images whose solution time has passed",
+            best=np.nan,
+            column="solved",
+        ),
         "correlation": score_variable(
             layer,
             of["correlation"],
@@ -264,14 +272,6 @@ def _make_result(
         ),
         "n_images": variable(
             layer, of["n_images"], "count", "number of images that both solve", column="images"
-        ),
-        "solved": score_variable(
-            dims,
-            solved,
-            long_name="share of images that are solved by the end of the bin",
-            formula="share of images whose solution time has passed",
-            best=np.nan,
-            column="solved",
         ),
         "median_time": score_variable(
             ("model",),
