@@ -1,9 +1,10 @@
-"""Noise-corrected predictivity per time bin as a benchmark of Brain-Score, on any recording."""
+"""Noise-corrected predictivity and solution times as benchmarks of Brain-Score."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from brainscore_core.metrics import Score
@@ -12,8 +13,10 @@ from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.model_interface import BrainModel
 
 from neurofit.analyses.ceiling import ceiling
+from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.brainscore.conversion import content_sha256, to_stimulus_set
 from neurofit.brainscore.metric import NoiseCorrectedTemporal
+from neurofit.brainscore.solution_times import RecordedSolutionTimes
 from neurofit.recordings.recording import Recording
 
 BIBTEX = """@inproceedings{nayebi2018,
@@ -25,13 +28,23 @@ BIBTEX = """@inproceedings{nayebi2018,
   year = {2018}
 }"""
 
+BIBTEX_KAR = """@article{kar2019,
+  title = {Evidence that recurrent circuits are critical to the ventral stream's execution of core
+    object recognition behavior},
+  author = {Kar, Kohitij and Kubilius, Jonas and Schmidt, Kailyn and Issa, Elias B and DiCarlo,
+    James J},
+  journal = {Nature Neuroscience},
+  volume = {22},
+  pages = {974--983},
+  year = {2019}
+}"""
 
-class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # no types
-    """Benchmark that scores models against a recording of one region, per time bin.
 
-    The score is that of `NoiseCorrectedTemporal`: a scalar, corrected for noise, with the curve in
-    its attributes. The identifier contains a hash of data and settings, because Brain-Score caches
-    ceilings by identifier.
+class RecordingBenchmark(BenchmarkBase):  # type: ignore[misc]  # no types
+    """Benchmark that scores models against a recording of one region.
+
+    The identifier contains a hash of data and settings, because Brain-Score caches ceilings by
+    identifier.
 
     Parameters
     ----------
@@ -39,32 +52,41 @@ class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # no 
         Recording with its images.
     region
         Region of the recording.
-    **settings
-        Arguments of `NoiseCorrectedTemporal`.
+    metric
+        Function of features and a recording, with a configuration for each region.
+    bibtex
+        Publication.
     """
 
-    def __init__(self, recording: Recording, *, region: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        region: str,
+        metric: NoiseCorrectedTemporal | RecordedSolutionTimes,
+        bibtex: str,
+    ) -> None:
         self.recording = recording.select(region=region)
         self.recording.stimuli.need_images()
-        self.region = region
-        self.metric = NoiseCorrectedTemporal(**settings)
-        config = self.metric.config(region)
-        settings_json = json.dumps(
-            [content_sha256(self.recording), config.as_attrs()], sort_keys=True
-        )
+        self.region, self.metric = region, metric
+        config = metric.config(region)
+        options = config.as_attrs() if isinstance(config, ScoreConfig) else asdict(config)
+        settings_json = json.dumps([content_sha256(self.recording), options], sort_keys=True)
         digest = hashlib.sha256(settings_json.encode()).hexdigest()
-        kind = f"{config.mapping_names[0]}-{config.time_mode}"
+        kind = "ost"
+        if isinstance(config, ScoreConfig):
+            kind = f"{config.mapping_names[0]}-{config.time_mode}"
         super().__init__(
             identifier=f"neurofit.{recording.name}.{region}-{kind}-{digest[:8]}",
             ceiling_func=self._reliability,
             version=1,
             parent=region,
-            bibtex=BIBTEX,
+            bibtex=bibtex,
         )
         self._stimuli = to_stimulus_set(self.recording.stimuli)
 
     def __call__(self, candidate: BrainModel) -> Score:
-        """Return the score of a model (`NoiseCorrectedTemporal`)."""
+        """Return the score of a model by the metric."""
         candidate.start_recording(self.region, time_bins=self.recording.time_bins)
         shown = place_on_screen(
             self._stimuli,
@@ -88,3 +110,40 @@ class TemporalPredictivityBenchmark(BenchmarkBase):  # type: ignore[misc]  # no 
         made.attrs["raw"] = Score(found.curve.values, coords=bins, dims=("time_bin",))
         made.attrs["error"] = float((found.curve_high - found.curve_low).mean() / 4)
         return made
+
+
+class TemporalPredictivityBenchmark(RecordingBenchmark):
+    """Benchmark that scores models against a recording of one region, per time bin.
+
+    The score is that of `NoiseCorrectedTemporal`: a scalar, corrected for noise, with the curve in
+    its attributes.
+
+    Parameters
+    ----------
+    recording, region
+        As in `RecordingBenchmark`.
+    **settings
+        Arguments of `NoiseCorrectedTemporal`.
+    """
+
+    def __init__(self, recording: Recording, *, region: str, **settings: Any) -> None:
+        metric = NoiseCorrectedTemporal(**settings)
+        super().__init__(recording, region=region, metric=metric, bibtex=BIBTEX)
+
+
+class SolutionTimesBenchmark(RecordingBenchmark):
+    """Benchmark that compares the object solution times of models with those of a recording.
+
+    The score is that of `RecordedSolutionTimes`, corrected for noise.
+
+    Parameters
+    ----------
+    recording, region
+        As in `RecordingBenchmark`; the stimuli need labels.
+    **settings
+        Fields of `neurofit.SolutionTimesConfig`.
+    """
+
+    def __init__(self, recording: Recording, *, region: str, **settings: Any) -> None:
+        metric = RecordedSolutionTimes(**settings)
+        super().__init__(recording, region=region, metric=metric, bibtex=BIBTEX_KAR)

@@ -12,15 +12,22 @@ from typing import Any
 
 import brainscore_vision
 
-from neurofit.brainscore.benchmark import TemporalPredictivityBenchmark
+from neurofit.brainscore.benchmark import (
+    RecordingBenchmark,
+    SolutionTimesBenchmark,
+    TemporalPredictivityBenchmark,
+)
 from neurofit.brainscore.brain_model import NeurofitBrainModel
 from neurofit.brainscore.metric import NoiseCorrectedTemporal
+from neurofit.brainscore.solution_times import RecordedSolutionTimes, SolutionTimes, kar2019
 from neurofit.data_loaders import describe_recording, list_recordings, load_recording
 from neurofit.models import create_model, list_models
 from neurofit.recordings.rebinning import rebin
 from neurofit.recordings.time_bins import parse_bins
 
 METRIC = "neurofit-noise_corrected_temporal"
+SOLUTION_TIMES = "neurofit-solution_times"
+OST = "neurofit-ost"
 
 TEMPORAL = {"hvm-sim": "70:260:10", "majajhong2015": "70:250:20"}
 """Recordings that become benchmarks -> their time bins in ms.
@@ -43,31 +50,44 @@ def model(name: str) -> NeurofitBrainModel:
     return NeurofitBrainModel(create_model(name))
 
 
-def benchmark(recording: str, region: str) -> TemporalPredictivityBenchmark:
-    """Load a registered recording and return its temporal benchmark."""
+def benchmark(
+    recording: str,
+    region: str,
+    kind: Callable[..., RecordingBenchmark] = TemporalPredictivityBenchmark,
+) -> RecordingBenchmark:
+    """Load a registered recording and return its temporal benchmark, or one of another kind."""
     loaded = load_recording(recording, region=region)
-    return TemporalPredictivityBenchmark(
-        rebin(loaded, parse_bins(TEMPORAL[recording])), region=region
-    )
+    return kind(rebin(loaded, parse_bins(TEMPORAL[recording])), region=region)
 
 
 def registry_entries() -> dict[str, dict[str, Callable[..., Any]]]:
     """Return our entries: registry of `brainscore_vision` -> identifier -> constructor."""
     known = set(list_recordings())
+    kinds = {"": TemporalPredictivityBenchmark, "-ost": SolutionTimesBenchmark}
     return {
         "model_registry": {f"neurofit-{name}": partial(model, name) for name in list_models()},
-        "metric_registry": {METRIC: NoiseCorrectedTemporal},
+        "metric_registry": {
+            METRIC: NoiseCorrectedTemporal,
+            SOLUTION_TIMES: RecordedSolutionTimes,
+            OST: SolutionTimes,
+        },
         "benchmark_registry": {
-            f"neurofit-{recording}.{region}": partial(benchmark, recording, region)
-            for recording in TEMPORAL
-            if recording in known
-            for region in describe_recording(recording).regions
+            "neurofit-Kar2019-ost": kar2019,
+            **{
+                f"neurofit-{recording}.{region}{ending}": partial(
+                    benchmark, recording, region, kind
+                )
+                for recording in TEMPORAL
+                if recording in known
+                for region in describe_recording(recording).regions
+                for ending, kind in kinds.items()
+            },
         },
     }
 
 
 def register() -> None:
-    """Register all models as neurofit-NAME, the metric, and benchmarks neurofit-RECORDING.REGION.
+    """Register all models as neurofit-NAME, the metrics and the benchmarks.
 
     Repeated calls have no further effect.
     """
