@@ -249,7 +249,7 @@ class ConvRNN(nn.Module):
         return found
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return lambda of the penalty lambda / 2 |w|^2, for parameters that have one.
+        """Return lambda of the penalty lambda / 2 sum w^2, for parameters that have one.
 
         Published values: docs/zoo.md, section 8.1.
         """

@@ -120,6 +120,8 @@ _MODULES = {
 }
 """Public name -> the module that defines it; `figures` is a module itself."""
 
+__all__ = [*_MODULES]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
@@ -129,4 +131,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*_MODULES, "__version__"]
+    return [*__all__, "__version__"]

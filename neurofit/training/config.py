@@ -59,7 +59,7 @@ class TrainConfig:
     momentum
         Nesterov momentum.
     weight_decay
-        Factor of the model's own weight decays (`weight_decays()`, lambda / 2 |w|^2). For a model
+        Factor of the model's own weight decays (`weight_decays()`, lambda / 2 sum w^2). For a model
         without them, weight decay of all parameters with two or more axes.
     clip
         Limit of the absolute value of each element of the gradients; None does not clip.
