@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
 
@@ -36,7 +37,7 @@ def parse_or_none(text: str) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Configuration):
     """All settings that determine the trained weights.
 
     Parameters
