@@ -29,7 +29,15 @@ import xarray as xr
 import neurofit
 from neurofit.recordings.stimuli import NoImages
 
-ANALYSES = ("score", "generalisation", "geometry", "dimensionality", "latency")
+ANALYSES = (
+    "score",
+    "generalisation",
+    "geometry",
+    "dimensionality",
+    "latency",
+    "decoding",
+    "solution_times",
+)
 
 SIZES = {False: (640, 30, 168, 26, 512), True: (2560, 58, 256, 39, 25_088)}
 """Images, trials, sites, time bins and units; with --hvm or without."""
@@ -49,6 +57,7 @@ def make(hvm: bool) -> tuple[neurofit.Activations, neurofit.Recording]:
         trials[..., b] = np.repeat(each @ ways, n_trials, axis=0)
         trials[..., b] += 2 * rng.standard_normal(trials.shape[:2], dtype=np.float32)
     ids = np.array([f"s{number}" for number in range(n_images)])
+    categories = np.array([f"c{number % 8}" for number in range(n_images)])
     starts = 10 * np.arange(n_bins)
     responses = xr.DataArray(
         trials,
@@ -64,7 +73,7 @@ def make(hvm: bool) -> tuple[neurofit.Activations, neurofit.Recording]:
     )
     stimuli = neurofit.StimulusSet(
         name="planted",
-        table=pd.DataFrame({"stimulus_id": ids}),
+        table=pd.DataFrame({"stimulus_id": ids, "category": categories}),
         images=NoImages(n_images, "planted"),
         visual_degrees=8.0,
         duration_ms=100.0,

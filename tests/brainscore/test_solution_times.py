@@ -16,6 +16,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import (
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.metrics.i1i2 import metric as i1i2
 from brainscore_vision.metrics.ost import metric as ost
+from brainscore_vision.model_interface import BrainModel
 
 from neurofit import SolutionTimesConfig, solution_times
 from neurofit.brainscore import (
@@ -185,7 +186,7 @@ def test_features_without_an_image_or_without_labels_are_refused() -> None:
         SolutionTimes()(bare, target)
 
 
-class Answers:
+class Answers(BrainModel):  # type: ignore[misc]  # Brain-Score has no types
     """A model that answers as planted, whatever it is shown."""
 
     identifier = "answers"
