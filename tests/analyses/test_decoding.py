@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from neurofit.activations.activations import Activations
 from neurofit.analyses.decoding import DecodingConfig, decoding
+from neurofit.data_loaders import load_recording
 from neurofit.errors import NeurofitError
 from neurofit.metrics.solution_times import image_dprimes
 from neurofit.recordings.recording import Recording
@@ -270,3 +271,35 @@ def test_a_site_without_responses_to_an_image_is_left_out(empty: Recording) -> N
         activations, replace(recording, responses=without), DecodingConfig(n_folds=5)
     )
     np.testing.assert_array_equal(made.accuracy.values, expected.accuracy.values)
+
+
+@pytest.fixture(scope="module")
+def hvm_sim() -> Recording:
+    return load_recording("hvm-sim", region="IT")
+
+
+@pytest.mark.parametrize(
+    ("window", "trials", "rates"), [((60, 70), 0.125, 0.125), ((150, 160), 0.22, 0.30)]
+)
+def test_categories_are_decoded_from_hvm_sim_as_from_its_rates(
+    hvm_sim: Recording, window: tuple[int, int], trials: float, rates: float
+) -> None:
+    """The simulator's rates are the layer; before the first response they are all alike."""
+    recording = hvm_sim.select(window=window)
+    assert recording.truth is not None
+    activations = Activations(
+        model="simulator",
+        stimulus_ids=recording.stimuli.ids,
+        blocks={("rates", window[0] // 10): recording.truth.values[..., 0].astype(np.float32)},
+        first_timestep={"rates": 0},
+        ms_per_timestep=10,
+        n_timesteps=window[1] // 10,
+        region_layers={"IT": ("rates",)},
+    )
+    made = decoding(activations, recording)
+    low, high = made.accuracy_low.values[:, 0], made.accuracy_high.values[:, 0]
+    assert low[0] <= trials <= high[0]
+    assert made.accuracy.values[1, 0] == pytest.approx(rates, abs=0.02)
+    if window[0] > 100:
+        assert low[0] > 0.125
+        assert np.corrcoef(made.i1.values[:, :, 0])[0, 1] > 0.7
