@@ -184,7 +184,7 @@ def test_sites_and_units_are_as_many(empty: Recording) -> None:
     drawn = [np.sort(rng.permutation(200)[:20]) for _ in range(4)]
     alone = [
         decoding(
-            replace(many, blocks={key: block[:, units] for key, block in many.blocks.items()}),
+            replace(many, blocks={key: many.blocks[key][:, units] for key in many.blocks}),
             recording,
             config,
         )
@@ -232,7 +232,7 @@ def test_groups_keep_what_is_particular_to_an_object_out_of_its_category(
 
 def test_a_bin_before_the_layer_responds_has_no_decoders(empty: Recording) -> None:
     activations, recording = plant(empty, random_codes(), noise=0.5)
-    later = {key: block for key, block in activations.blocks.items() if key[1] > 7}
+    later = {key: activations.blocks[key] for key in activations.blocks if key[1] > 7}
     activations = replace(activations, blocks=later, first_timestep={"a": 8})
     made = decoding(activations, recording, DecodingConfig(n_folds=5))
     assert np.isnan(made.accuracy.values[1, 0])
