@@ -115,6 +115,19 @@ def register_analysis(
         and of drift that raises scores before the work begins. It adds the attributes of
         `describe_provenance` and notes on the trials to the Dataset that it returns, and checks it
         with `validate_result`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import neurofit
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class MeanRateConfig:
+    ...     '''Options of a mean rate.'''
+    >>> @neurofit.register_analysis(MeanRateConfig, models=0)
+    ... def mean_rate(recording, config=MeanRateConfig(), *, compute=None, progress=None):
+    ...     '''Mean rate of an area over time; returns a Dataset of the contract of results.'''
+    >>> "mean_rate" in neurofit.list_analyses()
+    True
     """
 
     def decorate(function: F) -> F:

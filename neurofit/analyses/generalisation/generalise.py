@@ -94,6 +94,17 @@ def generalisation(
     References
     ----------
     King & Dehaene (2014), Trends Cogn Sci 18:203.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.GeneralisationConfig(layers=("conv3",), n_splits=2, n_halves=2)
+    >>> result = neurofit.generalisation(activations, recording, config)
+    >>> result["generalisation"].dims
+    ('layer', 'time_bin_fit', 'time_bin')
     """
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)

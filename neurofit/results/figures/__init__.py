@@ -1,6 +1,14 @@
 """Figures of results: functions that draw on axes, and whole figures in the formats of journals.
 
 matplotlib is imported when something is drawn.
+
+Examples
+--------
+>>> import neurofit
+>>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(70, 130))
+>>> config = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+>>> figure = neurofit.figures.draw(neurofit.ceiling(recording, config), width="85mm")
+>>> neurofit.figures.save(figure, "ceiling.pdf")
 """
 
 from neurofit.results.figures.captions import caption as caption
