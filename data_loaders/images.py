@@ -64,7 +64,7 @@ def load_images(data: str) -> ImageSet:
     >>> neurofit.load_images("folder:pets").classes
     ('cat', 'dog')
 
-    CIFAR-10 is there after `neurofit data get cifar10`, which downloads it:
+    CIFAR-10 is downloaded on the first call:
 
     >>> images = neurofit.load_images("cifar10")  # doctest: +SKIP
     """

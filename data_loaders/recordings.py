@@ -209,6 +209,9 @@ def load_recording(
     >>> import neurofit
     >>> neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
     Recording('hvm-sim', simulated, 88 V4 neuroids, ... 640 stimuli, 2 time bins in 90-110 ms)
+
+    A recording of your own is loaded by the paths of its file and of its images:
+
     >>> mine = neurofit.load_recording("my_v4.nc", images="my_images/")  # doctest: +SKIP
     """
     recording = read_recording(name, images=images, time_bin=time_bin, progress=progress)

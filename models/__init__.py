@@ -105,6 +105,9 @@ def create_model(
     >>> neurofit.create_model("rgc_tiny")
     ConvRNN('rgc_tiny', 6 layers conv1 to imnetds, V4 in conv3 and IT in conv5, ...)
     >>> untrained = neurofit.create_model("rgc_tiny", weights="random", seed=1)
+
+    A network of timm needs ``pip install neurofit[timm]``, and downloads its weights:
+
     >>> resnet = neurofit.create_model("timm:resnet18")  # doctest: +SKIP
     """
     if (sourced := find_name(name)) is not None:

@@ -143,8 +143,8 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
     ...     '''Two convolutions, untrained.'''
     ...     network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Conv2d(8, 8, 5))
     ...     return neurofit.wrap(network, name="small_cnn", input_size=32, region_layers=areas)
-    >>> neurofit.create_model("small_cnn").layers
-    ('0', '2')
+    >>> neurofit.create_model("small_cnn").weights_origin
+    'weights as its function makes them, seed 0'
     """
 
     def decorate(build: Build) -> Build:

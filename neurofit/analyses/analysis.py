@@ -119,15 +119,20 @@ def register_analysis(
     Examples
     --------
     >>> from dataclasses import dataclass
-    >>> import neurofit
+    >>> import neurofit, numpy as np, xarray as xr
+    >>> from neurofit.analyses.analysis import score_variable
     >>> @dataclass(frozen=True, kw_only=True)
     ... class MeanRateConfig:
     ...     '''Options of a mean rate.'''
     >>> @neurofit.register_analysis(MeanRateConfig, models=0)
     ... def mean_rate(recording, config=MeanRateConfig(), *, compute=None, progress=None):
-    ...     '''Mean rate of an area over time; returns a Dataset of the contract of results.'''
-    >>> "mean_rate" in neurofit.list_analyses()
-    True
+    ...     '''Mean rate of an area in the first time bin.'''
+    ...     about = {"long_name": "mean rate", "formula": "mean over trials", "best": np.nan}
+    ...     rate = float(np.nanmean(recording.block(0)))
+    ...     return xr.Dataset({"rate": score_variable((), rate, **about)})
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 100))
+    >>> mean_rate(recording).attrs["analysis"]
+    'mean_rate'
     """
 
     def decorate(function: F) -> F:

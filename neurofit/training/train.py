@@ -125,7 +125,7 @@ def train(
 
     Examples
     --------
-    With ``"cifar10"`` in the place of ``"folder:pets"``, the same lines train a model of use.
+    Two classes with one image each; `neurofit.load_images` has real ones, such as "cifar10".
 
     >>> from pathlib import Path
     >>> import neurofit
