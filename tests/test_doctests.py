@@ -13,6 +13,7 @@ import pytest
 
 import neurofit
 from neurofit.analyses.analysis import ANALYSES
+from neurofit.config.registry import Registry
 from neurofit.data_loaders.recordings import RECORDINGS
 from neurofit.mapping import MAPPINGS
 from neurofit.models.catalogue import INFO, MODELS
@@ -46,7 +47,8 @@ def examples_of(name: str) -> list[doctest.DocTest]:
 @pytest.fixture
 def own_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget what an example registers."""
-    tables = [each._entries for each in (ANALYSES, MAPPINGS, MODELS, RECORDINGS)] + [INFO]
+    registries: tuple[Registry[Any], ...] = (ANALYSES, MAPPINGS, MODELS, RECORDINGS)
+    tables: list[dict[str, Any]] = [*(each._entries for each in registries), INFO]
     before = [dict(table) for table in tables]
     yield
     for table, entries in zip(tables, before, strict=True):

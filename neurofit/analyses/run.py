@@ -83,13 +83,8 @@ class RunConfig(Configuration):
     Examples
     --------
     >>> import neurofit
-    >>> config = neurofit.RunConfig(
-    ...     model="rgc_tiny",
-    ...     selection=neurofit.Selection(region="V4", window=(90, 110)),
-    ...     analysis=neurofit.ScoreConfig(layers=("conv3",), n_splits=2, n_halves=2),
-    ... )
-    >>> config.recording, config.analysis
-    ('hvm-sim', ScoreConfig(layers=('conv3',), n_splits=2, n_halves=2))
+    >>> neurofit.RunConfig(model="rgc_tiny", selection=neurofit.Selection(region="V4"))
+    RunConfig(model='rgc_tiny', selection=Selection(region='V4'))
     """
 
     model: str | Sequence[str] = option(
@@ -229,14 +224,11 @@ def run(
     Examples
     --------
     >>> import neurofit
-    >>> config = neurofit.RunConfig(
-    ...     model="rgc_tiny",
-    ...     selection=neurofit.Selection(region="V4", window=(90, 110)),
-    ...     analysis=neurofit.ScoreConfig(layers=("conv3",), n_splits=2, n_halves=2),
-    ... )
-    >>> result = neurofit.run(config)
-    >>> result.attrs["model"], result["curve"].dims
-    ('rgc_tiny', ('layer', 'time_bin'))
+    >>> part = neurofit.Selection(region="V4", window=(90, 110))
+    >>> fits = neurofit.ScoreConfig(layers=("conv3",), n_splits=2, n_halves=2)
+    >>> config = neurofit.RunConfig(model="rgc_tiny", selection=part, analysis=fits)
+    >>> neurofit.run(config)["curve"].dims
+    ('layer', 'time_bin')
     """
     configs = config.each()
     if len(configs) > 1 or config.baselines:
@@ -259,28 +251,21 @@ def run_each(
     ----------
     config
         Several models, regions and subjects, or one of each.
-    on_plan
-        Called with the plan of each combination before its work begins.
-    progress
-        Called with (what is being done, steps done, steps in total).
+    on_plan, progress
+        As of `run`, for each combination.
 
     Yields
     ------
     Dataset
-        Result as of `run`. With `baselines`, the results of its baselines follow each.
-
-    Raises
-    ------
-    NeurofitError, MachineError
-        As `run`; the results before are already there.
+        Result as of `run`, which says what is raised. With `baselines`, those of its baselines
+        follow.
 
     Examples
     --------
     >>> import neurofit
-    >>> config = neurofit.RunConfig(
-    ...     selection=neurofit.Selection(region=["V4", "IT"], window=(90, 110)),
-    ...     analysis=neurofit.CeilingConfig(n_halves=2, n_bootstraps=20),
-    ... )
+    >>> areas = neurofit.Selection(region=["V4", "IT"], window=(90, 110))
+    >>> halves = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> config = neurofit.RunConfig(selection=areas, analysis=halves)
     >>> [result.attrs["region"] for result in neurofit.run_each(config)]
     ['V4', 'IT']
     """
