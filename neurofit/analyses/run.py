@@ -257,8 +257,7 @@ def run_each(
     Yields
     ------
     Dataset
-        Result as of `run`, which says what is raised. With `baselines`, those of its baselines
-        follow.
+        Result as of `run`, whose errors it raises; with `baselines`, those of its baselines follow.
 
     Examples
     --------
