@@ -25,8 +25,8 @@ warnings.filterwarnings("ignore", "Bins of")  # that counts are summed, which is
 # %%
 # A recording with known truth
 # ----------------------------
-# The V4 sites of ``hvm-sim`` are simulated: they read a recurrent network, the teacher. Bins of
-# 40 ms, few splits and few trial halves keep this example short.
+# The V4 sites of ``hvm-sim`` are simulated: they read a recurrent network, the teacher. Bins of 40
+# ms, few splits and few trial halves keep this example short.
 
 recording = neurofit.Selection(region="V4", bins="70:190:40").apply(
     neurofit.load_recording("hvm-sim")
@@ -82,18 +82,25 @@ for name in models:
 
 with figures.style():
     figure, axes = plt.subplots(1, 2, sharey=True, figsize=(6.4, 2.9), layout="constrained")
-    for ax, time_mode in zip(axes, ("per-bin", "fixed"), strict=True):
-        lines = {
-            f"{name} {words} dynamics": results[name, time_mode, words]
-            for name in models
-            for words in ("with", "without")
-        }
-        figures.curves(lines, ax, legend=False)
-        ax.set_title({"per-bin": "a map for each bin", "fixed": "one map for all bins"}[time_mode])
-    axes[1].set_ylabel("")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=7
-    )
+    titles = {"per-bin": "A map for each time bin", "fixed": "One map for all time bins"}
+    for ax, (time_mode, title) in zip(axes, titles.items(), strict=True):
+        for (name, mode, words), result in results.items():
+            if mode != time_mode:
+                continue
+            colour = {"timedecay_tiny": "C0", "teacher": "C1"}[name]
+            low, high = (result[end].values[0] for end in ("curve_low", "curve_high"))
+            ax.fill_between(result.time_bin, low, high, color=colour, alpha=0.2, linewidth=0)
+            ax.plot(
+                result.time_bin,
+                result.curve.values[0],
+                color=colour,
+                linestyle={"with": "-", "without": "--"}[words],
+                marker="o",
+                label=f"{name} {words} dynamics",
+            )
+        ax.set(title=title, xlabel="Time from image onset (ms)", ylim=(0, 1))
+    axes[0].set_ylabel("Noise-corrected predictivity (r)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 plt.show()
 
 # %%
