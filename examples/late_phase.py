@@ -82,12 +82,13 @@ for name in models:
 
 with figures.style():
     figure, axes = plt.subplots(1, 2, sharey=True, figsize=(6.4, 2.9), layout="constrained")
+    blue, orange, *_ = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     titles = {"per-bin": "A map for each time bin", "fixed": "One map for all time bins"}
     for ax, (time_mode, title) in zip(axes, titles.items(), strict=True):
         for (name, mode, words), result in results.items():
             if mode != time_mode:
                 continue
-            colour = {"timedecay_tiny": "C0", "teacher": "C1"}[name]
+            colour = {"timedecay_tiny": blue, "teacher": orange}[name]
             low, high = (result[end].values[0] for end in ("curve_low", "curve_high"))
             ax.fill_between(result.time_bin, low, high, color=colour, alpha=0.2, linewidth=0)
             ax.plot(
@@ -100,7 +101,8 @@ with figures.style():
             )
         ax.set(title=title, xlabel="Time from image onset (ms)", ylim=(0, 1))
     axes[0].set_ylabel("Noise-corrected predictivity (r)")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper left", ncols=2, handlelength=3)
 plt.show()
 
 # %%

@@ -78,7 +78,8 @@ with figures.style():
         {region: result.drop_vars("reliability") for region, result in ceilings.items()}, left
     )
     more = np.arange(1, 61)
-    for colour, (region, (start, end)) in zip(("C0", "C1"), bins.items(), strict=True):
+    colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    for colour, (region, (start, end)) in zip(colours, bins.items(), strict=False):
         last = fewer[region][-1]
         expected = more * last / (more * last + trials[-1] * (1 - last))
         right.plot(trials, fewer[region], "o", color=colour, label=f"{region}, {start}-{end} ms")

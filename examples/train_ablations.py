@@ -123,9 +123,10 @@ with tempfile.TemporaryDirectory() as temporary:
 
 with figures.style():
     figure, ax = plt.subplots(figsize=(4.7, 1.3 + 0.25 * len(models)), layout="constrained")
+    blue, orange, *_ = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for row, scores in enumerate(top1.values()):
-        ax.plot(scores, [row] * len(scores), "o", color="C0", alpha=0.6, markeredgewidth=0)
-        ax.plot([np.mean(scores)] * 2, [row - 0.3, row + 0.3], color="C1")
+        ax.plot(scores, [row] * len(scores), "o", color=blue, alpha=0.6, markeredgewidth=0)
+        ax.plot([np.mean(scores)] * 2, [row - 0.3, row + 0.3], color=orange)
     ax.set_yticks(range(len(models)), [MODELS[name] for name in models])
     ax.set(ylim=(len(models) - 0.5, -0.5), xlabel=f"Top-1 on {images.name} (%)")
 plt.show()
