@@ -3,8 +3,8 @@ How do I add a cell?
 ====================
 
 A cell is one step of a recurrence: from its input and its state to its output and its new state. A
-cell with adaptation is written, put into a small ConvRNN with random weights, and scored against
-the same network without it.
+cell with delayed surround suppression is written, put into a small ConvRNN with random weights, and
+scored against the same network without it.
 
 Difficulty: advanced. Time: about 30 s on two cores.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from matplotlib import pyplot as plt
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 import neurofit
 from neurofit import Presentation, figures
@@ -34,24 +35,25 @@ from neurofit.models.layer import Conv, Layer
 # nothing but the state remembers.
 
 
-@register_cell("adapting")
-class Adapting(Cell):
-    """Adaptation of each unit to its own output: h = x - s a, a' = a + r (h - a)."""
+@register_cell("surround")
+class Surround(Cell):
+    """Suppression by what the neighbours did before: h = x - s a, a' = a + r (mean of h - a)."""
 
-    def __init__(self, shapes: CellShapes, *, strength: float = 2.0, rate: float = 0.2) -> None:
+    def __init__(self, shapes: CellShapes, *, strength: float = 1.0, rate: float = 0.1) -> None:
         super().__init__(shapes)
         self.require_equal_channels()
         self.strength, self.rate = (nn.Parameter(torch.zeros(1)) for _ in range(2))
         self.initial = {"strength": strength, "rate": rate}
 
     def step(self, drive: Drive, fb: Tensor | None, state: State) -> tuple[Tensor, State]:
-        """Return the output h, and the adaptation a as the new state."""
-        (x,), (adaptation,) = drive, state
-        h = x - self.strength * adaptation
-        return h, (adaptation + self.rate * (h - adaptation),)
+        """Return the output h, and the suppression a as the new state."""
+        (x,), (suppression,) = drive, state
+        h = x - self.strength * suppression
+        nearby = avg_pool2d(h, 5, stride=1, padding=2, count_include_pad=False)
+        return h, (suppression + self.rate * (nearby - suppression),)
 
     def initial_state(self, x: Tensor) -> State:
-        """Return no adaptation."""
+        """Return no suppression."""
         return (self.zeros(x),)
 
     def initialisers(self) -> Mapping[str, Initialiser]:
@@ -80,7 +82,7 @@ def build(name: str, cell: str, **options: Any) -> ConvRNN:
     return assemble(name, layers, **options)
 
 
-for cell in ("adapting", "memoryless"):
+for cell in ("surround", "memoryless"):
 
     @neurofit.register_model(
         name=f"{cell}_example",
@@ -101,12 +103,13 @@ for cell in ("adapting", "memoryless"):
 # %%
 # Scores
 # ------
-# One map for all time bins, so that changes over time have to come from the model.
+# One map for all time bins, so that changes over time have to come from the model. The window ends
+# with the image: later the network without adaptation responds to the blank.
 
-recording = neurofit.load_recording("hvm-sim", region="V4", window=(60, 140))
+recording = neurofit.load_recording("hvm-sim", region="V4", window=(50, 120))
 config = neurofit.ScoreConfig(time_mode="fixed", n_splits=3, n_halves=2)
 results, courses = {}, {}
-for cell in ("adapting", "memoryless"):
+for cell in ("surround", "memoryless"):
     network = neurofit.create_model(f"{cell}_example", weights="random", seed=0)
     neurofit.validate_model(network)
     activations = neurofit.extract(network, recording.stimuli, layers=["conv3"])
@@ -134,6 +137,7 @@ plt.show()
 # %%
 # What may not be concluded
 # -------------------------
-# - These weights are random. Whether adaptation makes a trained network more like V4 is not tested.
+# - These weights are random. Whether suppression makes a trained network more like V4 is not
+#   tested.
 # - One seed is one network; other seeds have other scores.
-# - A higher score would not show that V4 adapts by this equation.
+# - A higher score would not show that V4 is suppressed by this equation.

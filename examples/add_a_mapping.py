@@ -94,6 +94,9 @@ figures.show(figures.draw(result))
 # -------------------------
 # - A site is no mixture of units because a mixture predicts it better: more weights also make up
 #   for units that the model lacks.
+# - Raw r differs more than the corrected scores: which unit is best depends on the noise of the
+#   trials, and the correction estimates the score without this noise. It is no score that a map
+#   fitted to these trials would reach.
 # - The intervals of ``best_unit`` leave out that other images would choose other units. With
 #   ``jackknife=20`` they include it, and the fits take about 21 times as long.
 # - The simulated sites are themselves sums of several units of a network, which favours ridge.

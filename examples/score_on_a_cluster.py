@@ -112,18 +112,29 @@ run("neurofit sweep four.toml")
 
 run("neurofit report four.toml --out page")
 table = pd.read_csv(folder / "page" / "cells.csv")
-print(table.columns.tolist())
+shown = ["model", "mean", "mean_low", "mean_high", "best_rank", "worst_rank"]
+print(table.sort_values("mean", ascending=False)[shown].round(2).to_string(index=False))
 
 # %%
 # The same results in Python:
 
 status = neurofit.sweep(folder / "four.toml", folder=folder / "neurofit-sweeps" / "four")
 results = {cell.choices["model"]: result for cell, result in status.results()}
-with figures.style():
-    figure, ax = plt.subplots(figsize=(4.7, 2.9), layout="constrained")
-    figures.curves(results, ax)
-plt.show()
 temporary.cleanup()
+
+with figures.style():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.9), layout="constrained")
+    figures.curves(results, left)
+    colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    rows = table.set_index("model").loc[list(results)]
+    for place, (colour, (model, row)) in enumerate(zip(colours, rows.iterrows(), strict=False)):
+        right.plot([row.mean_low, row.mean_high], [place] * 2, color=colour)
+        right.plot(row["mean"], place, "o", color=colour)
+        ranks = f"rank {row.best_rank:.0f} to {row.worst_rank:.0f}"
+        right.text(row.mean_high, place, f"  {model}, {ranks}", va="center")
+    right.set(xlim=(0, 0.9), ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    right.set_xlabel("Mean noise-corrected r with its 95% interval")
+plt.show()
 
 # %%
 # What may not be concluded

@@ -29,14 +29,14 @@ folder = Path(temporary.name)
 # %%
 # A planted recording
 # -------------------
-# Eight V4 sites see 60 images eight times, from 0 to 200 ms. From 80 ms on, the rate of a site is
-# that of the brightness at its place in the image, so we know what a model should find.
+# Eight V4 sites see 60 images six to ten times, from 0 to 200 ms. From 80 ms on, the rate of a site
+# is that of the brightness at its place in the image, so we know what a model should find.
 
 rng = np.random.default_rng(0)
-n_stimuli, n_repetitions, n_sites = 60, 8, 8
+n_stimuli, n_sites = 60, 8
 pictures = rng.integers(0, 256, (n_stimuli, 8, 8), dtype=np.uint8)
 rates = 20 + pictures.reshape(n_stimuli, -1)[:, 5::8] / 2.0  # spikes/s: (stimulus, site)
-order = rng.permutation(np.repeat(np.arange(n_stimuli), n_repetitions))
+order = rng.permutation(np.repeat(np.arange(n_stimuli), rng.integers(6, 11, n_stimuli)))
 spikes = []
 for presentation, stimulus in enumerate(order):
     for site, rate in enumerate(rates[stimulus]):

@@ -52,15 +52,16 @@ MODELS = {
 # The task
 # --------
 # Images and labels are CIFAR-10 or a folder of yours (``--data``); without either, vertical and
-# horizontal stripes.
+# horizontal stripes in noise.
 
 
 def stripes(n: int, seed: int) -> LabelledImages:
-    """Return images of two classes: vertical and horizontal stripes."""
+    """Return images of two classes in noise: vertical and horizontal stripes."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(2, size=n)
-    waves = 128 + 100 * np.sin(np.arange(32) * rng.uniform(0.5, 1.5, (n, 1)))
+    waves = 128 + 70 * np.sin(np.arange(32) * rng.uniform(0.5, 1.5, (n, 1)))
     planes = np.where(labels[:, None, None] == 0, waves[:, None, :], waves[:, :, None])
+    planes = (planes + rng.normal(0, 60, planes.shape)).clip(0, 255)
     return LabelledImages(
         images=np.repeat(planes[..., None], 3, axis=-1).astype(np.uint8), labels=labels
     )
@@ -83,7 +84,7 @@ else:
         test=stripes(64, 1),
         views="thumbnails",
     )
-    config = replace(config, epochs=2, batch_size=32, lr=0.01)
+    config = replace(config, epochs=3, batch_size=32, lr=0.01)
     models = ["feedforward_tiny", "rgc_tiny"]
 
 # %%
@@ -128,6 +129,8 @@ with figures.style():
         ax.plot(scores, [row] * len(scores), "o", color=blue, alpha=0.6, markeredgewidth=0)
         ax.plot([np.mean(scores)] * 2, [row - 0.3, row + 0.3], color=orange)
     ax.set_yticks(range(len(models)), [MODELS[name] for name in models])
+    ax.axvline(100 / len(images.classes), color="0.6", linestyle=":", label="chance")
+    figure.legend(loc="outside upper left")
     ax.set(ylim=(len(models) - 0.5, -0.5), xlabel=f"Top-1 on {images.name} (%)")
 plt.show()
 
