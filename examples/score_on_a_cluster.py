@@ -130,9 +130,10 @@ with figures.style():
     for place, (colour, (model, row)) in enumerate(zip(colours, rows.iterrows(), strict=False)):
         right.plot([row.mean_low, row.mean_high], [place] * 2, color=colour)
         right.plot(row["mean"], place, "o", color=colour)
-        ranks = f"rank {row.best_rank:.0f} to {row.worst_rank:.0f}"
-        right.text(row.mean_high, place, f"  {model}, {ranks}", va="center")
+        ranks = " to ".join(dict.fromkeys(f"{r:.0f}" for r in row[["best_rank", "worst_rank"]]))
+        right.text(row.mean_high, place, f"  {model}, rank {ranks}", va="center")
     right.set(xlim=(0, 0.9), ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    right.spines["left"].set_visible(False)
     right.set_xlabel("Mean noise-corrected r with its 95% interval")
 plt.show()
 

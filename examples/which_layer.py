@@ -71,22 +71,25 @@ models = {
 }
 geometries = {}
 for name, (features, its_layer) in models.items():
-    config = neurofit.GeometryConfig(layers=(its_layer,), n_halves=5, n_groups=10)
-    geometries[name] = neurofit.geometry(features, recording, config)
+    options = neurofit.GeometryConfig(layers=(its_layer,), n_halves=5, n_groups=10)
+    geometries[name] = neurofit.geometry(features, recording, options)
     over_time = geometries[name].geometry.sel(layer=its_layer)
     best = over_time.time_bin_model.values[over_time.values.argmax(axis=0)]
     print(f"{name}: most like IT at {recording.time_bins[0][0]} to {recording.time_bins[-1][1]} ms")
     print("  at model time", *(f"{time:.0f}" for time in best), "ms")
 
 with figures.style():
-    figure = plt.figure(figsize=(6.8, 4.6), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.4))
-    ax = top.subplots()
-    figures.layers(scores, ax)
-    ax.set_title("rgc_tiny: score of each layer (bold: chosen)")
-    for ax, (name, result) in zip(bottom.subplots(1, 2), geometries.items(), strict=True):
-        figures.layers(result, ax)
-        ax.set_title(name)
+    figure, axes = plt.subplot_mosaic(
+        [["scores", "scores"], list(geometries)],
+        figsize=(6.8, 4.6),
+        height_ratios=(1, 1.5),
+        layout="constrained",
+    )
+    figures.layers(scores, axes["scores"])
+    axes["scores"].set_title("rgc_tiny: score of each layer (bold: chosen)")
+    for name, geometry in geometries.items():
+        figures.layers(geometry, axes[name])
+        axes[name].set_title(name)
 plt.show()
 
 # %%

@@ -186,7 +186,8 @@ def show(figure: Figure) -> None:
     """
     from matplotlib import pyplot
 
-    pyplot.figure(FigureClass=lambda *args, **kwargs: figure)
+    made: dict[str, Any] = {"FigureClass": lambda *args, **kwargs: figure}
+    pyplot.figure(**made)
     pyplot.show()
 
 
