@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore", "Bins of")  # that counts are summed, which is
 # off; they cannot predict the late response and are left out. ``layers="all"`` scores each of the
 # others.
 
-recording = neurofit.Selection(region="IT", bins="90:210:20").apply(
+recording = neurofit.Selection(region="IT", bins="90:190:20").apply(
     neurofit.load_recording("hvm-sim")
 )
 activations = neurofit.extract(
@@ -71,7 +71,7 @@ models = {
 }
 geometries = {}
 for name, (features, its_layer) in models.items():
-    options = neurofit.GeometryConfig(layers=(its_layer,), n_halves=5, n_groups=10)
+    options = neurofit.GeometryConfig(layers=(its_layer,), n_halves=3, n_groups=5)
     geometries[name] = neurofit.geometry(features, recording, options)
     over_time = geometries[name].geometry.sel(layer=its_layer)
     best = over_time.time_bin_model.values[over_time.values.argmax(axis=0)]
