@@ -68,7 +68,8 @@ with figures.style():
     middles = [(start + end) / 2 for start, end in recording.time_bins]
     ax.plot(middles, theirs.values, "o", markersize=7, markerfacecolor="none", label="Brain-Score")
     ax.plot(middles, ours.curve.values[0], "x-", label="neurofit")
-    ax.set(xlabel="Time from image onset (ms)", ylabel="Explained variance", ylim=(0, None))
+    ax.set(xlabel="Time from image onset (ms)", ylabel="Explained variance")
+    ax.set_ylim(0, 1.2 * float(theirs.values.max()))
     ax.legend()
 plt.show()
 
