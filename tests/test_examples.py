@@ -99,7 +99,7 @@ def test_every_example_that_is_named_exists(repository: Path) -> None:
     named = {
         (page.name, name)
         for page in pages
-        for name in re.findall(r"examples/(\w+\.py)", page.read_text(encoding="utf-8"))
+        for name in re.findall(r"examples/([a-z]\w*\.py)", page.read_text(encoding="utf-8"))
     }
     named |= {
         (path.name, name)
