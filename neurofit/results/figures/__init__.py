@@ -18,6 +18,7 @@ from neurofit.results.figures.heatmaps import layers as layers
 from neurofit.results.figures.lines import curves as curves
 from neurofit.results.figures.lines import raw_curves as raw_curves
 from neurofit.results.figures.looks import save as save
+from neurofit.results.figures.looks import show as show
 from neurofit.results.figures.looks import style as style
 from neurofit.results.figures.looks import svg as svg
 from neurofit.results.figures.paired import difference as difference
