@@ -7,13 +7,13 @@ The map of bin t predicts, from the features of its own time, the part of the re
 that the model explains; s(t, t') says how far this part is also that of bin t'. D is 0 if the code
 is the same in both bins, even if the maps of one bin are better than those of the other: the four
 terms then are q, q', q and q' (the quality of each map). If the code turns, D is negative.
-The scheme is that of King & Dehaene (2014), Trends Cogn Sci 18:203, for encoding in place of
-decoding, with the noise of both sides taken out.
+The scheme of King & Dehaene (2014), for encoding, with the noise of both sides taken out.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from neurofit.analyses.analysis import (
     score_variable,
     variable,
 )
+from neurofit.analyses.comparison.words import describe_p
 from neurofit.analyses.encoding.cost import estimate_cost
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.training import training_reliability
@@ -73,18 +74,15 @@ def generalisation(
         part in that bin.
     config
         Mapping, splits, halves and windows.
-    compute
-        Device, cores and cache; these do not change the numbers.
-    progress
-        Called with (what is being done, steps done, steps in total).
+    compute, progress
+        As of `neurofit.score`.
 
     Returns
     -------
     Dataset
         `generalisation`, s (layer time_bin_fit time_bin), with interval and simultaneous band;
         `difference`, D, with its own and with p values adjusted over all pairs of bins;
-        `window_difference`, the mean of D between windows; `curve`, the diagonal, which is the
-        pooled score of the same options.
+        `window_difference`, its mean between windows; `curve`, the diagonal: the pooled score.
 
     Raises
     ------
@@ -94,6 +92,15 @@ def generalisation(
     References
     ----------
     King & Dehaene (2014), Trends Cogn Sci 18:203.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> activations = neurofit.extract(neurofit.create_model("rgc_tiny"), recording.stimuli)
+    >>> config = neurofit.GeneralisationConfig(layers=("conv3",), n_splits=2, n_halves=2)
+    >>> neurofit.generalisation(activations, recording, config)["generalisation"].dims
+    ('layer', 'time_bin_fit', 'time_bin')
     """
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)
@@ -123,7 +130,7 @@ def generalisation(
         names = [f"{start}-{end} ms" for start, end in windows]
         coords["windows"] = [f"{names[a]} and {names[b]}" for a, b in pairs]
     name = fitting.mappings[0].name
-    return xr.Dataset(
+    result = xr.Dataset(
         made,
         coords=coords,
         attrs={
@@ -131,6 +138,9 @@ def generalisation(
             "notes": json.dumps([*fitting.splits.notes, *fitting.left_out.notes()]),
         },
     )
+    if pairs:
+        result.attrs["conclusion"] = json.dumps(list(_conclude(result, config)))
+    return result
 
 
 class _Matrix:
@@ -359,3 +369,32 @@ def _details(crossing: Crossing) -> dict[str, Any]:
             "pooled reliability in standard errors over stimuli",
         ),
     }
+
+
+def _conclude(result: xr.Dataset, config: GeneralisationConfig) -> Iterator[str]:
+    """Yield what each pair of windows shows, in sentences that a paper can use."""
+    for layer in result.layer.values:
+        for windows in result.windows.values:
+            at = {"layer": layer, "windows": windows}
+            where = f"Between {windows}"
+            d, low, high, p, ratio = (
+                float(result[name].sel(at))
+                for name in (
+                    *("window_difference", "window_difference_low", "window_difference_high"),
+                    *("window_p", "window_ratio"),
+                )
+            )
+            if np.isnan(d):
+                yield f"{where}, nothing can be said: {layer} has no score in one of them."
+                continue
+            found = (
+                f"(D = {d:.3f}, {percent(config.interval)} interval {low:.3f} to {high:.3f}, "
+                f"{describe_p(p)})"
+            )
+            if p < 1 - config.interval and d < 0:
+                yield (
+                    f"{where}, the part of the code that {layer} explains changes {found}: maps "
+                    f"have {ratio:.2f} of the r that they have within their time bins."
+                )
+            else:
+                yield f"{where}, no change of the part that {layer} explains was found {found}."
