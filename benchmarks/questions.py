@@ -29,7 +29,7 @@ import xarray as xr
 import neurofit
 from neurofit.recordings.stimuli import NoImages
 
-ANALYSES = ("score", "generalisation", "geometry", "dimensionality", "latency")
+ANALYSES = ("score", "generalisation", "lag", "geometry", "dimensionality", "latency")
 
 SIZES = {False: (640, 30, 168, 26, 512), True: (2560, 58, 256, 39, 25_088)}
 """Images, trials, sites, time bins and units; with --hvm or without."""
