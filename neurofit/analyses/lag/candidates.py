@@ -76,7 +76,7 @@ class ModelTimes:
     @cached_property
     def middles(self) -> Float[np.ndarray, " window"]:
         """Middle of each window in ms."""
-        return np.array(self.windows, dtype=float).reshape(-1, 2).mean(axis=1)
+        return np.asarray(np.array(self.windows, dtype=float).reshape(-1, 2).mean(axis=1))
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class Candidates:
     @property
     def model_time(self) -> Float[np.ndarray, "candidate time_bin"]:
         """Model time in ms of each recorded bin's middle."""
-        return self.pivot - self.lags[:, None] + (self.middles - self.pivot) / self.paces[:, None]
+        paces = self.paces[:, None]
+        return np.asarray(self.pivot - self.lags[:, None] + (self.middles - self.pivot) / paces)
 
     @property
     def reached(self) -> Bool[np.ndarray, " time_bin"]:

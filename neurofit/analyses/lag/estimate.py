@@ -9,15 +9,14 @@ from jaxtyping import Float
 
 from neurofit.analyses.lag.candidates import Candidates
 from neurofit.analyses.lag.profile import Profile
-from neurofit.metrics.sketch import squared_norm
 
-N_DRAWS = 2000
+N_DRAWS = 1000
 """Number of profiles that intervals are drawn from."""
 
 BLOCK = 250
 """Number of them drawn at a time, to save memory."""
 
-EQUAL = 1e-9
+EQUAL = 1e-6
 """Candidates whose mean correlations differ by less are equally good."""
 
 PARAMETERS = ("lag", "pace", "intercept")
@@ -70,44 +69,48 @@ def estimate(
     seed
         Random seed of the weights.
     """
-    weights = candidates.weights.reshape(len(candidates.lags), -1)
-    values = weights @ profile.r.ravel()
-    centred = weights - weights.mean(axis=0)
-    neuroids, stimuli, cells = (
-        each.reshape(len(each), -1) @ centred.T
-        for each in (profile.neuroids, profile.stimuli, profile.cells)
+    asked = (candidates.weights != 0).any(axis=0)
+    weights = candidates.weights[:, asked]
+    values = weights @ profile.r[asked]
+    weights = weights - weights.mean(axis=0)  # only differences of candidates count
+    products = weights.T @ weights
+    n = max(int(profile.neuroids.any(axis=(1, 2)).sum()), 1)
+    v_stimuli, v_cells = (
+        float(((each @ products) * each).sum())
+        for each in (profile.stimuli[:, asked], profile.cells[:, asked].astype(np.float64))
     )
-    n = max(int((neuroids != 0).any(axis=1).sum()), 1)
-    v_stimuli = float((stimuli**2).sum())
-    rows, scales = [], {"neuroids": (1.0, 0.0), "stimuli": (0.0, 1.0)}
-    once = 1 - n / max(n - 1, 1) * float(squared_norm(cells).sum()) / max(v_stimuli, 1e-300)
-    of_neuroids, of_stimuli = scales.get(over, (1.0, np.sqrt(max(once, 0.0))))
-    if n < 2:
-        of_neuroids, of_stimuli = 0.0, 1.0
-    rows = np.concatenate([of_neuroids * neuroids, of_stimuli * stimuli])
-    rows = rows[(rows != 0).any(axis=1)]
+    once = max(0.0, 1 - n / max(n - 1, 1) * v_cells / max(v_stimuli, 1e-300))
+    scales = {"neuroids": (1.0, 0.0), "stimuli": (0.0, 1.0)}
+    of_neuroids, of_stimuli = scales.get(over, (1.0, np.sqrt(once))) if n > 1 else (0.0, 1.0)
+    rows = np.concatenate(
+        [of_neuroids * profile.neuroids[:, asked], of_stimuli * profile.stimuli[:, asked]]
+    )
+    rows = rows[rows.any(axis=1)]
     parameters = dict(
         zip(PARAMETERS, (candidates.lags, candidates.paces, candidates.intercepts), strict=True)
     )
-    drawn: dict[str, list[np.ndarray]] = {
-        f"{name} {end}": [] for name in PARAMETERS for end in "<>"
-    }
+    ends: dict[str, list[np.ndarray]] = {name: [] for name in PARAMETERS}
     rng = np.random.default_rng(seed)
+    across, centre = weights.T.astype(np.float32), (values - values.mean()).astype(np.float32)
     for start in range(0, N_DRAWS, BLOCK):
         count = min(BLOCK, N_DRAWS - start)
-        profiles = values + rng.standard_normal((count, len(rows))) @ rows
+        moved = rng.standard_normal((count, len(rows))) @ rows
+        profiles = centre + moved.astype(np.float32) @ across
         top = profiles >= profiles.max(axis=1, keepdims=True) - EQUAL
         for name, given in parameters.items():
-            drawn[f"{name} <"].append(np.where(top, given, np.inf).min(axis=1))
-            drawn[f"{name} >"].append(np.where(top, given, -np.inf).max(axis=1))
-    tail, best = (1 - level) / 2, best_of(values)
-    low, high = (
-        {
-            name: float(np.quantile(np.concatenate(drawn[f"{name} {end}"]), at, method=method))
-            for name in PARAMETERS
-        }
-        for end, at, method in (("<", tail, "lower"), (">", 1 - tail, "higher"))
-    )
+            ends[name].append(
+                np.stack(
+                    [
+                        np.where(top, given, np.inf).min(axis=1),
+                        np.where(top, given, -np.inf).max(axis=1),
+                    ]
+                )
+            )
+    low, high, best, tail = {}, {}, best_of(values), (1 - level) / 2
+    for name, blocks in ends.items():
+        lowest, highest = np.concatenate(blocks, axis=1)
+        low[name] = float(np.quantile(lowest, tail, method="lower"))
+        high[name] = float(np.quantile(highest, 1 - tail, method="higher"))
     return Estimate(
         best, {name: float(given[best]) for name, given in parameters.items()}, low, high, values
     )

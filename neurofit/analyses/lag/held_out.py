@@ -60,7 +60,7 @@ class ShiftedFitting(Fitting):
         )
 
     @property
-    def splits_of_layers(self) -> list[list[np.ndarray]]:  # type: ignore[override]
+    def splits_of_layers(self) -> list[list[np.ndarray]]:
         """Splits to fit of the only mapping, for each affine map."""
         return [self.splits_of_maps]
 

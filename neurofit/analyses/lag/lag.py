@@ -107,7 +107,7 @@ def lag(
         timesteps in all but two bins.
     """
     names = config.layers_for(activations, recording.regions[0])
-    found = []
+    found: list[_Layer] = []
     for name in names:
         own = replace(config, layers=(name,))
         candidates = Candidates.of(activations, name, recording, config)
@@ -183,7 +183,8 @@ class _Layer:
         """Return the bins in which both curves have a score."""
         least = -np.inf if config.min_z is None else config.min_z
         z = np.minimum(self.scores.z_maps.min(axis=0), self.scores.z_recording)
-        return np.isfinite(self.scores.score).all(axis=0) & (np.nan_to_num(z, nan=-np.inf) >= least)
+        known = np.isfinite(self.scores.score).all(axis=0)
+        return np.asarray(known & (np.nan_to_num(z, nan=-np.inf) >= least))
 
     def defined(self, config: LagConfig) -> dict[str, bool]:
         """Return whether the interval of each parameter lies within the candidates."""
@@ -197,7 +198,7 @@ class _Layer:
     def model_time(self, config: LagConfig) -> Float[np.ndarray, " time_bin"]:
         """Return the model time of each recorded bin; NaN where no lag is defined."""
         time = self.candidates.model_time[self.best.best]
-        return time if self.defined(config)["lag"] else np.full_like(time, np.nan)
+        return np.asarray(time if self.defined(config)["lag"] else np.full_like(time, np.nan))
 
 
 def _make_result(

@@ -109,7 +109,7 @@ class LeftOut:
     @property
     def shrinkage(self) -> Float[np.ndarray, "rank neuroid"]:
         """1 / (L + alpha) with each neuroid's penalty."""
-        return self.ridge.shrinkage[:, self.choice]
+        return np.asarray(self.ridge.shrinkage[:, self.choice])
 
     @property
     def r(self) -> Float[np.ndarray, " neuroid"]:
