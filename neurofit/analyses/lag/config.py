@@ -78,14 +78,14 @@ class LagConfig(EncodingConfig):
         panel="Splits and halves",
         help="Cross-validation: random splits, or folds.",
     )
-    lags: Range = option(
+    lags: Any = option(
         (-40.0, 40.0),
         parse=partial(parse_range, name="lags"),
         metavar="START:END",
         default_text="-40:40",
         help="Range of lags (ms) by which the recording may follow the model.",
     )
-    paces: Range = option(
+    paces: Any = option(
         (0.67, 1.5),
         parse=partial(parse_range, name="paces"),
         metavar="START:END",

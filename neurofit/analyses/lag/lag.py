@@ -159,7 +159,7 @@ class _Layer:
 
     def test(self, fitting: Fitting, strata: np.ndarray, progress: Progress | None) -> Fitting:
         """Score the chosen maps and the one-to-one map on test stimuli; return the fits."""
-        bins, distinct = fitting.recording.time_bins, np.unique(self.chosen)
+        bins, distinct = fitting.recording.time_bins, np.unique(self.chosen).tolist()
         windows = [self.candidates.windows_of(candidate, bins) for candidate in (0, *distinct)]
         driven = np.array([[self.candidates.of_driven(each) for each in own] for own in windows])
         shifted = ShiftedFitting(

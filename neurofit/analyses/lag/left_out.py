@@ -114,7 +114,7 @@ class LeftOut:
     @property
     def r(self) -> Float[np.ndarray, " neuroid"]:
         """Correlation of predictions and responses; 0 where predictions are constant."""
-        return np.nan_to_num(pearson(self.predicted, self.targets))
+        return np.asarray(np.nan_to_num(pearson(self.predicted, self.targets)))
 
     def influences(self) -> Float[np.ndarray, "row neuroid"]:
         """Return the influence of each row on r: as one that is predicted, and as one that trains.
