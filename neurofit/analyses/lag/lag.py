@@ -96,9 +96,9 @@ def lag(
     Dataset
         `lag`, `pace` and `intercept` (layer) with intervals; NaN where the interval reaches an end
         of the candidates, so that none is defined. `predictivity` (layer time_bin_model time_bin)
-        of each model time; `model_time` (layer time_bin) of the best map. On test stimuli, `curve`
-        with the model time that training stimuli chose and `curve_one_to_one`, with intervals and
-        bands, and `gain` (layer), their mean difference.
+        of each model time, and `model_time` (layer time_bin) of the best map. On test stimuli,
+        `curve` with the model time that training stimuli chose and `curve_one_to_one`, with
+        intervals and bands, and `gain` (layer), their mean difference.
 
     Raises
     ------
@@ -196,9 +196,9 @@ class _Layer:
         return {**made, "intercept": made["lag"] and made["pace"]}
 
     def model_time(self, config: LagConfig) -> Float[np.ndarray, " time_bin"]:
-        """Return the model time of each recorded bin; NaN where no lag is defined."""
-        time = self.candidates.model_time[self.best.best]
-        return np.asarray(time if self.defined(config)["lag"] else np.full_like(time, np.nan))
+        """Return the model time of each compared bin; NaN where no lag is defined."""
+        shown = self.candidates.compared & self.defined(config)["lag"]
+        return np.where(shown, self.candidates.model_time[self.best.best], np.nan)
 
 
 def _make_result(
@@ -212,8 +212,8 @@ def _make_result(
             "predictivity": score_variable(
                 ("layer", "time_bin_model", "time_bin"),
                 np.stack([_predictivity(each, windows) for each in found]),
-                long_name="r corrected for the noise of the recording, of each model time",
-                formula="mean r / mean over strata of sqrt(Y_j), stimuli left out in turn",
+                long_name="r corrected for the noise of the recording",
+                formula="mean r of left-out stimuli / mean over strata of sqrt(Y_j)",
                 column="r",
                 path="model_time",
             ),
@@ -224,7 +224,7 @@ def _make_result(
                 ("layer", "time_bin"),
                 np.stack([each.model_time(config) for each in found]),
                 "detail",
-                "model time of each recorded bin by the best map",
+                "model time of the best map",
                 units="ms",
             ),
             "compared": variable(

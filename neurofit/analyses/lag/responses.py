@@ -13,7 +13,7 @@ from neurofit.analyses.encoding.reliability import Reliability
 from neurofit.metrics.averages import nanmean
 from neurofit.metrics.consistency import reliability_of_halves
 
-Members = tuple[int, Int[np.ndarray, " neuroid"]]
+Members = tuple[int, Int[np.ndarray, " _"]]
 """A time bin, and neuroids."""
 
 
@@ -66,4 +66,5 @@ class Responses:
             mean = np.where(inside, r_yy, 0.0).sum(axis=(0, 1)) / count
             shares = np.nansum(reliability.shares.value * (inside.sum(axis=0) / count), axis=1)
             roots.append(np.sqrt(np.maximum(reliability_of_halves(mean, *shares), 0.0)))
-        return cls(means, np.nan_to_num(nanmean(np.stack(roots), axis=0)), [*patterns.values()])
+        in_order = [patterns[key] for key in sorted(patterns)]  # threads fill them in any order
+        return cls(means, np.nan_to_num(nanmean(np.stack(roots), axis=0)), in_order)
