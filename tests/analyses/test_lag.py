@@ -240,12 +240,11 @@ def test_bins_that_lack_stimuli_or_that_are_grouped_are_taken_as_they_are(draw: 
 
 def test_layers_have_lags_of_their_own(draw: Draw) -> None:
     activations, recording = draw(lag=5.0, noise=1.0)
-    late = {
-        ("late", step + 1): block for (_, step), block in activations.blocks.items() if step < 25
-    }
+    own = {key: activations.blocks[key] for key in activations.blocks}
+    late = {("late", min(step + 1, 25)): block for (_, step), block in sorted(own.items())[:25]}
     both = replace(
         activations,
-        blocks={**activations.blocks, **late, ("late", 0): late["late", 1]},
+        blocks={**own, **late, ("late", 0): own["layer", 0]},
         first_timestep={"layer": 5, "late": 6},
         region_layers={"IT": ("layer", "late")},
     )
