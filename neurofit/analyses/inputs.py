@@ -383,7 +383,8 @@ def find_baselines(
     from neurofit.activations.baselines import BASELINES, baselines_of
 
     layers = needed_layers(config.analysis, activations, recording.regions[0])
-    made = baselines_of(activations, recording.time_bins, layers=layers, seed=config.model_seed)
+    time_bins = needed_bins(config.analysis, recording)
+    made = baselines_of(activations, time_bins, layers=layers, seed=config.model_seed)
     if getattr(config.analysis, "time_mode", "") == "fixed":
         made.pop("layers-over-time", None)  # one map cannot take other layers in other bins
     for name in (each for each in BASELINES if each not in made):

@@ -17,6 +17,7 @@ from neurofit.analyses.encoding.influences import (
 )
 from neurofit.analyses.encoding.reliability import Reliability
 from neurofit.analyses.encoding.targets import Targets, TrialMeans
+from neurofit.analyses.lag.candidates import Candidates
 from neurofit.mapping.fits import Smoother
 from neurofit.mapping.gram import Gram
 from neurofit.metrics.correlation import pearson
@@ -69,6 +70,31 @@ class ShiftedFitting(Fitting):
         if not len(at):
             return [], at
         return [self.grams.gram(self._layer, [self.windows[layer][int(bins[0])]])], at
+
+    @classmethod
+    def of(
+        cls, fitting: Fitting, candidates: Candidates, chosen: Int[np.ndarray, " split"]
+    ) -> ShiftedFitting:
+        """Return the fits of the one-to-one map, and of the candidates that splits choose.
+
+        They are fitted in the compared bins that all of these maps have driven features for.
+        """
+        bins, distinct = fitting.recording.time_bins, np.unique(chosen).tolist()
+        windows = [candidates.windows_of(candidate, bins) for candidate in (0, *distinct)]
+        driven = np.array([[candidates.of_driven(each) for each in own] for own in windows])
+        return cls(
+            fitting.activations,
+            fitting.recording,
+            fitting.config,
+            fitting.compute,
+            smoothers=True,
+            windows=windows,
+            splits_of_maps=[
+                np.arange(len(chosen)),
+                *(np.flatnonzero(chosen == each) for each in distinct),
+            ],
+            bins=candidates.compared & driven.all(axis=0),
+        )
 
 
 @dataclass(frozen=True)
