@@ -202,7 +202,7 @@ def summarise(found: list[dict[str, Any]]) -> dict[str, Any]:
             "defined": float(defined.mean()),
             "bias": float(error.mean()) if len(error) else np.nan,
             "sd": float(error.std(ddof=1)) if len(error) > 1 else np.nan,
-            "largest error": float(np.abs(error).max(initial=np.nan)) if len(error) else np.nan,
+            "largest error": float(np.abs(error).max()) if len(error) else np.nan,
             "coverage": float(inside.mean()),
             "width": float((high - low).mean()),
         }
