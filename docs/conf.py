@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import neurofit
 
@@ -42,7 +43,6 @@ autodoc_mock_imports = ["brainscore_core", "brainscore_vision"]  # not beside wh
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-python_maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "inherited-members": False}
 napoleon_google_docstring = False
@@ -81,3 +81,18 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#1b5e8c", "color-brand-content": "#1b5e8c"},
     "dark_css_variables": {"color-brand-primary": "#7ab8e6", "color-brand-content": "#7ab8e6"},
 }
+
+
+def accessible(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Add what screen readers and keyboards need, which the theme leaves out."""
+    for part, old, new in (
+        ("furo_navigation_tree", 'role="heading"', 'role="heading" aria-level="2"'),
+        ("body", "<pre>", '<pre tabindex="0">'),
+    ):
+        if part in context:
+            context[part] = context[part].replace(old, new)
+
+
+def setup(app: Any) -> None:
+    """Run after the theme."""
+    app.connect("html-page-context", accessible, priority=900)
