@@ -84,6 +84,7 @@ def test_a_steady_model_has_no_lag_and_nothing_to_gain(draw: Draw) -> None:
     assert (result.lag_of_split.values == 0).all(), "of equal candidates the one-to-one map"
     assert result.gain.item() == result.gain_low.item() == result.gain_high.item() == 0
     assert "layer has no lag and no pace" in result.attrs["notes"]
+    assert "No lag of IT behind layer is defined." in result.attrs["conclusion"]
 
 
 def test_an_unrelated_model_has_no_lag(draw: Draw) -> None:
@@ -96,6 +97,8 @@ def test_a_lag_beyond_the_range_is_not_reported(draw: Draw) -> None:
     inputs = draw(lag=30.0, noise=1.0)
     within, beyond = (lag(*inputs, LagConfig(lags=(-20, end), **FEW)) for end in (40, 20))
     assert within.lag.item() == pytest.approx(30, abs=2)
+    assert "The lag of IT behind layer is 30 (95% interval" in within.attrs["conclusion"]
+    assert "From those times layer predicts other images better" in within.attrs["conclusion"]
     assert np.isnan(beyond.lag.item())
     assert beyond.lag_high.item() == 20
     assert "an end of the candidates (-20 to 20 ms)" in beyond.attrs["notes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def make_result(
     bins = np.array(fitting.recording.time_bins)
     windows = np.array(sorted({each for own in found for each in own.candidates.times.windows}))
     splits = np.arange(len(fitting.train))
-    return xr.Dataset(
+    result = xr.Dataset(
         {
             "predictivity": score_variable(
                 ("layer", "time_bin_model", "time_bin"),
@@ -94,6 +95,9 @@ def make_result(
             ),
         },
     )
+    area = fitting.recording.regions[0]
+    result.attrs["conclusion"] = json.dumps(list(_conclude(result, area, config)))
+    return result
 
 
 def _predictivity(
@@ -244,3 +248,28 @@ def _notes(found: list[Layer], config: LagConfig) -> list[str]:
                 "the range is too narrow."
             )
     return notes
+
+
+def _conclude(result: xr.Dataset, area: str, config: LagConfig) -> Iterator[str]:
+    """Yield what each layer's lag, pace and gain are, in sentences that a paper can use."""
+    level = percent(config.interval)
+
+    def of(name: str, decimals: int) -> str:
+        value, low, high = (float(own[f"{name}{end}"]) for end in ("", "_low", "_high"))
+        return (
+            f"{value:z.{decimals}f} ({level} interval {low:z.{decimals}f} to {high:z.{decimals}f})"
+        )
+
+    for layer in result.layer.values:
+        own = result.sel(layer=layer)
+        if np.isnan(own.lag):
+            yield f"No lag of {area} behind {layer} is defined."
+        else:
+            pace = f", at a pace of {of('pace', 2)}" if np.isfinite(own.pace) else ""
+            yield f"The lag of {area} behind {layer} is {of('lag', 0)} ms{pace}."
+        if np.isnan(own.gain):
+            yield f"Nothing can be said of what it is worth: {layer} has no score."
+        elif own.gain_low > 0:
+            yield f"From those times {layer} predicts other images better, by {of('gain', 3)}."
+        else:
+            yield f"No gain over the one-to-one map was found for {layer}: {of('gain', 3)}."
