@@ -198,7 +198,7 @@ class Candidates:
             for (start, end), shift in zip(time_bins, shifts, strict=True)
         ]
 
-    def of_driven(self, window: TimeBin) -> bool:
+    def drives(self, window: TimeBin) -> bool:
         """Return whether a window lies within the known and image-driven time of the layer."""
         windows, first = self.times.windows, self.times.first
         return windows[first][0] <= window[0] and window[1] <= windows[-1][1]

@@ -81,7 +81,7 @@ class ShiftedFitting(Fitting):
         """
         bins, distinct = fitting.recording.time_bins, np.unique(chosen).tolist()
         windows = [candidates.windows_of(candidate, bins) for candidate in (0, *distinct)]
-        driven = np.array([[candidates.of_driven(each) for each in own] for own in windows])
+        driven = np.array([[candidates.drives(each) for each in own] for own in windows])
         return cls(
             fitting.activations,
             fitting.recording,
