@@ -32,6 +32,7 @@ from neurofit.recordings.stimuli import NoImages
 ANALYSES = (
     "score",
     "generalisation",
+    "lag",
     "geometry",
     "dimensionality",
     "latency",

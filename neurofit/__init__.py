@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.generalisation.generalise import generalisation as generalisation
     from neurofit.analyses.geometry import GeometryConfig as GeometryConfig
     from neurofit.analyses.geometry import geometry as geometry
+    from neurofit.analyses.lag.config import LagConfig as LagConfig
+    from neurofit.analyses.lag.lag import lag as lag
     from neurofit.analyses.latency import LatencyConfig as LatencyConfig
     from neurofit.analyses.latency import latency as latency
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
@@ -77,6 +79,7 @@ _MODULES = {
     "DimensionalityConfig": "neurofit.analyses.dimensionality",
     "GeneralisationConfig": "neurofit.analyses.generalisation.config",
     "GeometryConfig": "neurofit.analyses.geometry",
+    "LagConfig": "neurofit.analyses.lag.config",
     "LatencyConfig": "neurofit.analyses.latency",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
@@ -100,6 +103,7 @@ _MODULES = {
     "figures": "neurofit.results.figures",
     "generalisation": "neurofit.analyses.generalisation.generalise",
     "geometry": "neurofit.analyses.geometry",
+    "lag": "neurofit.analyses.lag.lag",
     "latency": "neurofit.analyses.latency",
     "list_analyses": "neurofit.analyses.run",
     "list_models": "neurofit.models",

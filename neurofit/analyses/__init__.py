@@ -9,6 +9,7 @@ from neurofit.analyses import similarity as _similarity  # noqa: F401 - register
 from neurofit.analyses import solution_times as _solution_times  # noqa: F401 - same
 from neurofit.analyses.analysis import ANALYSES
 from neurofit.analyses.generalisation import generalise as _generalise  # noqa: F401 - same
+from neurofit.analyses.lag import lag as _lag  # noqa: F401 - same
 from neurofit.analyses.predictivity import score as _score  # noqa: F401 - registers itself
 
 __all__ = ["ANALYSES"]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neurofit.analyses.run import RunConfig
     from neurofit.recordings.recording import Recording
     from neurofit.recordings.stimuli import StimulusSet
+    from neurofit.recordings.time_bins import TimeBin
 
 MAX_FITS = 10**8
 """Largest number of maps of a run; they take weeks."""
@@ -136,15 +137,15 @@ def find_activations(
     named = getattr(config.analysis, "layers", "auto")
     asked = source_options(name, named, config.ms_per_timestep)
     network = create_model(name, weights=config.weights, seed=config.model_seed, **asked)
+    time_bins = needed_bins(config.analysis, recording)
     presentation = find_presentation(
         network,
         config.presentation,
         duration_ms=stimuli.duration_ms,
-        until_ms=last_ms(stimuli, recording.time_bins),
+        until_ms=last_ms(stimuli, time_bins),
     )
     scored = needed_layers(config.analysis, network, region)
     layers = tuple(network.layers) if config.baselines else scored
-    time_bins = list(recording.time_bins)
     if config.baselines:  # the last step that the image drives may lie in no time bin
         width = network.ms_per_timestep
         last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
@@ -238,7 +239,7 @@ def _recorded(
         from neurofit.activations.extract import continued_folder, correct_unseen, extract
         from neurofit.models import create_model
 
-        steps = {step for time_bin in recording.time_bins for step, _ in found.timesteps(time_bin)}
+        steps = {step for time_bin in time_bins for step, _ in found.timesteps(time_bin)}
         own = {key: sha256 for key, sha256 in found.probes.items() if key[1] in steps}
         asked_for = {key: own[key] for key in own if key[0] in layers}
         size = config.compute.batch_size
@@ -247,7 +248,7 @@ def _recorded(
             create_model(str(config.model), weights=config.weights, seed=config.model_seed),
             stimuli,
             layers=layers,
-            time_bins=recording.time_bins,
+            time_bins=time_bins,
             presentation=config.presentation,
             batch_size=size,
             device=device,
@@ -266,8 +267,9 @@ def _recorded(
     layers = needed_layers(config.analysis, record, recording.regions[0])
     if any(layer not in record.units for layer in layers):
         return None
+    time_bins = needed_bins(config.analysis, recording)
     end = record.activations.ms_per_timestep * record.activations.n_timesteps
-    if record.static and any(last > end for _, last in recording.time_bins):
+    if record.static and any(last > end for _, last in time_bins):
         return None  # it lasts as long as the bins of the record
     asked = tuple(key for key in record.activations.probes if key[0] in layers)
     unseen = dict(record.activations.unseen)
@@ -275,6 +277,10 @@ def _recorded(
     try:
         check_inputs(found, recording)
     except NeurofitError:  # it lacks timesteps of these bins
+        return None
+    own = time_bins[len(recording.time_bins) :]
+    steps = {step for time_bin in own for step, _ in found.timesteps(time_bin)}
+    if any((layer, step) not in found.probes for layer in layers for step in steps):
         return None
     shown: Any = found.presentation
     plan = _planned(
@@ -285,7 +291,7 @@ def _recorded(
         units={layer: record.units[layer] for layer in layers},
         scored=layers,
         device=device,
-        n_timesteps=_n_timesteps(shown, found.ms_per_timestep, recording.time_bins),
+        n_timesteps=_n_timesteps(shown, found.ms_per_timestep, time_bins),
     )
     if on_plan:
         on_plan(plan)
@@ -356,6 +362,12 @@ def needed_layers(analysis: Any, network: Any, region: str) -> tuple[str, ...]:
     return tuple(network.region_layers.get(region, network.layers))
 
 
+def needed_bins(analysis: Any, recording: Recording) -> list[TimeBin]:
+    """Return the time bins whose timesteps an analysis needs: a recording's, and its own."""
+    own = analysis.model_bins(recording) if hasattr(analysis, "model_bins") else []
+    return [*recording.time_bins, *own]
+
+
 def noted(activations: Activations, config: RunConfig, *, weights: str) -> Activations:
     """Return activations that say which weights, seed and control they come from."""
     facts = {**activations.provenance, "weights": weights, "model_seed": config.model_seed}
@@ -371,7 +383,8 @@ def find_baselines(
     from neurofit.activations.baselines import BASELINES, baselines_of
 
     layers = needed_layers(config.analysis, activations, recording.regions[0])
-    made = baselines_of(activations, recording.time_bins, layers=layers, seed=config.model_seed)
+    time_bins = needed_bins(config.analysis, recording)
+    made = baselines_of(activations, time_bins, layers=layers, seed=config.model_seed)
     if getattr(config.analysis, "time_mode", "") == "fixed":
         made.pop("layers-over-time", None)  # one map cannot take other layers in other bins
     for name in (each for each in BASELINES if each not in made):

@@ -148,8 +148,10 @@ def _text(name: str, value: Any) -> str | None:
     if name == "stimuli" and isinstance(value, tuple):
         clean = not any("," in each for each in value)
         return f"stimulus_id={','.join(value)}" if clean else None
-    if name in ("window", "time_bin"):
+    if name in ("window", "time_bin", "lags", "paces"):
         return ":".join(map(str, value))
+    if name == "windows":
+        return ",".join(f"{start}:{end}" for start, end in value)
     if isinstance(value, tuple):
         return ",".join(str(each) for each in value)
     return str(value) if isinstance(value, str | int | float | Path) else None

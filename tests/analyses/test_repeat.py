@@ -15,7 +15,9 @@ from sklearn.linear_model import LinearRegression
 
 from neurofit import CeilingConfig, RunConfig, ScoreConfig, Selection, SimilarityConfig, make_config
 from neurofit.analyses.analysis import analysis_of
+from neurofit.analyses.generalisation.config import GeneralisationConfig
 from neurofit.analyses.identity import weights_identity
+from neurofit.analyses.lag.config import LagConfig
 from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.analyses.run import run
 from neurofit.cli import analyses as commands
@@ -112,6 +114,14 @@ OTHERS = st.one_of(
         SimilarityConfig,
         measure=st.sampled_from(["rsa", "cka"]),
         layers=st.sampled_from([None, ("conv4",)]),
+    ),
+    st.builds(
+        GeneralisationConfig, windows=st.sampled_from([None, ((70, 90),), ((70, 90), (90, 130))])
+    ),
+    st.builds(
+        LagConfig,
+        lags=st.sampled_from([(-40.0, 40.0), (-7.5, 20.0)]),
+        paces=st.sampled_from([(0.67, 1.5), (1.0, 1.0)]),
     ),
 )
 CONFIGS = st.builds(

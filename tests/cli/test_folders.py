@@ -48,6 +48,8 @@ OTHER: dict[str, Any] = {
     "min_reliability": 0.01,
     "exclude_trials": "z>5",
     "jackknife": 20,
+    "lags": (-20.0, 20.0),
+    "paces": (1.0, 1.0),
     "visual_degrees": 4.0,
     "ms_per_timestep": 20,
 }

@@ -115,7 +115,7 @@ class Splits:
         members = dealt == np.arange(n_groups)[:, None]
         return np.asarray(members[members.argmax(axis=1).argsort()])
 
-    def groups_of(self, rows: Bool[np.ndarray, " row"]) -> Int[np.ndarray, " row"] | None:
+    def groups_of(self, rows: Bool[np.ndarray, " row"]) -> Int[np.ndarray, " chosen"] | None:
         """Return the groups of some (time_bin, stimulus) pairs, stacked bin after bin."""
         if self.groups is None:
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurofit.results.figures.compose import MOST_LINES, MOST_PAIRS, has_raw_panel, kind_of
-from neurofit.results.figures.heatmaps import matrices
+from neurofit.results.figures.heatmaps import matrices, path_of
 from neurofit.results.figures.lines import RAW
 from neurofit.results.figures.paired import beyond_band, per_neuroid
 from neurofit.results.figures.parts import (
@@ -125,6 +125,8 @@ def _layers(results: Results) -> list[str]:
     )
     said = [f"{_name(result)} of each {rows} and {columns}, {shared_title(results)}."]
     said += [_formula(result), "Empty cells have no score."]
+    if path := path_of(matrix):
+        said.append(f"Line: {result[path].attrs['long_name']}; dotted: equal times.")
     if matrix.rows == "layer":
         said.append("Dots mark the best layer of each bin.")
         chosen = chosen_layer(result, matrix.names)

@@ -120,6 +120,7 @@ def layers(
         )
         if matrix.rows in SERIES:
             _mark_best(ax, matrix)
+        _draw_path(ax, matrix)
         for dim, axis in ((matrix.columns, ax.xaxis), (matrix.rows, ax.yaxis)):
             if result[dim].dtype.kind not in "iuf":
                 axis.set_ticks(range(result.sizes[dim]), [str(n) for n in result[dim].values])
@@ -166,6 +167,21 @@ def _mark_best(ax: Axes, matrix: Matrix) -> None:
     }
     label = f"best {matrix.rows} of each bin"
     ax.plot(middle, best, "o", markeredgewidth=0.5, label=label, **style)
+
+
+def _draw_path(ax: Axes, matrix: Matrix) -> None:
+    """Draw the variable that the attribute `path` names, beside the line of equal values."""
+    if name := path_of(matrix):
+        at = edges(matrix.result, matrix.columns)
+        middle, path = (at[1:] + at[:-1]) / 2, like(matrix.result, name, matrix.names)
+        style: dict[str, Any] = {"color": "black", "linewidth": 1.4}
+        ax.plot(middle, path.values, label=path.attrs["long_name"], **style)
+        ax.axline((middle[0], middle[0]), slope=1, linestyle=":", label="equal times", **style)
+
+
+def path_of(matrix: Matrix) -> str:
+    """Return the name of the variable that is drawn on a matrix as a line; empty if none is."""
+    return str(matrix.result[matrix.name].attrs.get("path", ""))
 
 
 def _mark_chosen(ax: Axes, matrix: Matrix) -> None:
