@@ -7,6 +7,7 @@ from neurofit.analyses import latency as _latency  # noqa: F401 - same
 from neurofit.analyses import similarity as _similarity  # noqa: F401 - registers itself
 from neurofit.analyses.analysis import ANALYSES
 from neurofit.analyses.generalisation import generalise as _generalise  # noqa: F401 - same
+from neurofit.analyses.partition import partition as _partition  # noqa: F401 - same
 from neurofit.analyses.predictivity import score as _score  # noqa: F401 - registers itself
 
 __all__ = ["ANALYSES"]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from neurofit.activations.baselines import BASELINES
 from neurofit.analyses.analysis import ANALYSES, analysis_of
-from neurofit.analyses.inputs import Plan, find_activations, find_baselines, find_recording
+from neurofit.analyses.compared import find_against, find_baselines
+from neurofit.analyses.inputs import Plan, find_activations, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import (
@@ -160,6 +162,16 @@ class RunConfig:
                 option="shuffle_stimuli",
             )
 
+    @property
+    def needs_baselines(self) -> bool:
+        """Whether baselines are analysed, or what a model is compared with is one."""
+        return self.baselines or getattr(self.analysis, "against", "") in BASELINES
+
+    @property
+    def needs_all_layers(self) -> bool:
+        """Whether the baselines that are needed consist of all layers of the model."""
+        return self.baselines or getattr(self.analysis, "against", "") == "layers-over-time"
+
     def as_attrs(self) -> dict[str, Any]:
         """Return all options but those of the analysis and of `compute`, for the attribute `run`.
 
@@ -272,6 +284,7 @@ def _results(
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
+    against: Activations | None = None
     if not analysis.models:
         if on_plan:
             on_plan(Plan(recording=recording))
@@ -285,10 +298,17 @@ def _results(
         inputs = {"": activations}
         if config.baselines and control != "":
             inputs |= find_baselines(config, activations, recording)
+        if analysis.models > 1:
+            against = find_against(config, activations, recording, progress=progress)
     for name, given in inputs.items():
         if control in (None, name):
             result = analysis.run(
-                given, recording, config.analysis, compute=config.compute, progress=progress
+                given,
+                recording,
+                config.analysis,
+                against=against,
+                compute=config.compute,
+                progress=progress,
             )
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
 
