@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from neurofit.activations.baselines import BASELINES
 from neurofit.analyses.analysis import (
@@ -113,8 +113,7 @@ def partition(
     clear = np.nan_to_num(found.z, nan=-np.inf) >= least  # (row time_bin)
     r2 = np.where(clear[:, None], found.r2, np.nan)
     names = _names(activations, against, config)
-    n_bins = len(bins)
-    each = np.eye(n_bins)[:, :, None]  # (time_bin contrast 1)
+    each = np.eye(len(bins), dtype=bool)
     made = {
         **_tested(found, r2, PARTS, each, config, "explained", "time_bin"),
         **_tested(found, r2, TOTAL, each, config, "total", "time_bin"),
@@ -157,7 +156,7 @@ def partition(
         inside = np.array([in_window(bins, window) for window in windows])
         coords["window"] = [f"{start}-{end} ms" for start, end in windows]
         for name, weights in (("explained", PARTS), ("total", TOTAL)):
-            made |= _tested(found, r2, weights, inside[..., None], config, name, "window")
+            made |= _tested(found, r2, weights, inside, config, name, "window")
     notes = [_describe(*names, pair), *fitting.splits.notes, *fitting.left_out.notes()]
     return xr.Dataset(
         made,
@@ -191,7 +190,7 @@ def _tested(
     found: Explained,
     r2: Float[np.ndarray, "row source time_bin"],
     parts: Float[np.ndarray, "part source"],
-    bins: Float[np.ndarray, "contrast time_bin 1"],
+    bins: Bool[np.ndarray, "contrast time_bin"],
     config: PartitionConfig,
     name: str,
     dim: str,
@@ -205,7 +204,7 @@ def _tested(
     tests: list[list[Contrasts]] = []
     for row in range(n_rows):
         shown = np.isfinite(r2[row]).all(axis=0)  # (time_bin)
-        used = bins[..., 0] * shown
+        used = bins & shown
         count = used.sum(axis=1)
         means = (used / np.maximum(count, 1)[:, None]).T  # (time_bin contrast)
         tests.append([])
