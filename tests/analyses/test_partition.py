@@ -65,15 +65,15 @@ def test_sites_of_which_each_follows_one_source_count_with_their_own_share(valid
 
 
 def test_an_unrelated_source_adds_nothing_although_r2_in_the_sample_rises(validity: Any) -> None:
-    options = {"shares": UNRELATED, "reliabilities": (0.4, 0.8), "n_latents": 20}
-    first, second, recording, _ = draw(validity, **options)
+    options = {"reliabilities": (0.4, 0.8), "n_latents": 20, "n_stimuli": 300}
+    first, second, recording, _ = draw(validity, shares=UNRELATED, **options)
     found = run(first, second, recording)
     unique, shared = found.explained.values[0, 1:]
     assert np.abs(unique).max() < 0.01
     assert np.abs(shared).max() < 0.01
     assert (found.explained_low.values[0, 1:] < 0.005).all()
     for b, step in enumerate((7, 8)):
-        y = recording.block(b).astype(float).reshape(8, 400, 30).mean(axis=0)
+        y = recording.block(b).astype(float).reshape(8, 300, 30).mean(axis=0)
         own, both = (
             LinearRegression().fit(x, y).score(x, y)
             for x in (
@@ -381,4 +381,7 @@ def test_it_is_a_command(neurofit: Any, registered: Any) -> None:
     )
     assert code == 0, err
     assert "unique to mean-over-time" in out
-    assert "partition_timedecay_tiny_IT_small_ridge_n_splits=2_n_halves=2_against=mean-over-time/" in out
+    assert (
+        "partition_timedecay_tiny_IT_small_ridge_n_splits=2_n_halves=2_against=mean-over-time/"
+        in out
+    )
