@@ -15,6 +15,7 @@ from neurofit.analyses.compared import find_against, find_baselines
 from neurofit.analyses.inputs import Plan, find_activations, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.config.compute import Compute, Progress
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import (
     check_fields,
     one_or_several,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Configuration):
     """Everything that decides a result: model, recording, selection and analysis.
 
     Parameters
