@@ -50,7 +50,7 @@ def run(first: Any, second: Any, recording: Any, **options: Any) -> xr.Dataset:
 
 def test_planted_shares_are_recovered(validity: Any) -> None:
     shares = (0.3, 0.2, 0.25)
-    options = {"n_stimuli": 1500, "n_latents": 4, "reliabilities": (0.5, 0.9)}
+    options: dict[str, Any] = {"n_stimuli": 1500, "n_latents": 4, "reliabilities": (0.5, 0.9)}
     first, second, recording, _ = draw(validity, shares=shares, **options)
     found = validity.parts_of(run(first, second, recording))
     assert found == pytest.approx(np.tile(np.array([*shares, 0.75])[:, None], 2), abs=0.02)
@@ -58,14 +58,19 @@ def test_planted_shares_are_recovered(validity: Any) -> None:
 
 def test_sites_of_which_each_follows_one_source_count_with_their_own_share(validity: Any) -> None:
     """Squares of a mean correlation would be half of this."""
-    options = {"n_stimuli": 1500, "n_latents": 3, "reliabilities": (0.8,), "separate": True}
+    options: dict[str, Any] = {
+        "n_stimuli": 1500,
+        "n_latents": 3,
+        "reliabilities": (0.8,),
+        "separate": True,
+    }
     first, second, recording, _ = draw(validity, shares=(0.35, 0.35, 0.1), **options)
     found = validity.parts_of(run(first, second, recording))[:, 0]
     assert found == pytest.approx([0.35, 0.35, 0.1, 0.8], abs=0.02)
 
 
 def test_an_unrelated_source_adds_nothing_although_r2_in_the_sample_rises(validity: Any) -> None:
-    options = {"reliabilities": (0.4, 0.8), "n_latents": 20, "n_stimuli": 300}
+    options: dict[str, Any] = {"reliabilities": (0.4, 0.8), "n_latents": 20, "n_stimuli": 300}
     first, second, recording, _ = draw(validity, shares=UNRELATED, **options)
     found = run(first, second, recording)
     unique, shared = found.explained.values[0, 1:]
@@ -86,7 +91,7 @@ def test_an_unrelated_source_adds_nothing_although_r2_in_the_sample_rises(validi
 
 def test_trial_noise_does_not_change_the_parts(validity: Any) -> None:
     """Mean over data sets, less what the same images give without noise."""
-    options = {"n_stimuli": 300, "n_latents": 4, "reliabilities": (0.3, 0.6)}
+    options: dict[str, Any] = {"n_stimuli": 300, "n_latents": 4, "reliabilities": (0.3, 0.6)}
     differences = []
     for seed in range(8):
         first, second, noisy, clean = draw(validity, seed=seed, **options)
@@ -102,7 +107,12 @@ def test_trial_noise_does_not_change_the_parts(validity: Any) -> None:
 @pytest.mark.parametrize("choice", ["area", "neuroid"])
 def test_the_parts_equal_a_plain_loop(validity: Any, choice: str) -> None:
     """Covariances over test stimuli, one by one, summed and divided as the formula says."""
-    options = {"n_stimuli": 60, "n_neuroids": 5, "n_units": 9, "reliabilities": (0.5, 0.8)}
+    options: dict[str, Any] = {
+        "n_stimuli": 60,
+        "n_neuroids": 5,
+        "n_units": 9,
+        "reliabilities": (0.5, 0.8),
+    }
     first, second, recording, _ = draw(validity, **options)
     config = neurofit.PartitionConfig(choice=choice, n_splits=3, n_halves=2, min_z=None)
     found = neurofit.partition(first, second, recording, config)
@@ -111,21 +121,21 @@ def test_the_parts_equal_a_plain_loop(validity: Any, choice: str) -> None:
     for b, step in enumerate((7, 8)):
         (chunk,) = fitting.means(np.array([b]), [range(2)])
         sets = chunk.sets[:, 0]
-        sources = [[gram_of([each.blocks["layer", step]])] for each in (first, second)]
+        one, other = ([gram_of([each.blocks["layer", step]])] for each in (first, second))
         signal, explained = 0.0, dict.fromkeys(("first", "second", "both"), 0.0)
         for train, fits in zip(
-            fitting.train, ridge.cross_fit(*sources, sets, fitting.train), strict=True
+            fitting.train, ridge.cross_fit(one, other, sets, fitting.train), strict=True
         ):
             for n in range(5):
                 variance = sets[0, train, n].var()
                 y, y1, y2 = sets[0, ~train, n], sets[1:3, ~train, n], sets[3:, ~train, n]
-                for one, other in zip(y1, y2, strict=True):
-                    signal += np.cov(one, other, ddof=0)[0, 1] / 2 / variance
+                for left, right in zip(y1, y2, strict=True):
+                    signal += np.cov(left, right, ddof=0)[0, 1] / 2 / variance
                 for source, fit in fits.items():
                     p = fit.predicted[:, :, n]
                     explained[source] += 2 * np.cov(p[0], y, ddof=0)[0, 1] / variance
-                    for one, other in zip(p[1:3], p[3:], strict=True):
-                        explained[source] -= np.cov(one, other, ddof=0)[0, 1] / 2 / variance
+                    for left, right in zip(p[1:3], p[3:], strict=True):
+                        explained[source] -= np.cov(left, right, ddof=0)[0, 1] / 2 / variance
         r2 = {source: value / signal for source, value in explained.items()}
         assert found.alone.values[0, :, b] == pytest.approx(list(r2.values()), abs=1e-6)
         expected = [
@@ -277,10 +287,10 @@ def test_a_neuroid_without_a_stimulus_is_fitted_on_the_others(validity: Any) -> 
 
 
 def test_the_numbers_do_not_depend_on_the_number_of_cores(validity: Any) -> None:
-    inputs = draw(validity, n_stimuli=80)[:3]
+    first, second, recording, _ = draw(validity, n_stimuli=80)
     config = neurofit.PartitionConfig(n_halves=3)
     one, two = (
-        neurofit.partition(*inputs, config, compute=neurofit.Compute(n_jobs=jobs))
+        neurofit.partition(first, second, recording, config, compute=neurofit.Compute(n_jobs=jobs))
         for jobs in (1, 2)
     )
     xr.testing.assert_identical(one, two)

@@ -66,8 +66,14 @@ def left_out_residuals(
     return residuals
 
 
-def grams(*sources: np.ndarray, groups: np.ndarray | None = None) -> list[list[Gram]]:
-    return [[gram_of([each], precision="float64").with_stimulus_groups(groups)] for each in sources]
+def grams(
+    first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = None
+) -> tuple[list[Gram], list[Gram]]:
+    one, other = (
+        [gram_of([each], precision="float64").with_stimulus_groups(groups)]
+        for each in (first, second)
+    )
+    return one, other
 
 
 @pytest.mark.parametrize("n_units", [(8, 12), (60, 9), (70, 80)])
