@@ -187,6 +187,16 @@ def test_equal_sources_share_everything(validity: Any) -> None:
     assert found.explained.values[0, 2] == pytest.approx(found.total.values[0])
 
 
+def test_a_part_that_only_the_grid_of_shares_makes_is_0(validity: Any) -> None:
+    options: dict[str, Any] = {"n_stimuli": 800, "reliabilities": (0.9, 0.95)}
+    first, second, recording, _ = draw(validity, shares=UNRELATED, **options)
+    found = run(first, second, recording)
+    assert 0 < np.abs(found.alone.values[0, 2] - found.alone.values[0, 0]).max() < 1e-3
+    assert found.explained.values[0, 1].tolist() == [0.0] * 2
+    assert found.explained_band_low.values[0, 1].tolist() == [0.0] * 2
+    assert found.explained_p_adjusted.values[0, 1].tolist() == [1.0] * 2
+
+
 def layered(validity: Any) -> tuple[Activations, Any]:
     """Return a model of which layer a holds A, b holds B and c nothing of the responses."""
     first, second, recording, _ = draw(validity, n_stimuli=500, reliabilities=(0.6, 0.8))

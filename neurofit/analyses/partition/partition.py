@@ -51,8 +51,12 @@ PARTS = np.array([[0.0, -1.0, 1.0], [-1.0, 0.0, 1.0], [1.0, 1.0, -1.0]])
 TOTAL = np.array([[0.0, 0.0, 1.0]])
 """The same for what both explain."""
 
-ROUNDING = 1e-9
-"""Size of a part below which it is 0, as where both sources are the same features."""
+NEGLIGIBLE = 1e-3
+"""A part is given as 0 if it and its standard error are smaller.
+
+A source of no use is not left out of a map, but has the smallest share there is: what remains of it
+is a matter of the grid of shares, and says nothing about the source.
+"""
 
 FORMULA = "R2 = sum [2 cov(p, y) - cov(p1, p2)] / sum cov(y1, y2)"
 
@@ -211,9 +215,10 @@ def _tested(
         for number, weights in enumerate(parts):
             combined = weights @ np.nan_to_num(r2[row]) @ means
             influences = found.combine(row, weights[:, None, None] * means)
-            same = np.abs(combined) < ROUNDING
-            same &= np.abs(influences.stimuli).max(axis=0) < ROUNDING
-            combined[same] = influences.neuroids[:, same] = influences.stimuli[:, same] = 0.0
+            rows = np.concatenate([influences.neuroids, influences.stimuli])
+            size = np.maximum(np.abs(combined), np.sqrt((rows**2).sum(axis=0)))
+            none = size < NEGLIGIBLE
+            combined[none] = influences.neuroids[:, none] = influences.stimuli[:, none] = 0.0
             values[row, number] = np.where(count > 0, combined, np.nan)
             tests[-1].append(
                 compare_contrasts(
