@@ -17,6 +17,8 @@ and penalties any further feature explains more: R2 in the sample rises with B e
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from neurofit.analyses.analysis import (
     register_analysis,
     variable,
 )
+from neurofit.analyses.comparison.words import describe_p
 from neurofit.analyses.encoding.cost import estimate_cost
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.partition.config import OTHER_LAYERS, PartitionConfig
@@ -52,7 +55,7 @@ TOTAL = np.array([[0.0, 0.0, 1.0]])
 """The same for what both explain."""
 
 NEGLIGIBLE = 1e-3
-"""A part is given as 0 if it and its standard error are smaller.
+"""A part is known to this at best; it is not tested if it and its standard error are smaller.
 
 A source of no use is not left out of a map, but has the smallest share there is: what remains of it
 is a matter of the grid of shares, and says nothing about the source.
@@ -162,7 +165,7 @@ def partition(
         for name, weights in (("explained", PARTS), ("total", TOTAL)):
             made |= _tested(found, r2, weights, inside, config, name, "window")
     notes = [_describe(*names, pair), *fitting.splits.notes, *fitting.left_out.notes()]
-    return xr.Dataset(
+    result = xr.Dataset(
         made,
         coords=coords,
         attrs={
@@ -171,6 +174,32 @@ def partition(
             "notes": json.dumps(notes),
         },
     )
+    if windows:
+        result.attrs["conclusion"] = json.dumps(list(_conclude(result, config)))
+    return result
+
+
+def _conclude(result: xr.Dataset, config: PartitionConfig) -> Iterator[str]:
+    """Yield what each source explains beyond the other in each window, in sentences."""
+    for layer in result.layer.values:
+        for window in result.window.values:
+            at = {"layer": layer, "window": window}
+            both = float(result.window_total.sel(at))
+            if np.isnan(both):
+                yield f"In {window}, nothing can be said of {layer}: no time bin has a value."
+                continue
+            found = []
+            for part in result.part.values:
+                value, low, high, p = (
+                    float(result[f"window_explained{end}"].sel({**at, "part": part}))
+                    for end in ("", "_low", "_high", "_p")
+                )
+                interval = f"{percent(config.interval)} interval {low:z.3f} to {high:z.3f}"
+                found.append(f"{value:z.3f} are {part} ({interval}, {describe_p(p)})")
+            yield (
+                f"In {window}, both sources explain {both:z.3f} of the signal variance ({layer}): "
+                f"{'; '.join(found)}."
+            )
 
 
 def _names(first: Activations, second: Activations, config: PartitionConfig) -> tuple[str, str]:
@@ -218,18 +247,21 @@ def _tested(
             rows = np.concatenate([influences.neuroids, influences.stimuli])
             size = np.maximum(np.abs(combined), np.sqrt((rows**2).sum(axis=0)))
             none = size < NEGLIGIBLE
-            combined[none] = influences.neuroids[:, none] = influences.stimuli[:, none] = 0.0
+            influences.neuroids[:, none] = influences.stimuli[:, none] = 0.0
             values[row, number] = np.where(count > 0, combined, np.nan)
-            tests[-1].append(
-                compare_contrasts(
-                    values[row, number],
-                    influences,
-                    np.zeros(n_contrasts, dtype=np.int64),
-                    over=config.interval_over,
-                    level=config.interval,
-                    seed=config.seed,
-                )
+            tested = compare_contrasts(
+                np.where(none, 0 * values[row, number], values[row, number]),
+                influences,
+                np.zeros(n_contrasts, dtype=np.int64),
+                over=config.interval_over,
+                level=config.interval,
+                seed=config.seed,
             )
+            wide = {
+                end: np.where(none, combined + sign * NEGLIGIBLE, getattr(tested, end))
+                for end, sign in zip(ENDS, (-1, 1, -1, 1), strict=True)
+            }
+            tests[-1].append(replace(tested, **wide))
 
     def gather(attribute: str) -> np.ndarray:
         stacked = np.array([[getattr(test, attribute) for test in row] for row in tests])
