@@ -79,12 +79,9 @@ def test_an_unrelated_source_adds_nothing_although_r2_in_the_sample_rises(validi
     assert (found.explained_low.values[0, 1:] < 0.005).all()
     for b, step in enumerate((7, 8)):
         y = recording.block(b).astype(float).reshape(8, 300, 30).mean(axis=0)
+        a, b_features = (each.blocks["layer", step].astype(float) for each in (first, second))
         own, both = (
-            LinearRegression().fit(x, y).score(x, y)
-            for x in (
-                first.blocks["layer", step],
-                np.hstack([first.blocks["layer", step], second.blocks["layer", step]]),
-            )
+            LinearRegression().fit(x, y).score(x, y) for x in (a, np.hstack([a, b_features]))
         )
         assert both - own > 0.02
 
