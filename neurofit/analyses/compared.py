@@ -72,3 +72,11 @@ def find_against(
     return find_activations(
         replace(other, baselines=False), recording, on_plan=None, progress=progress
     )
+
+
+def need_one_region(models: int, recording: Recording) -> None:
+    """Refuse a recording of several regions for an analysis of a model."""
+    if models and len(recording.regions) != 1:
+        raise NeurofitError(
+            f"Name the region to analyse: {recording.name} has {', '.join(recording.regions)}."
+        )

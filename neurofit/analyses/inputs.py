@@ -121,7 +121,7 @@ def find_activations(
 
     device = find_device(config.compute.device)
     key = extraction_key(config, recording, device)
-    if config.compute.keep_grams and not config.needs_baselines:
+    if config.compute.keep_grams and not _needs_baselines(config):
         recorded = key and _recorded(config, recording, stimuli, key, device, on_plan, progress)
         if recorded:
             return recorded
@@ -142,9 +142,9 @@ def find_activations(
         until_ms=last_ms(stimuli, recording.time_bins),
     )
     scored = needed_layers(config.analysis, network, region)
-    layers = tuple(network.layers) if config.needs_all_layers else scored
+    layers = tuple(network.layers) if _needs_all_layers(config) else scored
     time_bins = list(recording.time_bins)
-    if config.needs_baselines:  # the last step that the image drives may lie in no time bin
+    if _needs_baselines(config):  # the last step that the image drives may lie in no time bin
         width = network.ms_per_timestep
         last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
         time_bins += [(width * step, width * (step + 1)) for step in sorted(last)]
@@ -184,12 +184,24 @@ def find_activations(
     known = replace(found, blocks={}, _storage=None)  # the files are deleted with `found`
 
     def save() -> None:
-        if key and config.compute.keep_grams and not config.needs_baselines:
+        if key and config.compute.keep_grams and not _needs_baselines(config):
             static = is_static(network)
             save_record(known, key, layers=network.layers, units=units, static=static)
 
     save()
     return found
+
+
+def _needs_baselines(config: RunConfig) -> bool:
+    """Return whether baselines are analysed, or what a model is compared with is one."""
+    from neurofit.activations.baselines import BASELINES
+
+    return config.baselines or getattr(config.analysis, "against", "") in BASELINES
+
+
+def _needs_all_layers(config: RunConfig) -> bool:
+    """Return whether the baselines that are needed consist of all layers of the model."""
+    return config.baselines or getattr(config.analysis, "against", "") == "layers-over-time"
 
 
 def source_options(

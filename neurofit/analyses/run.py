@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from neurofit.activations.baselines import BASELINES
 from neurofit.analyses.analysis import ANALYSES, analysis_of
-from neurofit.analyses.compared import find_against, find_baselines
+from neurofit.analyses.compared import find_against, find_baselines, need_one_region
 from neurofit.analyses.inputs import Plan, find_activations, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.config.compute import Compute, Progress
@@ -169,16 +168,6 @@ class RunConfig(Configuration):
                 option="shuffle_stimuli",
             )
 
-    @property
-    def needs_baselines(self) -> bool:
-        """Whether baselines are analysed, or what a model is compared with is one."""
-        return self.baselines or getattr(self.analysis, "against", "") in BASELINES
-
-    @property
-    def needs_all_layers(self) -> bool:
-        """Whether the baselines that are needed consist of all layers of the model."""
-        return self.baselines or getattr(self.analysis, "against", "") == "layers-over-time"
-
     def as_attrs(self) -> dict[str, Any]:
         """Return all options but those of the analysis and of `compute`, for the attribute `run`.
 
@@ -319,7 +308,7 @@ def _results(
     if analysis.models:
         whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
-    _need_one_region(analysis.models, recording)
+    need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
     against: Activations | None = None
     if not analysis.models:
@@ -339,14 +328,8 @@ def _results(
             against = find_against(config, activations, recording, progress=progress)
     for name, given in inputs.items():
         if control in (None, name):
-            result = analysis.run(
-                given,
-                recording,
-                config.analysis,
-                against=against,
-                compute=config.compute,
-                progress=progress,
-            )
+            settings: dict[str, Any] = {"compute": config.compute, "progress": progress}
+            result = analysis.run(given, recording, config.analysis, against=against, **settings)
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
 
 
@@ -394,13 +377,6 @@ def with_degrees(recording: Recording, given: float | None) -> Recording:
             option="visual_degrees",
         )
     return recording
-
-
-def _need_one_region(models: int, recording: Recording) -> None:
-    if models and len(recording.regions) != 1:
-        raise NeurofitError(
-            f"Name the region to analyse: {recording.name} has {', '.join(recording.regions)}."
-        )
 
 
 def list_analyses() -> list[str]:
