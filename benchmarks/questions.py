@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -38,6 +39,7 @@ ANALYSES = (
     "latency",
     "decoding",
     "solution_times",
+    "partition",
 )
 
 SIZES = {False: (640, 30, 168, 26, 512), True: (2560, 58, 256, 39, 25_088)}
@@ -93,9 +95,20 @@ def make(hvm: bool) -> tuple[neurofit.Activations, neurofit.Recording]:
     )
 
 
+def second_of(activations: neurofit.Activations) -> neurofit.Activations:
+    """Return another model: half of the units are those of the first, half see other images."""
+    blocks = {}
+    for key, block in activations.blocks.items():
+        half = block.shape[1] // 2
+        blocks[key] = np.hstack([block[:, :half], np.roll(block[:, half:], 1, axis=0)])
+    return replace(activations, model="other", blocks=blocks)
+
+
 def measure(name: str, hvm: bool) -> None:
     """Run one analysis and print its CPU time and the peak of memory as JSON."""
-    inputs = make(hvm)
+    inputs: tuple[object, ...] = make(hvm)
+    if name == "partition":
+        inputs = (inputs[0], second_of(inputs[0]), inputs[1])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
     getattr(neurofit, name)(*inputs, compute=neurofit.Compute(n_jobs=1))

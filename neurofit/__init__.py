@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.lag.lag import lag as lag
     from neurofit.analyses.latency import LatencyConfig as LatencyConfig
     from neurofit.analyses.latency import latency as latency
+    from neurofit.analyses.partition.config import PartitionConfig as PartitionConfig
+    from neurofit.analyses.partition.partition import partition as partition
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
@@ -83,6 +85,7 @@ _MODULES = {
     "LatencyConfig": "neurofit.analyses.latency",
     "Model": "neurofit.activations.model",
     "NeurofitError": "neurofit.errors",
+    "PartitionConfig": "neurofit.analyses.partition.config",
     "Presentation": "neurofit.activations.presentation",
     "Recording": "neurofit.recordings.recording",
     "RunConfig": "neurofit.analyses.run",
@@ -112,6 +115,7 @@ _MODULES = {
     "load_recording": "neurofit.data_loaders",
     "load_result": "neurofit.results.io",
     "make_config": "neurofit.analyses.predictivity.presets",
+    "partition": "neurofit.analyses.partition.partition",
     "register_analysis": "neurofit.analyses.analysis",
     "register_mapping": "neurofit.mapping",
     "register_model": "neurofit.models",

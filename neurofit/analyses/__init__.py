@@ -10,6 +10,7 @@ from neurofit.analyses import solution_times as _solution_times  # noqa: F401 - 
 from neurofit.analyses.analysis import ANALYSES
 from neurofit.analyses.generalisation import generalise as _generalise  # noqa: F401 - same
 from neurofit.analyses.lag import lag as _lag  # noqa: F401 - same
+from neurofit.analyses.partition import partition as _partition  # noqa: F401 - same
 from neurofit.analyses.predictivity import score as _score  # noqa: F401 - registers itself
 
 __all__ = ["ANALYSES"]

@@ -55,7 +55,8 @@ class Analysis:
     config
         Dataclass of its options.
     models
-        1 for an analysis of a model's activations and a recording; 0 for one of a recording alone.
+        1 for an analysis of a model's activations and a recording; 2 for one of two models'; 0 for
+        one of a recording alone.
     cost
         Function (recording, config, layer_units, compute) that estimates the work.
     """
@@ -82,12 +83,13 @@ class Analysis:
         recording: Any,
         config: Any,
         *,
+        against: Any = None,
         compute: Compute,
         progress: Progress | None,
     ) -> xr.Dataset:
-        """Run the analysis; `activations` is None where it needs none."""
-        inputs = (recording,) if self.models == 0 else (activations, recording)
-        return self.function(*inputs, config, compute=compute, progress=progress)
+        """Run the analysis; `activations` are None where it needs none, so `against` (second)."""
+        inputs = (activations, against)[: self.models]
+        return self.function(*inputs, recording, config, compute=compute, progress=progress)
 
 
 ANALYSES: Registry[Analysis] = Registry("analysis")
@@ -103,8 +105,9 @@ def register_analysis(
     config
         Dataclass of the options; every field needs a default.
     models
-        1: the function takes (activations, recording, config). 0: it takes (recording, config).
-        Both take the keywords `compute` and `progress`.
+        1: the function takes (activations, recording, config). 0: it takes (recording, config). 2:
+        it takes (activations, against, recording, config), and what `against` of its configuration
+        names is found when it is run by names. All take the keywords `compute` and `progress`.
     cost
         Function (recording, config, layer_units, compute) that estimates the work.
 
@@ -149,7 +152,8 @@ def register_analysis(
                 )
             validate_structure(data[-1])
             activations = data[0] if models else None
-            attrs = describe_provenance(function.__name__, given, data[-1], activations)
+            second = data[1] if models > 1 else None
+            attrs = describe_provenance(function.__name__, given, data[-1], activations, second)
             notes = _notes_on_trials(data[-1])
             validate_recording(data[-1])
             result = function(*inputs, **keywords)

@@ -1,9 +1,8 @@
-"""What a run starts from: the recording, the model's activations and their baselines, by name."""
+"""What a run starts from: the recording and the model's activations, by name."""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -15,7 +14,7 @@ from neurofit.activations.records import load_record, save_record
 from neurofit.analyses.analysis import Cost, analysis_of
 from neurofit.analyses.identity import extraction_key
 from neurofit.config.compute import Compute, Progress, find_device, total_bytes
-from neurofit.errors import NeurofitError, NeurofitWarning
+from neurofit.errors import NeurofitError
 
 if TYPE_CHECKING:
     from neurofit.activations.activations import Activations
@@ -123,7 +122,7 @@ def find_activations(
 
     device = find_device(config.compute.device)
     key = extraction_key(config, recording, device)
-    if config.compute.keep_grams and not config.baselines:
+    if config.compute.keep_grams and not _needs_baselines(config):
         recorded = key and _recorded(config, recording, stimuli, key, device, on_plan, progress)
         if recorded:
             return recorded
@@ -145,8 +144,8 @@ def find_activations(
         until_ms=last_ms(stimuli, time_bins),
     )
     scored = needed_layers(config.analysis, network, region)
-    layers = tuple(network.layers) if config.baselines else scored
-    if config.baselines:  # the last step that the image drives may lie in no time bin
+    layers = tuple(network.layers) if _needs_all_layers(config) else scored
+    if _needs_baselines(config):  # the last step that the image drives may lie in no time bin
         width = network.ms_per_timestep
         last = {last_driven(presentation, network.first_timestep[each]) for each in layers}
         time_bins += [(width * step, width * (step + 1)) for step in sorted(last)]
@@ -186,12 +185,24 @@ def find_activations(
     known = replace(found, blocks={}, _storage=None)  # the files are deleted with `found`
 
     def save() -> None:
-        if key and config.compute.keep_grams and not config.baselines:
+        if key and config.compute.keep_grams and not _needs_baselines(config):
             static = is_static(network)
             save_record(known, key, layers=network.layers, units=units, static=static)
 
     save()
     return found
+
+
+def _needs_baselines(config: RunConfig) -> bool:
+    """Return whether baselines are analysed, or what a model is compared with is one."""
+    from neurofit.activations.baselines import BASELINES
+
+    return config.baselines or getattr(config.analysis, "against", "") in BASELINES
+
+
+def _needs_all_layers(config: RunConfig) -> bool:
+    """Return whether the baselines that are needed consist of all layers of the model."""
+    return config.baselines or getattr(config.analysis, "against", "") == "layers-over-time"
 
 
 def source_options(
@@ -374,24 +385,3 @@ def noted(activations: Activations, config: RunConfig, *, weights: str) -> Activ
     if config.shuffle_stimuli:
         facts["control"] = "shuffled stimuli"
     return replace(activations, provenance=facts)
-
-
-def find_baselines(
-    config: RunConfig, activations: Activations, recording: Recording
-) -> dict[str, Activations]:
-    """Return the baselines of activations that an analysis can take; warn of those it cannot."""
-    from neurofit.activations.baselines import BASELINES, baselines_of
-
-    layers = needed_layers(config.analysis, activations, recording.regions[0])
-    time_bins = needed_bins(config.analysis, recording)
-    made = baselines_of(activations, time_bins, layers=layers, seed=config.model_seed)
-    if getattr(config.analysis, "time_mode", "") == "fixed":
-        made.pop("layers-over-time", None)  # one map cannot take other layers in other bins
-    for name in (each for each in BASELINES if each not in made):
-        warnings.warn(
-            f"The baseline {name} is left out: it needs several layers, a map for each time bin "
-            "and time bins that do not overlap.",
-            NeurofitWarning,
-            stacklevel=2,
-        )
-    return made

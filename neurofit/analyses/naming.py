@@ -48,6 +48,8 @@ def folder_words(config: RunConfig, recording: Recording, *, untrained: bool = F
     make = getattr(type(own), "from_options", type(own))
     default = make(preset=own.preset) if hasattr(type(own), "from_options") else make()
     each: Any
+    if hasattr(own, "mapping_names") and "mapping" not in {one.name for one in options_of(own)}:
+        words += _mapping_words(own)
     for each, usual in ((own, default), (config, type(config)())):
         for field_ in options_of(each):
             key, value = field_.name, getattr(each, field_.name)

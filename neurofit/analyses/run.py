@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from neurofit.analyses.analysis import ANALYSES, analysis_of
-from neurofit.analyses.inputs import Plan, find_activations, find_baselines, find_recording
+from neurofit.analyses.compared import find_against, find_baselines, need_one_region
+from neurofit.analyses.inputs import Plan, find_activations, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.notebook import Configuration
@@ -307,8 +308,9 @@ def _results(
     if analysis.models:
         whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
-    _need_one_region(analysis.models, recording)
+    need_one_region(analysis.models, recording)
     inputs: dict[str, Activations | None] = {"": None}
+    against: Activations | None = None
     if not analysis.models:
         if on_plan:
             on_plan(Plan(recording=recording))
@@ -322,11 +324,12 @@ def _results(
         inputs = {"": activations}
         if config.baselines and control != "":
             inputs |= find_baselines(config, activations, recording)
+        if analysis.models > 1:
+            against = find_against(config, activations, recording, progress=progress)
     for name, given in inputs.items():
         if control in (None, name):
-            result = analysis.run(
-                given, recording, config.analysis, compute=config.compute, progress=progress
-            )
+            settings: dict[str, Any] = {"compute": config.compute, "progress": progress}
+            result = analysis.run(given, recording, config.analysis, against=against, **settings)
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
 
 
@@ -374,13 +377,6 @@ def with_degrees(recording: Recording, given: float | None) -> Recording:
             option="visual_degrees",
         )
     return recording
-
-
-def _need_one_region(models: int, recording: Recording) -> None:
-    if models and len(recording.regions) != 1:
-        raise NeurofitError(
-            f"Name the region to analyse: {recording.name} has {', '.join(recording.regions)}."
-        )
 
 
 def list_analyses() -> list[str]:

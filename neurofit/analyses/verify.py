@@ -16,6 +16,7 @@ from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.analyses.run import RunConfig, run_again
 from neurofit.config.compute import Compute, Progress
 from neurofit.errors import CannotRepeat, MachineError, NeurofitError
+from neurofit.results.provenance import AGAINST
 
 TOLERANCE = 1e-6
 """Largest difference of equal numbers, as a share of the largest value of their variable."""
@@ -224,10 +225,13 @@ def _attributes(stored: xr.Dataset, repeated: xr.Dataset) -> Iterator[Difference
 def _comparable(result: xr.Dataset) -> dict[tuple[str, str], str]:
     """Return the attributes to compare as text, by their kind and name."""
     attrs = result.attrs
-    weights = json.loads(attrs["activations"]).get("weights_sha256", "")
+    weights = {
+        ("weights", name): str(json.loads(attrs.get(origin, "{}")).get("weights_sha256", ""))
+        for name, origin in (("weights_sha256", "activations"), ("weights of against", AGAINST))
+    }
     return {
         ("data", "recording_sha256"): str(attrs["recording_sha256"]),
-        ("weights", "weights_sha256"): str(weights),
+        **weights,
         **{("attribute", name): str(attrs[name]) for name in COMPARED if name in attrs},
         **{("version", name): str(v) for name, v in json.loads(attrs["versions"]).items()},
     }

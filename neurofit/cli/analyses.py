@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -358,11 +358,11 @@ def _mapping_parameters(analysis: Analysis) -> list[Parameter]:
         return []
     from neurofit.mapping import MAPPINGS
 
-    made: list[Parameter] = []
-    for name in MAPPINGS:
-        mapping: Any = MAPPINGS[name]
-        made += parameters_of(mapping, panel="Mapping", prefix=name)
-    return made
+    (field,) = (each for each in fields(analysis.config) if each.name == "mapping")
+    chosen = "help" in field.metadata  # otherwise the analysis has one mapping
+    every: Any = MAPPINGS
+    names = MAPPINGS if chosen else analysis.make_config().mapping_names
+    return [p for n in names for p in parameters_of(every[n], panel="Mapping", prefix=n)]
 
 
 def _output_parameters() -> list[Parameter]:

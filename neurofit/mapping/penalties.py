@@ -1,4 +1,4 @@
-"""Penalties of a ridge, chosen on training rows by cross-validation."""
+"""Cross-validation errors of the penalties of a ridge, on training rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCH_VALUES = 2**22
 """Number of values (rows x penalties x neuroids, or rows x rank) processed together."""
 
 
-def choose_penalties(
+def penalty_errors(
     scores: Any,
     eigenvalues: Any,
     targets: Any,
@@ -25,7 +25,7 @@ def choose_penalties(
     stimulus_groups: Int[np.ndarray, " row"] | None = None,
     groups: int = 1,
 ) -> np.ndarray:
-    """Return the position of each neuroid's penalty with the smallest cross-validation error.
+    """Return the sum of squared cross-validation errors of each penalty and neuroid.
 
     With several `times`, a stimulus is left out with all its rows g, because its other time bins,
     which look alike, would leak the target: residual_g = (1 - H_gg)^-1 (y - yhat)_g. Generalised
@@ -49,11 +49,16 @@ def choose_penalties(
         Group of each row, left out together under "loo" if there are several; None for stimuli.
     groups
         1, or `times` where each time bin is centred on its own.
+
+    Returns
+    -------
+    Errors (alpha neuroid).
     """
     xp = backend.xp
     n_rows, n_neuroids = targets.shape
-    if not len(eigenvalues):
-        return np.zeros(n_neuroids, dtype=int)
+    if not len(eigenvalues):  # whatever the penalty, the prediction is the mean
+        alone = backend.numpy((targets**2).sum(0)) / (1 - times / n_rows) ** 2
+        return np.tile(alone, (len(alphas), 1))
     if select != "loo" or (stimulus_groups is not None and len(np.unique(stimulus_groups)) < 2):
         stimulus_groups = None
     shrinkage = 1 / (eigenvalues[:, None] + backend.array(alphas))  # (rank alpha)
@@ -63,8 +68,8 @@ def choose_penalties(
         outside = (targets**2).sum(0) - explained.sum(0)  # unexplained at any penalty
         share = 1 - eigenvalues[:, None] * shrinkage  # alpha / (L + alpha)
         squares = (share**2).swapaxes(0, 1) @ explained + outside
-        errors = squares / (n_rows - 1 - (eigenvalues[:, None] * shrinkage).sum(0))[:, None] ** 2
-        return np.asarray(backend.numpy(errors).argmin(axis=0))
+        remainder = 1 - (1 + (eigenvalues[:, None] * shrinkage).sum(0)) / n_rows  # 1 - mean of h
+        return backend.numpy(squares / remainder[:, None] ** 2)
     errors = backend.zeros(len(alphas), n_neuroids)
     if times == 1 and stimulus_groups is None:
         remainder = 1 - 1 / n_rows - scores**2 @ shrinkage  # 1 - h_ii: (row alpha)
@@ -75,7 +80,7 @@ def choose_penalties(
             residual -= targets[:, None]
             residual /= remainder[:, batch, None]
             errors[batch] = xp.einsum("ras,ras->as", residual, residual)
-        return np.asarray(backend.numpy(errors).argmin(axis=0))
+        return backend.numpy(errors)
     n_stimuli, rank = n_rows // times, len(eigenvalues)
     # left out together: (group row rank) and (group row neuroid), groups of one size at a time,
     # with the rows of a group in the order of their bins
@@ -111,7 +116,7 @@ def choose_penalties(
                     identity = backend.array(np.eye(size))
                     left_out = xp.linalg.solve(identity - hat, residual)
                 errors[a] += xp.einsum("gts,gts->s", left_out, left_out)
-    return np.asarray(backend.numpy(errors).argmin(axis=0))
+    return backend.numpy(errors)
 
 
 def _by_size(groups: np.ndarray) -> list[Int[np.ndarray, "group row"]]:

@@ -32,7 +32,7 @@ from neurofit.mapping.fits import TEST_SHARE, MappingPlan, Smoother
 from neurofit.mapping.gram import Gram, GramPlan
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.linalg import Backend, array_backend
-from neurofit.mapping.penalties import choose_penalties
+from neurofit.mapping.penalties import penalty_errors
 
 RELATIVE_ALPHAS = tuple(float(a) for a in np.logspace(-4, 6, 21))
 """Default penalties in units of the mean eigenvalue of the training Gram.
@@ -143,7 +143,7 @@ class RidgeMapping:
             nevertheless; if a penalty is smaller than the rounding of a float32 Gram.
         """
         return [
-            _predict(
+            predict_tests(
                 trained, tested, eigenvalues, targets, rows, alphas, backend, groups=gram.groups
             )
             for rows, trained, tested, eigenvalues, alphas, backend in self._splits(
@@ -162,8 +162,10 @@ class RidgeMapping:
             gram, targets, train, times=1
         ):
             yield (
-                _predict(trained, tested, eigenvalues, targets, rows, alphas, backend, groups=1),
-                _smoother(trained, tested, eigenvalues, targets, rows, alphas, backend),
+                predict_tests(
+                    trained, tested, eigenvalues, targets, rows, alphas, backend, groups=1
+                ),
+                smoother_of(trained, tested, eigenvalues, targets, rows, alphas, backend),
             )
 
     def _splits(
@@ -186,7 +188,7 @@ class RidgeMapping:
             )
             first = backend.array(targets[0, rows])
             remove_means(first, gram.groups)
-            choice = choose_penalties(
+            errors = penalty_errors(
                 trained,
                 eigenvalues,
                 first,
@@ -199,7 +201,7 @@ class RidgeMapping:
                     None if gram.stimulus_groups is None else gram.stimulus_groups[rows]
                 ),
             )
-            yield rows, trained, tested, eigenvalues, alphas[choice], backend
+            yield rows, trained, tested, eigenvalues, alphas[errors.argmin(axis=0)], backend
         if unsafe:
             warnings.warn(
                 f"{gram.name}: some penalties are below {MIN_FLOAT32_ALPHA:g} of the largest "
@@ -229,7 +231,7 @@ class RidgeMapping:
         return replace(built, groups=gram.groups, stimulus_groups=gram.stimulus_groups)
 
 
-def _predict(
+def predict_tests(
     trained: Any,
     tested: Any,
     eigenvalues: Any,
@@ -266,7 +268,7 @@ def _predict(
     return out
 
 
-def _smoother(
+def smoother_of(
     trained: Any,
     tested: Any,
     eigenvalues: Any,

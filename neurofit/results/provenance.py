@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PACKAGES = ("neurofit", "numpy", "scipy", "scikit-learn", "xarray", "torch")
 """Packages whose versions a result records."""
 
+AGAINST = "against"
+"""Attribute with the origin of the second activations of an analysis of two models, as JSON."""
+
 RUN = "run"
 """Attribute with the options of a run, from which it is repeated (neurofit.analyses.repeat)."""
 
@@ -28,6 +31,7 @@ def describe_provenance(
     config: Any,
     recording: Recording,
     activations: Activations | None = None,
+    against: Activations | None = None,
 ) -> dict[str, Any]:
     """Return the attributes that every result has.
 
@@ -39,15 +43,12 @@ def describe_provenance(
         Name of the analysis.
     config
         Its configuration, a dataclass; with a method `as_attrs`, what that returns is recorded.
-    recording, activations
-        What was analysed; an analysis of the recording alone has no activations.
+    recording, activations, against
+        What was analysed; an analysis of the recording alone has no activations, and only one of
+        two models has a second, which the attribute `against` describes with its name and control.
     """
-    made = {} if activations is None else dict(activations.provenance)
+    made = _origin(activations)
     control = str(made.pop("control", ""))
-    if activations is not None:
-        shown = activations.presentation
-        made["presentation"] = None if shown is None else _plain(shown)
-        made["ms_per_timestep"] = activations.ms_per_timestep
     return {
         "contract": CONTRACT,
         "analysis": analysis,
@@ -63,6 +64,23 @@ def describe_provenance(
         "selection": to_json(dict(recording.selection)),
         "activations": to_json(made),
         "versions": package_versions(),
+        **(
+            {}
+            if against is None
+            else {AGAINST: to_json({"model": against.model} | _origin(against))}
+        ),
+    }
+
+
+def _origin(activations: Activations | None) -> dict[str, Any]:
+    """Return where activations come from, with the presentation of the images."""
+    if activations is None:
+        return {}
+    shown = activations.presentation
+    return {
+        **activations.provenance,
+        "presentation": None if shown is None else _plain(shown),
+        "ms_per_timestep": activations.ms_per_timestep,
     }
 
 

@@ -24,6 +24,8 @@ from neurofit.results.folder import result_folder
 OTHER: dict[str, Any] = {
     "mapping": "pls",
     "layers": ("conv2",),
+    "against": "rgc_tiny",
+    "against_layers": ("conv2",),
     "reduce": "pca:5",
     "labels": "kind",
     "n_sites": 5,

@@ -10,7 +10,7 @@ from neurofit.mapping import penalties
 from neurofit.mapping.gram import Gram
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.linalg import CPU
-from neurofit.mapping.penalties import choose_penalties
+from neurofit.mapping.penalties import penalty_errors
 from neurofit.mapping.ridge import RidgeMapping
 from neurofit.mapping.splits import train_splits
 
@@ -35,10 +35,10 @@ def leave_one_out_alphas(
 ) -> np.ndarray:
     """Return the chosen penalty of each neuroid."""
     alphas = np.array(ALPHAS)
-    chosen = choose_penalties(
+    errors = penalty_errors(
         scores, eigenvalues, targets, alphas, times=times, select="loo", backend=CPU
     )
-    return np.asarray(alphas[chosen])
+    return np.asarray(alphas[errors.argmin(axis=0)])
 
 
 @pytest.mark.parametrize(("n", "p"), [(100, 400), (300, 60), (100, 110)])

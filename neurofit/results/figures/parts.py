@@ -103,8 +103,9 @@ def lines_of(results: Results, name: str | None = None) -> list[Line]:
         quantities.setdefault(quantity(result[own].attrs), label or result.attrs["model"])
         listed = list(series(result, own))
         for names, _ in listed:
-            shown = [n for d, n in names.items() if result.sizes[d] > 1 or not label]
-            first = label or (result.attrs["model"] if "model" not in names else "")
+            named = label or "part" in names  # a part says of which model it is
+            shown = [n for d, n in names.items() if result.sizes[d] > 1 or not named]
+            first = label or ("" if {"model", "part"} & set(names) else result.attrs["model"])
             first = first or ("" if shown else result.attrs["region"])
             words = ", ".join(filter(None, [first, *shown]))
             layer = names.get("layer", "")

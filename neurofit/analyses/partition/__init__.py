@@ -1,0 +1,1 @@
+"""Variance partitioning: what one source of features explains that another does not."""
