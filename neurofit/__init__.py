@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
+    from neurofit.analyses.recorded.areas import AreasConfig as AreasConfig
+    from neurofit.analyses.recorded.areas import areas as areas
     from neurofit.analyses.run import RunConfig as RunConfig
     from neurofit.analyses.run import list_analyses as list_analyses
     from neurofit.analyses.run import run as run
@@ -65,6 +67,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "Activations": "neurofit.activations.activations",
+    "AreasConfig": "neurofit.analyses.recorded.areas",
     "CeilingConfig": "neurofit.analyses.ceiling",
     "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
@@ -84,6 +87,7 @@ _MODULES = {
     "Study": "neurofit.analyses.sweeps.study",
     "TrainConfig": "neurofit.training.config",
     "Verification": "neurofit.analyses.verify",
+    "areas": "neurofit.analyses.recorded.areas",
     "ceiling": "neurofit.analyses.ceiling",
     "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",

@@ -56,6 +56,8 @@ class Analysis:
         Dataclass of its options.
     models
         1 for an analysis of a model's activations and a recording; 0 for one of a recording alone.
+    sources
+        1 for an analysis that maps another recorded area to the recording; else 0.
     cost
         Function (recording, config, layer_units, compute) that estimates the work.
     """
@@ -64,6 +66,7 @@ class Analysis:
     function: Callable[..., xr.Dataset]
     config: type
     models: int
+    sources: int = 0
     cost: Callable[..., Cost] | None = None
 
     @property
@@ -85,8 +88,9 @@ class Analysis:
         compute: Compute,
         progress: Progress | None,
     ) -> xr.Dataset:
-        """Run the analysis; `activations` is None where it needs none."""
-        inputs = (recording,) if self.models == 0 else (activations, recording)
+        """Run the analysis; `activations` is a recorded source, or None where it needs none."""
+        alone = self.models + self.sources == 0
+        inputs = (recording,) if alone else (activations, recording)
         return self.function(*inputs, config, compute=compute, progress=progress)
 
 
@@ -94,7 +98,11 @@ ANALYSES: Registry[Analysis] = Registry("analysis")
 
 
 def register_analysis(
-    config: type, *, models: int = 1, cost: Callable[..., Cost] | None = None
+    config: type,
+    *,
+    models: int = 1,
+    sources: int = 0,
+    cost: Callable[..., Cost] | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that registers a function as an analysis under its own name.
 
@@ -105,6 +113,9 @@ def register_analysis(
     models
         1: the function takes (activations, recording, config). 0: it takes (recording, config).
         Both take the keywords `compute` and `progress`.
+    sources
+        1: with models=0, the function takes (source, recording, config), where the source is a
+        recording too; the options have a field `source` that names it.
     cost
         Function (recording, config, layer_units, compute) that estimates the work.
 
@@ -118,7 +129,7 @@ def register_analysis(
     """
 
     def decorate(function: F) -> F:
-        n_inputs = models + 1
+        n_inputs = models + sources + 1
 
         @functools.wraps(function)
         def analysis(*inputs: Any, **keywords: Any) -> xr.Dataset:
@@ -129,11 +140,14 @@ def register_analysis(
                 raise NeurofitError(
                     f"{function.__name__} takes a {config.__name__}; got {type(given).__name__}."
                 )
-            validate_structure(data[-1])
+            recorded = data[models:]
+            for each in recorded:
+                validate_structure(each)
             activations = data[0] if models else None
             attrs = describe_provenance(function.__name__, given, data[-1], activations)
-            notes = _notes_on_trials(data[-1])
-            validate_recording(data[-1])
+            notes = [note for each in recorded for note in _notes_on_trials(each)]
+            for each in recorded:
+                validate_recording(each)
             result = function(*inputs, **keywords)
             if activations is not None:
                 notes += _notes_on_images(activations, data[-1], result)
@@ -149,7 +163,12 @@ def register_analysis(
                 f"{config.__name__}, which is that of {taken[0]}."
             )
         entry = Analysis(
-            name=function.__name__, function=analysis, config=config, models=models, cost=cost
+            name=function.__name__,
+            function=analysis,
+            config=config,
+            models=models,
+            sources=sources,
+            cost=cost,
         )
         ANALYSES.register(function.__name__)(entry)
         return analysis  # type: ignore[return-value]

@@ -271,8 +271,10 @@ def _results(
         whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
-    inputs: dict[str, Activations | None] = {"": None}
+    inputs: dict[str, Activations | Recording | None] = {"": None}
     if not analysis.models:
+        if analysis.sources:
+            inputs = {"": find_source(config, whole, progress=progress)}
         if on_plan:
             on_plan(Plan(recording=recording))
     else:
@@ -291,6 +293,30 @@ def _results(
                 given, recording, config.analysis, compute=config.compute, progress=progress
             )
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
+
+
+def find_source(
+    config: RunConfig, whole: Recording, *, progress: Progress | None = None
+) -> Recording:
+    """Return the area that predicts: one of the same recording, or RECORDING:AREA.
+
+    It has the selection of the recording, but for the area; animals are selected alike.
+
+    Raises
+    ------
+    NeurofitError
+        If no source is named, or there is no such recording or area.
+    """
+    name, _, area = config.analysis.source.rpartition(":")
+    if not area:
+        raise NeurofitError(
+            f"Name the area that predicts: source is AREA or RECORDING:AREA; {whole.name} has "
+            f"{', '.join(whole.regions)}.",
+            option="source",
+        )
+    same = name in ("", str(config.recording), whole.name)
+    found = whole if same else find_recording(replace(config, recording=name), progress=progress)
+    return replace(config.selection, region=area, subregion=None).apply(found)
 
 
 def check_recording(config: RunConfig, recording: Recording) -> Recording:

@@ -45,6 +45,7 @@ OTHER: dict[str, Any] = {
     "min_reliability": 0.01,
     "exclude_trials": "z>5",
     "jackknife": 20,
+    "source": "V4",
     "visual_degrees": 4.0,
     "ms_per_timestep": 20,
 }
