@@ -1,6 +1,6 @@
 """Maps between recordings with a planted truth: delays of areas, and a model among animals.
 
-    python benchmarks/validity/sources.py [--sets 100] [--only areas ...]
+    python benchmarks/validity/sources.py [--sets 40] [--only areas ...]
 
 Each finished condition is kept in docs/validity_sources.json, from where an interrupted run goes
 on. docs/time.md has the figures.
@@ -142,8 +142,6 @@ FALLING = (3.0, 2.2, 1.6, 1.2, 0.9, 0.7, 0.5)
 AREAS = {
     "no delay": Areas(delay=0),
     "10 ms": Areas(),
-    "20 ms": Areas(delay=2),
-    "source behind by 10 ms": Areas(delay=-1),
     "10 ms, slow": Areas(persistence=0.9),
     "no delay, slow": Areas(delay=0, persistence=0.9),
     "no delay, opposite noise": Areas(delay=0, source_noise=FALLING, target_noise=FALLING[::-1]),
@@ -193,19 +191,131 @@ def summarise_areas(plan: Areas, found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Animals:
+    """Animals that share latents and have latents of their own, and a model beside them.
+
+    Parameters
+    ----------
+    n_animals
+        Number of animals.
+    private
+        Smallest and largest share of the signal's variance that is an animal's own; the share of
+        each animal is drawn between them.
+    model
+        Smallest and largest share of the model's own, in each time bin.
+    """
+
+    n_animals: int = 4
+    private: tuple[float, float] = (0.1, 0.6)
+    model: tuple[tuple[float, float], ...] = ((0.1, 0.6), (0.1, 0.6))
+    n_stimuli: int = 120
+    n_neuroids: int = 20
+    n_trials: int = 8
+    noise: float = 1.0
+
+    def draw(self, number: int) -> tuple[neurofit.Activations, neurofit.Recording]:
+        """Return the model and the recording of all animals."""
+        rng = np.random.default_rng(number)
+        n_bins, shape = len(self.model), (self.n_stimuli, N_LATENTS)
+        shared = latents(n_bins, *shape, 0.7, rng)
+
+        def member(shares: np.ndarray) -> np.ndarray:
+            own = latents(n_bins, *shape, 0.7, rng) @ ways(N_LATENTS, self.n_neuroids, rng)
+            common = shared @ ways(N_LATENTS, self.n_neuroids, rng)
+            return np.asarray(np.sqrt(1 - shares) * common + np.sqrt(shares) * own)
+
+        drawn = rng.uniform(*self.private, self.n_animals)
+        signal = np.concatenate([member(np.full((n_bins, 1, 1), share)) for share in drawn], -1)
+        low, high = np.array(self.model).T[..., None, None]
+        units = member(low + (high - low) * rng.uniform()).astype(np.float32)
+        names = np.repeat([f"animal {k + 1}" for k in range(self.n_animals)], self.n_neuroids)
+        noise = self.noise * rng.standard_normal((self.n_trials, *signal.shape))
+        recording = record(signal, noise, subjects=names)
+        activations = neurofit.Activations(
+            model="planted",
+            stimulus_ids=recording.stimuli.ids,
+            blocks={("a", 7 + step): each for step, each in enumerate(units)},
+            first_timestep={"a": 7},
+            ms_per_timestep=10,
+            n_timesteps=7 + n_bins,
+            region_layers={"IT": ("a",)},
+        )
+        return activations, recording
+
+
+ALIKE, OTHER = (0.1, 0.6), (0.97, 1.0)
+
+ANIMALS = {
+    "one more of 3": (Animals(n_animals=3), ("within", "within")),
+    "one more of 4": (Animals(), ("within", "within")),
+    "one more of 5": (Animals(n_animals=5), ("within", "within")),
+    "all alike, one more of 5": (
+        Animals(n_animals=5, private=(0.3, 0.3), model=((0.3, 0.3),) * 2),
+        ("within", "within"),
+    ),
+    "alike early, unrelated late, among 4": (
+        Animals(private=(0.2, 0.4), model=((0.2, 0.4), OTHER)),
+        ("within", "below"),
+    ),
+    "alike early, unrelated late, among 5": (
+        Animals(n_animals=5, private=(0.2, 0.4), model=((0.2, 0.4), OTHER)),
+        ("within", "below"),
+    ),
+}
+"""Animals with a model, and the right verdict in the early and in the late window."""
+
+
+def one_turing_test(plan: Animals, number: int) -> dict[str, Any]:
+    """Return the verdicts of both windows in both directions."""
+    config = neurofit.TuringConfig(
+        windows=((70, 80), (80, 90)), n_splits=3, n_halves=1, min_z=None, seed=number
+    )
+    made = neurofit.turing(*plan.draw(number), config, compute=neurofit.Compute(n_jobs=1))
+    found: dict[str, Any] = {"animals": made.animals_as_source.values[0].tolist()}
+    for role in ("source", "target"):
+        flags = made[f"verdict_as_{role}"]
+        words = np.array(flags.attrs["flag_meanings"].split())
+        found[f"verdict as {role}"] = words[flags.values[0]].tolist()
+        found[f"as {role}"] = made[f"as_{role}"].values[0].tolist()
+        p = made[f"{role}_difference_p"].values[0]  # (subject window)
+        found[f"each animal, {role}"] = (p <= 0.05).mean(axis=0).tolist()
+    return found
+
+
+def summarise_turing(right: tuple[str, ...], found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how often each verdict is given in each window, and how often it is right."""
+    made: dict[str, Any] = {"sets": len(found)}
+    for role in ("source", "target"):
+        verdicts = np.array([each[f"verdict as {role}"] for each in found])
+        made[role] = {
+            "right": (verdicts == right).mean(axis=0).tolist(),
+            **{
+                word: (verdicts == word).mean(axis=0).tolist()
+                for word in ("below", "within", "above", "cannot_be_told")
+            },
+            "score": np.mean([each[f"as {role}"] for each in found], axis=0).tolist(),
+        }
+    made["animals"] = np.mean([each["animals"] for each in found], axis=0).tolist()
+    return made
+
+
 def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[..., Any], int]]:
     """Return name -> (function of a number, summary, how many)."""
     made: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {}
     for name, plan in AREAS.items():
         work, summary = partial(one_pair_of_areas, plan), partial(summarise_areas, plan)
         made[f"areas/{name}"] = work, summary, n_sets
+    for name, (animals, right) in ANIMALS.items():
+        tests = partial(one_turing_test, animals), partial(summarise_turing, right)
+        made[f"animals/{name}"] = *tests, 3 * n_sets
     return made
 
 
 def main() -> None:
     """Run the conditions that are not in the output file yet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=100, help="recordings in a condition")
+    parser.add_argument("--sets", type=int, default=40, help="recordings in a condition")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of names to run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--out", type=Path, default=Path("docs/validity_sources.json"))

@@ -8,6 +8,8 @@ from neurofit.analyses import similarity as _similarity  # noqa: F401 - register
 from neurofit.analyses.analysis import ANALYSES
 from neurofit.analyses.generalisation import generalise as _generalise  # noqa: F401 - same
 from neurofit.analyses.predictivity import score as _score  # noqa: F401 - registers itself
+from neurofit.analyses.recorded import animals as _animals  # noqa: F401 - same
 from neurofit.analyses.recorded import areas as _areas  # noqa: F401 - same
+from neurofit.analyses.recorded import turing as _turing  # noqa: F401 - same
 
 __all__ = ["ANALYSES"]

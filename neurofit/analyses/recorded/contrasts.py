@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from neurofit.analyses.analysis import ENDS
 from neurofit.metrics.contrasts import Contrasts, compare_contrasts
 from neurofit.metrics.sketch import squared_norm
 from neurofit.metrics.two_way import Influences
@@ -90,4 +91,6 @@ def combine(
         level=config.interval,
         seed=config.seed,
     )
-    return Tested(values, tests, influences)
+    ends = {end: getattr(tests, end) for end in ENDS}  # without degrees of freedom they are endless
+    known = {end: np.where(np.isfinite(each), each, np.nan) for end, each in ends.items()}
+    return Tested(values, replace(tests, **known), influences)

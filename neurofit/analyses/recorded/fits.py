@@ -22,14 +22,14 @@ from jaxtyping import Bool, Float, Int
 
 from neurofit.analyses.encoding.influences import add_up, centred, pooled_z
 from neurofit.analyses.encoding.splits import Splits
-from neurofit.analyses.recorded.populations import Layer, Population, Source
+from neurofit.analyses.recorded.populations import Population
 from neurofit.mapping.contract import GramMapping, SmoothingMapping
 from neurofit.mapping.feature_mapping import needs_features
 from neurofit.mapping.fits import Smoother
 from neurofit.mapping.gram import Gram
 from neurofit.metrics.correlation import pearson, pearson_influence, pearson_slope
 from neurofit.metrics.pooled import Pooled, deal_strata, pool
-from neurofit.metrics.sketch import sketch_cells
+from neurofit.metrics.sketch import N_BUCKETS, sketch_cells
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Maps:
 
 
 def fit_maps(
-    source: Source,
+    source: Population,
     source_bins: Sequence[int],
     target: Target,
     bins: Int[np.ndarray, " time_bin"],
@@ -174,10 +174,8 @@ def fit_maps(
     by = np.zeros((2, len(train), n_stimuli, n_columns), dtype=np.float32)
     halved = 1 / n_halves
     weight = np.full((2, n_columns), halved / 2)
-    grams = source.grams(source_bins, 0)
     for half in range(n_halves):
-        if half and not isinstance(source, Layer):
-            grams = source.grams(source_bins, half)
+        grams = source.grams(source_bins, half)
         y = [
             population.halves[half, side][bins].transpose(1, 0, 2)[:, usable].astype(np.float64)
             for side in range(2)
@@ -297,6 +295,20 @@ class Scores:
         )
 
     @classmethod
+    def blank(cls, target: Target, n_maps: int = 1) -> Scores:
+        """Return scores that are not defined."""
+        n_stimuli, n_neuroids = target.influences.shape[1:3]
+        nothing = np.full(n_maps, np.nan)
+        return cls(
+            nothing,
+            nothing,
+            np.zeros((n_neuroids, n_maps)),
+            np.zeros((n_stimuli, n_maps)),
+            np.zeros((N_BUCKETS, n_maps)),
+            np.zeros(n_maps, dtype=np.int64),
+        )
+
+    @classmethod
     def join(cls, parts: Sequence[Scores]) -> Scores:
         """Return the scores of several sources of one target, one after the other."""
         names = ("score", "z_maps", "neuroids", "stimuli", "cells", "n_neuroids")
@@ -304,3 +316,17 @@ class Scores:
             name: np.concatenate([getattr(each, name) for each in parts], axis=-1) for name in names
         }
         return cls(**joined)
+
+
+def score_bins(
+    source: Population, target: Target, mapping: GramMapping, *, min_z: float | None
+) -> Scores:
+    """Return the scores of maps from a source to a target in the same time bin, for each bin."""
+    parts = []
+    for b in range(target.population.usable.shape[1]):
+        if not (source.covers(b) and target.population.covers(b)):
+            parts.append(Scores.blank(target))
+            continue
+        maps = fit_maps(source, (b,), target, np.array([b]), mapping)
+        parts.append(Scores.of(maps, target, min_z=min_z))
+    return Scores.join(parts)

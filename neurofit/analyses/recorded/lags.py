@@ -181,10 +181,11 @@ def describe_profile(lags: Lags, config: RecordedConfig, places: np.ndarray) -> 
         f"{percent(config.interval)} interval over "
         f"{describe_samples(config.interval_over, config.groups)} (samples of influences)"
     )
-    held = lags.held @ lags.weights  # (split lag)
-    known = np.isfinite(held).all() and np.isfinite(found.values).all() and len(lags.common) > 0
+    used = np.isin(lags.targets, lags.common)
+    known = used.any() and np.isfinite(lags.held[:, used]).all()
+    held, tested = (np.where(used, each, 0.0) @ lags.weights for each in (lags.held, lags.tested))
     choice = held.argmax(axis=1) if known else np.zeros(len(held), dtype=np.int64)
-    tested = np.take_along_axis(lags.tested @ lags.weights, choice[:, None], axis=1)
+    tested = np.take_along_axis(tested, choice[:, None], axis=1)
     shares = np.bincount(choice, minlength=len(lags.lags)) / len(choice)
     reported = combine(
         [lags.scores],

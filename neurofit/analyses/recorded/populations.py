@@ -20,7 +20,6 @@ from neurofit.mapping.gram_building import gram_of
 from neurofit.recordings.trials import count_trials
 
 if TYPE_CHECKING:
-    from neurofit.activations.activations import Activations
     from neurofit.analyses.recorded.config import RecordedConfig
     from neurofit.recordings.recording import Recording
 
@@ -114,66 +113,6 @@ class Population:
             for side in range(2)
         )
         return first, second
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Units of a layer of a model as a source.
-
-    Parameters
-    ----------
-    activations, layer
-        Activations, and the layer.
-    time_bins
-        Time bins of the recording in ms.
-    """
-
-    activations: Activations
-    layer: str
-    time_bins: list[tuple[int, int]]
-
-    @property
-    def name(self) -> str:
-        """Name of the layer."""
-        return self.layer
-
-    def covers(self, time_bin: int) -> bool:
-        """Return whether the layer's image-driven timesteps cover a bin."""
-        return bool(self.activations.covered(self.layer, [self.time_bins[time_bin]])[0])
-
-    def grams(self, time_bins: Sequence[int], half: int) -> tuple[Gram, Gram]:
-        """Return the features of a bin, which are the same for both halves."""
-        del half
-        (b,) = time_bins
-        features = self.activations.features(self.layer, self.time_bins[b])
-        gram = gram_of([features], name=self.layer, precision="float64").with_cache()
-        return gram, gram
-
-    def units(self, n_units: int, n_halves: int, *, seed: int) -> Population:
-        """Return random units as a population that others predict; all if there are fewer.
-
-        Units that are constant over stimuli in some bin are left out of that bin.
-        """
-        covered = [self.covers(b) for b in range(len(self.time_bins))]
-        every: list[np.ndarray | None] = [
-            self.activations.features(self.layer, time_bin) if inside else None
-            for time_bin, inside in zip(self.time_bins, covered, strict=True)
-        ]
-        known = [each for each in every if each is not None]
-        varies = np.any([each.std(axis=0) > 0 for each in known], axis=0)
-        rng, possible = np.random.default_rng(seed), np.flatnonzero(varies)
-        chosen = np.sort(rng.permutation(possible)[:n_units])
-        blank = np.zeros((len(known[0]), len(chosen)), dtype=np.float32)
-        values = np.stack([blank if each is None else each[:, chosen] for each in every])
-        usable = values.std(axis=1).T > 0
-        halves = np.broadcast_to(
-            values.astype(np.float32)[None, None], (n_halves, 2, *values.shape)
-        )
-        return Population(self.layer, halves, usable)
-
-
-Source = Population | Layer
-"""What a map starts from."""
 
 
 def aligned(source: Recording, recording: Recording) -> Recording:
