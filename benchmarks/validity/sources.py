@@ -250,10 +250,6 @@ ANIMALS = {
     "one more of 3": (Animals(n_animals=3), ("within", "within")),
     "one more of 4": (Animals(), ("within", "within")),
     "one more of 5": (Animals(n_animals=5), ("within", "within")),
-    "all alike, one more of 5": (
-        Animals(n_animals=5, private=(0.3, 0.3), model=((0.3, 0.3),) * 2),
-        ("within", "within"),
-    ),
     "alike early, unrelated late, among 4": (
         Animals(private=(0.2, 0.4), model=((0.2, 0.4), OTHER)),
         ("within", "below"),

@@ -46,6 +46,7 @@ OTHER: dict[str, Any] = {
     "exclude_trials": "z>5",
     "jackknife": 20,
     "source": "V4",
+    "n_units": 5,
     "visual_degrees": 4.0,
     "ms_per_timestep": 20,
 }

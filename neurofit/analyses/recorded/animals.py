@@ -22,8 +22,10 @@ from neurofit.analyses.encoding.splits import Splits, draw_splits
 from neurofit.analyses.recorded.config import RecordedConfig
 from neurofit.analyses.recorded.contrasts import Tested, combine
 from neurofit.analyses.recorded.fits import Scores, Target, score_bins
+from neurofit.analyses.recorded.mouse import mouse_variables
 from neurofit.analyses.recorded.populations import Population
 from neurofit.config.compute import Compute, Progress
+from neurofit.config.options import option
 from neurofit.errors import NeurofitError
 from neurofit.mapping.contract import GramMapping
 from neurofit.metrics.two_way import describe_band, describe_interval
@@ -36,7 +38,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AnimalsConfig(RecordedConfig):
-    """Options of maps between animals; for the fits see `RecordedConfig`."""
+    """Options of maps between animals; for the fits see `RecordedConfig`.
+
+    Parameters
+    ----------
+    preset
+        "crossed": maps between different trial halves, pooled over neuroids. "mouse": the estimator
+        of Nayebi et al. (2023), in `neurofit.analyses.recorded.mouse`, which has no intervals.
+    """
+
+    preset: str = option(
+        "crossed",
+        choices=("crossed", "mouse"),
+        help="Preset: crossed trial halves, or mouse, the estimator of Nayebi et al. (2023).",
+    )
+
+    @classmethod
+    def from_options(cls, *, preset: str = "crossed", **changes: Any) -> AnimalsConfig:
+        """Return a preset's configuration with changes, for the command line."""
+        own: dict[str, Any] = {}
+        if preset == "mouse":
+            own = {
+                "mapping": "pls",
+                "splits": "random",
+                "n_splits": 10,
+                "train_size": 0.5,
+                "stratified": False,
+                "n_halves": 100,
+            }
+        return cls(preset=preset, **{**own, **changes})
 
 
 def read_animals(recording: Recording, config: RecordedConfig) -> list[Population]:
@@ -131,7 +161,6 @@ def animals(
     populations = read_animals(recording, config)
     splits = draw_splits(recording, config)
     (mapping,) = find_mappings(config, device=mapping_device(compute.device))
-    targets = [Target.of(each, splits) for each in populations]
     n = len(populations)
     sources: list[Population] = [*populations]
     ordered = list(permutations(range(n), 2))
@@ -140,6 +169,21 @@ def animals(
         others = [other for other in populations if other is not each]
         sources.append(Population.join(others, name=f"all but {each.name}"))
         pooled.append((n + number, number))
+    bins = np.array(recording.time_bins)
+    names = [each.name for each in populations]
+    coords = {
+        "subject": names,
+        "pair": [f"{names[a]} to {names[b]}" for a, b in ordered],
+        **time_coords(*bins.T),
+    }
+    attrs = {
+        "method": f"{mapping.name} between trial halves of {n} animals",
+        "notes": json.dumps(notes_of(populations, splits)),
+    }
+    if config.preset == "mouse":
+        made = mouse_variables(sources, ordered, pooled, mapping, splits, compute, progress)
+        return xr.Dataset(made, coords=coords, attrs=attrs)
+    targets = [Target.of(each, splits) for each in populations]
     found = score_pairs(
         sources,
         targets,
@@ -149,8 +193,6 @@ def animals(
         compute=compute,
         progress=progress,
     )
-    bins = np.array(recording.time_bins)
-    names = [each.name for each in populations]
     return xr.Dataset(
         {
             **curve_of(
@@ -180,15 +222,8 @@ def animals(
                 column="r",
             ),
         },
-        coords={
-            "subject": names,
-            "pair": [f"{names[a]} to {names[b]}" for a, b in ordered],
-            **time_coords(*bins.T),
-        },
-        attrs={
-            "method": f"{mapping.name} between trial halves of {n} animals",
-            "notes": json.dumps(notes_of(populations, splits)),
-        },
+        coords=coords,
+        attrs=attrs,
     )
 
 

@@ -35,6 +35,8 @@ class Population:
     ----------
     name
         Name in results, such as "V4" or the name of an animal.
+    whole
+        Means over all trials.
     halves
         Means over the trials of each half of each halving.
     usable
@@ -42,6 +44,7 @@ class Population:
     """
 
     name: str
+    whole: Float[np.ndarray, "time_bin stimulus neuroid"]
     halves: Float[np.ndarray, "half 2 time_bin stimulus neuroid"]
     usable: Bool[np.ndarray, "neuroid time_bin"]
 
@@ -60,25 +63,26 @@ class Population:
         trials, n = draw_trials(recording, config), config.n_halves
         sizes, n_bins = recording.responses.sizes, len(recording.time_bins)
         shape = (n, 2, n_bins, len(recording.stimuli), sizes["neuroid"])
-        halves = np.empty(shape, dtype=np.float32)
+        whole, halves = np.empty(shape[2:], dtype=np.float32), np.empty(shape, dtype=np.float32)
         usable = np.empty((sizes["neuroid"], n_bins), dtype=bool)
         for b in range(n_bins):
             block = recording.block(b)
-            sets = trials.means(block)[1:]
-            halves[:, 0, b], halves[:, 1, b] = sets[:n], sets[n:]
+            sets = trials.means(block)
+            whole[b], halves[:, 0, b], halves[:, 1, b] = sets[0], sets[1 : n + 1], sets[n + 1 :]
             usable[:, b] = (count_trials(recording.stimulus_rows, block) > 1).all(axis=0)
         if usable.any(axis=1).sum() < LEAST_NEUROIDS:
             raise NeurofitError(
                 f"Maps between populations need {LEAST_NEUROIDS} neuroids with 2 valid trials of "
                 f"every stimulus; {name} has {usable.any(axis=1).sum()} of {len(usable)}."
             )
-        return cls(name, halves, usable)
+        return cls(name, whole, halves, usable)
 
     @classmethod
     def join(cls, populations: Sequence[Population], *, name: str) -> Population:
         """Return the neuroids of several populations as one."""
         return cls(
             name,
+            np.concatenate([each.whole for each in populations], axis=-1),
             np.concatenate([each.halves for each in populations], axis=-1),
             np.concatenate([each.usable for each in populations]),
         )

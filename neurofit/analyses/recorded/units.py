@@ -64,7 +64,7 @@ def sample_units(
     usable = (spread > 0).T
     if not trial_noise:
         halves = np.broadcast_to(values[None, None], (n_halves, 2, *values.shape))
-        return Population(layer, halves, usable)
+        return Population(layer, values, halves, usable)
     ratios = np.concatenate([noise_ratios(each) for each in animals])  # (neuroid time_bin)
     sizes = spread * np.sqrt(ratios[rng.integers(len(ratios), size=len(chosen))].T)
     first = np.argsort(rng.random((n_halves, n_stimuli, N_TRIALS)), axis=-1) < N_TRIALS // 2
@@ -75,7 +75,7 @@ def sample_units(
         for side, picked in enumerate((first, ~first)):
             noise = np.einsum("hst,stu->hsu", picked.astype(np.float32), trials) * 2 / N_TRIALS
             halves[:, side, b] = values[b] + noise
-    return Population(layer, halves, usable)
+    return Population(layer, halves[0].mean(axis=0), halves, usable)
 
 
 def noise_ratios(animal: Population) -> Float[np.ndarray, "neuroid time_bin"]:

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.cross_decomposition import PLSRegression
 
 import neurofit
+from neurofit.analyses.encoding.splits import draw_splits, draw_trials
 from neurofit.analyses.recorded.animals import AnimalsConfig, animals, read_animals
 from neurofit.analyses.recorded.areas import AreasConfig, areas
 from neurofit.analyses.recorded.turing import TuringConfig, turing
 from neurofit.analyses.recorded.units import noise_ratios, sample_units
 from neurofit.errors import NeurofitError
+from neurofit.mapping import PLSMapping
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.selection import where
 
@@ -209,6 +212,44 @@ def test_the_commands_write_tables_pictures_and_reports(
         assert (tmp_path / name / "plot.png").is_file()
         code, out, err = neurofit("report", str(tmp_path / name), "--out", str(tmp_path / "page"))
         assert code == 0, err
+
+
+def test_the_preset_mouse_equals_its_authors_formula(planting: Any) -> None:
+    """Full maps, and the halves' own, with scikit-learn's PLS, as get_linregress_consistency."""
+    plan = planting.Animals(n_animals=2, model=((0.1, 0.6),), n_neuroids=6, noise=0.3)
+    recording = plan.draw(0)[1]
+    options: dict[str, Any] = {"mapping": PLSMapping(n_components=3), "n_splits": 2, "n_halves": 2}
+    config = AnimalsConfig.from_options(preset="mouse", **options)
+    assert (config.train_size, config.splits, config.stratified) == (0.5, "random", False)
+    result = animals(recording, config)
+    trials, train = draw_trials(recording, config), draw_splits(recording, config).train
+    sets = trials.means(recording.block(0))  # all, first halves, second halves
+    first = recording.responses.subject.values == "animal 1"
+
+    def predict(at: int, inside: np.ndarray) -> np.ndarray:
+        model = PLSRegression(3, scale=False, tol=1e-20, max_iter=100_000)
+        x, y = sets[at][:, first], sets[at][:, ~first]
+        return np.asarray(model.fit(x[inside], y[inside]).predict(x[~inside]))
+
+    def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.array(
+            [np.corrcoef(one, other)[0, 1] for one, other in zip(a.T, b.T, strict=True)]
+        )
+
+    ratios = []
+    for inside in train:
+        r_xy = correlate(predict(0, inside), sets[0][~inside][:, ~first])
+        for half in (1, 2):
+            r_xx = correlate(predict(half, inside), predict(2 + half, inside))
+            y1, y2 = (sets[at][~inside][:, ~first] for at in (half, 2 + half))
+            r_yy = correlate(y1, y2)
+            ratios.append(r_xy / np.sqrt(2 * r_xx / (1 + r_xx) * 2 * r_yy / (1 + r_yy)))
+    assert np.isfinite(ratios).all()
+    expected = np.median(np.mean(ratios, axis=0))
+    assert result.inter_animal.sel(pair="animal 1 to animal 2").item() == pytest.approx(
+        expected, abs=1e-5
+    )
+    assert result.pooled.sel(subject="animal 2").item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.simulation
