@@ -173,21 +173,22 @@ def summarise_areas(plan: Areas, found: list[dict[str, Any]]) -> dict[str, Any]:
     values = {name: np.array([each[name] for each in found], dtype=float) for name in found[0]}
     truth = 10.0 * plan.delay
     low, high = values["best_lag_low"], values["best_lag_high"]
-    mean = values["direction_mean"].mean()
+    mean, known = values["direction_mean"].mean(), np.isfinite(values["best_lag"])
     return {
         "sets": len(found),
-        "lag": float(values["best_lag"].mean()),
-        "sd of lag": float(values["best_lag"].std(ddof=1)),
-        "coverage of lag": float(((low <= truth) & (truth <= high)).mean()),
-        "right choices": float((values["chosen_lag"] == truth).mean()),
-        "held-out score": float(values["held_out_score"].mean()),
+        "with a profile": float(known.mean()),
+        "lag": float(values["best_lag"][known].mean()),
+        "sd of lag": float(values["best_lag"][known].std(ddof=1)),
+        "coverage of lag": float(((low <= truth) & (truth <= high))[known].mean()),
+        "right choices": float((values["chosen_lag"] == truth)[known].mean()),
+        "held-out score": float(values["held_out_score"][known].mean()),
         "direction": float(mean),
         "direction rejected": float((values["direction_mean_p"] <= 0.05).mean()),
         "some distance rejected": float((values["any distance"] <= 0.05).mean()),
         "coverage of direction": float(
             ((values["direction_low"] <= mean) & (mean <= values["direction_high"])).mean()
         ),
-        "profile": values["profile"].mean(axis=0).tolist(),
+        "profile": values["profile"][known].mean(axis=0).tolist(),
     }
 
 
