@@ -17,7 +17,6 @@ from neurofit.recordings.image_decoding import decode_image, is_hidden
 from neurofit.recordings.stimuli import ImageFiles, check_size
 
 IMAGE_SETS: Registry[Callable[[], ImageSet]] = Registry("image set")
-register_images = IMAGE_SETS.register
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
@@ -55,6 +54,24 @@ def load_images(data: str) -> ImageSet:
         names = [*IMAGE_SETS, *(f"{kind}:PATH" for kind in LOCATIONS)]
         raise unknown_name("image set", data, names)
     return IMAGE_SETS[data]()
+
+
+def register_images(
+    name: str | None = None,
+) -> Callable[[Callable[[], ImageSet]], Callable[[], ImageSet]]:
+    """Return a decorator that registers a function without arguments as a set of images.
+
+    Parameters
+    ----------
+    name
+        Name of the images, by default that of the function.
+
+    Raises
+    ------
+    NeurofitError
+        If other images have this name.
+    """
+    return IMAGE_SETS.register(name)
 
 
 @register_images()

@@ -154,7 +154,7 @@ def _no_weights(info: ModelInfo) -> NeurofitError:
 
 
 def list_models(pattern: str | None = None) -> list[str]:
-    """Return the registered names in order, or those that match a pattern such as "*_tiny"."""
+    """Return the registered names in order, or those that match a pattern such as ``"*_tiny"``."""
     return [name for name in MODELS if pattern is None or fnmatch.fnmatchcase(name, pattern)]
 
 

@@ -1,7 +1,7 @@
 """Architectures as data: a ConvRNN that is built from one description in JSON.
 
 The description is stored with the weights (`neurofit.models.save_weights`), so that a model file
-needs no registered model: `file:PATH` is its name in every command (docs/search.md).
+needs no registered model: `file:PATH` is its name in every command (docs/searches.md).
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import Shape, State
 from neurofit.models.decoders import DECODERS
+from neurofit.models.facts import ModelFacts
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, frame_at, per_channel
 from neurofit.models.initialisers import Initialiser, initialise, prefixed
 from neurofit.models.layer import BuiltLayer, Layer, LayerDrive
@@ -55,7 +56,7 @@ def presentations(n_layers: int, default: Presentation) -> Mapping[str, Presenta
 SIX_LAYER_PRESENTATIONS = presentations(6, Presentation(n_timesteps=16, image_off=12))
 
 
-class ConvRNN(nn.Module):
+class ConvRNN(ModelFacts, nn.Module):
     """Convolutional recurrent network, a `neurofit.activations.model.Model`.
 
     Parameters
@@ -117,8 +118,7 @@ class ConvRNN(nn.Module):
         self.visual_degrees = visual_degrees
         self.presentations = presentations
         self.takes_clips = True
-        self.mean = mean
-        self.std = std
+        self.mean, self.std = mean, std
         self.ms_per_timestep = ms_per_timestep
         self.unrolling = check_option("unroll", unroll, UNROLLS)
         self._compiled: dict[tuple[str, str], Callable[..., Any]] = {}
@@ -249,7 +249,7 @@ class ConvRNN(nn.Module):
         return found
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return lambda of the penalty lambda / 2 |w|^2, for parameters that have one.
+        """Return lambda of the penalty lambda / 2 sum w^2, for parameters that have one.
 
         Published values: docs/zoo.md, section 8.1.
         """

@@ -20,6 +20,7 @@ from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.errors import NeurofitError
 from neurofit.models.calls import Way, find_tensor, group_by_layer, record_calls, select_tokens
 from neurofit.models.clips import Clip
+from neurofit.models.facts import ModelFacts
 from neurofit.models.frame_times import FrameTimeline, FrameTimes
 from neurofit.models.images import Rgb, check_images, per_channel
 from neurofit.models.probe import check_tokens
@@ -37,7 +38,7 @@ STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
 """Presentations of a static model, which do not affect its activations."""
 
 
-class WrappedModel(nn.Module):
+class WrappedModel(ModelFacts, nn.Module):
     """A torch module with the interface `neurofit.activations.model.Model`, made by `wrap`."""
 
     takes_clips = True

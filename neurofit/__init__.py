@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from neurofit.analyses.verify import Verification as Verification
     from neurofit.analyses.verify import verify as verify
     from neurofit.config.compute import Compute as Compute
+    from neurofit.config.progress import show_progress as show_progress
     from neurofit.data_loaders import list_recordings as list_recordings
     from neurofit.data_loaders import load_images as load_images
     from neurofit.data_loaders import load_recording as load_recording
@@ -119,6 +120,7 @@ _MODULES = {
     "run_each": "neurofit.analyses.run",
     "save_result": "neurofit.results.io",
     "score": "neurofit.analyses.predictivity.score",
+    "show_progress": "neurofit.config.progress",
     "similarity": "neurofit.analyses.similarity",
     "sweep": "neurofit.analyses.sweeps.sweep",
     "train": "neurofit.training.train",
@@ -132,6 +134,8 @@ _MODULES = {
 }
 """Public name -> the module that defines it; `figures` is a module itself."""
 
+__all__ = [*_MODULES]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
@@ -141,4 +145,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*_MODULES, "__version__"]
+    return [*__all__, "__version__"]

@@ -106,6 +106,7 @@ def test_the_extras_are_those_that_the_documents_name(config: configparser.Confi
         "brainscore",
         "convert",
         "dev",
+        "docs",
         "hf",
         "nwb",
         "parquet",

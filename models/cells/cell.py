@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -96,7 +96,7 @@ class Cell(nn.Module, ABC):
         """Return an initialiser for every parameter."""
 
     def weight_decays(self) -> Mapping[str, float]:
-        """Return lambda of the penalty lambda / 2 |w|^2, for parameters that have one.
+        """Return lambda of the penalty lambda / 2 sum w^2, for parameters that have one.
 
         Published values: docs/zoo.md, section 8.1.
         """
@@ -141,4 +141,19 @@ WEIGHT_DECAY = 1e-4
 """Weight decay of most published parameters, see docs/zoo.md, section 8.1."""
 
 CELLS: Registry[type[Cell]] = Registry("cell")
-register_cell = CELLS.register
+
+
+def register_cell(name: str | None = None) -> Callable[[type[Cell]], type[Cell]]:
+    """Return a decorator that registers a class as a cell.
+
+    Parameters
+    ----------
+    name
+        Name of the cell, by default that of the class.
+
+    Raises
+    ------
+    NeurofitError
+        If another cell has this name.
+    """
+    return CELLS.register(name)

@@ -94,7 +94,7 @@ class Reciprocal(Cell):
     Notes
     -----
     Source: the paths are those between the two populations of the cell of Nayebi et al. 2018,
-    whose search has an edge for each; docs/search.md.
+    whose search has an edge for each; docs/searches.md.
     """
 
     takes_feedback = True

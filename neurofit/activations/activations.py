@@ -14,13 +14,14 @@ import numpy as np
 from neurofit.activations.blocks import Blocks, LazyBlocks
 from neurofit.activations.layer_names import match_layers
 from neurofit.activations.presentation import Presentation
+from neurofit.config.notebook import Facts
 from neurofit.errors import NeurofitError, check_option, some_of
 from neurofit.recordings.time_bins import TimeBin, covered_bins, timestep_weights
 from neurofit.storage.unfinished import Unfinished
 
 
-@dataclass(frozen=True, kw_only=True)
-class Activations:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Activations(Facts):
     """Activations of one model over a stimulus set.
 
     Parameters
@@ -54,8 +55,8 @@ class Activations:
     """
 
     model: str
-    stimulus_ids: np.ndarray = field(repr=False)
-    blocks: Blocks = field(repr=False)
+    stimulus_ids: np.ndarray
+    blocks: Blocks
     first_timestep: Mapping[str, int]
     ms_per_timestep: int
     n_timesteps: int
@@ -63,9 +64,18 @@ class Activations:
     presentation: Presentation | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
-    probes: Mapping[tuple[str, int], str] = field(default_factory=dict, repr=False)
-    unseen: Mapping[str, int] = field(default_factory=dict, repr=False)
-    _storage: Unfinished | None = field(default=None, repr=False)
+    probes: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    _storage: Unfinished | None = None
+
+    def facts(self) -> dict[str, str]:
+        """Return model, layers and sizes."""
+        return {
+            "model": repr(self.model),
+            "layers": f"layer{'s' * (len(self.layers) > 1)} {', '.join(self.layers)}",
+            "stimuli": f"{len(self.stimulus_ids):,} stimuli",
+            "timesteps": f"{self.n_timesteps} timesteps of {self.ms_per_timestep} ms",
+        }
 
     @property
     def layers(self) -> tuple[str, ...]:

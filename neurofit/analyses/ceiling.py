@@ -19,6 +19,7 @@ import xarray as xr
 
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
 from neurofit.config.compute import Compute, Progress
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option
 from neurofit.metrics.averages import nanmean, nanmedian
 from neurofit.metrics.bootstrap import describe_bootstrap, draw, percentile_interval
@@ -36,7 +37,7 @@ FORMULA = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CeilingConfig:
+class CeilingConfig(Configuration):
     """Options of a ceiling.
 
     Parameters

@@ -22,6 +22,7 @@ from neurofit.analyses.encoding.config import parse_layers
 from neurofit.analyses.inputs import find_recording, source_options
 from neurofit.analyses.run import RunConfig, with_degrees
 from neurofit.config.compute import Compute, Progress, find_device
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, options_of
 from neurofit.data_loaders.formats.stimuli import images_in
 from neurofit.errors import NeurofitError
@@ -36,7 +37,7 @@ COPIED_BYTES = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturesConfig:
+class FeaturesConfig(Configuration):
     """What is extracted: a model, its images, and how they are shown.
 
     Parameters

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neurofit.activations.activations import find_names, region_layers
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
 from neurofit.mapping.gram_building import gram_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayersConfig:
+class LayersConfig(Configuration):
     """Options of every analysis of layers without a map.
 
     Parameters

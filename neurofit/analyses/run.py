@@ -13,6 +13,7 @@ from neurofit.analyses.analysis import ANALYSES, analysis_of
 from neurofit.analyses.inputs import Plan, find_activations, find_baselines, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.config.compute import Compute, Progress
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import (
     check_fields,
     one_or_several,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Configuration):
     """Everything that decides a result: model, recording, selection and analysis.
 
     Parameters

@@ -99,8 +99,9 @@ def from_assembly(
 
     Returns
     -------
-    Recording whose stimuli are in the order of Brain-Score's `average_repetition`, on which its
-    splits depend.
+    Recording
+        Its stimuli are in the order of Brain-Score's `average_repetition`, on which its splits
+        depend.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from neurofit.cli.console import describe_duration, err, out, progress, set_offline, write
+from neurofit.cli.console import bullets, describe_duration, err, out, progress, set_offline, write
 from neurofit.cli.networks import describe_wait, note_code
 from neurofit.cli.options import (
     flags_of,
@@ -314,12 +314,12 @@ def print_plan(plan: Plan, config: RunConfig) -> None:
 
 
 def print_result(result: xr.Dataset) -> None:
-    """Print a result as tables over time, each with its curve as a line of marks."""
+    """Print a result: its conclusion, and tables with each curve as a line of marks."""
     from neurofit.results.schema import axes, headline, series
     from neurofit.results.tables import MAX_TABLES, footnotes, marks, result_tables
 
-    name = headline(result)
-    every = list(series(result, name))
+    bullets(json.loads(result.attrs.get("conclusion", "[]")))
+    every = list(series(result, name := headline(result)))
     curves = len(axes(result, name)) == 1 and len(every) <= MAX_TABLES
     for i, (title, table) in enumerate(result_tables(result)):
         out.print()

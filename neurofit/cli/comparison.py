@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from neurofit.cli.analyses import print_result
 from neurofit.cli.console import err, out, write
@@ -80,10 +78,6 @@ def compare_and_show(
         if replaced:
             err.print(f"Note: replaced {folder}/{', '.join(FILES)}.", soft_wrap=True)
         return
-    sentences = Table.grid(padding=(0, 1))
-    for sentence in json.loads(attrs["conclusion"]):
-        sentences.add_row("-", Text(sentence))
-    out.print(sentences)
     print_result(result)
     verb = "Replaced" if replaced else "Written"
     out.print(f"{verb}: {folder}/{', '.join(FILES)}", soft_wrap=True)

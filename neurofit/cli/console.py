@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NoReturn
 
@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
 from neurofit.errors import NeurofitWarning
 
@@ -77,6 +79,15 @@ err = SafeConsole(stderr=True, highlight=False, emoji=False)
 
 _printed: set[str] = set()
 """Kinds of warnings that have been printed."""
+
+
+def bullets(sentences: Iterable[str]) -> None:
+    """Print sentences as a list; nothing if there are none."""
+    lines = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        lines.add_row("-", Text(sentence))
+    if lines.row_count:
+        out.print(lines)
 
 
 def set_offline(offline: bool) -> None:

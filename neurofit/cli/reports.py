@@ -160,8 +160,9 @@ def compare_areas(results: Sequence[xr.Dataset]) -> tuple[list[xr.Dataset], list
     """
     from neurofit.analyses.comparison.paired import compare
     from neurofit.results.labels import label_results
+    from neurofit.results.schema import is_comparison
 
-    if any("conclusion" in result.attrs for result in results):
+    if any(map(is_comparison, results)):
         return [], []
     areas: dict[tuple[str, ...], list[xr.Dataset]] = {}
     for result in results:

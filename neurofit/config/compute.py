@@ -10,6 +10,7 @@ from pathlib import Path
 
 import joblib
 
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitError, check_option
 
@@ -18,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compute:
+class Compute(Configuration):
     """Where and how to compute.
 
     Parameters

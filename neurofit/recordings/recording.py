@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurofit.config.notebook import Facts
 from neurofit.errors import NeurofitError, check_option
 from neurofit.recordings.stimuli import StimulusSet
 from neurofit.recordings.time_bins import TimeBin
@@ -30,8 +31,8 @@ COORDS = {
 """Coordinates of every recording -> their dimensions."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)  # two arrays have no single truth value
-class Recording:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # arrays have no single truth value
+class Recording(Facts):
     """Responses of recorded sites over time to repeated presentations of images, with the images.
 
     Parameters
@@ -66,11 +67,20 @@ class Recording:
     truth: xr.DataArray | None = None
     selection: Mapping[str, Any] = field(default_factory=dict)
 
-    def __repr__(self) -> str:
-        """Return the name and sizes in one line."""
-        name = f"{self.name!r}{', simulated' * self.simulated}"
-        sizes = ", ".join(f"{n} {dim}s" for dim, n in self.responses.sizes.items())
-        return f"Recording({name}: {sizes}; {len(self.stimuli)} stimuli)"
+    def facts(self) -> dict[str, str]:
+        """Return name, areas and sizes."""
+        regions, sites = np.unique(self.responses.region.values, return_counts=True)
+        (start, _), (_, end) = self.time_bins[0], self.time_bins[-1]
+        n_bins = self.responses.sizes["time_bin"]
+        return {
+            "name": f"{self.name!r}{', simulated' * self.simulated}",
+            "neuroids": "{} neuroids".format(
+                " and ".join(f"{n} {r}" for r, n in zip(regions, sites, strict=True))
+            ),
+            "presentations": f"{self.responses.sizes['presentation']:,} presentations",
+            "stimuli": f"{len(self.stimuli):,} stimuli",
+            "time bins": f"{n_bins} time bin{'s' * (n_bins > 1)} in {start}-{end} ms",
+        }
 
     @property
     def onset(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, one_or_several, option, parse_names
 from neurofit.errors import NeurofitError, NeurofitWarning, check_option
 from neurofit.recordings.time_bins import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class Selection(Configuration):
     """Which part of a recording to analyse; the same choices in Python and on the command line.
 
     Parameters

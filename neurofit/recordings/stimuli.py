@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from neurofit.config.notebook import Facts
 from neurofit.errors import NeurofitError
 from neurofit.recordings.image_decoding import decode_image
 from neurofit.recordings.times import ASSUMED
@@ -63,8 +64,8 @@ class HasFrames(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)  # two tables have no single truth value
-class StimulusSet:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)  # tables have no single truth value
+class StimulusSet(Facts):
     """The stimuli of a recording.
 
     Parameters
@@ -119,6 +120,16 @@ class StimulusSet:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def facts(self) -> dict[str, str]:
+        """Return name, number, size and columns."""
+        return {
+            "name": repr(self.name),
+            "stimuli": f"{len(self):,} stimuli",
+            "width": f"{self.visual_degrees:g} degrees",
+            "duration": f"{self.duration_ms:g} ms",
+            "columns": f"columns {', '.join(map(str, self.table))}",
+        }
 
     @property
     def ids(self) -> np.ndarray:

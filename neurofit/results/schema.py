@@ -204,6 +204,11 @@ def headline(result: xr.Dataset) -> str:
     return with_role(result, "score")[0]
 
 
+def is_comparison(result: xr.Dataset) -> bool:
+    """Return whether a result compares others."""
+    return "pair" in result.dims
+
+
 def with_role(result: xr.Dataset, role: str) -> list[str]:
     """Return the names of the variables of a role, in their order."""
     return [str(name) for name, v in result.data_vars.items() if v.attrs.get("role") == role]

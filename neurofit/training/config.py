@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
 
@@ -36,7 +37,7 @@ def parse_or_none(text: str) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Configuration):
     """All settings that determine the trained weights.
 
     Parameters
@@ -59,7 +60,7 @@ class TrainConfig:
     momentum
         Nesterov momentum.
     weight_decay
-        Factor of the model's own weight decays (`weight_decays()`, lambda / 2 |w|^2). For a model
+        Factor of the model's own weight decays (`weight_decays()`, lambda / 2 sum w^2). For a model
         without them, weight decay of all parameters with two or more axes.
     clip
         Limit of the absolute value of each element of the gradients; None does not clip.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -212,3 +213,13 @@ def test_the_numbers_do_not_depend_on_the_number_of_cores() -> None:
     inputs = plant([0.0, 0.5, 1.0], n_stimuli=80)
     one, two = (generalisation(*inputs, compute=neurofit.Compute(n_jobs=jobs)) for jobs in (1, 2))
     xr.testing.assert_identical(one, two)
+
+
+@pytest.mark.parametrize(("turn", "said"), [(0.0, "no change"), (1.0, "changes")])
+def test_the_conclusion_says_whether_the_code_changes(turn: float, said: str) -> None:
+    config = GeneralisationConfig(windows=["70:80", "80:90"])
+    result = generalisation(*plant([0.0, turn]), config)
+    (sentence,) = json.loads(result.attrs["conclusion"])
+    assert sentence.startswith("Between 70-80 ms and 80-90 ms, ")
+    assert said in sentence
+    assert f"D = {result.window_difference.item():.3f}" in sentence

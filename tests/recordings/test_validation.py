@@ -148,9 +148,9 @@ def test_a_planted_fault_is_found_with_its_place(make_recording: Make, fault: st
 
 
 def test_a_recording_is_shown_in_a_line(make_recording: Make) -> None:
-    assert (
-        repr(make_recording())
-        == "Recording('small', simulated: 24 presentations, 6 neuroids, 5 time_bins; 6 stimuli)"
+    assert repr(make_recording()) == (
+        "Recording('small', simulated, 3 IT and 3 V4 neuroids, 24 presentations, 6 stimuli, "
+        "5 time bins in 70-120 ms)"
     )
 
 

@@ -157,6 +157,15 @@ def test_comparisons_of_one_area_are_all_in_the_answer(make_comparison: Any, wri
     assert "c predicts IT better than d." in answer
 
 
+def test_the_conclusion_of_an_analysis_is_part_of_the_answer(
+    make_result: Any, written: Any
+) -> None:
+    _, page = written([make_result("net", conclusion=["The code stays the same."])])
+    answer = page.words.partition(" Answer ")[2]
+    assert "The code stays the same." in answer.partition("Limits")[0]
+    assert "Comparison:" not in page.words
+
+
 def test_numbers_of_the_methods_are_those_of_the_result(make_result: Any, written: Any) -> None:
     result = make_result(seed=7, citation="Doe, Roe & Poe (1999), J 1(2)", simulated=0)
     result = result.assign_coords(neuroid_id=("neuroid", list("abcd")))

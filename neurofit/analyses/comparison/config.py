@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurofit.analyses.windows import check_windows, parse_windows
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitError
 from neurofit.metrics.two_way import N_DRAWS, RESAMPLED
@@ -15,7 +16,7 @@ MAX_LEVEL = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig:
+class CompareConfig(Configuration):
     """Everything that decides a comparison, beside the results.
 
     Parameters

@@ -62,9 +62,10 @@ def compare(
 
     Returns
     -------
-    Dataset following the contract of results, with the dimensions pair, time_bin, window and model:
-    differences with intervals, bands and p values. `attrs["conclusion"]` is a JSON list of
-    sentences.
+    xr.Dataset
+        By the contract of results, with the dimensions pair, time_bin, window and model:
+        differences with intervals, bands and p values. `attrs["conclusion"]` is a JSON list of
+        sentences.
 
     Raises
     ------

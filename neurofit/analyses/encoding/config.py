@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from neurofit.activations.activations import find_names, region_layers
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError, check_option
 from neurofit.mapping import MAPPINGS, find_mapping
@@ -20,7 +21,7 @@ def parse_layers(text: str) -> str | tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodingConfig:
+class EncodingConfig(Configuration):
     """How maps from activations to responses are fitted and tested.
 
     Parameters

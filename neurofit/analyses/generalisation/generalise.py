@@ -14,6 +14,7 @@ decoding, with the noise of both sides taken out.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from neurofit.analyses.analysis import (
     score_variable,
     variable,
 )
+from neurofit.analyses.comparison.words import describe_p
 from neurofit.analyses.encoding.cost import estimate_cost
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.training import training_reliability
@@ -123,7 +125,7 @@ def generalisation(
         names = [f"{start}-{end} ms" for start, end in windows]
         coords["windows"] = [f"{names[a]} and {names[b]}" for a, b in pairs]
     name = fitting.mappings[0].name
-    return xr.Dataset(
+    result = xr.Dataset(
         made,
         coords=coords,
         attrs={
@@ -131,6 +133,9 @@ def generalisation(
             "notes": json.dumps([*fitting.splits.notes, *fitting.left_out.notes()]),
         },
     )
+    if pairs:
+        result.attrs["conclusion"] = json.dumps(list(_conclude(result, config)))
+    return result
 
 
 class _Matrix:
@@ -359,3 +364,32 @@ def _details(crossing: Crossing) -> dict[str, Any]:
             "pooled reliability in standard errors over stimuli",
         ),
     }
+
+
+def _conclude(result: xr.Dataset, config: GeneralisationConfig) -> Iterator[str]:
+    """Yield what each pair of windows shows, in sentences that a paper can use."""
+    for layer in result.layer.values:
+        for windows in result.windows.values:
+            at = {"layer": layer, "windows": windows}
+            where = f"Between {windows}"
+            d, low, high, p, ratio = (
+                float(result[name].sel(at))
+                for name in (
+                    *("window_difference", "window_difference_low", "window_difference_high"),
+                    *("window_p", "window_ratio"),
+                )
+            )
+            if np.isnan(d):
+                yield f"{where}, nothing can be said: {layer} has no score in one of them."
+                continue
+            found = (
+                f"(D = {d:.3f}, {percent(config.interval)} interval {low:.3f} to {high:.3f}, "
+                f"{describe_p(p)})"
+            )
+            if p < 1 - config.interval and d < 0:
+                yield (
+                    f"{where}, the part of the code that {layer} explains changes {found}: maps "
+                    f"have {ratio:.2f} of the r that they have within their time bins."
+                )
+            else:
+                yield f"{where}, no change of the part that {layer} explains was found {found}."

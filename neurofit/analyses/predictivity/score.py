@@ -52,9 +52,10 @@ def score(
 
     Returns
     -------
-    Dataset with `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` per layer and time
-    bin; the curves of the other formulas; r_xy, r_xx, r_yy per split, half, neuroid and bin; the
-    influence of each stimulus; attributes from which it can be repeated.
+    xr.Dataset
+        With `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` per layer and time bin;
+        the curves of the other formulas; r_xy, r_xx, r_yy per split, half, neuroid and bin; the
+        influence of each stimulus; attributes from which it can be repeated.
 
     Raises
     ------

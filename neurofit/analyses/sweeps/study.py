@@ -95,7 +95,7 @@ class Study:
         Name of the study and of its folder, by default that of its file: letters, digits, dots,
         hyphens and underscores.
     models
-        Names of models; "*_tiny" stands for all registered ones that match.
+        Names of models; ``"*_tiny"`` stands for all registered ones that match.
     recordings, regions, subjects
         Recordings by name or path, areas, and animals; without animals, all of them together.
     layers
@@ -114,7 +114,7 @@ class Study:
     suite
         Name of a suite, which gives recordings, regions, windows, mappings and options.
     include, exclude
-        Tables of choices, {model = "lstm_*", region = "V4"}: only cells that match one of
+        Tables of choices, ``{model = "lstm_*", region = "V4"}``: only cells that match one of
         `include`, and none that match one of `exclude`. A choice may be a pattern.
     options, selection
         Further options of a score and of the selection from the recording.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError
 from neurofit.results.figures.looks import FORMATS, parse_width
@@ -12,7 +13,7 @@ KINDS = ("auto", "curves", "difference", "layers", "scatter", "learning")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FigureConfig:
+class FigureConfig(Configuration):
     """Options of a figure.
 
     Parameters

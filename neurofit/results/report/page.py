@@ -30,6 +30,7 @@ from neurofit.results.report.prose import (
     paired_differences,
     question,
 )
+from neurofit.results.schema import is_comparison
 from neurofit.results.tables import describe_result, footnotes, result_tables
 from neurofit.storage.home import atomic_file
 
@@ -52,7 +53,7 @@ def write_report(
     Parameters
     ----------
     results
-        Results of any analyses. Those with `attrs["conclusion"]` are comparisons.
+        Results of any analyses. `attrs["conclusion"]` of a result is part of the answer.
     path
         File to write, completely or not at all.
     comparisons
@@ -68,8 +69,8 @@ def write_report(
         If there are no results.
     """
     every = [*results, *comparisons]
-    compared = [each for each in every if "conclusion" in each.attrs]
-    scored = [each for each in every if "conclusion" not in each.attrs]
+    compared = [each for each in every if is_comparison(each)]
+    scored = [each for each in every if not is_comparison(each)]
     if not every:
         raise NeurofitError("A report needs at least one result.")
     page = fill_template(_parts(scored, compared, title, notes))
@@ -106,6 +107,8 @@ def _parts(
     said = []
     for panel in panels:
         found = conclusions.pop(_about(panel.first), [])
+        for each in panel.results:
+            found += json.loads(each.attrs.get("conclusion", "[]"))
         said.append(tag("p", tag("strong", f"{panel.name}. "), answer(panel, found)))
         if len(found) > 1:
             said.append(tag("ul", *(tag("li", each) for each in found[1:])))

@@ -44,7 +44,7 @@ def tables() -> str:
     lines = []
     for kind, faults in KINDS.items():
         names = ["fault", *(SHORT.get(form, form) for form in FORMS)]
-        lines += [f"### {kind}", "", _row(names), _row(["---"] * len(names))]
+        lines += [f"## {kind}", "", _row(names), _row(["---"] * len(names))]
         for fault in faults:
             cells = [fault.what]
             for form in FORMS:
@@ -54,7 +54,7 @@ def tables() -> str:
                 cells.append(f"{found.kind} {number}".strip() if found else "")
             lines.append(_row(cells))
         lines.append("")
-    lines += ["### Sentences", ""]
+    lines += ["## Sentences", ""]
     lines += [f"{number}. … {said}" for said, number in numbers.items()]
     return "\n".join(lines) + "\n"
 
