@@ -74,6 +74,11 @@ class Analysis:
         """The first line of the function's docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
+    @property
+    def computes(self) -> bool:
+        """Whether it has a model or fits maps, for which cores and device matter."""
+        return self.models > 0 or hasattr(self.config, "mapping_names")
+
     def make_config(self, **given: Any) -> Any:
         """Return the configuration with some options given; `from_options` of the class if any."""
         make = getattr(self.config, "from_options", self.config)

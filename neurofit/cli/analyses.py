@@ -89,7 +89,6 @@ def analysis_command(name: str) -> Any:
 
     analysis = ANALYSES[name]
     of_run = parameters_of(RunConfig, panel="Model")
-    fits = analysis.models or hasattr(analysis.config, "mapping_names")
     if not analysis.models:
         of_run = [each for each in of_run if _panel(each) == "Recording"]
         of_run = [each for each in of_run if each.name != "shuffle_stimuli"]
@@ -99,7 +98,7 @@ def analysis_command(name: str) -> Any:
         *parameters_of(analysis.config, panel="Statistics"),
         *_mapping_parameters(analysis),
         *_output_parameters(),
-        *(parameters_of(Compute, panel="Machine") if fits else []),
+        *(parameters_of(Compute, panel="Machine") if analysis.computes else []),
     ]
 
     names = [each.name for each in parameters]

@@ -150,7 +150,7 @@ def animals(
     Returns
     -------
     Dataset
-        `curve` (time_bin), the mean over ordered pairs; `inter_animal` (pair time_bin);
+        `curve` (time_bin), the mean over ordered pairs; `inter_animal` (animals time_bin);
         `pooled` (subject time_bin), from all others to an animal; each with interval and band.
 
     Raises
@@ -173,7 +173,7 @@ def animals(
     names = [each.name for each in populations]
     coords = {
         "subject": names,
-        "pair": [f"{names[a]} to {names[b]}" for a, b in ordered],
+        "animals": [f"{names[a]} to {names[b]}" for a, b in ordered],
         **time_coords(*bins.T),
     }
     attrs = {
@@ -214,7 +214,7 @@ def animals(
             ),
             **curves_of(
                 "inter_animal",
-                "pair",
+                "animals",
                 [mean_of(found, [pair], config) for pair in ordered],
                 config,
                 long_name="noise-corrected r from animal to animal",

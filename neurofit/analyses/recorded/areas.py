@@ -13,7 +13,7 @@ positive if the source runs ahead of the target, and 0 if both follow the same c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import xarray as xr
 from jaxtyping import Int
 
 from neurofit.analyses.analysis import register_analysis
+from neurofit.analyses.comparison.words import describe_p
 from neurofit.analyses.encoding.mappings import find_mappings, mapping_device
 from neurofit.analyses.encoding.predictions import in_parallel
 from neurofit.analyses.encoding.splits import draw_splits
@@ -39,6 +40,7 @@ from neurofit.analyses.recorded.populations import Population, aligned
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import option
 from neurofit.errors import NeurofitError
+from neurofit.metrics.two_way import percent
 from neurofit.results.schema import time_coords
 
 if TYPE_CHECKING:
@@ -147,7 +149,7 @@ def areas(
         made |= _unique(lags, first, target, mapping, config, compute, report)
     notes = [*splits.notes, *first.note(), *target.population.note(), *lags.notes(bins)]
     name = f"{names[0]} of {source.name}"
-    return xr.Dataset(
+    result = xr.Dataset(
         made,
         coords={
             **time_coords(*bins.T, dim="time_bin_source"),
@@ -161,6 +163,31 @@ def areas(
             "notes": json.dumps(notes),
         },
     )
+    result.attrs["conclusion"] = json.dumps(list(_conclude(result, *names, config)))
+    return result
+
+
+def _conclude(result: xr.Dataset, source: str, target: str, config: AreasConfig) -> Iterator[str]:
+    """Yield the lag and the direction, in sentences that a paper can use."""
+    level = percent(config.interval)
+    lag, low, high = (float(result[f"best_lag{end}"]) for end in ("", "_low", "_high"))
+    if np.isfinite(lag):
+        yield (
+            f"{source} explains {target} best at a lag of {lag:.1f} ms ({level} interval {low:.1f} "
+            f"to {high:.1f})."
+        )
+    mean, low, high, p = (
+        float(result[f"direction_mean{end}"]) for end in ("", "_low", "_high", "_p")
+    )
+    if np.isfinite(mean):
+        found = (
+            f"(difference of r {mean:.3f}, {level} interval {low:.3f} to {high:.3f}, "
+            f"{describe_p(p)})"
+        )
+        if p < 1 - config.interval:
+            yield f"{source} runs {'ahead of' if mean > 0 else 'behind'} {target} {found}."
+        else:
+            yield f"It was not found that {source} runs ahead of {target} or behind {found}."
 
 
 def _unique(

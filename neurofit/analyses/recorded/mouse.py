@@ -74,7 +74,7 @@ def mouse_variables(
     for name, dims, values, words, column in (
         ("curve", (), nanmedian(every, axis=0), "from all other animals, of all neuroids", "r"),
         ("pooled", ("subject",), _medians(found, pooled), "from all other animals", "pooled"),
-        ("inter_animal", ("pair",), _medians(found, ordered), "from animal to animal", "r"),
+        ("inter_animal", ("animals",), _medians(found, ordered), "from animal to animal", "r"),
     ):
         made[name] = score_variable(
             (*dims, "time_bin"),

@@ -17,7 +17,7 @@ et al. (2025), arXiv:2510.02523.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ def turing(
         `as_source` and `as_target` (layer windows): the model's mean score, with the interval of
         one more animal as `low` and `high`, and `verdict_as_source`, `verdict_as_target`;
         `model_to_animal` and `animal_to_model` (layer subject time_bin); `inter_animal`
-        (pair time_bin) and its mean, `curve` (time_bin); `source_difference` and
+        (animals time_bin) and its mean, `curve` (time_bin); `source_difference` and
         `target_difference` (layer subject windows), for these animals.
 
     Raises
@@ -184,8 +184,7 @@ def turing(
     square = Square(found, n, [in_window(bins, window) for window in windows])
     placed = describe_places(square, list(models), config)
     noted = notes_of(populations, splits) + _notes(square, names, n_units, config)
-    noted += _verdicts(placed, layers, windows)
-    return xr.Dataset(
+    result = xr.Dataset(
         {
             **placed,
             **describe_differences(square, list(models), config),
@@ -199,7 +198,7 @@ def turing(
             ),
             **_curves(square, list(models), config),
             "inter_animal": score_variable(
-                ("pair", "time_bin"),
+                ("animals", "time_bin"),
                 np.stack([found[pair].score for pair in ordered]),
                 long_name="noise-corrected r from animal to animal",
                 formula="sum_j X_j / sum_j sqrt(P_j Y_j)",
@@ -208,7 +207,7 @@ def turing(
         coords={
             "layer": list(layers),
             "subject": names,
-            "pair": [f"{names[a]} to {names[b]}" for a, b in ordered],
+            "animals": [f"{names[a]} to {names[b]}" for a, b in ordered],
             "windows": [f"{start}-{end} ms" for start, end in windows],
             **time_coords(*bins.T),
         },
@@ -217,6 +216,8 @@ def turing(
             "notes": json.dumps(noted),
         },
     )
+    result.attrs["conclusion"] = json.dumps(list(_conclude(result)))
+    return result
 
 
 def _curves(square: Square, models: list[int], config: TuringConfig) -> dict[str, Any]:
@@ -263,20 +264,24 @@ def _notes(square: Square, names: Sequence[str], n_units: int, config: TuringCon
     ]
 
 
-def _verdicts(
-    placed: dict[str, Any], layers: Sequence[str], windows: Sequence[tuple[int, int]]
-) -> list[str]:
-    """Return a sentence with the verdicts on each layer."""
-    notes = []
-    flags = [placed[f"verdict_as_{role}"][1] for role in ROLES]
-    for row, layer in enumerate(layers):
-        said = [
-            f"{start}-{end} ms {VERDICTS[one].replace('_', ' ')} and "
-            f"{VERDICTS[other].replace('_', ' ')}"
-            for (start, end), one, other in zip(
-                windows, *(each[row] for each in flags), strict=True
-            )
-        ]
-        notes.append(f"Verdicts on {layer} (model to animals and animals to model): ")
-        notes[-1] += "; ".join(said) + "."
-    return notes
+def _conclude(result: xr.Dataset) -> Iterator[str]:
+    """Yield the verdicts on each layer in each window, in sentences that a paper can use."""
+    for layer in result.layer.values:
+        for window in result.windows.values:
+            at = {"layer": layer, "windows": window}
+            said = []
+            for role in ROLES:
+                value, low, high = (
+                    float(result[f"as_{role}{end}"].sel(at)) for end in ("", "_low", "_high")
+                )
+                verdict = VERDICTS[int(result[f"verdict_as_{role}"].sel(at))].replace("_", " ")
+                place = (
+                    verdict
+                    if verdict == VERDICTS[0].replace("_", " ")
+                    else (f"{verdict} the interval of one more animal")
+                )
+                numbers = "no score" if np.isnan(value) else f"r = {value:.2f}"
+                if np.isfinite(low):
+                    numbers += f", one more animal {low:.2f} to {high:.2f}"
+                said.append(f"{place} as a {role} ({numbers})")
+            yield f"{layer} in {window}: {' and '.join(said)}."

@@ -40,7 +40,7 @@ def test_the_share_of_signal_that_animals_share_is_recovered(planting: Any) -> N
     assert result.inter_animal.values == pytest.approx(truth, abs=0.07)
     assert result.pooled.values == pytest.approx(truth, abs=0.06)
     assert result.curve_high.values - result.curve_low.values == pytest.approx(0.04, abs=0.03)
-    assert result.pair.values.tolist()[:2] == ["animal 1 to animal 2", "animal 1 to animal 3"]
+    assert result.animals.values.tolist()[:2] == ["animal 1 to animal 2", "animal 1 to animal 3"]
     pairs = result.inter_animal.values.reshape(3, 2, -1)
     assert result.curve.values == pytest.approx(pairs.mean(axis=(0, 1)))
 
@@ -59,10 +59,10 @@ def test_a_pair_of_animals_is_a_pair_of_areas_at_lag_0(planting: Any) -> None:
     result = animals(recording, AnimalsConfig(**FEW))
     first, second = (where(recording, subject=f"animal {n}") for n in (1, 2))
     between = areas(first, second, AreasConfig(max_lag=0, **FEW))
-    own = result.inter_animal.sel(pair="animal 1 to animal 2")
+    own = result.inter_animal.sel(animals="animal 1 to animal 2")
     np.testing.assert_allclose(own, np.diag(between.lag_map), atol=1e-12)
     for end in ("low", "high"):
-        named = result[f"inter_animal_{end}"].sel(pair="animal 1 to animal 2")
+        named = result[f"inter_animal_{end}"].sel(animals="animal 1 to animal 2")
         np.testing.assert_allclose(named, np.diag(between[f"lag_map_{end}"]), atol=1e-12)
     others = replace(
         recording,
@@ -86,8 +86,11 @@ def test_a_model_that_turns_unrelated_is_below_the_animals_from_then_on(planting
         assert score[0] > 0.5
         assert (result[f"{role}_difference"].values[0][:, 1] < -0.3).all()
         assert (result[f"{role}_difference_p"].values[0][:, 1] < 0.001).all()
-    notes = " ".join(json.loads(result.attrs["notes"]))
-    assert "70-80 ms within and within; 80-90 ms below and below." in notes
+    early, late = json.loads(result.attrs["conclusion"])
+    assert early.startswith(
+        "a in 70-80 ms: within the interval of one more animal as a source (r ="
+    )
+    assert "below the interval of one more animal as a target" in late
 
 
 def test_the_animals_of_a_turing_test_are_those_of_animals(planting: Any) -> None:
@@ -111,6 +114,7 @@ def test_two_animals_show_no_spread_and_it_is_said(planting: Any) -> None:
     assert verdicts(result, "source") == verdicts(result, "target") == ["cannot_be_told"] * 2
     assert np.isnan(result.as_source_low.values).all()
     assert "2 animals have no spread that a model could lie within" in result.attrs["notes"]
+    assert "a in 70-80 ms: cannot be told as a source" in json.loads(result.attrs["conclusion"])[0]
     assert (result.source_difference_p.values < 0.01).all(), "each animal still shows its own"
 
 
@@ -246,7 +250,7 @@ def test_the_preset_mouse_equals_its_authors_formula(planting: Any) -> None:
             ratios.append(r_xy / np.sqrt(2 * r_xx / (1 + r_xx) * 2 * r_yy / (1 + r_yy)))
     assert np.isfinite(ratios).all()
     expected = np.median(np.mean(ratios, axis=0))
-    assert result.inter_animal.sel(pair="animal 1 to animal 2").item() == pytest.approx(
+    assert result.inter_animal.sel(animals="animal 1 to animal 2").item() == pytest.approx(
         expected, abs=1e-5
     )
     assert result.pooled.sel(subject="animal 2").item() == pytest.approx(expected, abs=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -41,6 +42,14 @@ def test_a_planted_delay_and_direction_are_recovered(planting: Any, delay: int) 
     assert peak.item() == result.profile.max().item() == pytest.approx(1, abs=0.03)
     neighbours = [lag for lag in (10.0 * delay - 10, 10.0 * delay + 10) if abs(lag) <= 30]
     assert result.profile.sel(lag=neighbours).values == pytest.approx(0.7, abs=0.08)
+    lag, direction = json.loads(result.attrs["conclusion"])
+    assert lag.startswith("V4 explains IT best at a lag of ")
+    words = {
+        -1: "V4 runs behind IT (",
+        0: "It was not found that V4 runs",
+        2: "V4 runs ahead of IT (",
+    }
+    assert direction.startswith(words[delay])
     if delay:
         assert np.sign(result.direction_mean.item()) == np.sign(delay)
         assert result.direction_mean_p.item() < 1e-6
