@@ -39,12 +39,34 @@ def load_images(data: str) -> ImageSet:
     Parameters
     ----------
     data
-        Registered name, or "folder:PATH" or "shards:PATH" (see `LOCATIONS`).
+        "cifar10", "imagenet" or another registered name; "folder:PATH", with
+        PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE (or test); or "shards:PATH", with WebDataset
+        tar files PATH/*train*.tar and PATH/*val*.tar (or test).
+
+    Returns
+    -------
+    ImageSet
+        Training and test images, uint8 (height width channel), with their labels and classes.
 
     Raises
     ------
     NeurofitError
         If the name is unknown, or the location does not contain the expected files.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import neurofit
+    >>> from PIL import Image
+    >>> for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
+    ...     Path("pets", place).mkdir(parents=True)
+    ...     Image.new("RGB", (32, 32)).save(Path("pets", place, "1.png"))
+    >>> neurofit.load_images("folder:pets").classes
+    ('cat', 'dog')
+
+    CIFAR-10 is downloaded on the first call:
+
+    >>> images = neurofit.load_images("cifar10")  # doctest: +SKIP
     """
     kind, colon, location = data.partition(":")
     if colon and kind in LOCATIONS:

@@ -55,7 +55,7 @@ def register_recording(
     download_hint: str = "",
     options: str = "",
 ) -> Callable[[Loader], Loader]:
-    """Register a function `(progress) -> Recording`, whose docstring begins with its summary.
+    """Return a decorator that registers a function as the recording of its name.
 
     Parameters
     ----------
@@ -77,6 +77,27 @@ def register_recording(
         How to get the files; default: `neurofit data get NAME`.
     options
         Command line options recommended for a first score or ceiling.
+
+    Returns
+    -------
+    Callable
+        Decorator of a function `(progress) -> Recording`, whose docstring begins with the summary
+        of the recording.
+
+    Raises
+    ------
+    NeurofitError
+        If the name is already registered.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> @neurofit.register_recording(regions=("V4",), citation="Me (2026)", simulated=True)
+    ... def late_v4(progress=None):
+    ...     '''The last bins of simulated V4.'''
+    ...     return neurofit.load_recording("hvm-sim", region="V4", window=(200, 260))
+    >>> neurofit.load_recording("late_v4").regions
+    ('V4',)
     """
 
     def decorate(load: Loader) -> Loader:
@@ -102,7 +123,19 @@ def register_recording(
 
 
 def list_recordings() -> list[str]:
-    """Return the names of the registered recordings."""
+    """Return the names of the registered recordings.
+
+    Returns
+    -------
+    list of str
+        Names in alphabetical order, which `load_recording` takes.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.list_recordings()
+    [..., 'hvm-sim', ...]
+    """
     return list(RECORDINGS)
 
 
@@ -170,6 +203,16 @@ def load_recording(
     -----
     NeurofitWarning
         About identifiers that differ only in case or leading zeros.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    Recording('hvm-sim', simulated, 88 V4 neuroids, ... 640 stimuli, 2 time bins in 90-110 ms)
+
+    A recording of your own is loaded by the paths of its file and of its images:
+
+    >>> mine = neurofit.load_recording("my_v4.nc", images="my_images/")  # doctest: +SKIP
     """
     recording = read_recording(name, images=images, time_bin=time_bin, progress=progress)
     validate_structure(recording)

@@ -98,6 +98,17 @@ def create_model(
     NeurofitError
         If the name, an option, the seed or the file of weights is wrong, or weights are neither on
         this machine nor random by request.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.create_model("rgc_tiny")
+    ConvRNN('rgc_tiny', 6 layers conv1 to imnetds, V4 in conv3 and IT in conv5, ...)
+    >>> untrained = neurofit.create_model("rgc_tiny", weights="random", seed=1)
+
+    A network of timm needs ``pip install neurofit[timm]``, and downloads its weights:
+
+    >>> resnet = neurofit.create_model("timm:resnet18")  # doctest: +SKIP
     """
     if (sourced := find_name(name)) is not None:
         return create(sourced, weights=weights, seed=seed, **overrides)
@@ -154,7 +165,24 @@ def _no_weights(info: ModelInfo) -> NeurofitError:
 
 
 def list_models(pattern: str | None = None) -> list[str]:
-    """Return the registered names in order, or those that match a pattern such as ``"*_tiny"``."""
+    """Return the names of the registered models.
+
+    Parameters
+    ----------
+    pattern
+        Pattern that the names match, such as ``"*_tiny"``. None returns all.
+
+    Returns
+    -------
+    list of str
+        Names in alphabetical order, which `create_model` takes.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.list_models("rgc_shallow*")
+    ['rgc_shallow', 'rgc_shallow_full_pass', 'rgc_shallow_minimal']
+    """
     return [name for name in MODELS if pattern is None or fnmatch.fnmatchcase(name, pattern)]
 
 

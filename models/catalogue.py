@@ -121,10 +121,30 @@ def register_model(**metadata: Any) -> Callable[[Build], Build]:
         first line of its docstring. `presentations` defaults to those of six layers, and
         `makes_weights` to whether the function is defined outside of neurofit.models.
 
+    Returns
+    -------
+    Callable
+        Decorator of a function that takes options, such as `seed`, and returns a ConvRNN or a
+        model made by `neurofit.wrap`.
+
     Raises
     ------
     NeurofitError
         If the name is already registered.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> from torch import nn
+    >>> areas = {"V4": ("0",), "IT": ("2",)}
+    >>> facts = {"family": "mine", "cell": "memoryless", "reference": "My lab (2026)"}
+    >>> @neurofit.register_model(region_layers=areas, input_size=32, n_classes=10, **facts)
+    ... def small_cnn(**options):
+    ...     '''Two convolutions, untrained.'''
+    ...     network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Conv2d(8, 8, 5))
+    ...     return neurofit.wrap(network, name="small_cnn", input_size=32, region_layers=areas)
+    >>> neurofit.create_model("small_cnn").weights_origin
+    'weights as its function makes them, seed 0'
     """
 
     def decorate(build: Build) -> Build:

@@ -103,6 +103,15 @@ def wrap(
     -----
     NeurofitWarning
         If a layer is the same for all images at some timesteps.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Conv2d(8, 8, 5))
+    >>> areas = {"V4": ["0"], "IT": ["2"]}
+    >>> neurofit.wrap(network, ["0", "2"], name="mine", input_size=32, region_layers=areas)
+    WrappedModel('mine', 2 layers 0 to 2, V4 in 0 and IT in 2, ...)
     """
     if not isinstance(module, nn.Module):
         raise NeurofitError(

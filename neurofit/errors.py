@@ -28,6 +28,15 @@ class NeurofitError(Exception):
     option
         Name of the option that is wrong, as the message writes it; the command line puts the flag
         in its place.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> try:
+    ...     neurofit.load_recording("hvm-sin")
+    ... except neurofit.NeurofitError as error:
+    ...     print(error)
+    Unknown recording 'hvm-sin'. ...
     """
 
     exit_code = 2

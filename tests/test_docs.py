@@ -102,6 +102,8 @@ def test_every_document_that_a_document_links_exists(repository: Path) -> None:
         for target in re.findall(
             r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")
         ):
+            if target == "gallery/index.rst":  # the site makes it from the examples
+                target = "../examples/GALLERY_HEADER.rst"
             assert (document.parent / target).exists(), f"{document.name} links {target}"
 
 

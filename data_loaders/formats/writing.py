@@ -56,6 +56,15 @@ def write_recording(
         If the recording is not valid, the suffix is unknown, a file exists, an image cannot be
         read, or the path cannot be written. Then, and if the conversion is interrupted, nothing is
         left. What a killed one left is removed by the next one to the same path.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> [file.name for file in neurofit.write_recording(recording, "v4.nc")]
+    ['v4.nc', 'v4.stimuli.csv', 'v4.stimuli.zip']
+    >>> neurofit.load_recording("v4.nc").time_bins
+    [(90, 100), (100, 110)]
     """
     validate_structure(recording)
     path = Path(path)

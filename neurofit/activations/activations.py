@@ -52,6 +52,17 @@ class Activations(Facts):
     unseen
         Layer -> timestep from which on its features are the same for all stimuli, if there is one:
         the image is off, and nothing in the layer remembers it.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> activations
+    Activations('rgc_tiny', layer conv3, 640 stimuli, 26 timesteps of 10 ms)
+    >>> activations.features("conv3", (90, 110)).shape
+    (640, 512)
     """
 
     model: str
@@ -93,7 +104,7 @@ class Activations(Facts):
         return isinstance(self.blocks, dict | LazyBlocks)
 
     def covered(self, layer: str, time_bins: Sequence[TimeBin]) -> np.ndarray:
-        """Return which bins a layer can predict: boolean array (time_bin)."""
+        """Return which bins (start, end), in ms, a layer can predict: boolean array (time_bin)."""
         return covered_bins(self._weights(time_bins), first_timestep=self.first_timestep[layer])
 
     def features(self, layer: str, time_bin: TimeBin) -> np.ndarray:

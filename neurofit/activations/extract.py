@@ -95,6 +95,17 @@ def extract(
         activations are not finite.
     MachineError
         If the disk is full.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> stimuli = neurofit.load_recording("hvm-sim").stimuli
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, stimuli, layers=["conv3"], time_bins=[(90, 110)])
+    >>> activations.layers
+    ('conv3',)
+    >>> activations.features("conv3", (90, 110)).shape
+    (640, 512)
     """
     time_bins = None if time_bins is None else list(time_bins)
     shown = find_presentation(

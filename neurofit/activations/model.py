@@ -50,6 +50,17 @@ class Model(Protocol):
     `provenance`, a dictionary of facts that results record, `takes_clips`: whether `unroll` also
     takes clips (batch timestep channel height width) with a frame for each timestep, and
     `recurrent`, which is False of a static model: a function of what it sees at a timestep.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> import torch
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> isinstance(model, neurofit.Model)
+    True
+    >>> timestep, activations = next(model.unroll(torch.rand(2, 3, 32, 32), layers=["conv1"]))
+    >>> timestep, activations["conv1"].shape
+    (0, torch.Size([2, 32, 16, 16]))
     """
 
     name: str
@@ -187,10 +198,20 @@ def validate_model(model: Model) -> None:
     Besides its attributes and timesteps, values must be finite and the same for an image in every
     batch (`neurofit.activations.repeatability`).
 
+    Parameters
+    ----------
+    model
+        Model of any kind, `wrap`ped ones included.
+
     Raises
     ------
     NeurofitError
         If the model does not follow the contract; the message says what is wrong and where.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.validate_model(neurofit.create_model("rgc_tiny"))
     """
     missing = [a for a in (*Model.__annotations__, "unroll") if not hasattr(model, a)]
     if missing:

@@ -33,6 +33,15 @@ class Presentation:
     -----
     The published ConvRNNs use a blank of 0.5 in normalised space (reference code of Nayebi et al.
     2022). The image's size in the visual field is set in `neurofit.activations.screen`.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> flash = neurofit.Presentation(n_timesteps=26, image_off=10)
+    >>> flash.shows_image(9), flash.shows_image(10)
+    (True, False)
+    >>> neurofit.create_model("rgc_tiny").presentations["neural"]
+    Presentation(...)
     """
 
     n_timesteps: int

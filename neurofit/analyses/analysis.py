@@ -131,6 +131,24 @@ def register_analysis(
         and of drift that raises scores before the work begins. It adds the attributes of
         `describe_provenance` and notes on the trials to the Dataset that it returns, and checks it
         with `validate_result`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import neurofit, numpy as np, xarray as xr
+    >>> from neurofit.analyses.analysis import score_variable
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class MeanRateConfig:
+    ...     '''Options of a mean rate.'''
+    >>> @neurofit.register_analysis(MeanRateConfig, models=0)
+    ... def mean_rate(recording, config=MeanRateConfig(), *, compute=None, progress=None):
+    ...     '''Mean rate of an area in the first time bin.'''
+    ...     about = {"long_name": "mean rate", "formula": "mean over trials", "best": np.nan}
+    ...     rate = float(np.nanmean(recording.block(0)))
+    ...     return xr.Dataset({"rate": score_variable((), rate, **about)})
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 100))
+    >>> mean_rate(recording).attrs["analysis"]
+    'mean_rate'
     """
 
     def decorate(function: F) -> F:

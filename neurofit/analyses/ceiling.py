@@ -50,6 +50,17 @@ class CeilingConfig(Configuration):
         `neurofit.metrics.resampled_halves`.
     seed
         Random seed for halves and bootstraps.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.CeilingConfig(n_halves=20, interval_over="stimuli")
+    CeilingConfig(n_halves=20, interval_over='stimuli')
     """
 
     n_halves: int = option(10, least=1, help="Number of random halvings of the trials.")
@@ -104,6 +115,15 @@ def ceiling(
         If a stimulus has a single repetition, or there are fewer than three stimuli.
     MachineError
         If bootstrap samples of the stimuli fit neither into memory nor on the disk.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> config = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> result = neurofit.ceiling(recording, config)
+    >>> result["curve"].dims, result["reliability"].dims
+    (('time_bin',), ('neuroid', 'time_bin'))
     """
     del compute
     check_stimuli(recording)

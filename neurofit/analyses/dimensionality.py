@@ -53,6 +53,17 @@ class DimensionalityConfig(LayersConfig):
         interval.
     seed
         Random seed for trial halves and groups.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.DimensionalityConfig(layers=("conv3", "conv5"), n_halves=20)
+    DimensionalityConfig(layers=('conv3', 'conv5'), n_halves=20)
     """
 
     n_halves: int = option(10, least=1, help="Number of random halvings of the trials.")
@@ -105,6 +116,17 @@ def dimensionality(
     References
     ----------
     Chun, Canatar, Chung & Lee (2025), arXiv 2509.26560; Stringer et al. (2019), Nature 571:361.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.DimensionalityConfig(layers=("conv3",), n_halves=2)
+    >>> result = neurofit.dimensionality(activations, recording, config)
+    >>> result["dimensionality"].dims, result["model"].values.tolist()
+    (('model', 'time_bin'), ['V4 of hvm-sim', 'rgc_tiny conv3'])
     """
     del compute
     check_stimuli(recording)

@@ -66,10 +66,15 @@ class GeometryConfig(LayersConfig):
     min_z
         A time bin has a value if <R1, R2> is this many standard errors above 0; None always.
     n_groups, interval
-        Number of groups of stimuli that a jackknife leaves out in turn, and coverage of the
-        interval.
+        Number of groups of stimuli that a jackknife leaves out, and coverage of the interval.
     seed
         Random seed for divisions, halves and groups.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.GeometryConfig(measure="rdm", layers=("conv3",))
+    GeometryConfig(layers=('conv3',), measure='rdm')
     """
 
     measure: str = option("cka", choices=FORMULAS, help="Measure: cka or rdm, noise-corrected.")
@@ -100,14 +105,8 @@ class GeometryConfig(LayersConfig):
 class _Inner:
     """Inner products of geometries over some stimuli.
 
-    Parameters
-    ----------
-    cross
-        <M(t), R(t')> of each layer.
-    model
-        <M(t), M(t)>.
-    recorded
-        <R1(t), R2(t')>, averaged over halvings and made symmetric.
+    `cross` holds <M(t), R(t')> of each layer, `model` <M(t), M(t)>, and `recorded` <R1(t), R2(t')>,
+    averaged over halvings and made symmetric.
     """
 
     cross: Float[np.ndarray, "layer time_bin time_bin"]
@@ -275,6 +274,20 @@ def geometry(
     ------
     NeurofitError
         If stimuli do not match, a layer is unknown, or there are too few stimuli or trials.
+
+    References
+    ----------
+    Kornblith et al. (2019), ICML; Walther et al. (2016), NeuroImage 137:188 (crossnobis).
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.GeometryConfig(layers=("conv3",), n_halves=1)
+    >>> neurofit.geometry(activations, recording, config)["geometry"].dims
+    ('layer', 'time_bin_model', 'time_bin')
     """
     del compute
     check_stimuli(recording)

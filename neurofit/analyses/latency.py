@@ -62,6 +62,17 @@ class LatencyConfig(LayersConfig):
         Number of bootstrap samples, and coverage of the interval.
     seed
         Random seed for trial halves and samples.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.LatencyConfig(share=0.25, n_bootstraps=200)
+    LatencyConfig(share=0.25, n_bootstraps=200)
     """
 
     share: float = option(
@@ -108,6 +119,17 @@ def latency(
     ------
     NeurofitError
         If stimuli do not match, a layer is unknown, or there are fewer than three time bins.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(70, 130))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.LatencyConfig(layers=("conv3",), n_halves=2, n_bootstraps=20)
+    >>> result = neurofit.latency(activations, recording, config)
+    >>> result["onset"].dims, result["model"].values.tolist()
+    (('model',), ['V4 of hvm-sim', 'rgc_tiny conv3'])
     """
     del compute
     check_stimuli(recording)

@@ -79,6 +79,12 @@ class RunConfig(Configuration):
     ------
     NeurofitError
         If an option is unknown or out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.RunConfig(model="rgc_tiny", selection=neurofit.Selection(region="V4"))
+    RunConfig(model='rgc_tiny', selection=Selection(region='V4'))
     """
 
     model: str | Sequence[str] = option(
@@ -204,14 +210,25 @@ def run(
 
     Returns
     -------
-    Dataset following the contract of results (docs/results.md).
+    Dataset
+        Result by the contract of results (docs/results.md): a variable with the role "score",
+        coordinates of time bins in ms, and attributes from which `neurofit.verify` repeats it.
 
     Raises
     ------
     NeurofitError
-        Unknown names, faults of the recording, and whatever the analysis refuses.
+        If a name is unknown, the recording is not valid, or the analysis refuses it.
     MachineError
-        A download that fails, a full disk.
+        If a download fails or the disk is full.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> part = neurofit.Selection(region="V4", window=(90, 110))
+    >>> fits = neurofit.ScoreConfig(layers=("conv3",), n_splits=2, n_halves=2)
+    >>> config = neurofit.RunConfig(model="rgc_tiny", selection=part, analysis=fits)
+    >>> neurofit.run(config)["curve"].dims
+    ('layer', 'time_bin')
     """
     configs = config.each()
     if len(configs) > 1 or config.baselines:
@@ -228,9 +245,28 @@ def run_each(
     on_plan: Callable[[Plan], None] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[xr.Dataset]:
-    """Yield the result of each combination of a model, an area and an animal; see `run`.
+    """Yield the result of each combination of a model, an area and an animal.
 
-    With `baselines`, each is followed by the results of its baselines.
+    Parameters
+    ----------
+    config
+        Several models, regions and subjects, or one of each.
+    on_plan, progress
+        As of `run`, for each combination.
+
+    Yields
+    ------
+    Dataset
+        Result as of `run`, whose errors it raises; with `baselines`, those of its baselines follow.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> areas = neurofit.Selection(region=["V4", "IT"], window=(90, 110))
+    >>> halves = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> config = neurofit.RunConfig(selection=areas, analysis=halves)
+    >>> [result.attrs["region"] for result in neurofit.run_each(config)]
+    ['V4', 'IT']
     """
     for each in config.each():
         yield from _results(each, on_plan=on_plan, progress=progress)
@@ -374,5 +410,17 @@ def _need_one_region(models: int, recording: Recording) -> None:
 
 
 def list_analyses() -> list[str]:
-    """Return the names of the registered analyses."""
+    """Return the names of the registered analyses.
+
+    Returns
+    -------
+    list of str
+        Names in alphabetical order, as in `neurofit analyse NAME`.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.list_analyses()
+    [..., 'score', ...]
+    """
     return list(ANALYSES)

@@ -50,6 +50,17 @@ class SimilarityConfig(LayersConfig):
         interval.
     seed
         Random seed for trial halves and groups.
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.SimilarityConfig(measure="cka", layers=("conv3", "conv5"))
+    SimilarityConfig(layers=('conv3', 'conv5'), measure='cka')
     """
 
     measure: str = option("rsa", choices=MEASURES, help="Measure: rsa or cka.")
@@ -97,6 +108,22 @@ def similarity(
     NeurofitError
         If stimuli do not match, a layer is unknown, or the recording has several regions or fewer
         than three stimuli.
+
+    References
+    ----------
+    Kriegeskorte, Mur & Bandettini (2008), Front Syst Neurosci 2:4 (RSA); Kornblith et al. (2019),
+    ICML (CKA).
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.SimilarityConfig(layers=("conv3",))
+    >>> result = neurofit.similarity(activations, recording, config)
+    >>> result["similarity"].dims, result["ceiling"].dims
+    (('layer', 'time_bin'), ('time_bin',))
     """
     del compute
     check_stimuli(recording)

@@ -66,6 +66,13 @@ class Verification:
         Number of variables and coordinates that were compared.
     differences
         Everything that differs, versions of packages included.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> found = neurofit.Verification(command="", n_variables=36, differences=())
+    >>> found.verdict, found.holds
+    ('equal to the bit', True)
     """
 
     command: str
@@ -83,7 +90,7 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the repetition is equal to the bit or to `TOLERANCE`."""
+        """Whether the repetition is equal to the bit or to 1e-6 of a variable's largest value."""
         return self.verdict != "different"
 
     def of_kind(self, kind: str) -> list[Difference]:
@@ -117,6 +124,11 @@ def verify(
     progress
         Called with (what is being done, steps done, steps in total).
 
+    Returns
+    -------
+    Verification
+        Verdict, and everything that differs.
+
     Raises
     ------
     CannotRepeat
@@ -124,6 +136,16 @@ def verify(
         the path that the result states.
     NeurofitError
         If the recording or the model is refused, although the recording is the same.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> config = neurofit.RunConfig(
+    ...     selection=neurofit.Selection(region="V4", window=(90, 110)),
+    ...     analysis=neurofit.CeilingConfig(n_halves=2, n_bootstraps=20),
+    ... )
+    >>> neurofit.verify(neurofit.run(config)).verdict
+    'equal to the bit'
     """
     from neurofit.results.io import load_result
 

@@ -41,6 +41,12 @@ class Compute(Configuration):
     ------
     NeurofitError
         If a number is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.Compute(device="cpu", n_jobs=2).jobs
+    2
     """
 
     device: str = option("auto", help="Device: auto, cpu, cuda or xla (a TPU).")

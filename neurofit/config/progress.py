@@ -15,6 +15,14 @@ def show_progress(what: str, done: int, total: int) -> None:
         What is being done; each has a bar of its own.
     done, total
         Steps done, and steps in total.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> config = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> result = neurofit.ceiling(recording, config, progress=neurofit.show_progress)
+    blocks of the recording ...
     """
     bars, tasks = _bars()
     if what not in tasks:

@@ -98,10 +98,37 @@ def register_mapping(name: str) -> Callable[[T], T]:
     with `neurofit.config.options.option` become options of the command line, such as
     `--ridge-select` for the field `select` of the mapping "ridge".
 
+    Parameters
+    ----------
+    name
+        Name of the mapping in configurations and on the command line.
+
+    Returns
+    -------
+    Callable
+        Decorator of a dataclass whose fields all have defaults. `fit` takes features (row unit) and
+        responses (row neuroid), and `predict` features (row unit).
+
     Raises
     ------
     NeurofitError
         If the class is not a dataclass, or the name is taken.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import neurofit
+    >>> from sklearn.linear_model import Lasso
+    >>> @neurofit.register_mapping("lasso")
+    ... @dataclass
+    ... class LassoMapping:
+    ...     alpha: float = 1.0
+    ...     def fit(self, features, responses):
+    ...         self.fitted = Lasso(self.alpha).fit(features, responses)
+    ...     def predict(self, features):
+    ...         return self.fitted.predict(features)
+    >>> neurofit.ScoreConfig(mapping="lasso")
+    ScoreConfig(mapping='lasso')
     """
 
     def decorate(mapping: T) -> T:

@@ -41,8 +41,10 @@ class Recording(Facts):
         Citation key or name of the recording.
     responses
         DataArray (presentation neuroid time_bin), float32 spike counts or rates, with the
-        coordinates of `COORDS`. It may be lazy (opened from a file larger than memory). NaN marks
-        a trial that is missing for a neuroid.
+        coordinates `stimulus_id` and `repetition` (presentation), `neuroid_id` and `region`
+        (neuroid), `time_bin_start` and `time_bin_end` (time_bin), in ms from stimulus onset. It may
+        be lazy (opened from a file larger than memory). NaN marks a trial that is missing for a
+        neuroid.
     stimuli
         Images, with every `stimulus_id` of `responses` among their ids.
     simulated
@@ -56,6 +58,15 @@ class Recording(Facts):
         of `stimuli`.
     selection
         Part of the original recording that this is, ready for JSON; stored in results.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> recording
+    Recording('hvm-sim', simulated, 88 V4 neuroids, ... 640 stimuli, 2 time bins in 90-110 ms)
+    >>> recording.time_bins, recording.block(0).shape
+    ([(90, 100), (100, 110)], (18956, 88))
     """
 
     name: str

@@ -56,6 +56,13 @@ class Selection(Configuration):
     ------
     NeurofitError
         If a value has the wrong type.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> selection = neurofit.Selection(region="V4", window=(90, 110))
+    >>> selection.apply(neurofit.load_recording("hvm-sim")).time_bins
+    [(90, 100), (100, 110)]
     """
 
     region: str | Sequence[str] | None = option(

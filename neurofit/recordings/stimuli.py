@@ -90,6 +90,15 @@ class StimulusSet(Facts):
     ------
     NeurofitError
         If ids are missing or repeated, or the numbers of images and rows differ.
+
+    Examples
+    --------
+    >>> import neurofit, numpy as np, pandas as pd
+    >>> table = pd.DataFrame({"stimulus_id": ["black", "white"], "category": "uniform"})
+    >>> shown = {"visual_degrees": 8.0, "duration_ms": 100.0}
+    >>> images = [np.full((64, 64, 3), level, dtype=np.uint8) for level in (0, 255)]
+    >>> neurofit.StimulusSet(name="mine", table=table, images=images, **shown)
+    StimulusSet('mine', 2 stimuli, 8 degrees, 100 ms, columns stimulus_id, category)
     """
 
     name: str
@@ -295,7 +304,7 @@ class ImageFiles:
     paths
         Image files.
     keep
-        Whether decoded images are cached (`decode_cached`).
+        Whether decoded images are cached, up to `CACHE_BYTES`.
     """
 
     paths: Sequence[Path]
@@ -305,7 +314,7 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
-        decode = decode_cached if self.keep else decode_image
+        decode = _cache.decode if self.keep else decode_image
         return decode(self.content(index), name=str(self.paths[index]))
 
     def content(self, index: int) -> bytes:
@@ -337,7 +346,7 @@ class ImageZip:
         return len(self.names)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
-        return decode_cached(self.content(index), name=f"{self.names[index]} in {self.path}")
+        return _cache.decode(self.content(index), name=f"{self.names[index]} in {self.path}")
 
     def content(self, index: int) -> bytes:
         """Return the bytes of an image file in the archive."""
@@ -363,13 +372,8 @@ class ImageZip:
             ) from error
 
 
-def decode_cached(content: bytes, *, name: str) -> np.ndarray:
-    """Return a read-only image from `decode_image`, decoding equal bytes once if they fit."""
-    return _cache.decode(content, name=name)
-
-
 class _ImageCache:
-    """Decoded images by the hash of their bytes, up to `CACHE_BYTES`.
+    """Decoded images, read-only, by the hash of their bytes, up to `CACHE_BYTES`.
 
     Nothing is evicted: image sets are read repeatedly in order, so that the least recently used
     image is the one needed next.

@@ -33,10 +33,21 @@ def validate_recording(recording: Recording) -> None:
 
     Every analysis does so first. The values of a recording are read for this once.
 
+    Parameters
+    ----------
+    recording
+        Responses (presentation neuroid time_bin) and stimuli; it may be larger than memory.
+
     Raises
     ------
     NeurofitError
-        If there are problems. Up to `MAX_FAULTS` are listed, each with its position and repair.
+        If there are problems. Up to 20 are listed, each with its position and repair.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> neurofit.validate_recording(recording)
     """
     validate_structure(recording)
     if recording not in _valid:

@@ -16,7 +16,14 @@ from neurofit.storage.home import atomic_file, check_free_space, remove_leftover
 
 
 def save_result(result: xr.Dataset, path: str | Path) -> None:
-    """Write a result as netCDF.
+    """Write a result as netCDF; a file is written completely or not at all.
+
+    Parameters
+    ----------
+    result
+        Dataset by the contract of results.
+    path
+        File to write, replaced if it exists.
 
     Raises
     ------
@@ -24,6 +31,14 @@ def save_result(result: xr.Dataset, path: str | Path) -> None:
         If it breaks the contract of results (`neurofit.results.schema`), or cannot be written.
     MachineError
         If the disk has no room for it; then nothing is written.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> config = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> result = neurofit.ceiling(recording, config)
+    >>> neurofit.save_result(result, "ceiling.nc")
     """
     validate_result(result)
     packed = {
@@ -49,12 +64,27 @@ def load_result(path: str | Path) -> xr.Dataset:
     Parameters
     ----------
     path
-        A `result.nc`, or the folder that holds one.
+        A netCDF file, or the folder that holds a `result.nc`.
+
+    Returns
+    -------
+    Dataset
+        Result, loaded into memory.
 
     Raises
     ------
     NeurofitError
         If there is no such file, or it is not a valid result.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> config = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> result = neurofit.ceiling(recording, config)
+    >>> neurofit.save_result(result, "ceiling.nc")
+    >>> neurofit.load_result("ceiling.nc").equals(result)
+    True
     """
     path = Path(path)
     file = path / "result.nc" if path.is_dir() else path

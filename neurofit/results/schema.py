@@ -58,12 +58,26 @@ POINTERS = (
 
 
 def validate_result(result: xr.Dataset) -> None:
-    """Check a Dataset against the contract of results.
+    """Check a Dataset against the contract of results (docs/results.md).
+
+    Parameters
+    ----------
+    result
+        Dataset to check, as each analysis does with what it returns.
 
     Raises
     ------
     NeurofitError
-        Listing every fault with its repair, in `faults` one by one.
+        If it breaks the contract. The message lists the faults with their repairs, and `faults` has
+        each of them.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> config = neurofit.CeilingConfig(n_halves=2, n_bootstraps=20)
+    >>> result = neurofit.ceiling(recording, config)
+    >>> neurofit.validate_result(result)
     """
     faults = find_faults(result)
     if faults:

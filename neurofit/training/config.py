@@ -102,6 +102,12 @@ class TrainConfig(Configuration):
     ------
     NeurofitError
         If a value is not one of the choices or is out of range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.TrainConfig(epochs=60, lr=0.1, warmup_epochs=5.0)
+    TrainConfig(epochs=60, lr=0.1, warmup_epochs=5.0)
     """
 
     recipe: str = option(

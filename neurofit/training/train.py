@@ -107,7 +107,9 @@ def train(
 
     Returns
     -------
-    Weights, accuracy and unreadable images.
+    Trained
+        Path of the weights, accuracy on the test images, and errors of the training images that
+        could not be read.
 
     Raises
     ------
@@ -120,6 +122,22 @@ def train(
         If loss or weights are not finite.
     MachineError
         If the disk is full; the last checkpoint is preserved.
+
+    Examples
+    --------
+    Two classes with one image each; `neurofit.load_images` has real ones, such as "cifar10".
+
+    >>> from pathlib import Path
+    >>> import neurofit
+    >>> from PIL import Image
+    >>> for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
+    ...     Path("pets", place).mkdir(parents=True)
+    ...     Image.new("RGB", (32, 32)).save(Path("pets", place, "1.png"))
+    >>> images = neurofit.load_images("folder:pets")
+    >>> model = neurofit.create_model("rgc_tiny", weights="random", n_classes=2)
+    >>> config = neurofit.TrainConfig(epochs=1, batch_size=2)
+    >>> neurofit.train(model, images, config, out="my-run").weights.name
+    'rgc_tiny.safetensors'
     """
     with join_process_group(device) as processes, ExitStack() as stack:
         batches = _make_batches(model, images, config, processes)

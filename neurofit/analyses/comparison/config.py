@@ -43,6 +43,12 @@ class CompareConfig(Configuration):
     ------
     NeurofitError
         If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.CompareConfig(over="stimuli", windows=[(70, 130), (130, 260)])
+    CompareConfig(over='stimuli', windows=((70, 130), (130, 260)))
     """
 
     over: str = option(

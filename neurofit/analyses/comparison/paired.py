@@ -76,6 +76,18 @@ def compare(
     Notes
     -----
     With a single neuroid, `over="both"` becomes "stimuli", which a note says.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> config = neurofit.RunConfig(
+    ...     model=["rgc_tiny", "feedforward_tiny"],
+    ...     selection=neurofit.Selection(region="V4", window=(90, 110)),
+    ...     analysis=neurofit.ScoreConfig(layers=("conv3",), n_splits=2, n_halves=2),
+    ... )
+    >>> result = neurofit.compare(list(neurofit.run_each(config)))
+    >>> result["difference"].dims
+    ('pair', 'time_bin')
     """
     config = config or CompareConfig(**options)
     if len(results) < 2:

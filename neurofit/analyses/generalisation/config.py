@@ -14,7 +14,10 @@ from neurofit.metrics.two_way import RESAMPLED
 
 @dataclass(frozen=True, kw_only=True)
 class GeneralisationConfig(EncodingConfig):
-    """Options of a generalisation over time; for the fits see `EncodingConfig`.
+    """Options of a generalisation over time.
+
+    The options of the fits (mapping, layers, splits, trial halves) are those of
+    `neurofit.analyses.encoding.config.EncodingConfig`.
 
     Parameters
     ----------
@@ -32,6 +35,17 @@ class GeneralisationConfig(EncodingConfig):
     interval, interval_over
         Coverage of intervals and bands, and what they are over: other "neuroids" of the area, other
         "stimuli", or "both".
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.GeneralisationConfig(layers=("conv3",), windows=[(70, 130), (130, 260)])
+    GeneralisationConfig(layers=('conv3',), windows=((70, 130), (130, 260)))
     """
 
     time_mode: str = field(default="per-bin")  # these are no options of the command line

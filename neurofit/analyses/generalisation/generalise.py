@@ -7,8 +7,7 @@ The map of bin t predicts, from the features of its own time, the part of the re
 that the model explains; s(t, t') says how far this part is also that of bin t'. D is 0 if the code
 is the same in both bins, even if the maps of one bin are better than those of the other: the four
 terms then are q, q', q and q' (the quality of each map). If the code turns, D is negative.
-The scheme is that of King & Dehaene (2014), Trends Cogn Sci 18:203, for encoding in place of
-decoding, with the noise of both sides taken out.
+The scheme of King & Dehaene (2014), for encoding, with the noise of both sides taken out.
 """
 
 from __future__ import annotations
@@ -75,18 +74,15 @@ def generalisation(
         part in that bin.
     config
         Mapping, splits, halves and windows.
-    compute
-        Device, cores and cache; these do not change the numbers.
-    progress
-        Called with (what is being done, steps done, steps in total).
+    compute, progress
+        As of `neurofit.score`.
 
     Returns
     -------
     Dataset
         `generalisation`, s (layer time_bin_fit time_bin), with interval and simultaneous band;
         `difference`, D, with its own and with p values adjusted over all pairs of bins;
-        `window_difference`, the mean of D between windows; `curve`, the diagonal, which is the
-        pooled score of the same options.
+        `window_difference`, its mean between windows; `curve`, the diagonal: the pooled score.
 
     Raises
     ------
@@ -96,6 +92,15 @@ def generalisation(
     References
     ----------
     King & Dehaene (2014), Trends Cogn Sci 18:203.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> activations = neurofit.extract(neurofit.create_model("rgc_tiny"), recording.stimuli)
+    >>> config = neurofit.GeneralisationConfig(layers=("conv3",), n_splits=2, n_halves=2)
+    >>> neurofit.generalisation(activations, recording, config)["generalisation"].dims
+    ('layer', 'time_bin_fit', 'time_bin')
     """
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)

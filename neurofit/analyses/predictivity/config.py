@@ -14,7 +14,10 @@ from neurofit.metrics.two_way import RESAMPLED
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig(EncodingConfig):
-    """Everything that decides the numbers of a score; for the fits see `EncodingConfig`.
+    """Everything that decides the numbers of a score.
+
+    The options of the fits (mapping, layers, splits, trial halves) are those of
+    `neurofit.analyses.encoding.config.EncodingConfig`.
 
     Parameters
     ----------
@@ -54,6 +57,17 @@ class ScoreConfig(EncodingConfig):
     n_bootstraps
         Number of bootstrap samples for the intervals of formulas other than "pooled_r", which has
         intervals from influences (`neurofit.metrics.two_way`).
+
+    Raises
+    ------
+    NeurofitError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.ScoreConfig(mapping="pls", time_mode="fixed", n_splits=20)
+    ScoreConfig(mapping='pls', time_mode='fixed', n_splits=20)
     """
 
     preset: str = option(

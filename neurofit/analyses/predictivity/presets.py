@@ -20,12 +20,31 @@ PRESETS: Registry[Callable[[], ScoreConfig]] = Registry("preset")
 def make_config(preset: str = "pooled", **changes: Any) -> ScoreConfig:
     """Return a preset's configuration with changes.
 
-    A mapping given by its name has the preset's options, if the preset names it too.
+    Parameters
+    ----------
+    preset
+        "pooled", "nayebi2022", "brainscore", "streams2018", "mouse" or "kar2019" (docs/presets.md
+        gives their sources).
+    **changes
+        Fields of `ScoreConfig`. A mapping given by its name has the preset's options, if the preset
+        names it too.
+
+    Returns
+    -------
+    ScoreConfig
+        Configuration of a score, which says in `preset` where its values come from.
 
     Raises
     ------
     NeurofitError
-        For an unknown preset; the nearest is named.
+        If the preset is unknown (the nearest is named), or an option is out of its range.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> config = neurofit.make_config("nayebi2022", n_splits=5)
+    >>> config.mapping, config.formula, config.n_splits
+    ('pls', 'noise_corrected_r', 5)
     """
     config = PRESETS[preset]()
     if "mapping" in changes:

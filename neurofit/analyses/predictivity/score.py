@@ -52,16 +52,27 @@ def score(
 
     Returns
     -------
-    xr.Dataset
-        With `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` per layer and time bin;
+    Dataset
+        With `curve`, `curve_low`, `curve_high`, `ceiling` and `n_neuroids` (layer time_bin);
         the curves of the other formulas; r_xy, r_xx, r_yy per split, half, neuroid and bin; the
         influence of each stimulus; attributes from which it can be repeated.
 
     Raises
     ------
     NeurofitError
-        Faults of the recording; an unknown layer or mapping; stimuli that do not match; too few
-        stimuli or repetitions; no bin that can be predicted.
+        If the recording is not valid, a layer or mapping is unknown, stimuli do not match, there
+        are too few stimuli or repetitions, or no time bin can be predicted.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.ScoreConfig(layers=("conv3",), n_splits=2, n_halves=2)
+    >>> result = neurofit.score(activations, recording, config)
+    >>> result["curve"].dims, result["r_xy"].dims
+    (('layer', 'time_bin'), ('layer', 'split', 'neuroid', 'time_bin'))
     """
     pools = config.formula == "pooled_r"
     fitting = Fitting(

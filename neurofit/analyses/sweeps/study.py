@@ -124,7 +124,14 @@ class Study:
     Raises
     ------
     NeurofitError
-        If a name is unknown, or the study has no cells, or more than `MAX_CELLS`.
+        If a name is unknown, or the study has no cells or more than 100,000.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> study = neurofit.Study(models=["rgc_tiny", "gru_tiny"], regions=["V4", "IT"])
+    >>> [(choices["model"], choices["region"]) for choices, config in study.grid()]
+    [('rgc_tiny', 'V4'), ('rgc_tiny', 'IT'), ('gru_tiny', 'V4'), ('gru_tiny', 'IT')]
     """
 
     name: str = "study"

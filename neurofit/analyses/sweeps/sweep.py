@@ -53,13 +53,26 @@ def sweep(
 
     Returns
     -------
-    Status of the study, whose `results` are the finished cells.
+    Status
+        Keys of the cells that are `finished`, `running` and `failed`; `results()` loads the
+        finished ones, each a pair (cell, Dataset).
 
     Raises
     ------
     NeurofitError
         If the study is not valid, or SLURM refuses the jobs. A cell that fails does not raise; its
         error is in the status.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> study = neurofit.Study(
+    ...     models=["rgc_tiny"], regions=["V4"], windows=["90:110"], layers=["conv3"],
+    ...     options={"n_splits": 2, "n_halves": 2},
+    ... )
+    >>> status = neurofit.sweep(study, folder="my-sweep")
+    >>> [result.attrs["model"] for cell, result in status.results()]
+    ['rgc_tiny']
     """
     check_option("cluster", cluster, CLUSTERS)
     study = study if isinstance(study, Study) else read_study(study)

@@ -173,6 +173,24 @@ def svg(figure: Figure) -> str:
     return file.getvalue()[file.getvalue().index("<svg") :]
 
 
+def show(figure: Figure) -> None:
+    """Show a figure: in a window, below the cell of a notebook, or on a page of sphinx-gallery.
+
+    The figure is handed over to pyplot, which keeps it until it is closed. Without a display, and
+    with a backend that only writes files, nothing else happens.
+
+    Parameters
+    ----------
+    figure
+        Figure to show, of `draw` or `recording_sheet` for example.
+    """
+    from matplotlib import pyplot
+
+    made: dict[str, Any] = {"FigureClass": lambda *args, **kwargs: figure}
+    pyplot.figure(**made)
+    pyplot.show()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in mm, whose layout keeps texts apart."""
     from matplotlib.figure import Figure

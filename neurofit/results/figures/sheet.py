@@ -86,7 +86,7 @@ def _draw_area(row: Any, area: Recording, region: str, n_halves: int) -> None:
     for panel in (over_time, reliable):
         _mark_image(panel, area)
     over_time.text(
-        0, 0.02, " image on", va="bottom", color=ink(0.6), transform=over_time.get_xaxis_transform()
+        0, 0.98, " image on", va="top", color=ink(0.6), transform=over_time.get_xaxis_transform()
     )
 
 
@@ -135,12 +135,15 @@ def _draw_raster(ax: Axes, area: Recording, neuroid: int) -> None:
 
 
 def _draw_stimuli(row: Any, recording: Recording) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     counts_panel, pictures = row.subfigures(1, 2, width_ratios=(1, 2))
     row.suptitle(f"{len(recording.stimuli):,} stimuli", x=0.01, ha="left")
     ax = counts_panel.subplots()
     repetitions = np.bincount(recording.stimulus_rows)
     low, high = int(repetitions.min()), int(repetitions.max())
     ax.hist(repetitions, bins=np.arange(low - 0.5, high + 1, max(1, (high - low) // 30)))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("Repetitions")
     ax.set_ylabel("Stimuli")
     images = recording.stimuli.images

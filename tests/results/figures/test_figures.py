@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,21 @@ def test_functions_without_axes_draw_with_pyplot(planted_score: Make) -> None:
 
     ax = figures.curves(planted_score())
     assert pyplot.gcf() is ax.figure
+    pyplot.close("all")
+
+
+def test_a_shown_figure_is_one_of_pyplot(planted_score: Make) -> None:
+    """As sphinx-gallery and notebooks collect them."""
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+    figure = figures.draw(planted_score(), width="85mm")
+    size = figure.get_size_inches().tolist()
+    with warnings.catch_warnings(action="ignore"):  # agg shows nothing, and says so with a display
+        figures.show(figure)
+    assert [pyplot.figure(number) for number in pyplot.get_fignums()] == [figure]
+    assert figure.get_size_inches().tolist() == size
     pyplot.close("all")
 
 
