@@ -12,6 +12,7 @@ import xarray as xr
 from neurofit.analyses.analysis import ANALYSES, analysis_of
 from neurofit.analyses.inputs import Plan, find_activations, find_baselines, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
+from neurofit.analyses.source import find_source
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.notebook import Configuration
 from neurofit.config.options import (
@@ -330,30 +331,6 @@ def _results(
                 given, recording, config.analysis, compute=config.compute, progress=progress
             )
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
-
-
-def find_source(
-    config: RunConfig, whole: Recording, *, progress: Progress | None = None
-) -> Recording:
-    """Return the area that predicts: one of the same recording, or RECORDING:AREA.
-
-    It has the selection of the recording, but for the area; animals are selected alike.
-
-    Raises
-    ------
-    NeurofitError
-        If no source is named, or there is no such recording or area.
-    """
-    name, _, area = config.analysis.source.rpartition(":")
-    if not area:
-        raise NeurofitError(
-            f"Name the area that predicts: source is AREA or RECORDING:AREA; {whole.name} has "
-            f"{', '.join(whole.regions)}.",
-            option="source",
-        )
-    same = name in ("", str(config.recording), whole.name)
-    found = whole if same else find_recording(replace(config, recording=name), progress=progress)
-    return replace(config.selection, region=area, subregion=None).apply(found)
 
 
 def check_recording(config: RunConfig, recording: Recording) -> Recording:
