@@ -29,7 +29,6 @@ from neurofit.recordings.times import ASSUMED
 from neurofit.results.provenance import RUN, to_json
 
 if TYPE_CHECKING:
-    from neurofit.activations.activations import Activations
     from neurofit.recordings.recording import Recording
 
 
@@ -309,13 +308,10 @@ def _results(
         whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
     _need_one_region(analysis.models, recording)
-    inputs: dict[str, Activations | Recording | None] = {"": None}
-    if not analysis.models:
-        if analysis.sources:
-            inputs = {"": find_source(config, whole, progress=progress)}
-        if on_plan:
-            on_plan(Plan(recording=recording))
-    else:
+    inputs: dict[str, Any] = {"": find_source(config, whole, progress=progress)}
+    if not analysis.models and on_plan:
+        on_plan(Plan(recording=recording))
+    if analysis.models:
         from neurofit.recordings.validation import validate_recording
 
         if hasattr(config.analysis, "check_columns"):

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def find_source(
     config: RunConfig, whole: Recording, *, progress: Progress | None = None
-) -> Recording:
+) -> Recording | None:
     """Return the area that predicts: one of the same recording, or RECORDING:AREA.
+
+    None for an analysis without a source.
 
     It has the selection of the recording, but for the area; animals are selected alike.
 
@@ -26,6 +28,8 @@ def find_source(
     NeurofitError
         If no source is named, or there is no such recording or area.
     """
+    if not hasattr(config.analysis, "source"):
+        return None
     name, _, area = config.analysis.source.rpartition(":")
     if not area:
         raise NeurofitError(
