@@ -3,7 +3,8 @@
     python benchmarks/questions.py [--hvm] [--only NAME ...]
 
 Each analysis runs in a process of its own on one thread, on planted responses of 168 sites to 640
-images in 26 time bins (30 trials) and features of 512 units; with --hvm, 256 sites, 2,560 images,
+images in 26 time bins (30 trials) and features of 512 units; areas have a source of 168 sites, and
+animals a quarter of the sites each; with --hvm, 256 sites, 2,560 images,
 39 bins, 148,480 presentations and 25,088 units. Making the data is not counted in the time.
 """
 
@@ -31,15 +32,8 @@ import neurofit
 from neurofit.recordings.stimuli import NoImages
 
 ANALYSES = (
-    "score",
-    "generalisation",
-    "lag",
-    "geometry",
-    "dimensionality",
-    "latency",
-    "decoding",
-    "solution_times",
-    "partition",
+    *("score", "generalisation", "lag", "geometry", "dimensionality", "latency", "decoding"),
+    *("solution_times", "partition", "areas", "animals", "turing"),
 )
 
 SIZES = {False: (640, 30, 168, 26, 512), True: (2560, 58, 256, 39, 25_088)}
@@ -104,11 +98,25 @@ def second_of(activations: neurofit.Activations) -> neurofit.Activations:
     return replace(activations, model="other", blocks=blocks)
 
 
+def inputs_of(name: str, hvm: bool) -> tuple[object, ...]:
+    """Return what an analysis takes: a source of as many sites, or four animals of a quarter."""
+    activations, recording = make(hvm)
+    sites, n_sites = recording.responses.region, recording.responses.sizes["neuroid"]
+    if name == "partition":
+        return activations, second_of(activations), recording
+    if name == "areas":
+        renamed = recording.responses.assign_coords(region=("neuroid", ["V4"] * n_sites))
+        return replace(recording, responses=renamed), recording
+    if name not in ("animals", "turing"):
+        return activations, recording
+    subjects = sites.copy(data=[f"animal {4 * n // n_sites}" for n in range(n_sites)])
+    shared = replace(recording, responses=recording.responses.assign_coords(subject=subjects))
+    return (shared,) if name == "animals" else (activations, shared)
+
+
 def measure(name: str, hvm: bool) -> None:
     """Run one analysis and print its CPU time and the peak of memory as JSON."""
-    inputs: tuple[object, ...] = make(hvm)
-    if name == "partition":
-        inputs = (inputs[0], second_of(inputs[0]), inputs[1])
+    inputs = inputs_of(name, hvm)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
     getattr(neurofit, name)(*inputs, compute=neurofit.Compute(n_jobs=1))

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from neurofit.analyses.predictivity.config import ScoreConfig as ScoreConfig
     from neurofit.analyses.predictivity.presets import make_config as make_config
     from neurofit.analyses.predictivity.score import score as score
+    from neurofit.analyses.recorded.animals import AnimalsConfig as AnimalsConfig
+    from neurofit.analyses.recorded.animals import animals as animals
+    from neurofit.analyses.recorded.areas import AreasConfig as AreasConfig
+    from neurofit.analyses.recorded.areas import areas as areas
+    from neurofit.analyses.recorded.turing import TuringConfig as TuringConfig
+    from neurofit.analyses.recorded.turing import turing as turing
     from neurofit.analyses.run import RunConfig as RunConfig
     from neurofit.analyses.run import list_analyses as list_analyses
     from neurofit.analyses.run import run as run
@@ -74,6 +80,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "Activations": "neurofit.activations.activations",
+    "AnimalsConfig": "neurofit.analyses.recorded.animals",
+    "AreasConfig": "neurofit.analyses.recorded.areas",
     "CeilingConfig": "neurofit.analyses.ceiling",
     "CompareConfig": "neurofit.analyses.comparison.config",
     "Compute": "neurofit.config.compute",
@@ -96,7 +104,10 @@ _MODULES = {
     "StimulusSet": "neurofit.recordings.stimuli",
     "Study": "neurofit.analyses.sweeps.study",
     "TrainConfig": "neurofit.training.config",
+    "TuringConfig": "neurofit.analyses.recorded.turing",
     "Verification": "neurofit.analyses.verify",
+    "animals": "neurofit.analyses.recorded.animals",
+    "areas": "neurofit.analyses.recorded.areas",
     "ceiling": "neurofit.analyses.ceiling",
     "compare": "neurofit.analyses.comparison.paired",
     "create_model": "neurofit.models",
@@ -129,6 +140,7 @@ _MODULES = {
     "solution_times": "neurofit.analyses.solution_times",
     "sweep": "neurofit.analyses.sweeps.sweep",
     "train": "neurofit.training.train",
+    "turing": "neurofit.analyses.recorded.turing",
     "validate_model": "neurofit.activations.model",
     "validate_recording": "neurofit.recordings.validation",
     "validate_result": "neurofit.results.schema",

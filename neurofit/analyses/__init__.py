@@ -12,5 +12,8 @@ from neurofit.analyses.generalisation import generalise as _generalise  # noqa: 
 from neurofit.analyses.lag import lag as _lag  # noqa: F401 - same
 from neurofit.analyses.partition import partition as _partition  # noqa: F401 - same
 from neurofit.analyses.predictivity import score as _score  # noqa: F401 - registers itself
+from neurofit.analyses.recorded import animals as _animals  # noqa: F401 - same
+from neurofit.analyses.recorded import areas as _areas  # noqa: F401 - same
+from neurofit.analyses.recorded import turing as _turing  # noqa: F401 - same
 
 __all__ = ["ANALYSES"]

@@ -57,6 +57,8 @@ class Analysis:
     models
         1 for an analysis of a model's activations and a recording; 2 for one of two models'; 0 for
         one of a recording alone.
+    sources
+        1 for an analysis that maps another recorded area to the recording; else 0.
     cost
         Function (recording, config, layer_units, compute) that estimates the work.
     """
@@ -65,12 +67,18 @@ class Analysis:
     function: Callable[..., xr.Dataset]
     config: type
     models: int
+    sources: int = 0
     cost: Callable[..., Cost] | None = None
 
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def computes(self) -> bool:
+        """Whether it has a model or fits maps, for which cores and device matter."""
+        return self.models > 0 or hasattr(self.config, "mapping_names")
 
     def make_config(self, **given: Any) -> Any:
         """Return the configuration with some options given; `from_options` of the class if any."""
@@ -87,8 +95,12 @@ class Analysis:
         compute: Compute,
         progress: Progress | None,
     ) -> xr.Dataset:
-        """Run the analysis; `activations` are None where it needs none, so `against` (second)."""
-        inputs = (activations, against)[: self.models]
+        """Run the analysis.
+
+        `activations` is a recorded source for an analysis that has one, and None where neither is
+        needed; `against` are the second activations.
+        """
+        inputs = (activations, against)[: self.models + self.sources]
         return self.function(*inputs, recording, config, compute=compute, progress=progress)
 
 
@@ -96,7 +108,11 @@ ANALYSES: Registry[Analysis] = Registry("analysis")
 
 
 def register_analysis(
-    config: type, *, models: int = 1, cost: Callable[..., Cost] | None = None
+    config: type,
+    *,
+    models: int = 1,
+    sources: int = 0,
+    cost: Callable[..., Cost] | None = None,
 ) -> Callable[[F], F]:
     """Return a decorator that registers a function as an analysis under its own name.
 
@@ -108,6 +124,9 @@ def register_analysis(
         1: the function takes (activations, recording, config). 0: it takes (recording, config). 2:
         it takes (activations, against, recording, config), and what `against` of its configuration
         names is found when it is run by names. All take the keywords `compute` and `progress`.
+    sources
+        1: with models=0, the function takes (source, recording, config), where the source is a
+        recording too; the options have a field `source` that names it.
     cost
         Function (recording, config, layer_units, compute) that estimates the work.
 
@@ -139,7 +158,7 @@ def register_analysis(
     """
 
     def decorate(function: F) -> F:
-        n_inputs = models + 1
+        n_inputs = models + sources + 1
 
         @functools.wraps(function)
         def analysis(*inputs: Any, **keywords: Any) -> xr.Dataset:
@@ -150,12 +169,15 @@ def register_analysis(
                 raise NeurofitError(
                     f"{function.__name__} takes a {config.__name__}; got {type(given).__name__}."
                 )
-            validate_structure(data[-1])
+            recorded = data[models:]
+            for each in recorded:
+                validate_structure(each)
             activations = data[0] if models else None
             second = data[1] if models > 1 else None
             attrs = describe_provenance(function.__name__, given, data[-1], activations, second)
-            notes = _notes_on_trials(data[-1])
-            validate_recording(data[-1])
+            notes = [note for each in recorded for note in _notes_on_trials(each)]
+            for each in recorded:
+                validate_recording(each)
             result = function(*inputs, **keywords)
             if activations is not None:
                 notes += _notes_on_images(activations, data[-1], result)
@@ -171,7 +193,12 @@ def register_analysis(
                 f"{config.__name__}, which is that of {taken[0]}."
             )
         entry = Analysis(
-            name=function.__name__, function=analysis, config=config, models=models, cost=cost
+            name=function.__name__,
+            function=analysis,
+            config=config,
+            models=models,
+            sources=sources,
+            cost=cost,
         )
         ANALYSES.register(function.__name__)(entry)
         return analysis  # type: ignore[return-value]

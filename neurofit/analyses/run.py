@@ -13,6 +13,7 @@ from neurofit.analyses.analysis import ANALYSES, analysis_of
 from neurofit.analyses.compared import find_against, find_baselines, need_one_region
 from neurofit.analyses.inputs import Plan, find_activations, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
+from neurofit.analyses.source import find_source
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.notebook import Configuration
 from neurofit.config.options import (
@@ -29,7 +30,6 @@ from neurofit.recordings.times import ASSUMED
 from neurofit.results.provenance import RUN, to_json
 
 if TYPE_CHECKING:
-    from neurofit.activations.activations import Activations
     from neurofit.recordings.recording import Recording
 
 
@@ -309,12 +309,11 @@ def _results(
         whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
     need_one_region(analysis.models, recording)
-    inputs: dict[str, Activations | None] = {"": None}
-    against: Activations | None = None
-    if not analysis.models:
-        if on_plan:
-            on_plan(Plan(recording=recording))
-    else:
+    inputs: dict[str, Any] = {"": find_source(config, whole, progress=progress)}
+    against: Any = None
+    if not analysis.models and on_plan:
+        on_plan(Plan(recording=recording))
+    if analysis.models:
         from neurofit.recordings.validation import validate_recording
 
         if hasattr(config.analysis, "check_columns"):

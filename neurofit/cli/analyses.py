@@ -98,7 +98,7 @@ def analysis_command(name: str) -> Any:
         *parameters_of(analysis.config, panel="Statistics"),
         *_mapping_parameters(analysis),
         *_output_parameters(),
-        *(parameters_of(Compute, panel="Machine") if analysis.models else []),
+        *(parameters_of(Compute, panel="Machine") if analysis.computes else []),
     ]
 
     names = [each.name for each in parameters]

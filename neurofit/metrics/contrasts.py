@@ -147,4 +147,5 @@ def _multivariate_t(drawn: np.ndarray, df: float, *, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centred = (drawn - drawn.mean(axis=0)) / np.maximum(drawn.std(axis=0), 1e-300)
     normal = rng.standard_normal((N_DRAWS, len(drawn))) @ centred / np.sqrt(len(drawn))
-    return np.asarray(np.abs(normal).max(axis=1) / np.sqrt(rng.chisquare(df, N_DRAWS) / df))
+    shares = np.maximum(rng.chisquare(df, N_DRAWS) / df, np.finfo(float).tiny)  # 0 for a tiny df
+    return np.asarray(np.abs(normal).max(axis=1) / np.sqrt(shares))

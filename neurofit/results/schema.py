@@ -18,7 +18,7 @@ CONTRACT = "neurofit/1"
 
 ROLES = ("score", "bound", "interval", "p_value", "count", "detail")
 
-SERIES = ("pair", "layer", "model", "mapping", "subject", "part")
+SERIES = ("pair", "layer", "model", "mapping", "subject", "animals", "part")
 """Dimensions that tell lines of a plot apart; each has a coordinate of names."""
 
 SAMPLES = ("neuroid", "stimulus", "split", "half", "fold")

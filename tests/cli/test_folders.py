@@ -52,6 +52,8 @@ OTHER: dict[str, Any] = {
     "jackknife": 20,
     "lags": (-20.0, 20.0),
     "paces": (1.0, 1.0),
+    "source": "V4",
+    "n_units": 5,
     "visual_degrees": 4.0,
     "ms_per_timestep": 20,
 }

@@ -171,6 +171,15 @@ def add_up(values: Float[np.ndarray, "#stimuli *any"], places: np.ndarray) -> np
     return summed
 
 
+def centred(
+    cells: Float[np.ndarray, "stimulus neuroid *any"], strata: Int[np.ndarray, "split neuroid"]
+) -> Float[np.ndarray, "stimulus neuroid *any"]:
+    """Return cells less their mean over the neuroids that are pooled."""
+    pooled = (strata >= 0).any(axis=0)
+    mean = cells.sum(axis=1, keepdims=True) / max(int(pooled.sum()), 1)
+    return np.asarray(cells - mean * pooled.reshape(1, -1, *[1] * (cells.ndim - 2)))
+
+
 def pooled_z(
     r: Float[np.ndarray, "split neuroid time_bin"],
     influences: Float[np.ndarray, "split stimulus neuroid time_bin"],

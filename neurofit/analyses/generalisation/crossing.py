@@ -17,6 +17,7 @@ from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.influences import (
     MapInfluences,
     add_up,
+    centred,
     pooled_z,
     reliability_influences,
 )
@@ -62,15 +63,6 @@ class Sums:
         )
         cells = add_up(cells, places)
         return cls(cells.sum(axis=1, dtype=np.float64), sketch_cells(centred(cells, strata)))
-
-
-def centred(
-    cells: Float[np.ndarray, "stimulus neuroid *any"], strata: Int[np.ndarray, "split neuroid"]
-) -> Float[np.ndarray, "stimulus neuroid *any"]:
-    """Return cells less their mean over the neuroids that are pooled."""
-    pooled = (strata >= 0).any(axis=0)
-    mean = cells.sum(axis=1, keepdims=True) / max(int(pooled.sum()), 1)
-    return np.asarray(cells - mean * pooled.reshape(1, -1, *[1] * (cells.ndim - 2)))
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ def _sampling(result: xr.Dataset) -> str:
         )
     n = result.sizes.get("split") or result.sizes.get("fold")
     if n:
-        share = f" with {result.train.values.mean():.0%} of them for training" * ("train" in result)
+        train = result["train"].values.mean() if "train" in result else None
+        share = "" if train is None else f" with {train:.0%} of them for training"
         said.append(f"Images were divided {_times(n)} into training and test images{share}.")
     if "half" in result.sizes:
         said.append(f"Trials were divided {_times(result.sizes['half'])} into halves.")

@@ -1,0 +1,1 @@
+"""Recorded responses as the source of a map: areas, animals, and a model among animals."""
