@@ -201,7 +201,7 @@ def validate_model(model: Model) -> None:
     Parameters
     ----------
     model
-        Model of any kind, `wrap`ped ones included.
+        Model of any kind, also one that `wrap` has made.
 
     Raises
     ------
