@@ -30,7 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig(DecodersConfig):
-    """Options of decoding over time; those of every analysis with decoders."""
+    """Options of decoding over time; those of every analysis with decoders.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.DecodingConfig(labels="object_name", n_folds=5)
+    DecodingConfig(labels='object_name', n_folds=5)
+    """
 
 
 @register_analysis(DecodingConfig)
@@ -75,6 +82,17 @@ def decoding(
     ----------
     King & Dehaene (2014), Trends Cogn. Sci. 18:203; Rajalingham et al. (2018), J. Neurosci.
     38:7255.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.DecodingConfig(layers=("conv3",), n_folds=3, n_samples=1, n_sites=10)
+    >>> result = neurofit.decoding(activations, recording, config)
+    >>> result["generalisation"].dims
+    ('model', 'time_bin_train', 'time_bin')
     """
     del compute
     found = Decoding(activations, recording, config)

@@ -58,8 +58,8 @@ class SolutionTimesConfig(DecodersConfig):
     Parameters
     ----------
     threshold
-        d' at which an image counts as solved: a number, or a column of the stimuli; None takes the
-        column `i1` if there is one, otherwise 0.5.
+        d' at which an image counts as solved: a number such as "0.4", or a column of the stimuli;
+        None takes the column `i1` if there is one, otherwise 0.5.
     n_halves
         Number of random halvings of the trials.
     min_z
@@ -68,6 +68,12 @@ class SolutionTimesConfig(DecodersConfig):
         Number of bootstrap samples of the images.
     labels, n_folds, groups, penalty, n_sites, n_samples, layers, interval, seed
         As in `neurofit.DecodingConfig`.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.SolutionTimesConfig(threshold="0.4", n_halves=3)
+    SolutionTimesConfig(threshold='0.4', n_halves=3)
     """
 
     threshold: str | None = option(
@@ -126,6 +132,18 @@ def solution_times(
     References
     ----------
     Kar et al. (2019), Nat. Neurosci. 22:974; Kubilius, Schrimpf et al. (2019), NeurIPS 32.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(90, 110))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> options = {"n_folds": 3, "n_samples": 1, "n_sites": 10, "n_halves": 2, "n_bootstraps": 20}
+    >>> config = neurofit.SolutionTimesConfig(layers=("conv3",), **options)
+    >>> result = neurofit.solution_times(activations, recording, config)
+    >>> result["solved"].dims
+    ('model', 'time_bin')
     """
     del compute
     thresholds, words = find_thresholds(recording, config)

@@ -64,6 +64,12 @@ class LagConfig(EncodingConfig):
     interval, interval_over
         Coverage of intervals, and what they are over: other "neuroids" of the area, other
         "stimuli", or "both".
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.LagConfig(lags=(-20, 20), paces=(1, 1), n_splits=5)
+    LagConfig(n_splits=5, lags=(-20.0, 20.0), paces=(1.0, 1.0))
     """
 
     time_mode: str = field(default="per-bin")  # these are no options of the command line

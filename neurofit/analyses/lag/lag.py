@@ -79,6 +79,18 @@ def lag(
     NeurofitError
         As `neurofit.score`, if bins differ in width, and if lags and paces reach beyond the model's
         timesteps in all but two bins.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(100, 140))
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> options = {"lags": (-10, 10), "paces": (1, 1), "n_splits": 2, "n_halves": 2}
+    >>> config = neurofit.LagConfig(layers=("conv3",), **options)
+    >>> result = neurofit.lag(activations, recording, config)
+    >>> result["predictivity"].dims
+    ('layer', 'time_bin_model', 'time_bin')
     """
     found: list[Layer] = []
     for name in config.layers_for(activations, recording.regions[0]):

@@ -55,6 +55,12 @@ class PartitionConfig(EncodingConfig):
     interval, interval_over
         Coverage of intervals and bands, and what they are over: other "neuroids" of the area, other
         "stimuli", or "both".
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.PartitionConfig(against="timedecay_tiny", n_splits=3)
+    PartitionConfig(n_splits=3, against='timedecay_tiny')
     """
 
     mapping: Any = field(default="ridge")  # these are no options of the command line

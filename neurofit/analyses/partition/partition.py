@@ -110,6 +110,16 @@ def partition(
     ----------
     Borcard, Legendre & Drapeau (1992), Ecology 73:1045; Lescroart, Stansbury & Gallant (2015),
     Front Comput Neurosci 9:135; Dupré la Tour et al. (2022), NeuroImage 264:119728.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(100, 110))
+    >>> models = [neurofit.create_model(name) for name in ("rgc_tiny", "timedecay_tiny")]
+    >>> first, second = (neurofit.extract(model, recording.stimuli) for model in models)
+    >>> config = neurofit.PartitionConfig(n_splits=2, n_halves=1)
+    >>> neurofit.partition(first, second, recording, config)["part"].values.tolist()
+    ['unique to rgc_tiny', 'unique to timedecay_tiny', 'shared']
     """
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)

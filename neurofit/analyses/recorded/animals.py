@@ -45,6 +45,12 @@ class AnimalsConfig(RecordedConfig):
     preset
         "crossed": maps between different trial halves, pooled over neuroids. "mouse": the estimator
         of Nayebi et al. (2023), in `neurofit.analyses.recorded.mouse`, which has no intervals.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.AnimalsConfig(n_splits=3)
+    AnimalsConfig(n_splits=3)
     """
 
     preset: str = option(
@@ -157,6 +163,17 @@ def animals(
     ------
     NeurofitError
         If there are fewer than two animals, or one has too few neuroids.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(100, 110))
+    >>> named = ["A", "B"] * 44  # the simulation has no animals
+    >>> named = recording.responses.assign_coords(subject=("neuroid", named))
+    >>> config = neurofit.AnimalsConfig(n_splits=2, n_halves=1)
+    >>> neurofit.animals(replace(recording, responses=named), config)["inter_animal"].dims
+    ('animals', 'time_bin')
     """
     populations = read_animals(recording, config)
     splits = draw_splits(recording, config)

@@ -60,6 +60,12 @@ class AreasConfig(RecordedConfig):
         Largest lag in ms, in either direction.
     unique
         Whether to compute what each lag explains beyond lag 0; this takes several times as long.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.AreasConfig(source="V4", max_lag=30)
+    AreasConfig(source='V4', max_lag=30)
     """
 
     source: str = option(
@@ -110,6 +116,16 @@ def areas(
     ------
     NeurofitError
         If stimuli or time bins do not match, or an area has too few neuroids.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> window = (120, 150)
+    >>> source = neurofit.load_recording("hvm-sim", region="V4", window=window)
+    >>> target = neurofit.load_recording("hvm-sim", region="IT", window=window)
+    >>> config = neurofit.AreasConfig(max_lag=10, n_splits=2, n_halves=1)
+    >>> neurofit.areas(source, target, config)["profile"].dims
+    ('lag',)
     """
     source = aligned(source, recording)
     splits = draw_splits(recording, config)

@@ -76,6 +76,12 @@ class TuringConfig(RecordedConfig):
     trial_noise
         Whether units have trial noise. Without it the model is better known than animals are, so
         that maps from it are better.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> neurofit.TuringConfig(layers=("conv3",), trial_noise=False)
+    TuringConfig(layers=('conv3',), trial_noise=False)
     """
 
     layers: Any = option(
@@ -144,6 +150,20 @@ def turing(
     ------
     NeurofitError
         As `neurofit.animals`, and if stimuli do not match or a layer or window does not exist.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import neurofit
+    >>> recording = neurofit.load_recording("hvm-sim", region="V4", window=(100, 120))
+    >>> named = ["A", "B", "C", "D"] * 22  # the simulation has no animals
+    >>> named = recording.responses.assign_coords(subject=("neuroid", named))
+    >>> recording = replace(recording, responses=named)
+    >>> model = neurofit.create_model("rgc_tiny")
+    >>> activations = neurofit.extract(model, recording.stimuli, layers=["conv3"])
+    >>> config = neurofit.TuringConfig(layers=("conv3",), n_splits=2, n_halves=1)
+    >>> neurofit.turing(activations, recording, config)["model_to_animal"].dims
+    ('layer', 'subject', 'time_bin')
     """
     check_inputs(activations, recording)
     bins = np.array(recording.time_bins)
