@@ -68,9 +68,7 @@ def test_a_score_is_printed_with_its_curve(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     benchmark = TemporalPredictivityBenchmark(recording, region="IT", mapping="ridge")
-    monkeypatch.setattr(
-        "neurofit.brainscore.registration.benchmark", lambda recording, region: benchmark
-    )
+    monkeypatch.setattr("neurofit.brainscore.registration.benchmark", lambda *_: benchmark)
     done = CliRunner().invoke(
         app,
         ["brainscore", "score", "neurofit-timedecay_tiny", "neurofit-hvm-sim.IT"],
