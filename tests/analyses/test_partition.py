@@ -1,4 +1,4 @@
-"""What two sources explain apart and together: planted shares, plain loops, runs by name."""
+"""What two sources explain apart and together: planted shares, plain loops."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ import neurofit
 from neurofit.activations.activations import Activations
 from neurofit.activations.baselines import baselines_of
 from neurofit.analyses.encoding.fitting import Fitting
-from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.errors import NeurofitError
 from neurofit.mapping.banded import BandedRidge
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.pls import PLSMapping
-from neurofit.mapping.ridge import RidgeMapping
 from neurofit.results import figures
 from neurofit.results.tables import result_tables
 
@@ -346,64 +344,3 @@ def test_a_layer_needs_another_and_sources_need_a_common_bin(validity: Any) -> N
     late = replace(second, first_timestep={"layer": 10})
     with pytest.raises(NeurofitError, match="can be predicted by both A and B"):
         run(first, late, recording)
-
-
-CONFIG = neurofit.RunConfig(
-    model="timedecay_tiny",
-    recording="small",
-    selection=neurofit.Selection(region="IT"),
-    analysis=neurofit.PartitionConfig(n_splits=2, n_halves=2, min_z=0.0),
-)
-
-
-@pytest.mark.parametrize(
-    ("options", "part", "words"),
-    [
-        ({}, "last-step", ""),
-        ({"against": "layers-over-time"}, "layers-over-time", "--against layers-over-time "),
-        ({"against": "rgc_tiny"}, "rgc_tiny", "--against rgc_tiny "),
-        (
-            {"against": "other-layers", "layers": ("conv5",), "against_layers": ("conv3",)},
-            "other layers",
-            "--against other-layers --against-layers conv3 ",
-        ),
-        (
-            {"against_layers": ("conv4",), "mapping": RidgeMapping(alphas=(0.1, 10.0))},
-            "last-step",
-            "--against-layers conv4 ",
-        ),
-    ],
-)
-def test_a_run_finds_what_a_model_is_compared_with(
-    registered: Any, options: dict[str, Any], part: str, words: str
-) -> None:
-    config = replace(CONFIG, analysis=replace(CONFIG.analysis, **options))
-    found = neurofit.run(config)
-    assert found.part.values.tolist()[1] == f"unique to {part}"
-    assert np.isfinite(found.total.values).any()
-    alphas = " --ridge-alphas 0.1,10.0" if "mapping" in options else ""
-    layers = "--layers conv5 " if "layers" in options else ""
-    assert command_of(run_config_of(found)) == (
-        "neurofit analyse partition --model timedecay_tiny --recording small --region IT "
-        f"{layers}--n-splits 2 --n-halves 2 {words}--min-z 0.0{alphas}"
-    )
-    assert neurofit.verify(found).verdict == "equal to the bit"
-
-
-def test_an_unknown_second_model_is_an_error_with_its_name(registered: Any) -> None:
-    config = replace(CONFIG, analysis=replace(CONFIG.analysis, against="last_step"))
-    with pytest.raises(NeurofitError, match="last_step"):
-        neurofit.run(config)
-
-
-def test_it_is_a_command(neurofit: Any, registered: Any) -> None:
-    code, out, err = neurofit(
-        *("analyse", "partition", "--model", "timedecay_tiny", "--recording", "small"),
-        *("--region", "IT", "--n-splits", "2", "--n-halves", "2", "--against", "mean-over-time"),
-    )
-    assert code == 0, err
-    assert "unique to mean-over-time" in out
-    assert (
-        "partition_timedecay_tiny_IT_small_ridge_n_splits=2_n_halves=2_against=mean-over-time/"
-        in out
-    )

@@ -171,6 +171,12 @@ class EncodingConfig(Configuration):
     )
     seed: int = option(0, least=0, help="Random seed for splits, halves and intervals.")
 
+    def need_defaults(self, subject: str, names: Iterable[str]) -> None:
+        """Refuse other values than the defaults of options that have no meaning in an analysis."""
+        for name in names:
+            if getattr(self, name) != (only := type(self).__dataclass_fields__[name].default):
+                raise NeurofitError(f"{subject} {name} {only}.", option=name)
+
     def __post_init__(self) -> None:
         check_fields(self)
         if isinstance(self.layers, str) and self.layers not in ("auto", "all"):

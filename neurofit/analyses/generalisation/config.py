@@ -83,6 +83,5 @@ class GeneralisationConfig(EncodingConfig):
                 f"A generalisation takes one mapping; got {', '.join(self.mapping_names)}.",
                 option="mapping",
             )
-        for each in ("time_mode", "intercept", "fit_halves", "min_neuroids"):
-            if getattr(self, each) != (only := type(self).__dataclass_fields__[each].default):
-                raise NeurofitError(f"A generalisation has {each} {only}.", option=each)
+        fixed = ("time_mode", "intercept", "fit_halves", "min_neuroids")
+        self.need_defaults("A generalisation has", fixed)

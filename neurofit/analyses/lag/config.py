@@ -110,9 +110,7 @@ class LagConfig(EncodingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for each in FIXED:
-            if getattr(self, each) != (only := type(self).__dataclass_fields__[each].default):
-                raise NeurofitError(f"A lag has {each} {only}.", option=each)
+        self.need_defaults("A lag has", FIXED)
         if len(self.mappings) > 1 or not (
             self.mapping_names == ("ridge",) or isinstance(self.mappings[0], RidgeMapping)
         ):

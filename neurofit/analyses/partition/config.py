@@ -123,9 +123,8 @@ class PartitionConfig(EncodingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "windows", check_windows(self.windows))
-        for each in ("time_mode", "intercept", "fit_halves", "min_neuroids"):
-            if getattr(self, each) != (only := type(self).__dataclass_fields__[each].default):
-                raise NeurofitError(f"A variance partitioning has {each} {only}.", option=each)
+        fixed = ("time_mode", "intercept", "fit_halves", "min_neuroids")
+        self.need_defaults("A variance partitioning has", fixed)
         if len(self.mappings) != 1 or not isinstance(find_mapping(self.mapping), RidgeMapping):
             named = ", ".join(self.mapping_names)
             raise NeurofitError(

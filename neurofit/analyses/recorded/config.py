@@ -86,8 +86,4 @@ class RecordedConfig(EncodingConfig):
                 f"{', '.join(self.mapping_names)}.",
                 option="mapping",
             )
-        for each in FIXED:
-            if getattr(self, each) != (only := type(self).__dataclass_fields__[each].default):
-                raise NeurofitError(
-                    f"Maps from recorded responses have {each} {only}.", option=each
-                )
+        self.need_defaults("Maps from recorded responses have", FIXED)
