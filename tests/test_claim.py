@@ -98,7 +98,7 @@ def test_one_small_study_from_training_to_the_tables(claim: Any, tmp_path: Path)
     images = ImageSet(
         name="generated", classes=("a", "b"), train=part(96), test=part(40), views="thumbnails"
     )
-    run, plan = claim("run"), claim("plan")
+    run, plan, outcomes = claim("run"), claim("plan"), claim("outcomes")
     tests = {kind: run.test_pictures(images, kind) for kind in ("clean", "occluded", "cluttered")}
     rows = [row for row in plan.ROWS if row.key in ("feedforward", "simplernn")]
     for row in rows:
@@ -106,9 +106,19 @@ def test_one_small_study_from_training_to_the_tables(claim: Any, tmp_path: Path)
             folder = tmp_path / f"{row.key}-{seed}"
             first = run.fit(row.model, images, folder, seed=seed, epochs=1, batch_size=16, lr=0.05)
             assert first == run.fit(row.model, images, folder, seed=seed)  # from its result
-            run.test(row.model, folder, tests, images.test.labels)
+            outcome = run.test(row.model, folder, tests, images.test.labels)
+            assert outcome.right["clean"].mean() == first
+            outcome.write(tmp_path / "outcomes" / f"{row.key}-{seed}.npz")
+    found = {row: outcomes.finished(row, tmp_path / "outcomes") for row in rows}
+    assert [list(each) for each in found.values()] == [list(plan.SEEDS)] * 2
+    last = found[rows[1]][2]
+    assert last.settings == outcome.settings
+    assert last.settings["lr"] == 0.05
+    for kind in tests:
+        assert np.array_equal(last.right[kind], outcome.right[kind])
+        assert last.accuracy[kind][-1] == pytest.approx(outcome.right[kind].mean())
     page = claim("page")
-    numbers = page._numbers({row.key: page._read(tmp_path, row) for row in rows}, rows)
+    numbers = page.numbers_of({row: list(each.values()) for row, each in found.items()})
     assert numbers["simplernn"]["clean - feedforward"][1] > 0
     assert page.accuracies(numbers).count("\n") == 4
     assert "--model simplernn_5layer_32 --data cifar10" in page.commands(numbers)

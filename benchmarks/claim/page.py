@@ -1,6 +1,6 @@
-"""Make the tables and the figure of docs/claim.md from the runs of `run.py`.
+"""Make the tables and the figure of docs/claim.md from the outcomes of `run.py`.
 
-    python benchmarks/claim/page.py RUNS
+    python benchmarks/claim/page.py [OUTCOMES]
 
 Replaces the tables of docs/claim.md and writes docs/claim.json and docs/claim.png. Rows without a
 finished run are left out and named; intervals need two seeds of every row.
@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from images import KINDS
 from intervals import differences
-from plan import RECIPE, ROWS, SEEDS, Row
-
-from neurofit.models.weight_files import training_card
+from outcomes import OUTCOMES, Outcome, finished
+from plan import RECIPE, ROWS, Row
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REFERENCES = ("feedforward", "rgc")
@@ -31,19 +30,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", type=Path, help="folder of the runs")
-    runs = parser.parse_args().runs
-    seeds = {row.key: _finished(runs, row) for row in ROWS}
-    done = [row for row in ROWS if seeds[row.key]]
-    print("Not finished:", ", ".join(row.key for row in ROWS if row not in done) or "none")
-    n_seeds = min(len(seeds[row.key]) for row in done)
-    found = {row.key: _read(runs, row, seeds[row.key][:n_seeds]) for row in done}
-    numbers = _numbers(found, done)
+    parser.add_argument("outcomes", type=Path, nargs="?", default=OUTCOMES, help="their folder")
+    folder = parser.parse_args().outcomes
+    seeds = {row: finished(row, folder) for row in ROWS}
+    found = {row: list(each.values()) for row, each in seeds.items() if each}
+    print("Not finished:", ", ".join(row.key for row in ROWS if row not in found) or "none")
+    n_seeds = min(len(each) for each in found.values())
+    found = {row: each[:n_seeds] for row, each in found.items()}
+    numbers = numbers_of(found)
     (DOCS / "claim.json").write_text(json.dumps(numbers, indent=1) + "\n")
     page = DOCS / "claim.md"
     tables = {"accuracies": accuracies(numbers), "commands": commands(numbers)}
     page.write_text(filled(page.read_text(), tables))
-    draw(found, done, DOCS / "claim.png")
+    draw(found, DOCS / "claim.png")
 
 
 def filled(text: str, tables: dict[str, str]) -> str:
@@ -56,38 +55,21 @@ def filled(text: str, tables: dict[str, str]) -> str:
     return text
 
 
-def _finished(runs: Path, row: Row) -> list[int]:
-    return [seed for seed in SEEDS if (_folder(runs, row, seed) / "correct.npz").is_file()]
-
-
-def _folder(runs: Path, row: Row, seed: int) -> Path:
-    return runs / f"{row.key}-{seed}"
-
-
-def _read(runs: Path, row: Row, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """Return the training card, and which images are right: kind -> bool (seed timestep image)."""
-    files = [np.load(_folder(runs, row, seed) / "correct.npz") for seed in seeds]
-    right = {kind: np.stack([file[kind] for file in files]) for kind in KINDS}
-    card = training_card(_folder(runs, row, seeds[0]) / f"{row.model}.safetensors")
-    return {"card": card, "timesteps": files[0]["timesteps"].tolist(), **right}
-
-
-def _numbers(found: dict[str, Any], rows: list[Row]) -> dict[str, Any]:
+def numbers_of(found: Mapping[Row, Sequence[Outcome]]) -> dict[str, Any]:
     """Return what the tables say; accuracies in per cent, of the last timestep."""
     numbers: dict[str, Any] = {}
-    for row in rows:
-        card = found[row.key]["card"]
-        settings = {name: card[name] for name in ("n_parameters", "epochs", "lr", "clip")}
-        numbers[row.key] = {"label": row.label, "model": row.model, **settings}
+    for row, each in found.items():
+        facts = {"n_parameters": each[0].n_parameters, "epochs": each[0].epochs}
+        numbers[row.key] = {"label": row.label, "model": row.model, **facts, **each[0].settings}
     for kind in KINDS:
-        last = {key: each[kind][:, -1] for key, each in found.items()}
+        last = {row.key: np.stack([one.right[kind] for one in each]) for row, each in found.items()}
         for key, right in last.items():
             numbers[key][kind] = (100 * right.mean(axis=1)).round(2).tolist()
         for reference in REFERENCES:
             if reference in last and len(last[reference]) > 1:
-                for key, each in differences(last, reference).items():
-                    change = round(100 * each.value, 2), round(100 * each.half, 2)
-                    numbers[key][f"{kind} - {reference}"] = change
+                for key, change in differences(last, reference).items():
+                    rounded = round(100 * change.value, 2), round(100 * change.half, 2)
+                    numbers[key][f"{kind} - {reference}"] = rounded
     return numbers
 
 
@@ -129,17 +111,16 @@ def commands(numbers: dict[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def draw(found: dict[str, Any], rows: list[Row], path: Path) -> None:
+def draw(found: Mapping[Row, Sequence[Outcome]], path: Path) -> None:
     """Draw accuracy over timesteps, a panel for each kind of images."""
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, len(KINDS), figsize=(10, 3.6), layout="constrained")
     for kind, panel in zip(KINDS, panels, strict=True):
-        for number, row in enumerate(rows):
-            each = found[row.key]
-            line = 100 * each[kind].mean(axis=(0, 2))
+        for number, (row, each) in enumerate(found.items()):
+            line = 100 * np.mean([one.accuracy[kind] for one in each], axis=0)
             panel.plot(
-                each["timesteps"], line, label=row.label, color=plt.cm.tab20(number),
+                each[0].timesteps, line, label=row.label, color=plt.cm.tab20(number),
                 marker="o", markersize=3,
             )  # fmt: skip
         panel.set_title(kind)

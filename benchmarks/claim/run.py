@@ -4,8 +4,9 @@
 
 For each model, learning rate and clip are chosen on validation images (RUNS/tuning/...); then three
 seeds are trained on all training images (RUNS/KEY-SEED) and tested on clean, occluded and cluttered
-test images (RUNS/KEY-SEED/correct.npz). Runs that are finished are not repeated, an interrupted one
-is resumed. `page.py` makes the table of docs/claim.md from the folder.
+test images. An interrupted run is resumed. Outcomes are written to benchmarks/claim/outcomes, from
+which `page.py` makes the table of docs/claim.md; seeds and settings found there are not repeated,
+unless --outcomes names another folder.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 from images import KINDS, change
+from outcomes import OUTCOMES, Outcome, finished
 from plan import CLIPS, RATES, RECIPE, ROWS, SEEDS, VALIDATION, Row
 
 from neurofit.data_loaders import load_images
 from neurofit.data_loaders.labelled_images import ImageSet
 from neurofit.errors import NeurofitError
 from neurofit.models import create_model, load_weights
+from neurofit.models.weight_files import training_card
 from neurofit.training.recipes import make_recipe
 from neurofit.training.train import train
 
@@ -38,16 +41,24 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="folder of the runs")
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--only", nargs="+", help="keys of rows", default=[])
+    parser.add_argument("--outcomes", type=Path, default=OUTCOMES, help="folder of the outcomes")
     options = parser.parse_args()
     images = load_images(options.data)
     rows = [row for row in ROWS if not options.only or row.key in options.only]
     tests = {kind: test_pictures(images, kind) for kind in KINDS}
     for seed in SEEDS:
         for row in rows:
-            settings = settle(row, images, options.runs, seed)
-            folder = options.runs / f"{row.key}-{seed}"
-            test(row.model, folder, tests, images.test.labels)
-            print(f"{row.key}, seed {seed}: {settings}", flush=True)
+            found = finished(row, options.outcomes)
+            if seed not in found:
+                folder = options.runs / f"{row.key}-{seed}"
+                if found:
+                    settings = next(iter(found.values())).settings
+                    fit(row.model, images, folder, seed=seed, epochs=row.epochs, **settings)
+                else:
+                    settings = settle(row, images, options.runs, seed)
+                outcome = test(row.model, folder, tests, images.test.labels)
+                outcome.write(options.outcomes / f"{row.key}-{seed}.npz")
+                print(f"{row.key}, seed {seed}: {settings}", flush=True)
 
 
 def settle(row: Row, images: ImageSet, runs: Path, seed: int) -> dict[str, Any]:
@@ -113,23 +124,30 @@ def test_pictures(images: ImageSet, kind: str) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test(model: str, folder: Path, tests: Mapping[str, torch.Tensor], labels: np.ndarray) -> None:
-    """Write which images are right at which timestep: KIND (timestep image), and `timesteps`."""
-    path = folder / "correct.npz"
-    if path.is_file():
-        return
+def test(
+    model: str, folder: Path, tests: Mapping[str, torch.Tensor], labels: np.ndarray
+) -> Outcome:
+    """Return how a trained net answers the test images of each kind."""
     network = create_model(model, weights="random", n_classes=int(labels.max()) + 1).eval()
-    load_weights(network, folder / f"{model}.safetensors")
-    right: dict[str, Any] = {}
+    weights = folder / f"{model}.safetensors"
+    load_weights(network, weights)
+    card = training_card(weights)
+    right = {}
     for kind, pictures in tests.items():
         parts = []
         for start in range(0, len(pictures), 250):
             readouts = dict(network.readouts(pictures[start : start + 250]))
             answers = torch.stack([each.argmax(dim=1) for each in readouts.values()])
             parts.append(answers.numpy() == labels[start : start + 250])
-            right["timesteps"] = list(readouts)
         right[kind] = np.concatenate(parts, axis=1)
-    np.savez_compressed(path, **right)
+    return Outcome(
+        settings={"lr": card["lr"], "clip": card["clip"]},
+        n_parameters=card["n_parameters"],
+        epochs=card["epochs"],
+        timesteps=np.array(list(readouts)),
+        accuracy={kind: each.mean(axis=1) for kind, each in right.items()},
+        right={kind: each[-1] for kind, each in right.items()},
+    )
 
 
 if __name__ == "__main__":
