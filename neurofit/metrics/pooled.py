@@ -139,8 +139,17 @@ def pool_reliability(
     strata: Int[np.ndarray, "split neuroid"],
 ) -> Float[np.ndarray, " time_bin"]:
     """Return the mean over strata of Y_j, the reliability of a recording; see `pool`."""
+    return nanmean(stratum_reliability(r_yy, shares, strata), axis=0)
+
+
+def stratum_reliability(
+    r_yy: Float[np.ndarray, "split neuroid time_bin"],
+    shares: Float[np.ndarray, "3 neuroid time_bin"],
+    strata: Int[np.ndarray, "split neuroid"],
+) -> Float[np.ndarray, "stratum time_bin"]:
+    """Return Y_j of each stratum j; see `pool`."""
     (mean,), noise, _ = _stratum_means([r_yy], np.isfinite(r_yy), shares, strata)
-    return nanmean(reliability_of_halves(mean, *noise), axis=0)
+    return np.asarray(reliability_of_halves(mean, *noise))
 
 
 def _stratum_means(

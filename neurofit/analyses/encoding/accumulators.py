@@ -72,8 +72,8 @@ class GroupAccumulator(Protocol):
 class Accumulator(Protocol):
     """What an analysis makes of trial means and predictions."""
 
-    def start(self, bins: np.ndarray, means: TrialMeans) -> GroupAccumulator:
-        """Add the trial means of a group of bins, before any fit.
+    def start(self, bins: np.ndarray, means: TrialMeans) -> GroupAccumulator | None:
+        """Add the trial means of a group of bins, before any fit; return None if none is needed.
 
         Groups are fitted side by side; what is returned writes to its own bins only.
         """

@@ -243,11 +243,12 @@ class Fitting:
         """Fit a group of bins: one bin, or all of them with a shared map."""
         means = self.means(bins, self.chunks)
         self.left_out.add(bins, means)
-        started = [each.start(bins, means) for each in accumulators]
+        started = [found for each in accumulators if (found := each.start(bins, means))]
         for layer in range(len(self.layers)):
             if any(len(splits[layer]) for splits in self.splits_of_layers):
                 sources, at = self._sources(layer, bins)
-                self._fit_layer(layer, bins, at, sources, means, started)
+                if started:
+                    self._fit_layer(layer, bins, at, sources, means, started)
                 if self.config.layers == "all" and len(self.layers) > 1:
                     self._hold_out(layer, bins, at, sources, means)
         for group in started:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from neurofit.analyses.encoding.influences import MapInfluences, add_up, pooled_z
 from neurofit.analyses.predictivity.jackknife import Jackknife
@@ -51,6 +51,28 @@ def deal_parts(z: Float[np.ndarray, "split neuroid"], subjects: np.ndarray | Non
     return parts
 
 
+def pooled_reliability_z(
+    r_yy: Float[np.ndarray, "split neuroid time_bin"],
+    responses: Float[np.ndarray, "split stimulus neuroid time_bin"],
+    strata: Int[np.ndarray, "split neuroid"],
+    places: Int[np.ndarray, " stimulus"],
+) -> Float[np.ndarray, " time_bin"]:
+    """Return the pooled reliability in standard errors over stimuli, whatever maps predict.
+
+    Parameters
+    ----------
+    r_yy
+        Correlations of trial halves.
+    responses
+        Influences on them.
+    strata
+        Strata of the neuroids that are pooled.
+    places
+        Place of each stimulus; see `PooledScores.fill`.
+    """
+    return pooled_z(r_yy, responses, np.isfinite(r_yy) & (strata >= 0)[..., None], places)
+
+
 @dataclass(frozen=True)
 class PooledScores:
     """Pooled scores of one mapping, with what their intervals need.
@@ -72,6 +94,8 @@ class PooledScores:
         neuroids, and of pairs of stimuli on the score of all neuroids.
     n_neuroids
         Number of neuroids with correlations.
+    unreliable
+        Whether maps are not fitted, since the responses are not reliable.
     """
 
     score: Float[np.ndarray, "row part time_bin"]
@@ -88,6 +112,7 @@ class PooledScores:
     cells: Float[np.ndarray, "row part bucket time_bin"]
     pairs: Float[np.ndarray, "row bucket time_bin"]
     n_neuroids: Int[np.ndarray, "row part time_bin"]
+    unreliable: Bool[np.ndarray, " time_bin"]
 
     @classmethod
     def empty(
@@ -117,7 +142,19 @@ class PooledScores:
             cells=zeros(n_parts, N_BUCKETS, dtype=np.float32),
             pairs=zeros(N_BUCKETS, dtype=np.float32),
             n_neuroids=zeros(n_parts, dtype=np.int64),
+            unreliable=np.zeros(n_bins, dtype=bool),
         )
+
+    def fill_unreliable(
+        self,
+        bins: Int[np.ndarray, " time_bin"],
+        z: Float[np.ndarray, " time_bin"],
+        r_yy: Float[np.ndarray, "stratum time_bin"],
+    ) -> None:
+        """Take note of bins whose maps are not fitted: pooled reliability, its z, and Y_j."""
+        self.unreliable[bins] = True
+        self.z_yy[:, 0, bins] = z
+        self.r_yy[:, :, bins] = r_yy
 
     def fill(
         self,

@@ -31,7 +31,8 @@ features_constant
 too_few_stimuli
     Too few stimuli have the two trials that a neuroid needs.
 recording_not_reliable
-    Responses of two trial halves do not agree beyond chance.
+    Responses of two trial halves do not agree beyond chance. Pooled scores and time mode
+    "per-bin" fit no maps there.
 map_not_consistent
     Predictions of the maps fitted to two trial halves do not agree beyond chance.
 """
@@ -76,7 +77,7 @@ def find_reasons(
         constant = nothing
     else:  # a prediction that is constant in a single neuroid counts as 0
         silent = np.isnan(reliability.raw.value)
-        constant = nothing & (nothing.all(axis=1, keepdims=True) | silent)
+        constant = nothing & (nothing.all(axis=1, keepdims=True) | silent) & ~pooled.unreliable
     rules = [
         ("before_model_responds", before[:, None]),
         ("after_model_ends", after[:, None]),

@@ -15,9 +15,15 @@ from neurofit.analyses.encoding.targets import Targets, TrialMeans
 from neurofit.analyses.encoding.training import training_reliability
 from neurofit.analyses.predictivity.config import ScoreConfig
 from neurofit.analyses.predictivity.jackknife import Jackknife, MapsWithout, ReliabilityWithout
-from neurofit.analyses.predictivity.pooling import Part, PooledScores, deal_parts
+from neurofit.analyses.predictivity.pooling import (
+    Part,
+    PooledScores,
+    deal_parts,
+    pooled_reliability_z,
+)
 from neurofit.analyses.predictivity.terms import Predictivity, split_correlations
 from neurofit.mapping.fits import Smoother
+from neurofit.metrics.pooled import stratum_reliability
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Statistics:
         of its group.
     deleted
         Groups of stimuli of a jackknife: boolean (group stimulus).
+    least_z
+        Maps of a time bin whose pooled reliability is fewer standard errors above 0 are not fitted.
     """
 
     reliability: Reliability
@@ -52,6 +60,7 @@ class Statistics:
     z: np.ndarray
     places: np.ndarray
     deleted: np.ndarray
+    least_z: float
 
     @classmethod
     def empty(cls, fitting: Fitting, config: ScoreConfig, *, influences: bool) -> Statistics:
@@ -93,6 +102,7 @@ class Statistics:
             z,
             fitting.splits.places,
             fitting.deleted,
+            -np.inf if config.min_z is None or config.time_mode == "fixed" else config.min_z,
         )
 
     def columns(self) -> list[np.ndarray]:
@@ -104,10 +114,11 @@ class Statistics:
         """Return the arrays that these numbers depend on; see `Columnar`."""
         return [self.z, self.places, self.deleted, *(part.strata for part in self.parts)]
 
-    def start(self, bins: np.ndarray, means: TrialMeans) -> Group:
-        """Add the trial means of a group of bins."""
+    def start(self, bins: np.ndarray, means: TrialMeans) -> Group | None:
+        """Add the trial means of a group of bins; return None if they are not reliable."""
         self.reliability.add(bins, means)
-        return Group(self, bins, means)
+        group = Group(self, bins, means)
+        return group if group.may_have_score() else None
 
 
 class Group:
@@ -139,6 +150,21 @@ class Group:
                         self._responses,
                         n_halves=self._n_halves,
                     )
+
+    def may_have_score(self) -> bool:
+        """Return whether the recording alone lets the group have a score; store why not."""
+        statistics, bins = self._statistics, self._bins
+        if not statistics.pooled:
+            return True
+        reliability, strata = statistics.reliability, statistics.parts[0].strata
+        r_yy = reliability.per_test.value[..., bins]
+        z = pooled_reliability_z(r_yy, self._responses, strata, statistics.places)
+        may = not (z < statistics.least_z).all()
+        if not may:
+            shares = reliability.shares.value[..., bins]
+            for pooled in statistics.pooled:
+                pooled.fill_unreliable(bins, z, stratum_reliability(r_yy, shares, strata))
+        return may
 
     def add(
         self,
