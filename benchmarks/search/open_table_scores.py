@@ -43,7 +43,7 @@ STUDY: Mapping[str, Any] = {
         {"recording": "cowley2023", "window": "70:260"},  # which has one bin, 50-150 ms
         {"recording": "hvm-sim", "window": ""},
     ],
-    "options": {"n_splits": 5, "n_halves": 5},
+    "options": {"n_splits": 3, "n_halves": 3},
 }
 
 N_IMAGES, N_REPEATS = 32, 5
