@@ -316,8 +316,8 @@ def _results(
     if analysis.models:
         from neurofit.recordings.validation import validate_recording
 
-        if hasattr(config.analysis, "check_columns"):
-            config.analysis.check_columns(map(str, recording.stimuli.table))
+        if hasattr(config.analysis, "check_recording"):
+            config.analysis.check_recording(recording)
         validate_recording(recording)
         activations = find_activations(config, recording, on_plan=on_plan, progress=progress)
         inputs = {"": activations}

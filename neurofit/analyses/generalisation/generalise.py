@@ -102,6 +102,7 @@ def generalisation(
     >>> neurofit.generalisation(activations, recording, config)["generalisation"].dims
     ('layer', 'time_bin_fit', 'time_bin')
     """
+    config.check_recording(recording)
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)
     fitting = Fitting(activations, recording, config, compute, smoothers=True)

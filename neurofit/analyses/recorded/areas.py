@@ -37,6 +37,7 @@ from neurofit.analyses.recorded.lags import (
     describe_profile,
 )
 from neurofit.analyses.recorded.populations import Population, aligned
+from neurofit.analyses.windows import need_bins
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import option
 from neurofit.errors import NeurofitError
@@ -127,6 +128,7 @@ def areas(
     >>> neurofit.areas(source, target, config)["profile"].dims
     ('lag',)
     """
+    need_bins(recording, 2, "A lag between areas")
     source = aligned(source, recording)
     splits = draw_splits(recording, config)
     device = mapping_device(compute.device)

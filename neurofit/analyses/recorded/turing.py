@@ -32,6 +32,7 @@ from neurofit.analyses.encoding.mappings import find_mappings, mapping_device
 from neurofit.analyses.encoding.splits import draw_splits
 from neurofit.analyses.recorded.animals import (
     curve_of,
+    find_animals,
     mean_of,
     notes_of,
     read_animals,
@@ -111,6 +112,11 @@ class TuringConfig(RecordedConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "windows", check_windows(self.windows))
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if there are no two animals, or `windows` hold no time bin."""
+        find_animals(recording)
+        super().check_recording(recording)
 
 
 @register_analysis(TuringConfig)

@@ -125,7 +125,7 @@ def layers(
             if result[dim].dtype.kind not in "iuf":
                 axis.set_ticks(range(result.sizes[dim]), [str(n) for n in result[dim].values])
         _mark_chosen(ax, matrix)
-        ax.set_xlabel(axis_label(matrix.columns))
+        ax.set_xlabel(axis_label(matrix.columns, matrix.rows))
         ax.set_ylabel(axis_label(matrix.rows))
         if matrix.columns == "time_bin" and add_image_bar(ax, result):
             ax.set_ylim(rows[0] - 0.05 * (rows[-1] - rows[0]), rows[-1])  # room for the bar
@@ -151,6 +151,14 @@ def colour_limits(every: Sequence[Matrix]) -> tuple[float, float]:
         largest = max(-low, high) or 1.0
         return -largest, largest
     return 0.0, high
+
+
+def shape(matrix: Matrix) -> float:
+    """Return how high a map is for its width, with the same scale of ms on both axes; else 0."""
+    if not (is_time(matrix.rows) and is_time(matrix.columns)):
+        return 0.0
+    height, width = (np.ptp(edges(matrix.result, dim)) for dim in (matrix.rows, matrix.columns))
+    return float(height / width)
 
 
 def _mark_best(ax: Axes, matrix: Matrix) -> None:
