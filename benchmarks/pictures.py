@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +73,24 @@ RUNS = {
     "time_turing": neurofit.RunConfig(
         model="rgc_tiny",
         recording="hvm-sim-dealt",
-        selection=WIDE,
-        analysis=neurofit.TuringConfig(**FEW),
+        selection=neurofit.Selection(region="IT", bins="70:250:60"),
+        analysis=neurofit.TuringConfig(min_z=None, **FEW),
     ),
 }
 
+TIME = [name for name in RUNS if name.startswith("time_")]
+MAPS = ("time_generalisation", "time_lag", "time_geometry", "time_areas")
+narrow = partial(figures.draw, width="85mm")
+
 PICTURES: dict[str, tuple[list[str], Callable[..., Any]]] = {
     "curve": (["rgc_tiny"], figures.draw),
-    "curves": (
-        ["rgc_tiny", "timedecay_tiny"],
-        lambda *results: figures.draw(results, width="85mm"),
-    ),
+    "curves": (["rgc_tiny", "timedecay_tiny"], lambda *results: narrow(results)),
     "difference": (
         ["rgc_tiny", "timedecay_tiny"],
-        lambda *results: figures.draw(neurofit.compare(list(results)), width="85mm"),
+        lambda *results: narrow(neurofit.compare(list(results))),
     ),
-    "layers": (["layers"], lambda result: figures.draw(result, width="85mm")),
-    **{name: ([name], figures.draw) for name in RUNS if name.startswith("time_")},
+    "layers": (["layers"], narrow),
+    **{name: ([name], narrow if name in MAPS else figures.draw) for name in TIME},
 }
 
 
@@ -96,11 +98,11 @@ PICTURES: dict[str, tuple[list[str], Callable[..., Any]]] = {
     name="hvm-sim-dealt", regions=("V4", "IT"), simulated=True, citation=""
 )
 def deal_sites(progress: Any = None) -> neurofit.Recording:
-    """`hvm-sim`, whose sites are dealt to four animals at random."""
+    """`hvm-sim`, whose sites are dealt to three animals at random."""
     del progress
     recording = neurofit.load_recording("hvm-sim")
     n = recording.responses.sizes["neuroid"]
-    names = np.random.default_rng(0).permutation(np.arange(n) % 4)
+    names = np.random.default_rng(0).permutation(np.arange(n) % 3)
     subjects = recording.responses.region.copy(data=[f"part {1 + each}" for each in names])
     dealt = recording.responses.assign_coords(subject=subjects)
     return replace(recording, name="hvm-sim-dealt", responses=dealt)

@@ -282,7 +282,7 @@ def _make_result(
         ("model", "time_bin"),
         courses[0] / np.where(top > 0, top, np.nan),
         "detail",
-        "variance of the signal over images, relative to its peak",
+        "signal variance, relative to its peak",
     )
     made["site_is_clear"] = variable(
         ("neuroid",),

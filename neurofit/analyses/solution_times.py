@@ -13,6 +13,7 @@ over the images that all three solve.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -279,8 +280,8 @@ def _make_result(
         "solved": score_variable(
             dims,
             solved.mean(axis=1),
-            long_name="share of images solved by the end of the bin",
-            formula="share of images whose solution time has passed",
+            long_name="share of solved images",
+            formula="share of images whose solution time has passed by the end of the bin",
             best=np.nan,
             low="solved_low",
             high="solved_high",
@@ -366,5 +367,27 @@ def _make_result(
             "stimulus_id": ("stimulus", recording.stimuli.ids.astype(str)),
             **time_coords(*bins.T),
         },
-        attrs={"method": f"solution times, {found.method}", "notes": json.dumps(notes)},
+        attrs={
+            "method": f"solution times, {found.method}",
+            "conclusion": json.dumps(list(_conclude(found, of, config))),
+            "notes": json.dumps(notes),
+        },
     )
+
+
+def _conclude(
+    found: Decoding, of: dict[str, np.ndarray], config: SolutionTimesConfig
+) -> Iterator[str]:
+    """Yield for each layer in a sentence how its solution times go with those of the area."""
+    area, *layers = found.names
+    for i, name in enumerate(layers):
+        value, low, high, n = (
+            float(of[key][i])
+            for key in ("correlation", "correlation_low", "correlation_high", "n_images")
+        )
+        if np.isfinite(value):
+            yield (
+                f"Solution times of {name} and {area}: r = {value:.2f} without trial noise "
+                f"({percent(config.interval)} interval {low:.2f} to {high:.2f}) over the "
+                f"{n:.0f} images that both solve."
+            )
