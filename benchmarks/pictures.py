@@ -79,7 +79,7 @@ RUNS = {
 }
 
 TIME = [name for name in RUNS if name.startswith("time_")]
-MAPS = ("time_generalisation", "time_lag", "time_geometry", "time_areas")
+NARROW = ("time_generalisation", "time_lag", "time_geometry", "time_areas", "time_turing")
 narrow = partial(figures.draw, width="85mm")
 
 PICTURES: dict[str, tuple[list[str], Callable[..., Any]]] = {
@@ -90,7 +90,7 @@ PICTURES: dict[str, tuple[list[str], Callable[..., Any]]] = {
         lambda *results: narrow(neurofit.compare(list(results))),
     ),
     "layers": (["layers"], narrow),
-    **{name: ([name], narrow if name in MAPS else figures.draw) for name in TIME},
+    **{name: ([name], narrow if name in NARROW else figures.draw) for name in TIME},
 }
 
 

@@ -66,7 +66,7 @@ def test_a_number_too_large_for_the_memory_is_no_bug(
     with_objects: Recording, neurofit: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def allocate(*_: Any, **__: Any) -> None:
-        np.empty(2**60, dtype=np.int64)
+        np.empty(2**50, dtype=np.int64)
 
     monkeypatch.setattr(run, "find_activations", allocate)
     given = ["--recording", "small", "--region", "IT", "--model", "rgc_tiny"]

@@ -80,6 +80,11 @@ class AreasConfig(RecordedConfig):
         False, help="Compute also what each lag explains beyond lag 0 (several times as long)."
     )
 
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if a recording has one time bin, or lacks a column."""
+        need_bins(recording, 2, "A lag between areas")
+        super().check_recording(recording)
+
 
 @register_analysis(AreasConfig, models=0, sources=1)
 def areas(
@@ -128,7 +133,7 @@ def areas(
     >>> neurofit.areas(source, target, config)["profile"].dims
     ('lag',)
     """
-    need_bins(recording, 2, "A lag between areas")
+    config.check_recording(recording)
     source = aligned(source, recording)
     splits = draw_splits(recording, config)
     device = mapping_device(compute.device)

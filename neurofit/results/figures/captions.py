@@ -30,7 +30,7 @@ from neurofit.results.figures.parts import (
     shared_title,
 )
 from neurofit.results.figures.points import learning_means, noun_of, site_values
-from neurofit.results.schema import describe_selection, headline, series
+from neurofit.results.schema import axes, describe_selection, headline, is_time, series
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +67,9 @@ def _curves(results: Results) -> list[str]:
     first = lines[0].result
     if all(line.values.size == 1 for line in lines):
         return _sites(results, lines)
-    said = [f"{_name(first)} over time, {shared_title(results)}: {_listed(lines)}."]
+    (dim,) = axes(first, lines[0].name)
+    along = "over time" if is_time(dim) else f"by {dim.removesuffix('s')}"
+    said = [f"{_name(first)} {along}, {shared_title(results)}: {_listed(lines)}."]
     few = len(lines) <= WITH_INTERVALS
     said += [_formula(first), *(_ends(lines) if few else [])]
     if len(lines) > MOST_LINES:
@@ -85,7 +87,8 @@ def _curves(results: Results) -> list[str]:
         said.append(f"Lowest panel: {first[beside].attrs['long_name']}.")
     if len(lines) == 1 and "curve_of_subject" in first:
         said.append("Dashed and coloured: each subject alone.")
-    return [*said, *_bar(results), *_counts(lines), *_chosen(lines)]
+    bar = _bar(results) if dim == "time_bin" else []
+    return [*said, *bar, *_counts(lines), *_chosen(lines)]
 
 
 def _sites(results: Results, lines: list[Line]) -> list[str]:

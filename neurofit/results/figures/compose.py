@@ -147,6 +147,9 @@ def _curves(results: Results, width: float) -> Figure:
         _draw_counts(panels[1 + bound], lines[0], counts)
     if beside:
         curves(results, panels[-1], legend=False, variable=beside)
+        low, high = zip(*(panel.get_ylim() for panel in (panels[0], panels[-1])), strict=True)
+        for panel in (panels[0], panels[-1]):
+            panel.set_ylim(min(low), max(high))
     _only_last_label(panels)
     return _titled(figure, results, width, panels)
 

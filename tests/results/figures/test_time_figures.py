@@ -84,7 +84,8 @@ def test_values_in_windows_are_points_with_bars_that_no_line_joins(planted_score
         ends = np.array([segment[:, 1] for segment in bars.get_segments()])
         expected = [result.curve_low.values[0], result.curve_high.values[0]]
         np.testing.assert_allclose(ends, np.transpose(expected))
-        assert [each.get_text() for each in panel.get_xticklabels()] == ["70-130 ms", "130-260 ms"]
+    assert [each.get_text() for each in lower.get_xticklabels()] == ["70-130 ms", "130-260 ms"]
+    assert upper.get_ylim() == lower.get_ylim()
 
 
 def test_a_map_of_two_times_names_both_and_has_the_same_scale_on_both_axes(
