@@ -123,8 +123,8 @@ def main() -> None:
         runs, draw = PICTURES[name]
         file = DOCS / f"{name}.png"
         figures.save(draw(*(result(run, folder) for run in runs)), file)
-        with Image.open(file) as picture:  # 64 colours take half the bytes
-            small = picture.convert("RGB").quantize(64)
+        with Image.open(file) as picture:  # fewer colours take half the bytes; maps have many
+            small = picture.convert("RGB").quantize(256 if name in NARROW else 64)
         small.save(file, optimize=True)
         print(f"{file}: {file.stat().st_size / 1e3:.0f} kB", flush=True)
 
