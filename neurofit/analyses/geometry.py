@@ -366,6 +366,7 @@ def _make_result(
                 long_name=f"noise-corrected {label}",
                 formula=formula,
                 column=config.measure.upper(),
+                panel="curve",
             ),
             "curve": score_variable(
                 dims,

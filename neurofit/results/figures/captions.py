@@ -143,6 +143,9 @@ def _layers(results: Results) -> list[str]:
     said += [_formula(result), "Empty cells have no score."]
     if path := path_of(matrix):
         said.append(f"Line: {result[path].attrs['long_name']}; dotted: equal times.")
+    if beside := str(result[matrix.name].attrs.get("panel", "")):
+        attrs = result[beside].attrs
+        said.append(f"Lower panel: {attrs['long_name']}; shaded: {attrs['interval']}.")
     if matrix.rows == "layer":
         said.append("Dots mark the best layer of each bin.")
         chosen = chosen_layer(result, matrix.names)

@@ -225,21 +225,30 @@ def _layers(results: Results, width: float) -> Figure:
     if tall := max(shape(matrix) for _, matrix in every):
         n_columns = columns(len(every), width, 60.0)
         height = float(np.clip(tall * ((width - 24) / n_columns - 12), 36, 84))
-    figure, panels = grid(len(every), width, height, least=60.0)
-    for panel, (label, matrix) in zip(panels, every, strict=True):
+    first: Matrix = every[0][1]
+    attrs = first.result[first.name].attrs
+    if beside := str(attrs.get("panel", "")) if len(every) == 1 else "":
+        heights = (height, 0.7 * _height(width))
+        figure = new_figure(width, sum(heights) + 20)
+        panels = list(figure.subplots(2, 1, height_ratios=heights))
+        curves(results, panels[-1], legend=False, variable=beside)
+    else:
+        figure, panels = grid(len(every), width, height, least=60.0)
+    maps = panels[: len(every)]
+    for panel, (label, matrix) in zip(maps, every, strict=True):
         layers(matrix.result, panel, matrix=matrix, limits=limits, colorbar=False)
         panel.set_title(wrapped(label, letters(width, len(every), 60.0)), fontweight="normal")
     if len(every) > 1:
         share(panels, columns(len(every), width, 60.0))
-    mesh = panels[0].collections[0]
-    first: Matrix = every[0][1]
-    add_colour_bar(panels[0], mesh, panels, first.result[first.name].attrs)
-    return _titled(figure, results, width, panels[:1] if len(every) == 1 else panels)
+    add_colour_bar(maps[0], maps[0].collections[0], maps, attrs)
+    return _titled(figure, results, width, panels)
 
 
 def _source(matrix: Matrix) -> str:
     """Return the model of a map, or the recorded area that takes its place."""
-    return "" if matrix.rows == "model" else str(matrix.result.attrs["model"])
+    attrs = matrix.result.attrs
+    recorded = f"source: {attrs['source']}" if "source" in attrs else ""
+    return "" if matrix.rows == "model" else attrs["model"] or recorded
 
 
 def _scatter(results: Results, width: float) -> Figure:

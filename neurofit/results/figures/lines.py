@@ -249,7 +249,8 @@ def _draw_dashed(ax: Axes, line: Line, dim: str, values: np.ndarray, label: str)
 
 def _finish_time(ax: Axes, results: Results, dim: str, *, bar: bool = True) -> None:
     ax.set_xlim(*span(results, dim))
-    ax.set_xlabel(axis_label(dim))
+    words = str(next(iter(as_mapping(results).values()))[dim].attrs.get("long_name", ""))
+    ax.set_xlabel(f"{words[:1].upper()}{words[1:]}" or axis_label(dim))
     if bar and dim == "time_bin":
         add_image_bar(ax, results)
     finish(ax)
