@@ -228,7 +228,7 @@ def _layers(results: Results, width: float) -> Figure:
     first: Matrix = every[0][1]
     attrs = first.result[first.name].attrs
     if beside := str(attrs.get("panel", "")) if len(every) == 1 else "":
-        heights = (height, 0.7 * _height(width))
+        heights = (height, _height(width))
         figure = new_figure(width, sum(heights) + 20)
         panels = list(figure.subplots(2, 1, height_ratios=heights))
         curves(results, panels[-1], legend=False, variable=beside)
