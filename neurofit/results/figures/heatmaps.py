@@ -183,7 +183,8 @@ def _draw_path(ax: Axes, matrix: Matrix) -> None:
         at = edges(matrix.result, matrix.columns)
         middle, path = (at[1:] + at[:-1]) / 2, like(matrix.result, name, matrix.names)
         style: dict[str, Any] = {"color": "black", "linewidth": 1.4}
-        ax.plot(middle, path.values, label=path.attrs["long_name"], **style)
+        if np.isfinite(path.values).any():
+            ax.plot(middle, path.values, label=path.attrs["long_name"], **style)
         ax.axline((middle[0], middle[0]), slope=1, linestyle=":", label="equal times", **style)
 
 
