@@ -101,7 +101,7 @@ def one_solution(shared: float, noise: float, seed: int) -> list[float]:
     rates = codes[:, truth][..., None] * there[:, :, None] + rng.standard_normal((2, n, 40, 1))
     inputs = plant(*rates, n_trials=4, noise=noise, rng=rng)
     config = neurofit.SolutionTimesConfig(
-        threshold="1", n_samples=1, n_halves=1, n_bootstraps=500, seed=seed
+        threshold=1.0, n_samples=1, n_halves=1, n_bootstraps=500, seed=seed
     )
     made = neurofit.solution_times(*inputs, config)
     names = ("correlation", "correlation_low", "correlation_high", "raw_correlation", "reliability")

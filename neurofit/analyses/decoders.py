@@ -81,6 +81,20 @@ class DecodersConfig(LayersConfig):
     )
     seed: int = option(0, least=0, help="Random seed for folds, trial halves and samples.")
 
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if stimuli lack labels or a column, before the work begins."""
+        self.folds_of(find_labels(recording, self)).check_recording(recording)
+
+    def folds_of(self, labels: Labels) -> EncodingConfig:
+        """Return the options of the folds, stratified by the labels."""
+        return EncodingConfig(
+            splits="folds",
+            n_splits=self.n_folds,
+            strata=labels.column,
+            groups=self.groups,
+            seed=self.seed,
+        )
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -172,16 +186,7 @@ class Decoding:
         self.config, self.labels = config, find_labels(recording, config)
         self._activations, self._recording = activations, recording
         self.layers = config.layers_for(activations, recording.regions[0])
-        splits = draw_splits(
-            recording,
-            EncodingConfig(
-                splits="folds",
-                n_splits=config.n_folds,
-                strata=self.labels.column,
-                groups=config.groups,
-                seed=config.seed,
-            ),
-        )
+        splits = draw_splits(recording, config.folds_of(self.labels))
         self._train, self._places, self.notes = splits.train, splits.places, list(splits.notes)
         self._check_folds()
         self._sets = self._average(n_halves)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -357,25 +357,25 @@ def _make_result(
     margin = factor * _spread([np.diagonal(each, axis1=1, axis2=2) for each in samples])
     words = f"{percent(config.interval)} interval over stimuli, for each time bin on its own"
     label = {"cka": "debiased CKA", "rdm": "RDM correlation"}[config.measure]
-    formula, dims = FORMULAS[config.measure], ("layer", "time_bin")
+    of: dict[str, Any] = {"formula": FORMULAS[config.measure], "column": config.measure.upper()}
+    dims = ("layer", "time_bin")
     return xr.Dataset(
         {
             "geometry": score_variable(
                 ("layer", "time_bin_model", "time_bin"),
                 values,
                 long_name=f"noise-corrected {label}",
-                formula=formula,
-                column=config.measure.upper(),
+                panel="curve",
+                **of,
             ),
             "curve": score_variable(
                 dims,
                 curve,
                 long_name=f"noise-corrected {label} at the same time",
-                formula=formula,
                 low="curve_low",
                 high="curve_high",
                 interval=words,
-                column=config.measure.upper(),
+                **of,
             ),
             "curve_low": variable(dims, curve - margin, "interval", f"low end: {words}"),
             "curve_high": variable(dims, curve + margin, "interval", f"high end: {words}"),

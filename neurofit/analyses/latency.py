@@ -23,9 +23,9 @@ from jaxtyping import Float
 from neurofit.activations.activations import check_inputs
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
 from neurofit.analyses.layers import LayersConfig, kernel_of
+from neurofit.analyses.windows import need_bins
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import option
-from neurofit.errors import NeurofitError
 from neurofit.metrics.latency import onset, peak
 from neurofit.metrics.two_way import percent
 from neurofit.recordings.reliability import check_stimuli
@@ -82,6 +82,10 @@ class LatencyConfig(LayersConfig):
     n_bootstraps: int = option(500, least=20, help="Number of bootstrap samples.")
     seed: int = option(0, least=0, help="Random seed for trial halves and bootstrap samples.")
 
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if a recording has too few time bins."""
+        need_bins(recording, MIN_BINS, "A latency")
+
 
 @register_analysis(LatencyConfig)
 def latency(
@@ -135,10 +139,7 @@ def latency(
     check_stimuli(recording)
     check_inputs(activations, recording)
     bins = np.array(recording.time_bins)
-    if len(bins) < MIN_BINS:
-        raise NeurofitError(
-            f"A latency needs at least {MIN_BINS} time bins; {recording.name} has {len(bins)}."
-        )
+    config.check_recording(recording)
     layers = config.layers_for(activations, recording.regions[0])
     names = [f"{recording.regions[0]} of {recording.name}"]
     names += [f"{activations.model} {layer}" for layer in layers]
@@ -269,6 +270,7 @@ def _make_result(
                     high=f"{own}_high",
                     interval=words,
                     column=f"{name} (ms)",
+                    panel="course",
                 )
             role = "detail" if suffix else "interval"
             for end, side in zip(ends, ("low", "high"), strict=True):
@@ -280,7 +282,7 @@ def _make_result(
         ("model", "time_bin"),
         courses[0] / np.where(top > 0, top, np.nan),
         "detail",
-        "variance of the signal over images, relative to its peak",
+        "signal variance, relative to its peak",
     )
     made["site_is_clear"] = variable(
         ("neuroid",),

@@ -309,6 +309,8 @@ def _results(
         whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
     need_one_region(analysis.models, recording)
+    if hasattr(config.analysis, "check_recording"):
+        config.analysis.check_recording(recording)
     inputs: dict[str, Any] = {"": find_source(config, whole, progress=progress)}
     against: Any = None
     if not analysis.models and on_plan:
@@ -316,8 +318,6 @@ def _results(
     if analysis.models:
         from neurofit.recordings.validation import validate_recording
 
-        if hasattr(config.analysis, "check_columns"):
-            config.analysis.check_columns(map(str, recording.stimuli.table))
         validate_recording(recording)
         activations = find_activations(config, recording, on_plan=on_plan, progress=progress)
         inputs = {"": activations}

@@ -13,6 +13,8 @@ over the images that all three solve.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,13 +24,15 @@ from jaxtyping import Float
 
 from neurofit.analyses.analysis import register_analysis, score_variable, variable
 from neurofit.analyses.decoders import DecodersConfig, Decoding, Patterns
+from neurofit.analyses.windows import need_bins
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import option
-from neurofit.errors import unknown_name
+from neurofit.errors import NeurofitError, unknown_name
 from neurofit.metrics.averages import nanmedian
 from neurofit.metrics.bootstrap import draw, percentile_interval
 from neurofit.metrics.consistency import spearman_brown
 from neurofit.metrics.solution_times import (
+    CAP,
     MIN_IMAGES,
     agreement,
     image_dprimes,
@@ -58,8 +62,8 @@ class SolutionTimesConfig(DecodersConfig):
     Parameters
     ----------
     threshold
-        d' at which an image counts as solved: a number such as "0.4", or a column of the stimuli;
-        None takes the column `i1` if there is one, otherwise 0.5.
+        d' at which an image counts as solved: a number, at most 5, to which d' is limited; or the
+        name of a column of the stimuli. None takes the column `i1` if there is one, otherwise 0.5.
     n_halves
         Number of random halvings of the trials.
     min_z
@@ -72,12 +76,13 @@ class SolutionTimesConfig(DecodersConfig):
     Examples
     --------
     >>> import neurofit
-    >>> neurofit.SolutionTimesConfig(threshold="0.4", n_halves=3)
-    SolutionTimesConfig(threshold='0.4', n_halves=3)
+    >>> neurofit.SolutionTimesConfig(threshold=0.4, n_halves=3)
+    SolutionTimesConfig(threshold=0.4, n_halves=3)
     """
 
-    threshold: str | None = option(
+    threshold: float | str | None = option(
         None,
+        parse=str,
         metavar="D|COLUMN",
         help="d' at which an image is solved: a number or a column of the stimuli.",
         default_text="the column i1 (behaviour), or else 0.5",
@@ -87,6 +92,25 @@ class SolutionTimesConfig(DecodersConfig):
         3.0, least=0, help="Standard errors by which the reliability must exceed 0."
     )
     n_bootstraps: int = option(1000, least=20, help="Number of bootstrap samples of the images.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.threshold
+        with suppress(ValueError):  # from the command line, a number is a text
+            given = None if given is None else float(given)
+            object.__setattr__(self, "threshold", given)
+        if isinstance(given, float) and not 0 < given <= CAP:
+            raise NeurofitError(
+                f"threshold must be a d' above 0 and at most {CAP:g}, to which d' is "
+                f"limited, or a column of the stimuli; got {given:g}.",
+                option="threshold",
+            )
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if a recording has one time bin, or lacks labels or a threshold."""
+        need_bins(recording, 2, "A solution time")
+        super().check_recording(recording)
+        find_thresholds(recording, self)
 
 
 @register_analysis(SolutionTimesConfig)
@@ -117,7 +141,8 @@ def solution_times(
     Returns
     -------
     Dataset
-        `solved` (model time_bin), the share of images that are solved by then; `correlation`
+        `solved` (model time_bin), the share of images that are solved by then, with `solved_low`
+        and `solved_high`; `correlation`
         (layer), corrected for trial noise, with `correlation_low` and `correlation_high`;
         `raw_correlation`, `reliability` and `n_images` (layer); `median_time` (model) in ms with
         its interval; `solution_time` (model stimulus), `solution_time_of_half` (side half
@@ -146,6 +171,7 @@ def solution_times(
     ('model', 'time_bin')
     """
     del compute
+    config.check_recording(recording)
     thresholds, words = find_thresholds(recording, config)
     found = Decoding(activations, recording, config, n_halves=config.n_halves)
     found.notes.insert(0, words)
@@ -172,21 +198,19 @@ def find_thresholds(
     Raises
     ------
     NeurofitError
-        If the threshold is neither a number nor a column of numbers.
+        If the threshold is no column of numbers.
     """
     table, given = recording.stimuli.table, config.threshold
     columns = [str(each) for each in table if table[each].dtype.kind in "fiu"]
     if given is None:
-        given = BEHAVIOUR if BEHAVIOUR in columns else str(THRESHOLD)
-    if given in columns:
-        return table[given].to_numpy(dtype=np.float64), f"An image is solved at its own {given}."
-    try:
-        level = float(given)
-    except ValueError:
+        given = BEHAVIOUR if BEHAVIOUR in columns else THRESHOLD
+    if isinstance(given, float):
+        note = ": there is no behavioural d', such as a column i1" * (config.threshold is None)
+        return np.full(len(table), given), f"An image is solved at a d' of {given:g}{note}."
+    if given not in columns:
         kind = f"threshold (a number, or a column of numbers of {recording.name})"
-        raise unknown_name(kind, given, columns, option="threshold") from None
-    behaviour = "" if config.threshold else ": there is no behavioural d', such as a column i1"
-    return np.full(len(table), level), f"An image is solved at a d' of {level:g}{behaviour}."
+        raise unknown_name(kind, given, columns, option="threshold")
+    return table[given].to_numpy(dtype=np.float64), f"An image is solved at its own {given}."
 
 
 def _dprimes(found: Decoding, samples: list[Patterns]) -> Float[np.ndarray, "time_bin stimulus"]:
@@ -246,17 +270,26 @@ def _make_result(
         )
     median = nanmedian(own, axis=1)
     low, high = percentile_interval(nanmedian(own[:, drawn], axis=2).T, interval=config.interval)
-    solved = (own[..., None] <= bins[:, 1]).mean(axis=1)
+    solved = own[..., None] <= bins[:, 1]
+    times = np.stack([np.bincount(each, minlength=n) for each in drawn]) / n
+    resampled = np.einsum("di,mib->dmb", times, solved.astype(np.float64), optimize=True)
+    ends = percentile_interval(resampled.reshape(len(drawn), -1), interval=config.interval)
+    solved_low, solved_high = (each.reshape(len(own), -1) for each in ends)
     layer, dims = ("layer",), ("model", "time_bin")
     made = {
         "solved": score_variable(
             dims,
-            solved,
-            long_name="share of images that are solved by the end of the bin",
-            formula="share of images whose solution time has passed",
+            solved.mean(axis=1),
+            long_name="share of solved images",
+            formula="share of images whose solution time has passed by the end of the bin",
             best=np.nan,
+            low="solved_low",
+            high="solved_high",
+            interval=words,
             column="solved",
         ),
+        "solved_low": variable(dims, solved_low, "interval", f"low end: {words}"),
+        "solved_high": variable(dims, solved_high, "interval", f"high end: {words}"),
         "correlation": score_variable(
             layer,
             of["correlation"],
@@ -334,5 +367,27 @@ def _make_result(
             "stimulus_id": ("stimulus", recording.stimuli.ids.astype(str)),
             **time_coords(*bins.T),
         },
-        attrs={"method": f"solution times, {found.method}", "notes": json.dumps(notes)},
+        attrs={
+            "method": f"solution times, {found.method}",
+            "conclusion": json.dumps(list(_conclude(found, of, config))),
+            "notes": json.dumps(notes),
+        },
     )
+
+
+def _conclude(
+    found: Decoding, of: dict[str, np.ndarray], config: SolutionTimesConfig
+) -> Iterator[str]:
+    """Yield for each layer in a sentence how its solution times go with those of the area."""
+    area, *layers = found.names
+    for i, name in enumerate(layers):
+        value, low, high, n = (
+            float(of[key][i])
+            for key in ("correlation", "correlation_low", "correlation_high", "n_images")
+        )
+        if np.isfinite(value):
+            yield (
+                f"Solution times of {name} and {area}: r = {value:.2f} without trial noise "
+                f"({percent(config.interval)} interval {low:.2f} to {high:.2f}) over the "
+                f"{n:.0f} images that both solve."
+            )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from neurofit.config.options import parse_names
 from neurofit.errors import NeurofitError
+
+if TYPE_CHECKING:
+    from neurofit.recordings.recording import Recording
 
 Bins = Int[np.ndarray, "time_bin 2"]
 Window = tuple[int, int]
@@ -85,6 +88,17 @@ def find_windows(bins: Bins, asked: tuple[Window, ...] | None) -> list[Window]:
             option="windows",
         )
     return [window for window in windows if window not in empty]
+
+
+def need_bins(recording: Recording, least: int, what: str) -> None:
+    """Raise NeurofitError if a recording has fewer time bins than a question about time needs."""
+    bins = recording.time_bins
+    if len(bins) < least:
+        start, end = bins[0][0], bins[-1][1]
+        raise NeurofitError(
+            f"{what} needs {least} time bins or more; {recording.name} has {len(bins)}, of "
+            f"{start}-{end} ms."
+        )
 
 
 def in_window(bins: Bins, window: Window) -> Bool[np.ndarray, " time_bin"]:

@@ -100,7 +100,6 @@ def analysis_command(name: str) -> Any:
         *_output_parameters(),
         *(parameters_of(Compute, panel="Machine") if analysis.computes else []),
     ]
-
     names = [each.name for each in parameters]
     if double := next((each for each in names if names.count(each) > 1), ""):
         raise NeurofitError(
@@ -120,7 +119,8 @@ def analysis_command(name: str) -> Any:
         run_and_show(config, **output)
 
     command.__doc__ = analysis.summary
-    example = EXAMPLES.get(name, f"neurofit analyse {name} --model rgc_tiny --region IT")
+    of = " --model rgc_tiny" * (analysis.models > 0) + " --source V4" * analysis.sources
+    example = EXAMPLES.get(name, f"neurofit analyse {name}{of} --region IT")
     return late_command(name, with_signature(command, parameters), example=example)
 
 

@@ -172,6 +172,8 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
+    except MemoryError as error:
+        fail(f"The memory of this machine does not suffice. {error}".strip(), 1)
     except (KeyboardInterrupt, typer.Abort):
         err.print("Interrupted; partial files were removed.")
         sys.exit(INTERRUPTED)

@@ -131,6 +131,8 @@ def _parameter(
     usual = None if each.default in (MISSING, None, "", False) or not defaults else each.default
     shown = rule["default_text"] or ("" if usual is None else str(usual))
     extra: dict[str, Any] = {"metavar": rule["metavar"]} if rule["metavar"] else {}
+    if number := next((each for each in (int, float) if kind in (each, each | None)), None):
+        extra = {"parser": _number_parser(number, flag), "metavar": f"<{number.__name__}>", **extra}
     option = typer.Option(
         flag,
         help=rule["help"] + (escape(f" [default: {shown}]") if shown else ""),
@@ -142,6 +144,19 @@ def _parameter(
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def _number_parser(kind: type, flag: str) -> Callable[[str], Any]:
+    """Return a function that reads a number, with an error that says what was given."""
+
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            of = "whole number" if kind is int else "number"
+            raise NeurofitError(f"{flag} takes a {of}; got {text!r}.") from None
+
+    return parse
 
 
 def given_options(config: type, given: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ The command line is made from these fields, so an option is described in one pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
@@ -123,8 +124,11 @@ def _check_bounds(
             above is not None and not value > above
         )
         too_large = below is not None and not value < below
+        infinite = value == math.inf
     except TypeError:
         raise NeurofitError(f"{name} must be a number; got {value!r}.", option=name) from None
+    if infinite:
+        raise NeurofitError(f"{name} must be finite; got {value}.", option=name)
     if not (too_small or too_large):
         return
     if above is not None and below is not None:

@@ -36,6 +36,11 @@ def label_results(results: Sequence[xr.Dataset]) -> list[str]:
     return labels
 
 
+def named_by(result: xr.Dataset, label: str) -> bool:
+    """Return whether the series of a result name its model, so that such a label says it twice."""
+    return label == result.attrs["model"] and bool({"model", "part"} & set(result.dims))
+
+
 def _words(result: xr.Dataset) -> dict[str, str]:
     """Return what may tell a result apart, the most telling first."""
     attrs = result.attrs

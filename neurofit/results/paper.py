@@ -11,7 +11,7 @@ import xarray as xr
 
 from neurofit.errors import NeurofitError, counted
 from neurofit.metrics.two_way import Influences, interval_of
-from neurofit.results.labels import label_results
+from neurofit.results.labels import label_results, named_by
 from neurofit.results.schema import SERIES, axes, headline, is_time
 from neurofit.results.tables import p_values
 
@@ -144,7 +144,7 @@ def lines_of(label: str, result: xr.Dataset) -> list[Line]:
     for place in np.ndindex(*(result.sizes[dim] for dim in own)):
         one = result.isel(dict(zip(own, place, strict=True)))
         words = [str(one[dim].item()) for dim in own if result.sizes[dim] > 1 or dim == "pair"]
-        if words and (not result.attrs["model"] or "pair" in own):
+        if words and (not result.attrs["model"] or "pair" in own or named_by(result, label)):
             label = ""  # a pair names its models
         bins = []
         if dims:

@@ -52,7 +52,7 @@ RESERVED = (
 
 POINTERS = (
     *("low", "high", "band_low", "band_high"),
-    *("bound", "count", "reason", "samples", "path", "influence_on"),
+    *("bound", "count", "reason", "samples", "path", "panel", "influence_on"),
 )
 """Attributes of a variable that name another one."""
 

@@ -279,6 +279,8 @@ def test_a_bin_without_signal_has_no_value(validity: Any) -> None:
     first, second, recording, _ = draw(validity, n_stimuli=120, reliabilities=(1e-6, 0.8))
     found = run(first, second, recording)
     assert np.isnan(found.explained.values[0, :, 0]).all()
+    for end in ("low", "high", "band_low", "band_high"):
+        assert np.isnan(found[f"explained_{end}"].values[0, :, 0]).all()
     assert np.isfinite(found.explained.values[0, :, 1]).all()
     assert found.z_recording.values[0, 0] < 4 < found.z_recording.values[0, 1]
     assert np.isfinite(found.window_explained.values).all()

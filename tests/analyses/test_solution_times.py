@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ Inputs = tuple[Activations, Recording]
 
 N_BINS, N_LABELS = 12, 3
 FEW = SolutionTimesConfig(
-    threshold="1", n_folds=5, n_halves=1, n_samples=1, n_bootstraps=100, labels="object_name"
+    threshold=1.0, n_folds=5, n_halves=1, n_samples=1, n_bootstraps=100, labels="object_name"
 )
 
 
@@ -137,7 +138,7 @@ def test_times_of_noise_have_no_corrected_correlation(empty: Recording) -> None:
     (activations, recording), _ = plant(empty, shared=0.9, noise=1.0)
     values = np.random.default_rng(1).standard_normal(recording.responses.shape)
     noise = replace(recording, responses=recording.responses.copy(data=values.astype(np.float32)))
-    made = solution_times(activations, noise, replace(FEW, threshold="0.1"))
+    made = solution_times(activations, noise, replace(FEW, threshold=0.1))
     assert np.isnan(made.correlation.values[0])
     assert "reliability is not 3 standard errors above 0" in made.attrs["notes"]
 
@@ -149,14 +150,33 @@ def test_thresholds_are_behaviour_a_number_or_a_column(empty: Recording) -> None
     known = replace(recording, stimuli=replace(recording.stimuli, table=table))
     of = {
         given: solution_times(activations, known, replace(FEW, threshold=given))
-        for given in (None, "i1", "other", "0.25")
+        for given in (None, "i1", "other", 0.25)
     }
     np.testing.assert_array_equal(of[None].threshold.values, behaviour)
     np.testing.assert_array_equal(of[None].solution_time.values, of["i1"].solution_time.values)
-    np.testing.assert_array_equal(of["other"].solution_time.values, of["0.25"].solution_time.values)
+    np.testing.assert_array_equal(of["other"].solution_time.values, of[0.25].solution_time.values)
     assert np.nanmean(of["other"].solution_time[0] - of["i1"].solution_time[0]) < 0
     made = solution_times(activations, recording, replace(FEW, threshold=None))
     assert (made.threshold.values == 0.5).all()
     assert "there is no behavioural d'" in made.attrs["notes"]
+    assert replace(FEW, threshold="0.25") == replace(FEW, threshold=0.25)
     with pytest.raises(NeurofitError, match=r"Unknown threshold .* 'ii'\. Did you mean 'i1'"):
         solution_times(activations, known, replace(FEW, threshold="ii"))
+
+
+@pytest.mark.parametrize("given", ["nan", "inf", -0.5, 0, 5.1])
+def test_a_threshold_is_a_dprime_that_an_image_can_reach(given: float | str) -> None:
+    with pytest.raises(NeurofitError, match="threshold must be a d' above 0 and at most 5"):
+        replace(FEW, threshold=given)
+
+
+def test_the_share_of_solved_images_has_the_interval_of_a_binomial(empty: Recording) -> None:
+    (activations, recording), _ = plant(empty, shared=0.9, noise=0.2)
+    made = solution_times(activations, recording, replace(FEW, n_bootstraps=2000))
+    share = made.solved.values
+    inside = (share > 0.1) & (share < 0.9)
+    assert inside.any()
+    expected = 2 * 1.96 * np.sqrt(share * (1 - share) / recording.stimuli.ids.size)
+    width = (made.solved_high - made.solved_low).values
+    np.testing.assert_allclose(width[inside], expected[inside], rtol=0.1)
+    assert json.loads(made.attrs["conclusion"])[0].startswith("Solution times of m a and IT of")

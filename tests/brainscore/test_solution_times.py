@@ -289,7 +289,7 @@ def test_registered_names_load() -> None:
     try:
         assert isinstance(brainscore_vision.load_metric("neurofit-ost"), SolutionTimes)
         made = brainscore_vision.load_metric("neurofit-solution_times", threshold="1")
-        assert made.config("IT").threshold == "1"
+        assert made.config("IT").threshold == 1.0
         assert {"neurofit-hvm-sim.IT-ost", "neurofit-Kar2019-ost"} <= set(
             brainscore_vision.benchmark_registry
         )

@@ -29,7 +29,7 @@ OTHER: dict[str, Any] = {
     "reduce": "pca:5",
     "labels": "kind",
     "n_sites": 5,
-    "threshold": "1",
+    "threshold": 1.0,
     "strata": "kind",
     "groups": "kind",
     "preset": "mouse",

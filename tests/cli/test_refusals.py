@@ -46,7 +46,7 @@ CONVERT = ("weights", "convert", "none", "--out", "w", "--model")
         ),
         ((*V4, "--jackknife", "1"), "--jackknife must be 0 or at least 2; got 1."),
         ((*V4, "--groups", "stimulus"), "Did you mean 'stimulus_id'?"),
-        ((*V4, "--n-splits", "many"), "Invalid value for '--n-splits'"),
+        ((*V4, "--n-splits", "many"), "--n-splits takes a whole number; got 'many'."),
         (
             (*V4, "--window", "500:600"),
             "No time bin of small lies inside 500-600 ms; it has 70-110 ms.",
@@ -258,7 +258,7 @@ def test_a_full_disk_exits_with_1_and_leaves_nothing_half_written(
             '--weights is "auto", "random" or the path of a .safetensors file; got',
         ),
         (("--seed", "-1"), "--seed must be at least 0; got -1."),
-        (("--n-halves", "1e9"), "Invalid value for '--n-halves'"),
+        (("--n-halves", "1e9"), "--n-halves takes a whole number; got '1e9'."),
         (("--interval", "nan"), "--interval must lie between 0 and 1; got nan."),
         (("--min-z", "nan"), "--min-z must be at least 0; got nan."),
         (("--memory", "nan"), "--memory must be above 0; got nan."),

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from neurofit.activations.activations import find_names, region_layers
+from neurofit.analyses.windows import find_windows
 from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, parse_names
 from neurofit.errors import NeurofitError, check_option
 from neurofit.mapping import MAPPINGS, find_mapping
 from neurofit.mapping.contract import describe_mapping, mapping_key
 from neurofit.mapping.reduce import Reduction
+
+if TYPE_CHECKING:
+    from neurofit.recordings.recording import Recording
 
 
 def parse_layers(text: str) -> str | tuple[str, ...]:
@@ -252,6 +258,15 @@ class EncodingConfig(Configuration):
         """Raise NeurofitError if a table has no column `groups`."""
         if self.groups is not None:
             check_option("column of the stimuli to group by", self.groups, columns)
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if a recording lacks what is asked of it, before the work begins.
+
+        Columns of its stimuli, and time bins in the `windows` of an analysis that has these.
+        """
+        self.check_columns(map(str, recording.stimuli.table))
+        if hasattr(self, "windows"):
+            find_windows(np.array(recording.time_bins), self.windows)
 
     @property
     def n_sets(self) -> int:

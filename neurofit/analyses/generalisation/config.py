@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurofit.analyses.encoding.config import EncodingConfig
-from neurofit.analyses.windows import check_windows, parse_windows
+from neurofit.analyses.windows import check_windows, need_bins, parse_windows
 from neurofit.config.options import option
 from neurofit.errors import NeurofitError
 from neurofit.metrics.two_way import RESAMPLED
+from neurofit.recordings.recording import Recording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +86,8 @@ class GeneralisationConfig(EncodingConfig):
             )
         fixed = ("time_mode", "intercept", "fit_halves", "min_neuroids")
         self.need_defaults("A generalisation has", fixed)
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if there are no two time bins, or `windows` hold none."""
+        need_bins(recording, 2, "A generalisation over time")
+        super().check_recording(recording)

@@ -102,6 +102,7 @@ def generalisation(
     >>> neurofit.generalisation(activations, recording, config)["generalisation"].dims
     ('layer', 'time_bin_fit', 'time_bin')
     """
+    config.check_recording(recording)
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)
     fitting = Fitting(activations, recording, config, compute, smoothers=True)
@@ -129,12 +130,11 @@ def generalisation(
         made |= _between(rows, [(inside[a], inside[b]) for a, b in pairs], config)
         names = [f"{start}-{end} ms" for start, end in windows]
         coords["windows"] = [f"{names[a]} and {names[b]}" for a, b in pairs]
-    name = fitting.mappings[0].name
     result = xr.Dataset(
         made,
         coords=coords,
         attrs={
-            "method": f"{name}, map of each time bin tested in all",
+            "method": f"{fitting.mappings[0].name}, map of each time bin tested in all",
             "notes": json.dumps([*fitting.splits.notes, *fitting.left_out.notes()]),
         },
     )

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from neurofit.activations.activations import Activations
-from neurofit.analyses.lag.config import LagConfig
+from neurofit.analyses.lag.config import MIN_BINS, LagConfig
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.time_bins import TimeBin
@@ -27,9 +27,6 @@ LAG_STEP = 1.0
 
 PACE_RATIO = 1.0125
 """Ratio of neighbouring candidate paces."""
-
-MIN_BINS = 3
-"""Smallest number of time bins in which candidates are compared."""
 
 MIN_WINDOWS = 4
 """Smallest number of image-driven model times."""

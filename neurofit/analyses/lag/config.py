@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from neurofit.analyses.encoding.config import EncodingConfig
+from neurofit.analyses.windows import need_bins
 from neurofit.config.options import option
 from neurofit.errors import NeurofitError
 from neurofit.mapping.ridge import RidgeMapping
@@ -18,6 +19,9 @@ from neurofit.recordings.time_bins import TimeBin
 
 FIXED = ("time_mode", "intercept", "fit_halves", "min_neuroids", "reduce")
 """Options of the fits that are not to be changed."""
+
+MIN_BINS = 3
+"""Smallest number of time bins in which maps are compared."""
 
 Range = tuple[float, float]
 
@@ -118,20 +122,25 @@ class LagConfig(EncodingConfig):
                 f"A lag takes the mapping ridge; got {', '.join(self.mapping_names)}.",
                 option="mapping",
             )
-        for name, least, inside in (("lags", -math.inf, 0.0), ("paces", 0.0, 1.0)):
+        for name, least, inside, most in (("lags", -1000, 0, 1000), ("paces", 0.1, 1, 10)):
             given = getattr(self, name)
             if not (
                 isinstance(given, Sequence)
                 and len(given) == 2
                 and all(isinstance(each, int | float) for each in given)
-                and least < given[0] <= inside <= given[1] < math.inf
+                and least <= given[0] <= inside <= given[1] <= most
             ):
                 raise NeurofitError(
-                    f"{name} must be a range (start, end) that holds {inside:g}, the value of the "
-                    f"one-to-one map; got {given!r}.",
+                    f"{name} must be a range START:END within {least:g}:{most:g} that holds "
+                    f"{inside:g}, the value of the one-to-one map; got {_shown(given)}.",
                     option=name,
                 )
             object.__setattr__(self, name, (float(given[0]), float(given[1])))
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if a recording has too few time bins, or lacks a column."""
+        need_bins(recording, MIN_BINS, "A lag")
+        super().check_recording(recording)
 
     @property
     def ridge(self) -> RidgeMapping:
@@ -146,3 +155,10 @@ class LagConfig(EncodingConfig):
         latest = pivot - self.lags[0] + (middles[-1] - pivot) / self.paces[0]
         width = max(end - start for start, end in recording.time_bins)
         return [(0, max(math.ceil(latest) + 2 * width, recording.time_bins[-1][1]))]
+
+
+def _shown(given: Any) -> str:
+    """Return a range as it is written on the command line, anything else as Python writes it."""
+    if isinstance(given, Sequence) and all(isinstance(each, int | float) for each in given):
+        return ":".join(f"{each:g}" for each in given)
+    return repr(given)

@@ -92,6 +92,7 @@ def lag(
     >>> result["predictivity"].dims
     ('layer', 'time_bin_model', 'time_bin')
     """
+    config.check_recording(recording)
     found: list[Layer] = []
     for name in config.layers_for(activations, recording.regions[0]):
         own = replace(config, layers=(name,))

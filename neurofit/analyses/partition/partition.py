@@ -256,7 +256,7 @@ def _tested(
             influences = found.combine(row, weights[:, None, None] * means)
             rows = np.concatenate([influences.neuroids, influences.stimuli])
             size = np.maximum(np.abs(combined), np.sqrt((rows**2).sum(axis=0)))
-            none = size < NEGLIGIBLE
+            none = (size < NEGLIGIBLE) & (count > 0)
             influences.neuroids[:, none] = influences.stimuli[:, none] = 0.0
             values[row, number] = np.where(count > 0, combined, np.nan)
             tested = compare_contrasts(

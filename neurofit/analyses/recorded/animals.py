@@ -83,6 +83,18 @@ def read_animals(recording: Recording, config: RecordedConfig) -> list[Populatio
     NeurofitError
         If neuroids do not state their animal, all are of one, or one has too few.
     """
+    names = find_animals(recording)
+    return [Population.read(where(recording, subject=name), config, name=name) for name in names]
+
+
+def find_animals(recording: Recording) -> list[str]:
+    """Return the names of the animals of one area.
+
+    Raises
+    ------
+    NeurofitError
+        If neuroids do not state their animal, or all are of one.
+    """
     if len(recording.regions) != 1:
         raise NeurofitError(
             f"Maps between animals are about one area; {recording.name} has "
@@ -93,10 +105,14 @@ def read_animals(recording: Recording, config: RecordedConfig) -> list[Populatio
     names = sorted(set(map(str, coords["subject"].values))) if known else []
     if len(names) < 2:
         raise NeurofitError(
-            "Maps between animals need neuroids of two or more (coordinate subject); "
-            f"{recording.name} has {names[0] if names else 'no such coordinate'}."
+            "Maps between animals need neuroids of two animals or more (coordinate subject); "
+            + (
+                f"all of {recording.name} are of {names[0]!r}."
+                if names
+                else f"{recording.name} does not name any."
+            )
         )
-    return [Population.read(where(recording, subject=name), config, name=name) for name in names]
+    return names
 
 
 Pair = tuple[int, int]

@@ -37,6 +37,7 @@ from neurofit.analyses.recorded.lags import (
     describe_profile,
 )
 from neurofit.analyses.recorded.populations import Population, aligned
+from neurofit.analyses.windows import need_bins
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import option
 from neurofit.errors import NeurofitError
@@ -78,6 +79,11 @@ class AreasConfig(RecordedConfig):
     unique: bool = option(
         False, help="Compute also what each lag explains beyond lag 0 (several times as long)."
     )
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if a recording has one time bin, or lacks a column."""
+        need_bins(recording, 2, "A lag between areas")
+        super().check_recording(recording)
 
 
 @register_analysis(AreasConfig, models=0, sources=1)
@@ -127,6 +133,7 @@ def areas(
     >>> neurofit.areas(source, target, config)["profile"].dims
     ('lag',)
     """
+    config.check_recording(recording)
     source = aligned(source, recording)
     splits = draw_splits(recording, config)
     device = mapping_device(compute.device)

@@ -148,6 +148,7 @@ def describe_map(lags: Lags, config: RecordedConfig, target: Target) -> dict[str
             formula="sum_j X_j / sum_j sqrt(P_j Y_j), maps between different trial halves",
             column="r",
             count="n_neuroids",
+            panel="profile",
         ),
         "n_neuroids": variable(
             DIMS,

@@ -32,6 +32,7 @@ from neurofit.analyses.encoding.mappings import find_mappings, mapping_device
 from neurofit.analyses.encoding.splits import draw_splits
 from neurofit.analyses.recorded.animals import (
     curve_of,
+    find_animals,
     mean_of,
     notes_of,
     read_animals,
@@ -50,6 +51,7 @@ from neurofit.analyses.recorded.verdicts import (
 from neurofit.analyses.windows import check_windows, find_windows, in_window, parse_windows
 from neurofit.config.compute import Compute, Progress
 from neurofit.config.options import option
+from neurofit.errors import NeurofitError
 from neurofit.metrics.exchange import LEAST_MEMBERS
 from neurofit.metrics.two_way import percent
 from neurofit.results.schema import time_coords
@@ -112,6 +114,19 @@ class TuringConfig(RecordedConfig):
         super().__post_init__()
         object.__setattr__(self, "windows", check_windows(self.windows))
 
+    def check_recording(self, recording: Recording) -> None:
+        """Raise NeurofitError if there are no two animals, or `windows` hold no time bin."""
+        find_animals(recording)
+        super().check_recording(recording)
+        if not find_windows(np.array(recording.time_bins), self.windows):
+            start, end = recording.time_bins[0][0], recording.time_bins[-1][1]
+            raise NeurofitError(
+                "A verdict is one of a window that holds a time bin: early (70:130) and late "
+                f"(130:260) hold none of {recording.name}, {start}-{end} ms. Name others with "
+                "windows.",
+                option="windows",
+            )
+
 
 @register_analysis(TuringConfig)
 def turing(
@@ -166,6 +181,7 @@ def turing(
     ('layer', 'subject', 'time_bin')
     """
     check_inputs(activations, recording)
+    config.check_recording(recording)
     bins = np.array(recording.time_bins)
     windows = find_windows(bins, config.windows)
     populations = read_animals(recording, config)

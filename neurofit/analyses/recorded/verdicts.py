@@ -102,6 +102,7 @@ def describe_places(square: Square, models: list[int], config: RecordedConfig) -
                 high=f"{name}_high",
                 interval=words,
                 column="to animals" if role == "source" else "to model",
+                **{"panel": "as_target"} if role == "source" else {},
             ),
             f"{name}_low": variable(dims, low, "interval", f"low end of the {words}"),
             f"{name}_high": variable(dims, high, "interval", f"high end of the {words}"),

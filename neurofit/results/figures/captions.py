@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurofit.results.figures.compose import MOST_LINES, MOST_PAIRS, has_raw_panel, kind_of
+from neurofit.results.figures.compose import (
+    MOST_LINES,
+    MOST_PAIRS,
+    beside_of,
+    has_raw_panel,
+    kind_of,
+)
 from neurofit.results.figures.heatmaps import matrices, path_of
 from neurofit.results.figures.lines import RAW
 from neurofit.results.figures.paired import beyond_band, per_neuroid
@@ -23,8 +29,8 @@ from neurofit.results.figures.parts import (
     quantity,
     shared_title,
 )
-from neurofit.results.figures.points import learning_means, site_values
-from neurofit.results.schema import describe_selection, headline, series
+from neurofit.results.figures.points import learning_means, noun_of, site_values
+from neurofit.results.schema import axes, describe_selection, headline, is_time, series
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,7 +67,9 @@ def _curves(results: Results) -> list[str]:
     first = lines[0].result
     if all(line.values.size == 1 for line in lines):
         return _sites(results, lines)
-    said = [f"{_name(first)} over time, {shared_title(results)}: {_listed(lines)}."]
+    (dim,) = axes(first, lines[0].name)
+    along = "over time" if is_time(dim) else f"by {dim.removesuffix('s')}"
+    said = [f"{_name(first)} {along}, {shared_title(results)}: {_listed(lines)}."]
     few = len(lines) <= WITH_INTERVALS
     said += [_formula(first), *(_ends(lines) if few else [])]
     if len(lines) > MOST_LINES:
@@ -75,9 +83,12 @@ def _curves(results: Results) -> list[str]:
             )
         else:
             said.append(f"Lower panel: {bound}.")
+    if beside := beside_of(lines):
+        said.append(f"Lowest panel: {first[beside].attrs['long_name']}.")
     if len(lines) == 1 and "curve_of_subject" in first:
         said.append("Dashed and coloured: each subject alone.")
-    return [*said, *_bar(results), *_counts(lines), *_chosen(lines)]
+    bar = _bar(results) if dim == "time_bin" else []
+    return [*said, *bar, *_counts(lines), *_chosen(lines)]
 
 
 def _sites(results: Results, lines: list[Line]) -> list[str]:
@@ -85,9 +96,14 @@ def _sites(results: Results, lines: list[Line]) -> list[str]:
     numbers = [len(site_values(line)) for line in lines]
     points = f"Small points: neuroids ({_numbers(numbers)}). " if any(numbers) else ""
     said = [f"{_name(first)}, {shared_title(results)}: {_listed(lines)}.", _formula(first)]
-    interval = first[headline(first)].attrs.get("interval", "")
-    said.append(f"{points}Large point: the score{f' with its {interval}' * bool(interval)}.")
-    best = float(first[headline(first)].attrs["best"])
+    attrs = first[headline(first)].attrs
+    interval = attrs.get("interval", "")
+    said.append(
+        f"{points}Large point: the {noun_of(attrs)}{f' with its {interval}' * bool(interval)}."
+    )
+    if course := beside_of(lines):
+        said.append(f"Upper panel: {first[course].attrs['long_name']}.")
+    best = float(attrs["best"])
     if np.isfinite(best) and best > 0:
         beyond = sum(
             int(((v := site_values(line)) > 1.5 * best).sum() + (v < -0.5 * best).sum())
@@ -127,6 +143,9 @@ def _layers(results: Results) -> list[str]:
     said += [_formula(result), "Empty cells have no score."]
     if path := path_of(matrix):
         said.append(f"Line: {result[path].attrs['long_name']}; dotted: equal times.")
+    if beside := str(result[matrix.name].attrs.get("panel", "")):
+        attrs = result[beside].attrs
+        said.append(f"Lower panel: {attrs['long_name']}; shaded: {attrs['interval']}.")
     if matrix.rows == "layer":
         said.append("Dots mark the best layer of each bin.")
         chosen = chosen_layer(result, matrix.names)

@@ -17,6 +17,7 @@ from neurofit.results.figures.heatmaps import (
     is_map,
     layers,
     matrices,
+    shape,
 )
 from neurofit.results.figures.lines import (
     curves,
@@ -124,18 +125,17 @@ def _curves(results: Results, width: float) -> Figure:
     lines = lines_of(results)
     free = axes(lines[0].result, lines[0].name)
     if all(line.values.size == 1 for line in lines):
-        figure = new_figure(width, 16.0 + max(9.0, min(16.0, 60 / len(lines))) * len(lines))
-        panel = sites(results, figure.subplots(), legend=False)
-        return _titled(figure, results, width, [panel])
+        return _rows(results, lines, width)
     if len(free) > 2:
         raise NeurofitError(
             f"{lines[0].name} cannot be drawn: it has the dimensions {', '.join(free)}."
         )
     if len(lines) > MOST_LINES:
         return _multiples(results, lines, width)
-    bound = has_raw_panel(lines)
+    bound, beside = has_raw_panel(lines), beside_of(lines)
     counts = _varying_counts(lines) if len(lines) == 1 else None
     heights = [_height(width), *[0.55 * _height(width)] * bound, *[9.0] * (counts is not None)]
+    heights += [_height(width)] * bool(beside)
     figure = new_figure(width, sum(heights) + 10)
     panels = list(
         figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
@@ -144,9 +144,34 @@ def _curves(results: Results, width: float) -> Figure:
     if bound:
         raw_curves(results, panels[1], legend=False)
     if counts is not None:
-        _draw_counts(panels[-1], lines[0], counts)
+        _draw_counts(panels[1 + bound], lines[0], counts)
+    if beside:
+        curves(results, panels[-1], legend=False, variable=beside)
+        low, high = zip(*(panel.get_ylim() for panel in (panels[0], panels[-1])), strict=True)
+        for panel in (panels[0], panels[-1]):
+            panel.set_ylim(min(low), max(high))
     _only_last_label(panels)
     return _titled(figure, results, width, panels)
+
+
+def _rows(results: Results, lines: Sequence[Line], width: float) -> Figure:
+    """Draw single values as rows; those that are times, below the course that they are times of."""
+    course = beside_of(lines)
+    heights = [_height(width)] * bool(course)
+    heights.append(max(9.0, min(16.0, 60 / len(lines))) * len(lines))
+    figure = new_figure(width, 16.0 + sum(heights))
+    drawn = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
+    panels = list(drawn[:, 0])
+    sites(results, panels[-1], legend=False)
+    if course:
+        curves(results, panels[0], legend=False, variable=course)
+        _only_last_label(panels)
+    return _titled(figure, results, width, panels)
+
+
+def beside_of(lines: Sequence[Line]) -> str:
+    """Return the variable that is drawn in a panel of its own beside lines; empty if none is."""
+    return str(lines[0].result[lines[0].name].attrs.get("panel", ""))
 
 
 def has_raw_panel(lines: Sequence[Line]) -> bool:
@@ -189,24 +214,41 @@ def _difference(result: Results, width: float) -> Figure:
 
 def _layers(results: Results, width: float) -> Figure:
     every = [
-        (", ".join(filter(None, [label, *matrix.names.values()])), matrix)
+        (", ".join(filter(None, [label or _source(matrix), *matrix.names.values()])), matrix)
         for label, result in as_mapping(results).items()
         for matrix in matrices(result)
     ]
     limits = colour_limits([matrix for _, matrix in every])
     rows = max(len(matrix.result[matrix.rows]) for _, matrix in every)
-    square = not any(matrix.rows in ("layer", "model") for _, matrix in every)
-    height = _height(width) if square else 14 + 5.0 * rows
-    figure, panels = grid(len(every), width, height, least=60.0)
-    for panel, (label, matrix) in zip(panels, every, strict=True):
+    named = any(matrix.rows in ("layer", "model") for _, matrix in every)
+    height = 14 + 5.0 * rows if named else _height(width)
+    if tall := max(shape(matrix) for _, matrix in every):
+        n_columns = columns(len(every), width, 60.0)
+        height = float(np.clip(tall * ((width - 24) / n_columns - 12), 36, 84))
+    first: Matrix = every[0][1]
+    attrs = first.result[first.name].attrs
+    if beside := str(attrs.get("panel", "")) if len(every) == 1 else "":
+        heights = (height, _height(width))
+        figure = new_figure(width, sum(heights) + 20)
+        panels = list(figure.subplots(2, 1, height_ratios=heights))
+        curves(results, panels[-1], legend=False, variable=beside)
+    else:
+        figure, panels = grid(len(every), width, height, least=60.0)
+    maps = panels[: len(every)]
+    for panel, (label, matrix) in zip(maps, every, strict=True):
         layers(matrix.result, panel, matrix=matrix, limits=limits, colorbar=False)
         panel.set_title(wrapped(label, letters(width, len(every), 60.0)), fontweight="normal")
     if len(every) > 1:
         share(panels, columns(len(every), width, 60.0))
-    mesh = panels[0].collections[0]
-    first: Matrix = every[0][1]
-    add_colour_bar(panels[0], mesh, panels, first.result[first.name].attrs)
-    return _titled(figure, results, width, panels[:1] if len(every) == 1 else panels)
+    add_colour_bar(maps[0], maps[0].collections[0], maps, attrs)
+    return _titled(figure, results, width, panels)
+
+
+def _source(matrix: Matrix) -> str:
+    """Return the model of a map, or the recorded area that takes its place."""
+    attrs = matrix.result.attrs
+    recorded = f"source: {attrs['source']}" if "source" in attrs else ""
+    return "" if matrix.rows == "model" else attrs["model"] or recorded
 
 
 def _scatter(results: Results, width: float) -> Figure:

@@ -125,7 +125,7 @@ def layers(
             if result[dim].dtype.kind not in "iuf":
                 axis.set_ticks(range(result.sizes[dim]), [str(n) for n in result[dim].values])
         _mark_chosen(ax, matrix)
-        ax.set_xlabel(axis_label(matrix.columns))
+        ax.set_xlabel(axis_label(matrix.columns, matrix.rows))
         ax.set_ylabel(axis_label(matrix.rows))
         if matrix.columns == "time_bin" and add_image_bar(ax, result):
             ax.set_ylim(rows[0] - 0.05 * (rows[-1] - rows[0]), rows[-1])  # room for the bar
@@ -153,6 +153,14 @@ def colour_limits(every: Sequence[Matrix]) -> tuple[float, float]:
     return 0.0, high
 
 
+def shape(matrix: Matrix) -> float:
+    """Return how high a map is for its width, with the same scale of ms on both axes; else 0."""
+    if not (is_time(matrix.rows) and is_time(matrix.columns)):
+        return 0.0
+    height, width = (np.ptp(edges(matrix.result, dim)) for dim in (matrix.rows, matrix.columns))
+    return float(height / width)
+
+
 def _mark_best(ax: Axes, matrix: Matrix) -> None:
     """Mark the best row of each column with a dot."""
     values = matrix.values
@@ -175,7 +183,8 @@ def _draw_path(ax: Axes, matrix: Matrix) -> None:
         at = edges(matrix.result, matrix.columns)
         middle, path = (at[1:] + at[:-1]) / 2, like(matrix.result, name, matrix.names)
         style: dict[str, Any] = {"color": "black", "linewidth": 1.4}
-        ax.plot(middle, path.values, label=path.attrs["long_name"], **style)
+        if np.isfinite(path.values).any():
+            ax.plot(middle, path.values, label=path.attrs["long_name"], **style)
         ax.axline((middle[0], middle[0]), slope=1, linestyle=":", label="equal times", **style)
 
 

@@ -74,7 +74,7 @@ def curves(
         add_keys(ax, lines)
         drawn += _draw_bound(ax, lines)
         attrs = lines[0].result[lines[0].name].attrs
-        limit_scores(ax, drawn, float(attrs["best"]))
+        limit_scores(ax, drawn, float(attrs.get("best", np.nan)))
         ax.set_ylabel(wrapped(quantity(attrs)))
         _finish_time(ax, results, dim)
         if legend:
@@ -135,13 +135,17 @@ def raw_curves(results: Results, ax: Axes | None = None, *, legend: bool = True)
 def draw_line(
     ax: Axes, line: Line, *, many: int = 1, colour: Any = None, **changes: Any
 ) -> list[np.ndarray]:
-    """Draw a line over time with its interval and band if there are few; return what was drawn."""
+    """Draw a line over time with its interval and band if there are few; return what was drawn.
+
+    Along names, such as windows, values are points that no line joins, and intervals bars.
+    """
     (dim,) = axes(line.result, line.name)
     x, values = line.result[dim].values, line.values
+    named = x.dtype.kind not in "iuf"
     colour = line.colour if colour is None else colour
     style: dict[str, Any] = {
         "color": colour,
-        "linestyle": line.dashes,
+        "linestyle": "" if named else line.dashes,
         "marker": "o" if len(x) <= 40 else "",
         "label": line.label,
         "zorder": 3,
@@ -152,7 +156,10 @@ def draw_line(
     if many > WITH_INTERVALS:
         return drawn
     if ends := line.ends():
-        ax.fill_between(x, *ends, color=colour, alpha=0.22, linewidth=0)
+        if named:
+            ax.vlines(x, *ends, color=colour, alpha=0.3, linewidth=8)
+        else:
+            ax.fill_between(x, *ends, color=colour, alpha=0.22, linewidth=0)
         drawn += ends
     if band := line.ends("band_"):
         for end in band:
@@ -242,7 +249,8 @@ def _draw_dashed(ax: Axes, line: Line, dim: str, values: np.ndarray, label: str)
 
 def _finish_time(ax: Axes, results: Results, dim: str, *, bar: bool = True) -> None:
     ax.set_xlim(*span(results, dim))
-    ax.set_xlabel(axis_label(dim))
+    words = str(next(iter(as_mapping(results).values()))[dim].attrs.get("long_name", ""))
+    ax.set_xlabel(f"{words[:1].upper()}{words[1:]}" or axis_label(dim))
     if bar and dim == "time_bin":
         add_image_bar(ax, results)
     finish(ax)

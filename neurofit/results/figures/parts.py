@@ -31,6 +31,14 @@ WITH_INTERVALS = 3
 """Up to so many lines in the same axes are drawn with intervals and bands."""
 
 
+TIMES = {
+    "time_bin_fit": ("training", "test"),
+    "time_bin_train": ("training", "test"),
+    "time_bin_model": ("model", "recorded"),
+    "time_bin_source": ("source", "target"),
+}
+"""What the times of a map are: along a dimension, and along the time bins beside it."""
+
 SEAM = "\u200b"
 """Zero-width space: where a name may be broken."""
 
@@ -134,11 +142,12 @@ def short(words: str, noun: str) -> str:
     return head if re.search(r"[a-z]", head) else f"{head} {noun}"
 
 
-def axis_label(dim: str) -> str:
-    """Return the label of an axis along a dimension."""
+def axis_label(dim: str, other: str = "") -> str:
+    """Return the label of an axis along a dimension, and beside another in a map."""
     if not is_time(dim):
         return dim.replace("_", " ").capitalize()
     of = dim.removeprefix("time_bin").strip("_").replace("_", " ")
+    of = TIMES.get(other, ("", of))[1] if dim == "time_bin" else TIMES.get(dim, (of, ""))[0]
     return f"{of} time from image onset (ms)".strip().capitalize().replace("(Ms)", "(ms)")
 
 

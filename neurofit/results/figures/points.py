@@ -108,8 +108,15 @@ def _add_site_keys(ax: Axes, attrs: dict[str, Any], with_neuroids: bool) -> None
     """Add the meaning of the points to the legend."""
     if with_neuroids:
         ax.plot([], [], ".", markersize=3, color=ink(0.6), label="neuroids")
-    words = f"score and {short(attrs['interval'], 'interval')}" if "interval" in attrs else "score"
+    words = noun_of(attrs)
+    if "interval" in attrs:
+        words += f" and {short(attrs['interval'], 'interval')}"
     ax.plot([], [], "o-", markersize=5, color=ink(0.6), markeredgecolor=ink(), label=words)
+
+
+def noun_of(attrs: dict[str, Any]) -> str:
+    """Return what a value is called: a score, or the name of a quantity that is none."""
+    return "score" if np.isfinite(float(attrs["best"])) else str(attrs["long_name"])
 
 
 def learning(results: Results, ax: Axes | None = None, *, legend: bool = True) -> Axes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from neurofit.results.labels import label_results
+from neurofit.results.labels import label_results, named_by
 from neurofit.results.paper import ENDS, Estimate
 from neurofit.results.report.charts import FEW, Curve, curve_chart, matrix_chart, point_chart
 from neurofit.results.report.html import Html, joined, tag
@@ -221,7 +221,7 @@ def _panel(results: list[xr.Dataset]) -> Panel:
     for result, label in zip(results, labels, strict=True):
         name = headline(result)
         several = len(list(series(result, name))) > 1
-        own = "" if result.attrs.get("conclusion") else label
+        own = "" if result.attrs.get("conclusion") or named_by(result, label) else label
         for names, values in series(result, name):
             words = list(names.values()) if several or not own else []
             ordered = _flat(values, dims)

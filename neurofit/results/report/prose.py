@@ -28,7 +28,10 @@ def question(panels: Sequence[Panel]) -> str:
     for panel in panels:
         models = dict.fromkeys(r.attrs["model"] for r in panel.results if not r.attrs["control"])
         names = [name for name in models if name]
-        of = f" of {listed(names)} for" if names and "pair" not in panel.score.dims else " of"
+        of = " of"
+        if names and "pair" not in panel.score.dims:
+            with_area = "model" in panel.score.dims  # a line for the recording too
+            of = f" of {listed(names)} {'and of' if with_area else 'for'}"
         when = ""
         if panel.dims and is_time(panel.dims[0]):
             dim = panel.dims[0]
@@ -112,7 +115,7 @@ def describe_line(panel: Panel, line: Line) -> str:
         f"{estimate_text(at(line, top, band=band))}{' as its band' * band}."
     )
     low, high = line.curve.ends[2:] if band else line.curve.ends[:2]
-    if np.isfinite(low[known]).any():
+    if np.isfinite(low[known]).any() and np.isfinite(float(panel.score.attrs["best"])):
         which = f"band, which holds all {panel.noun}s at once," if band else "interval"
         clear = int(((low[known] > 0) | (high[known] < 0)).sum())
         said += f" The {which} excludes 0 in {clear} of {counted(len(known), panel.noun)}."
