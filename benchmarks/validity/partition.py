@@ -10,12 +10,8 @@ rerun goes on from there.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import pandas as pd
 import xarray as xr
-from run import quiet, rounded
+from run import Condition, carry_out
 
 import neurofit
 from neurofit.recordings.stimuli import NoImages
@@ -204,26 +200,10 @@ CONDITIONS: dict[str, tuple[Planted, str, str]] = {
 """Name -> planted data, what intervals are over, and the choice of weights."""
 
 
-def main() -> None:
-    """Run the conditions that are not in the output file yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=60, help="data sets in a condition")
-    parser.add_argument("--only", nargs="*", default=[], help="beginnings of names to run")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--out", type=Path, default=Path("docs/validity_partition.json"))
-    given = parser.parse_args()
-    done = json.loads(given.out.read_text()) if given.out.exists() else {}
-    with ProcessPoolExecutor(given.jobs, initializer=quiet) as pool:
-        for name, condition in CONDITIONS.items():
-            if done.get(name, {}).get("sets", 0) >= given.sets:
-                continue
-            if given.only and not name.startswith(tuple(given.only)):
-                continue
-            work: Callable[[int], Any] = partial(one, *condition)
-            done[name] = rounded(summarise(list(pool.map(work, range(given.sets)))))
-            print(name, done[name], flush=True)
-            given.out.write_text(json.dumps(done, indent=1) + "\n")
+def conditions(n_sets: int) -> dict[str, Condition]:
+    """Return the conditions by their names."""
+    return {name: (partial(one, *each), summarise, n_sets) for name, each in CONDITIONS.items()}
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(__doc__, conditions, Path("docs/validity_partition.json"), n_sets=60)

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -255,9 +256,13 @@ def summarise_onset(found: list[list[bool]]) -> dict[str, Any]:
     return {"scored": float(np.mean(found)), "sets": len(found)}
 
 
-def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[..., Any], int]]:
-    """Return name -> (function of a number, summary, how many)."""
-    made: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {}
+Condition = tuple[Callable[[int], Any], Callable[[list[Any]], Any], int]
+"""What is made of a number, the summary over numbers, and how many they are."""
+
+
+def conditions(n_sets: int) -> dict[str, Condition]:
+    """Return the conditions by their names."""
+    made: dict[str, Condition] = {}
     few = max(6, n_sets // 8)
     for regime, options in REGIMES.items():
         for truth in TRUTHS:
@@ -286,21 +291,32 @@ def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[...,
     return made
 
 
-def main() -> None:
-    """Run the conditions that are not in the output file yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=40, help="recordings in a coverage condition")
+def carry_out(
+    description: str | None,
+    conditions: Callable[[int], dict[str, Condition]],
+    out: Path,
+    *,
+    n_sets: int,
+) -> None:
+    """Run the conditions that are not in the output file yet, or with fewer recordings."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", type=int, default=n_sets, help="recordings in a condition")
     parser.add_argument("--only", nargs="*", default=[], help="beginnings of names to run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--out", type=Path, default=Path("docs/validity.json"))
+    parser.add_argument("--out", type=Path, default=out)
     given = parser.parse_args()
     done = json.loads(given.out.read_text()) if given.out.exists() else {}
     with ProcessPoolExecutor(given.jobs, initializer=quiet) as pool:
         for name, (work, summarise, count) in conditions(given.sets).items():
-            if name in done or (given.only and not name.startswith(tuple(given.only))):
+            if name in done and done[name].get("sets", count) >= count:
                 continue
+            if given.only and not name.startswith(tuple(given.only)):
+                continue
+            begun = time.time()
             done[name] = rounded(summarise(list(pool.map(work, range(count)))))
-            print(name, done[name], flush=True)
+            print(name, f"{time.time() - begun:.0f} s", done[name], flush=True)
             given.out.write_text(json.dumps(done, indent=1) + "\n")
 
 
@@ -321,4 +337,4 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(__doc__, conditions, Path("docs/validity.json"), n_sets=40)

@@ -8,12 +8,8 @@ on. docs/time.md has the figures.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +21,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import pandas as pd
 import xarray as xr
+from run import Condition, carry_out
 
 import neurofit
 from neurofit.recordings.stimuli import NoImages
@@ -85,6 +82,31 @@ def record(
         duration_ms=100.0,
     )
     return neurofit.Recording(name="planted", responses=responses, stimuli=stimuli, simulated=True)
+
+
+def hold(
+    layers: dict[str, Sequence[np.ndarray]], *, n_timesteps: int | None = None
+) -> neurofit.Activations:
+    """Return activations of layers for IT, a block (stimulus unit) for each of the last timesteps.
+
+    The first timestep is that of the first time bin, unless their number is given.
+    """
+    blocks = next(iter(layers.values()))
+    end = n_timesteps or 7 + len(blocks)
+    first = {name: end - len(own) for name, own in layers.items()}
+    return neurofit.Activations(
+        model="planted",
+        stimulus_ids=np.array([f"s{number}" for number in range(len(blocks[0]))]),
+        blocks={
+            (name, first[name] + step): np.asarray(block, np.float32)
+            for name, own in layers.items()
+            for step, block in enumerate(own)
+        },
+        first_timestep=first,
+        ms_per_timestep=10,
+        n_timesteps=end,
+        region_layers={"IT": tuple(layers)},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,20 +251,10 @@ class Animals:
         drawn = rng.uniform(*self.private, self.n_animals)
         signal = np.concatenate([member(np.full((n_bins, 1, 1), share)) for share in drawn], -1)
         low, high = np.array(self.model).T[..., None, None]
-        units = member(low + (high - low) * rng.uniform()).astype(np.float32)
+        units = member(low + (high - low) * rng.uniform())
         names = np.repeat([f"animal {k + 1}" for k in range(self.n_animals)], self.n_neuroids)
         noise = self.noise * rng.standard_normal((self.n_trials, *signal.shape))
-        recording = record(signal, noise, subjects=names)
-        activations = neurofit.Activations(
-            model="planted",
-            stimulus_ids=recording.stimuli.ids,
-            blocks={("a", 7 + step): each for step, each in enumerate(units)},
-            first_timestep={"a": 7},
-            ms_per_timestep=10,
-            n_timesteps=7 + n_bins,
-            region_layers={"IT": ("a",)},
-        )
-        return activations, recording
+        return hold({"a": list(units)}), record(signal, noise, subjects=names)
 
 
 ALIKE, OTHER = (0.1, 0.6), (0.97, 1.0)
@@ -297,9 +309,9 @@ def summarise_turing(right: tuple[str, ...], found: list[dict[str, Any]]) -> dic
     return made
 
 
-def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[..., Any], int]]:
-    """Return name -> (function of a number, summary, how many)."""
-    made: dict[str, tuple[Callable[..., Any], Callable[..., Any], int]] = {}
+def conditions(n_sets: int) -> dict[str, Condition]:
+    """Return the conditions by their names."""
+    made: dict[str, Condition] = {}
     for name, plan in AREAS.items():
         work, summary = partial(one_pair_of_areas, plan), partial(summarise_areas, plan)
         made[f"areas/{name}"] = work, summary, n_sets
@@ -309,26 +321,5 @@ def conditions(n_sets: int) -> dict[str, tuple[Callable[..., Any], Callable[...,
     return made
 
 
-def main() -> None:
-    """Run the conditions that are not in the output file yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=40, help="recordings in a condition")
-    parser.add_argument("--only", nargs="*", default=[], help="beginnings of names to run")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--out", type=Path, default=Path("docs/validity_sources.json"))
-    given = parser.parse_args()
-    from run import quiet, rounded
-
-    done = json.loads(given.out.read_text()) if given.out.exists() else {}
-    with ProcessPoolExecutor(given.jobs, initializer=quiet) as pool:
-        for name, (work, summarise, count) in conditions(given.sets).items():
-            if name in done or (given.only and not name.startswith(tuple(given.only))):
-                continue
-            begun = time.time()
-            done[name] = rounded(summarise(list(pool.map(work, range(count), chunksize=4))))
-            print(name, f"{time.time() - begun:.0f} s", done[name], flush=True)
-            given.out.write_text(json.dumps(done, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    carry_out(__doc__, conditions, Path("docs/validity_sources.json"), n_sets=40)

@@ -229,7 +229,8 @@ def _correlate(
     rows = []
     for times in own[1:]:
         whole, samples = agreement(times, half), agreement(times, half, drawn=drawn)
-        clear = whole.halves > config.min_z * np.nanstd(samples.halves)
+        known = np.isfinite(whole.halves)  # otherwise no sample has a value either
+        clear = known and whole.halves > config.min_z * np.nanstd(samples.halves)
         low, high = percentile_interval(samples.corrected[:, None], interval=config.interval)
         rows.append(
             {

@@ -1,7 +1,9 @@
-"""A recording whose reliability is planted."""
+"""A recording whose reliability is planted, and the script that plants courses over time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,15 @@ import xarray as xr
 
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.stimuli import NoImages, StimulusSet
+
+
+@pytest.fixture
+def courses(
+    scripts: Callable[[str], AbstractContextManager[Callable[[str], Any]]],
+) -> Iterator[Any]:
+    """Return the script that plants codes, geometries, dimensions and latencies over time."""
+    with scripts("validity") as imported:
+        yield imported("courses")
 
 
 @pytest.fixture

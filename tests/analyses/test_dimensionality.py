@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,57 +14,23 @@ from neurofit.analyses.dimensionality import DimensionalityConfig, dimensionalit
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 
-Inputs = tuple[Activations, Recording]
+Plant = Callable[..., tuple[Activations, Recording]]
 
 N_LATENTS = (4, 12)
 """Latents of equal variance in the two time bins: their participation ratio."""
 
 
-def plant(recording: Recording, *, noise: float, seed: int = 0) -> Inputs:
-    """Give both bins of a recording a signal of `N_LATENTS` dimensions, and a model the same."""
-    rng = np.random.default_rng(seed)
-    n, (n_trials, n_sites, _) = len(recording.stimuli), recording.responses.shape
-    latents = [rng.standard_normal((n, size)) for size in N_LATENTS]
-    responses = np.stack(
-        [
-            each[recording.stimulus_rows]
-            @ rng.standard_normal((each.shape[1], n_sites))
-            / np.sqrt(each.shape[1])
-            + noise * rng.standard_normal((n_trials, n_sites))
-            for each in latents
-        ],
-        axis=-1,
-    )
-    blocks = {
-        ("a", step): (each @ rng.standard_normal((each.shape[1], 90))).astype(np.float32)
-        for step, each in zip((7, 8), latents, strict=True)
-    }
-    activations = Activations(
-        model="m",
-        stimulus_ids=recording.stimuli.ids,
-        blocks=blocks,
-        first_timestep={"a": 7},
-        ms_per_timestep=10,
-        n_timesteps=9,
-        region_layers={"IT": ("a",)},
-    )
-    made = recording.responses.copy(data=responses.astype(np.float32))
-    return activations, replace(recording, responses=made)
-
-
 @pytest.fixture
-def empty(make_recording: object) -> Recording:
-    """Make a recording of 120 stimuli, 60 sites, 6 trials and two time bins."""
-    return make_recording(  # type: ignore[operator,no-any-return]
-        n_stimuli=120, n_repetitions=6, n_neuroids=60, n_bins=2, regions=("IT",)
-    )
+def plant(courses: Any) -> Plant:
+    """Plant responses of so many latents in 60 sites (120 stimuli, 6 trials), and a layer."""
+    return lambda *, noise, seed=0: courses.Dimensions(noise=noise, n_latents=N_LATENTS).draw(seed)
 
 
 @pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
-def test_planted_dimensions_are_recovered_at_any_noise(empty: Recording, noise: float) -> None:
+def test_planted_dimensions_are_recovered_at_any_noise(plant: Plant, noise: float) -> None:
     values, inside = [], []
     for seed in range(12):
-        result = dimensionality(*plant(empty, noise=noise, seed=seed))
+        result = dimensionality(*plant(noise=noise, seed=seed))
         own = result.dimensionality.values
         values.append(own)
         low, high = result.dimensionality_low.values, result.dimensionality_high.values
@@ -72,20 +40,20 @@ def test_planted_dimensions_are_recovered_at_any_noise(empty: Recording, noise: 
     truth = np.array([N_LATENTS, N_LATENTS])
     assert np.mean(values, axis=0) == pytest.approx(truth, rel=0.12)
     assert np.mean(inside) > 0.8
-    assert result.model.values.tolist() == ["IT of small", "m a"]
+    assert result.model.values.tolist() == ["IT of planted", "planted a"]
     assert result.n_units.values.tolist() == [[60, 60], [90, 90]]
 
 
 def test_the_sites_themselves_have_fewer_dimensions_than_their_population(
-    empty: Recording,
+    plant: Plant,
 ) -> None:
-    result = dimensionality(*plant(empty, noise=0.5))
+    result = dimensionality(*plant(noise=0.5))
     assert (result.dimensionality_of_sites < result.dimensionality).all()
 
 
-def test_the_spectrum_has_no_noise_in_it(empty: Recording) -> None:
+def test_the_spectrum_has_no_noise_in_it(plant: Plant) -> None:
     """The variance of 4 and of 12 latents, and about none beyond, where plain PCA finds noise."""
-    activations, recording = plant(empty, noise=1.0)
+    activations, recording = plant(noise=1.0)
     spectrum = dimensionality(activations, recording).spectrum
     for b, n_latents in enumerate(N_LATENTS):
         own = spectrum.values[0, :, b]
@@ -96,8 +64,8 @@ def test_the_spectrum_has_no_noise_in_it(empty: Recording) -> None:
         assert spectrum.values[1, :n_latents, b] == pytest.approx(expected[:n_latents], rel=1e-5)
 
 
-def test_a_bin_of_noise_has_no_dimensionality(empty: Recording) -> None:
-    activations, recording = plant(empty, noise=1.0)
+def test_a_bin_of_noise_has_no_dimensionality(plant: Plant) -> None:
+    activations, recording = plant(noise=1.0)
     responses = recording.responses.copy(deep=True)
     responses.values[:, :, 0] = np.random.default_rng(1).standard_normal(responses.shape[:2])
     result = dimensionality(activations, replace(recording, responses=responses))
@@ -105,8 +73,8 @@ def test_a_bin_of_noise_has_no_dimensionality(empty: Recording) -> None:
     assert np.isfinite(result.dimensionality.values[:, 1]).all()
 
 
-def test_a_layer_that_does_not_change_has_one_dimensionality(empty: Recording) -> None:
-    activations, recording = plant(empty, noise=1.0)
+def test_a_layer_that_does_not_change_has_one_dimensionality(plant: Plant) -> None:
+    activations, recording = plant(noise=1.0)
     same = {("a", step): activations.blocks["a", 7] for step in (7, 8)}
     result = dimensionality(replace(activations, blocks=same), recording)
     assert result.dimensionality.values[1, 0] == result.dimensionality.values[1, 1]

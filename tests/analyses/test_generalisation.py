@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
@@ -22,72 +22,16 @@ from neurofit.analyses.generalisation.generalise import generalisation
 from neurofit.errors import NeurofitError
 from neurofit.mapping.ridge import RidgeMapping
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.stimuli import NoImages, StimulusSet
 
-Inputs = tuple[Activations, Recording]
+Plant = Callable[..., tuple[Activations, Recording]]
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 
 
-def plant(
-    angles: list[float],
-    *,
-    signal: list[float] | None = None,
-    n_stimuli: int = 200,
-    n_neuroids: int = 24,
-    n_features: int = 10,
-    n_repetitions: int = 6,
-    seed: int = 0,
-) -> Inputs:
-    """Plant a code that is turned by an angle in each bin, and a model that holds its features.
-
-    Each neuroid's signal in bin t is cos(angle) a + sin(angle) b, with a and b uncorrelated
-    combinations of the features, in units of the noise of a trial.
-    """
-    rng = np.random.default_rng(seed)
-    features = rng.standard_normal((n_stimuli, n_features)).astype(np.float32)
-    ways = rng.standard_normal((2, n_features, n_neuroids))
-    ways[1] -= (ways[0] * ways[1]).sum(axis=0) / (ways[0] ** 2).sum(axis=0) * ways[0]
-    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-    sizes = [1.0] * len(angles) if signal is None else signal
-    turned = [
-        size * features @ (np.cos(angle) * ways[0] + np.sin(angle) * ways[1])
-        for angle, size in zip(angles, sizes, strict=True)
-    ]
-    ids = np.array([f"s{number}" for number in range(n_stimuli)])
-    means = np.repeat(np.stack(turned, axis=-1), n_repetitions, axis=0)
-    starts = 70 + 10 * np.arange(len(angles))
-    responses = xr.DataArray(
-        (means + rng.standard_normal(means.shape)).astype(np.float32),
-        dims=("presentation", "neuroid", "time_bin"),
-        coords={
-            "stimulus_id": ("presentation", np.repeat(ids, n_repetitions)),
-            "repetition": ("presentation", np.tile(np.arange(n_repetitions), n_stimuli)),
-            "neuroid_id": ("neuroid", [f"n{number}" for number in range(n_neuroids)]),
-            "region": ("neuroid", ["IT"] * n_neuroids),
-            "time_bin_start": ("time_bin", starts),
-            "time_bin_end": ("time_bin", starts + 10),
-        },
-    )
-    stimuli = StimulusSet(
-        name="planted",
-        table=pd.DataFrame({"stimulus_id": ids}),
-        images=NoImages(n_stimuli, "planted"),
-        visual_degrees=8.0,
-        duration_ms=100.0,
-    )
-    steps = range(7, 7 + len(angles))
-    activations = Activations(
-        model="m",
-        stimulus_ids=ids,
-        blocks={("a", step): features for step in steps},
-        first_timestep={"a": 7},
-        ms_per_timestep=10,
-        n_timesteps=steps.stop,
-        region_layers={"IT": ("a",)},
-    )
-    recording = Recording(name="planted", responses=responses, stimuli=stimuli, simulated=True)
-    return activations, recording
+@pytest.fixture
+def plant(courses: Any) -> Plant:
+    """Plant a code that is turned by an angle in each bin."""
+    return lambda *angles, **options: courses.Code(angles=angles, **options).draw(0)
 
 
 def square(result: xr.Dataset, name: str = "generalisation") -> np.ndarray:
@@ -103,8 +47,8 @@ def square(result: xr.Dataset, name: str = "generalisation") -> np.ndarray:
     ],
     ids=["stationary", "turning", "switching"],
 )
-def test_planted_codes_are_recovered(angles: list[float]) -> None:
-    result = generalisation(*plant(angles))
+def test_planted_codes_are_recovered(plant: Plant, angles: list[float]) -> None:
+    result = generalisation(*plant(*angles))
     truth = np.cos(np.subtract.outer(angles, angles))
     assert square(result) == pytest.approx(truth, abs=0.07)
     difference = square(result, "difference")
@@ -116,16 +60,16 @@ def test_planted_codes_are_recovered(angles: list[float]) -> None:
     assert (square(result, "p_adjusted")[off & ~turned] > 0.01).all()
 
 
-def test_a_noisier_bin_does_not_look_like_another_code() -> None:
-    result = generalisation(*plant([0.0, 0.0, 0.0], signal=[0.25, 1.0, 1.0], n_stimuli=400))
+def test_a_noisier_bin_does_not_look_like_another_code(plant: Plant) -> None:
+    result = generalisation(*plant(0.0, 0.0, 0.0, signal=(0.25, 1.0, 1.0), n_stimuli=400))
     assert square(result)[0, 1] == pytest.approx(square(result)[0, 0], abs=0.08)
     difference = square(result, "difference")
     assert difference[0, 1] == pytest.approx(0, abs=0.04)
     assert result.difference_low.values[0, 0, 1] < 0 < result.difference_high.values[0, 0, 1]
 
 
-def test_the_diagonal_is_the_pooled_curve_with_its_interval() -> None:
-    inputs = plant([0.0, 0.5, 1.0], signal=[0.5, 1.0, 0.7])
+def test_the_diagonal_is_the_pooled_curve_with_its_interval(plant: Plant) -> None:
+    inputs = plant(0.0, 0.5, 1.0, signal=[0.5, 1.0, 0.7])
     own = generalisation(*inputs)
     curve = neurofit.score(*inputs)
     assert own.curve.values == pytest.approx(curve.curve.values, abs=1e-9)
@@ -138,9 +82,9 @@ def test_the_diagonal_is_the_pooled_curve_with_its_interval() -> None:
     assert own.n_neuroids.values.min() == 24
 
 
-def test_the_scores_equal_a_plain_loop() -> None:
+def test_the_scores_equal_a_plain_loop(plant: Plant) -> None:
     """Correlations over test stimuli, split by split, pooled and divided as the formula says."""
-    activations, recording = plant([0.0, 0.7], n_stimuli=60, n_neuroids=9, n_features=4)
+    activations, recording = plant(0.0, 0.7, n_stimuli=60, n_neuroids=9, n_features=4)
     options: dict[str, Any] = {
         "mapping": RidgeMapping(alphas=ALPHAS),
         "n_splits": 3,
@@ -170,8 +114,8 @@ def test_the_scores_equal_a_plain_loop() -> None:
     assert square(result) == pytest.approx(expected, abs=1e-6)
 
 
-def test_windows_are_compared_with_their_own_bins() -> None:
-    inputs = plant([0.0, 0.0, 1.0, 1.0])
+def test_windows_are_compared_with_their_own_bins(plant: Plant) -> None:
+    inputs = plant(0.0, 0.0, 1.0, 1.0)
     config = GeneralisationConfig(windows=["70:90", "90:110"])
     result = generalisation(*inputs, config)
     assert result.windows.values.tolist() == ["70-90 ms and 90-110 ms"]
@@ -198,9 +142,9 @@ def test_options_without_a_meaning_are_refused(options: dict[str, object], words
 
 
 def test_a_neuroid_that_lacks_stimuli_in_one_bin_counts_in_the_others(
-    monkeypatch: pytest.MonkeyPatch,
+    plant: Plant,
 ) -> None:
-    activations, recording = plant([0.0, 0.0, 0.0])
+    activations, recording = plant(0.0, 0.0, 0.0)
     responses = recording.responses.copy(deep=True)
     responses.values[:12, 3, 1] = np.nan  # two stimuli of one neuroid in the second bin
     result = generalisation(activations, replace(recording, responses=responses))
@@ -209,16 +153,16 @@ def test_a_neuroid_that_lacks_stimuli_in_one_bin_counts_in_the_others(
     assert np.isfinite(square(result)).all()
 
 
-def test_the_numbers_do_not_depend_on_the_number_of_cores() -> None:
-    inputs = plant([0.0, 0.5, 1.0], n_stimuli=80)
+def test_the_numbers_do_not_depend_on_the_number_of_cores(plant: Plant) -> None:
+    inputs = plant(0.0, 0.5, 1.0, n_stimuli=80)
     one, two = (generalisation(*inputs, compute=neurofit.Compute(n_jobs=jobs)) for jobs in (1, 2))
     xr.testing.assert_identical(one, two)
 
 
 @pytest.mark.parametrize(("turn", "said"), [(0.0, "no change"), (1.0, "changes")])
-def test_the_conclusion_says_whether_the_code_changes(turn: float, said: str) -> None:
+def test_the_conclusion_says_whether_the_code_changes(plant: Plant, turn: float, said: str) -> None:
     config = GeneralisationConfig(windows=["70:80", "80:90"])
-    result = generalisation(*plant([0.0, turn]), config)
+    result = generalisation(*plant(0.0, turn), config)
     (sentence,) = json.loads(result.attrs["conclusion"])
     assert sentence.startswith("Between 70-80 ms and 80-90 ms, ")
     assert said in sentence

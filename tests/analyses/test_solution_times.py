@@ -143,6 +143,21 @@ def test_times_of_noise_have_no_corrected_correlation(empty: Recording) -> None:
     assert "reliability is not 3 standard errors above 0" in made.attrs["notes"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_halves", [1, 2])
+@pytest.mark.parametrize("threshold", ["3.3", "6"], ids=["nine images", "no image"])
+def test_images_that_are_too_few_have_no_correlation(
+    empty: Recording, threshold: str, n_halves: int
+) -> None:
+    """The number of images that both halves solve; ten are needed."""
+    inputs, _ = plant(empty, shared=0.9, noise=0.2)
+    config = replace(FEW, threshold=threshold, n_halves=n_halves)
+    made = solution_times(*inputs, config)
+    for name in ("correlation", "correlation_low", "correlation_high", "reliability"):
+        assert np.isnan(made[name].values).all()
+    assert "Fewer than 10 images are solved in both" in made.attrs["notes"]
+
+
 def test_thresholds_are_behaviour_a_number_or_a_column(empty: Recording) -> None:
     (activations, recording), _ = plant(empty, shared=0.5, noise=0.2)
     behaviour = np.linspace(0.5, 1.5, 150)
