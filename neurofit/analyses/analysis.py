@@ -259,7 +259,8 @@ def score_variable(
     long_name, units, formula, best
         Name in words, units, formula, and the value of a perfect model.
     **attrs
-        Further attributes of the contract: `low`, `high`, `interval`, `bound`, `count`, `column`.
+        Further attributes of the contract: `low`, `high`, `interval`, `bound`, `count`, `column`,
+        `panel`.
     """
     own = {"role": "score", "long_name": long_name, "units": units, "formula": formula}
     return dims, values, {**own, "best": best, **attrs}

@@ -92,6 +92,7 @@ def describe_places(square: Square, models: list[int], config: RecordedConfig) -
                 verdict[row, at] = judge(values[row, at], *ends[1:])
         name = f"as_{role}"
         way = "model to animals" if role == "source" else "animals to model"
+        panel: dict[str, Any] = {"panel": "as_target"} if role == "source" else {}
         made |= {
             name: score_variable(
                 dims,
@@ -102,7 +103,7 @@ def describe_places(square: Square, models: list[int], config: RecordedConfig) -
                 high=f"{name}_high",
                 interval=words,
                 column="to animals" if role == "source" else "to model",
-                **{"panel": "as_target"} if role == "source" else {},
+                **panel,
             ),
             f"{name}_low": variable(dims, low, "interval", f"low end of the {words}"),
             f"{name}_high": variable(dims, high, "interval", f"high end of the {words}"),
