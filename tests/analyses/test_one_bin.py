@@ -137,7 +137,10 @@ def test_cowley2023_gives_what_its_bin_allows(
     whole = load_recording("cowley2023").select(region="V4")
     recording = nf.Selection(stimuli=tuple(whole.stimuli.ids[::4])).apply(whole)
     grey = np.stack(
-        [np.asarray(each).mean(axis=2)[::16, ::16] for each in recording.stimuli.images]
+        [
+            np.asarray(recording.stimuli.images[index]).mean(axis=2)[::16, ::16]
+            for index in range(len(recording.stimuli))
+        ]
     )
     config = ANSWERS[name]
     if name == "decoding":

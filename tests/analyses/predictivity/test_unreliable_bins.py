@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from neurofit.analyses.encoding import fitting
+from neurofit.analyses.encoding.predictions import predict_halves
 from neurofit.analyses.predictivity import statistics
 from neurofit.analyses.predictivity.reasons import REASONS
 from neurofit.recordings.recording import Recording
@@ -34,11 +35,10 @@ def silent_bins(plant: Plant) -> tuple[Blocks, Recording]:
 def n_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the maps of each call that fits them."""
     counts: list[int] = []
-    real = fitting.predict_halves
 
     def counted(mapping: Any, gram: Any, targets: Any, train: np.ndarray, **options: Any) -> Any:
         counts.append(targets.sets.shape[0] * len(train))
-        return real(mapping, gram, targets, train, **options)
+        return predict_halves(mapping, gram, targets, train, **options)
 
     monkeypatch.setattr(fitting, "predict_halves", counted)
     return counts
