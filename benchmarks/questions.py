@@ -1,11 +1,13 @@
 """CPU time and memory of the analyses of docs/time.md beside one curve of the same options.
 
-    python benchmarks/questions.py [--hvm] [--only NAME ...]
+    python benchmarks/questions.py [--hvm] [--bins N] [--only NAME ...]
 
 Each analysis runs in a process of its own on one thread, on planted responses of 168 sites to 640
 images in 26 time bins (30 trials) and features of 512 units; areas have a source of 168 sites, and
-animals a quarter of the sites each; with --hvm, 256 sites, 2,560 images,
-39 bins, 148,480 presentations and 25,088 units. Making the data is not counted in the time.
+animals a quarter of the sites each; with --hvm, 256 sites, 2,560 images, 39 bins, 148,480
+presentations and 25,088 units. Making the data is not counted in the time. With --bins, only the
+first time bins: costs grow with their number, and those of times with times (generalisation, lag,
+geometry, decoding, areas) in part with its square.
 """
 
 from __future__ import annotations
@@ -40,9 +42,10 @@ SIZES = {False: (640, 30, 168, 26, 512), True: (2560, 58, 256, 39, 25_088)}
 """Images, trials, sites, time bins and units; with --hvm or without."""
 
 
-def make(hvm: bool) -> tuple[neurofit.Activations, neurofit.Recording]:
+def make(hvm: bool, bins: int | None) -> tuple[neurofit.Activations, neurofit.Recording]:
     """Return features that change over time, and responses that are linear in some of them."""
     n_images, n_trials, n_sites, n_bins, n_units = SIZES[hvm]
+    n_bins = bins or n_bins
     rng = np.random.default_rng(0)
     latents = rng.standard_normal((n_bins + 1, n_images, 60)).astype(np.float32)
     latents[1:] = 0.9 * latents[:1] + 0.4 * latents[1:]
@@ -98,9 +101,9 @@ def second_of(activations: neurofit.Activations) -> neurofit.Activations:
     return replace(activations, model="other", blocks=blocks)
 
 
-def inputs_of(name: str, hvm: bool) -> tuple[object, ...]:
+def inputs_of(name: str, hvm: bool, bins: int | None) -> tuple[object, ...]:
     """Return what an analysis takes: a source of as many sites, or four animals of a quarter."""
-    activations, recording = make(hvm)
+    activations, recording = make(hvm, bins)
     sites, n_sites = recording.responses.region, recording.responses.sizes["neuroid"]
     if name == "partition":
         return activations, second_of(activations), recording
@@ -114,9 +117,9 @@ def inputs_of(name: str, hvm: bool) -> tuple[object, ...]:
     return (shared,) if name == "animals" else (activations, shared)
 
 
-def measure(name: str, hvm: bool) -> None:
+def measure(name: str, hvm: bool, bins: int | None) -> None:
     """Run one analysis and print its CPU time and the peak of memory as JSON."""
-    inputs = inputs_of(name, hvm)
+    inputs = inputs_of(name, hvm, bins)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
     getattr(neurofit, name)(*inputs, compute=neurofit.Compute(n_jobs=1))
@@ -129,15 +132,17 @@ def main() -> None:
     """Run all analyses, each in a process of its own, and print the rows of the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hvm", action="store_true")
+    parser.add_argument("--bins", type=int, help="number of time bins")
     parser.add_argument("--only", nargs="*", default=list(ANALYSES))
     parser.add_argument("--run", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
-        measure(given.run, given.hvm)
+        measure(given.run, given.hvm, given.bins)
         return
     curve = 0.0
     for name in given.only:
         command = [sys.executable, __file__, "--run", name, *["--hvm"] * given.hvm]
+        command += ["--bins", str(given.bins)] if given.bins else []
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found = json.loads(done.stdout.splitlines()[-1])
         curve = curve or found["seconds"]
