@@ -42,7 +42,8 @@ def describe_provenance(
     analysis
         Name of the analysis.
     config
-        Its configuration, a dataclass; with a method `as_attrs`, what that returns is recorded.
+        Configuration of the analysis, a dataclass; with a method `as_attrs`, what that returns is
+        recorded.
     recording, activations, against
         What was analysed; an analysis of the recording alone has no activations, and only one of
         two models has a second, which the attribute `against` describes with its name and control.

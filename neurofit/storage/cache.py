@@ -31,11 +31,11 @@ class Entry:
     Parameters
     ----------
     name
-        Its name, folder/name.
+        Name of the entry, folder/name.
     path
-        Its path.
+        File or folder of the entry.
     n_files, n_bytes
-        Number and size of its files.
+        Number and total size of the files.
     modified
         When one of them was last modified, in seconds since 1970.
     owner

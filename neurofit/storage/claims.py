@@ -154,8 +154,8 @@ def temporary_name(name: str) -> str:
 def is_left_behind(path: Path, *, seconds: float) -> bool:
     """Return whether something was named by `temporary_name`, in a process that has ended.
 
-    Of a process of another machine nothing is known: it has ended if what it made was not changed
-    for so many seconds.
+    A process of another machine cannot be asked: it has ended if what it made was not changed for
+    so many seconds.
     """
     found = re.search(r"-(\d+)\.([0-9a-f]{8})\.([0-9a-f]{8})-[0-9a-f]{8}$", path.name)
     if not found or os.name == "nt":  # to ask for a process may end it there

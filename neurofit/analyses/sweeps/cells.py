@@ -57,7 +57,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Its choices in words, and the start of its key."""
+        """Choices in words, and the start of the key."""
         words = [value for value in self.choices.values() if value]
         return f"{' '.join(words)} ({self.key[:8]})"
 

@@ -59,7 +59,7 @@ class StudyFolder:
 
     @property
     def cells_file(self) -> Path:
-        """Its cells, one per line."""
+        """File of the cells, one per line."""
         return self.path / "cells.jsonl"
 
     def failure(self, key: str) -> Path:

@@ -113,8 +113,8 @@ def read_error(folder: StudyFolder, key: str) -> str:
 def read_log(folder: StudyFolder, key: str) -> list[str]:
     """Return what the tasks of a cell printed while they computed it, oldest first.
 
-    Of a task that has not begun with the cell it is what it printed before its first cell, while
-    it showed the images to the model.
+    A task that has not begun with the cell has printed what stands before its first cell, while it
+    showed the images to the model.
 
     Raises
     ------

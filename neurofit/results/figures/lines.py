@@ -85,9 +85,9 @@ def curves(
 def raw_curves(results: Results, ax: Axes | None = None, *, legend: bool = True) -> Axes:
     """Draw what the main quantity is corrected for: raw r, and the largest that r can be.
 
-    Of a score these are the correlation of prediction and response (variable `curve_r_xy`) and the
+    For a score these are the correlation of prediction and response (variable `curve_r_xy`) and the
     square root of the bound, the split-half reliability: a perfect model correlates no more with
-    noisy responses. Of another analysis only the bound is drawn.
+    noisy responses. For another analysis only the bound is drawn.
 
     Parameters
     ----------

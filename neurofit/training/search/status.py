@@ -72,7 +72,7 @@ def best_of(
 ) -> list[Mapping[str, Any]]:
     """Return the complete trials that no other one beats: with one objective, the most accurate.
 
-    Of several equal ones the first is returned.
+    The first of several equal ones is returned.
     """
     complete = [each for each in results if each["state"] == "complete"]
 

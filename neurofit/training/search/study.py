@@ -66,7 +66,7 @@ class Pruning:
     first
         Epochs after which a net is first compared with the others.
     factor
-        Of so many nets one trains on; the next comparison is after `factor` times the epochs.
+        One of so many nets trains on; the next comparison is after `factor` times the epochs.
 
     Notes
     -----
