@@ -62,7 +62,7 @@ ANALYSES: dict[str, tuple[Callable[[Inputs], xr.Dataset], tuple[str, ...]]] = {
         lambda given: neurofit.partition(
             given["model"], given["other"], given["IT"], neurofit.PartitionConfig(**FEW)
         ),
-        ("unique_first", "unique_second", "shared", "both"),
+        ("explained",),
     ),
     "areas": (
         lambda given: neurofit.areas(

@@ -92,5 +92,7 @@ def test_sites_of_noise_have_no_latency_and_no_part_in_the_area(plant: Plant) ->
 
 def test_one_bin_has_no_latency(plant: Plant) -> None:
     activations, recording = plant(noise=0.3)
-    with pytest.raises(NeurofitError, match="needs at least 3 time bins; planted has 1"):
+    with pytest.raises(
+        NeurofitError, match="needs 3 time bins or more; planted has 1, of 70-80 ms"
+    ):
         latency(activations, replace(recording, responses=recording.responses[:, :, :1]))

@@ -145,7 +145,7 @@ def test_times_of_noise_have_no_corrected_correlation(empty: Recording) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("n_halves", [1, 2])
-@pytest.mark.parametrize("threshold", ["3.3", "6"], ids=["nine images", "no image"])
+@pytest.mark.parametrize("threshold", ["3.3", "5"], ids=["nine images", "no image"])
 def test_images_that_are_too_few_have_no_correlation(
     empty: Recording, threshold: str, n_halves: int
 ) -> None:
@@ -179,7 +179,7 @@ def test_thresholds_are_behaviour_a_number_or_a_column(empty: Recording) -> None
         solution_times(activations, known, replace(FEW, threshold="ii"))
 
 
-@pytest.mark.parametrize("given", ["nan", "inf", -0.5, 0, 5.1])
+@pytest.mark.parametrize("given", ["nan", "inf", -0.5, 0.0, 5.1])
 def test_a_threshold_is_a_dprime_that_an_image_can_reach(given: float | str) -> None:
     with pytest.raises(NeurofitError, match="threshold must be a d' above 0 and at most 5"):
         replace(FEW, threshold=given)

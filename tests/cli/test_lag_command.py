@@ -51,4 +51,4 @@ def test_the_command_writes_a_table_and_a_picture(
     assert {each.name for each in folder.iterdir()} >= {"result.nc", "plot.png", "summary.json"}
     code, _, err = neurofit("analyse", "lag", *call, "--lags", "20:-20")
     assert code != 0
-    assert "--lags must be a range (start, end) that holds 0" in err
+    assert "--lags must be a range START:END within -1000:1000 that holds 0" in err

@@ -165,9 +165,9 @@ def test_a_model_without_noise_can_be_predicted(planting: Any) -> None:
 def test_recordings_without_animals_are_refused(planting: Any) -> None:
     recording = planting.Animals(n_animals=2).draw(0)[1]
     plain = replace(recording, responses=recording.responses.drop_vars("subject"))
-    with pytest.raises(NeurofitError, match="planted has no such coordinate"):
+    with pytest.raises(NeurofitError, match="planted does not name any"):
         animals(plain)
-    with pytest.raises(NeurofitError, match="planted has animal 1"):
+    with pytest.raises(NeurofitError, match="all of planted are of 'animal 1'"):
         animals(where(recording, subject="animal 1"))
     two = recording.responses.assign_coords(region=("neuroid", ["V4", "IT"] * 20))
     with pytest.raises(NeurofitError, match="are about one area; planted has IT, V4"):
