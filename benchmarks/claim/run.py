@@ -6,7 +6,8 @@ For each model, learning rate and clip are chosen on validation images (RUNS/tun
 seeds are trained on all training images (RUNS/KEY-SEED) and tested on clean, occluded and cluttered
 test images. An interrupted run is resumed. Outcomes are written to benchmarks/claim/outcomes, from
 which `page.py` makes the table of docs/claim.md; seeds and settings found there are not repeated,
-unless --outcomes names another folder.
+unless --outcomes names another folder. With --settings docs/claim.json, learning rates and clips
+that the file has are not chosen again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def main() -> None:
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--only", nargs="+", help="keys of rows", default=[])
     parser.add_argument("--outcomes", type=Path, default=OUTCOMES, help="folder of the outcomes")
+    parser.add_argument("--settings", type=Path, help="learning rates and clips, chosen before")
     options = parser.parse_args()
+    chosen = json.loads(options.settings.read_text()) if options.settings else {}
     images = load_images(options.data)
     rows = [row for row in ROWS if not options.only or row.key in options.only]
     tests = {kind: test_pictures(images, kind) for kind in KINDS}
@@ -51,8 +54,10 @@ def main() -> None:
             found = finished(row, options.outcomes)
             if seed not in found:
                 folder = options.runs / f"{row.key}-{seed}"
-                if found:
-                    settings = next(iter(found.values())).settings
+                settings = next((each.settings for each in found.values()), None)
+                if settings is None and row.key in chosen:
+                    settings = {name: chosen[row.key][name] for name in ("lr", "clip")}
+                if settings:
                     fit(row.model, images, folder, seed=seed, epochs=row.epochs, **settings)
                 else:
                     settings = settle(row, images, options.runs, seed)

@@ -66,7 +66,7 @@ ANALYSES: dict[str, tuple[Callable[[Inputs], xr.Dataset], tuple[str, ...]]] = {
     ),
     "areas": (
         lambda given: neurofit.areas(
-            given["V4"], given["IT"], neurofit.AreasConfig(lags=(-20, 20), **FEW)
+            given["V4"], given["IT"], neurofit.AreasConfig(max_lag=20, **FEW)
         ),
         ("profile",),
     ),

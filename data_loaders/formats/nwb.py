@@ -160,8 +160,9 @@ def read_trials(nwb: Any, file: Path, sidecar: Sidecar) -> tuple[pd.DataFrame, s
     if stimulus is None or onset is None:
         raise NeurofitError(
             f"{file}: the trials need a column of stimuli "
-            f"({', '.join(COLUMNS['stimulus_id'][:4])} ...) and one of onsets; they have "
-            f"{', '.join(map(str, trials))}."
+            f"({', '.join(COLUMNS['stimulus_id'][:4])} ...) and one of onsets or starts; they have "
+            f"{', '.join(map(str, trials))}. Other names are translated in {file.stem}.json: "
+            '{"words": {"COLUMN": "stimulus_id"}}.'
         )
     trials = trials[np.isfinite(trials[onset].to_numpy(dtype=np.float64))]
     trials = trials[~is_missing(texts(trials[stimulus]))]

@@ -363,8 +363,9 @@ def with_degrees(recording: Recording, given: float | None) -> Recording:
         if given is None:
             raise NeurofitError(
                 f"{recording.name} does not state how wide its images were shown, and a model sees "
-                "them at that width. Write visual_degrees into NAME.json beside it, or give it "
-                f"here; {stimuli.visual_degrees:g} is what describe and check assume.",
+                f"them at that width. Give visual_degrees ({stimuli.visual_degrees:g} is what "
+                "describe and check assume), or write it into NAME.json beside the recording: "
+                f'{{"visual_degrees": {stimuli.visual_degrees:g}}}.',
                 option="visual_degrees",
             )
         known = tuple(name for name in stimuli.assumed if name != "visual_degrees")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -29,13 +31,12 @@ from neurofit.cli import (
     training,
     verifying,
 )
-from neurofit.cli.console import err, fail, print_warning
+from neurofit.cli.console import PLUGIN, err, fail, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
 
 INTERRUPTED = 130
 """Exit code of Ctrl-C."""
-
 
 LATE: dict[str, tuple[str, Callable[[], Any]]] = {
     **{
@@ -128,7 +129,7 @@ def _run_plugins(paths: list[str] | None) -> list[str]:
 
 def _run_plugin(path: Path) -> None:
     """Run a Python file as a module that stays imported: annotations are looked up in it later."""
-    module = ModuleType(f"neurofit_plugin_{path.stem}")
+    module = ModuleType(f"{PLUGIN}{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     exec(compile(path.read_bytes(), path, "exec"), vars(module))
@@ -181,12 +182,37 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed when it is made
             sys.exit(0)
         if hasattr(error, "format_message"):  # a usage error of typer
-            fail(f"{error.format_message()} See neurofit --help.", 2)
+            fail(f"{error.format_message()}{_analyse_hint(error)} See neurofit --help.", 2)
+        plugin = _plugin_of(error)
+        blame = f"It was raised in {plugin} (--plugin)." if plugin else "This is a bug in neurofit."
         fail(
-            f"{type(error).__name__}: {error}\nThis is a bug in neurofit. "
+            f"{type(error).__name__}: {error}\n{blame} "
             "Run neurofit --debug COMMAND for the traceback.",
             1,
         )
+
+
+def _analyse_hint(error: Exception) -> str:
+    """Return the command of an analysis that is named in place of a command, or nothing."""
+    found = re.fullmatch(r"No such command '(\w+)'\.", error.format_message())  # type: ignore[attr-defined]
+    if found:
+        from neurofit.analyses import ANALYSES
+
+        if found[1] in ANALYSES:
+            return f" Did you mean neurofit analyse {found[1]}?"
+    return ""
+
+
+def _plugin_of(error: Exception) -> str:
+    """Return the file of the last plugin that an error passed through; "" for none."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    files = [
+        frame.f_code.co_filename
+        for frame, name in zip(frames, names, strict=True)
+        if name.startswith(PLUGIN)
+    ]
+    return files[-1] if files else ""
 
 
 def _plugins_first(args: list[str]) -> list[str]:

@@ -34,6 +34,9 @@ _HARMLESS: dict[int, str] = {
 }
 """Control characters, and those that turn the direction of text -> what is printed for them."""
 
+PLUGIN = "neurofit_plugin_"
+"""Beginning of the names of the modules that --plugin runs."""
+
 
 def harmless(text: str) -> str:
     """Return a text whose characters do not move the cursor, ring, or hide what is beside them.
@@ -138,6 +141,11 @@ def print_warning(message: Warning | str, category: type[Warning], *where: Any) 
     if own or os.environ.get("NEUROFIT_DEBUG"):
         _printed.add(kind)
         err.print(f"Note: {message}", markup=False, soft_wrap=True)
+
+
+def plugins() -> list[str]:
+    """Return the files that --plugin has run, in order."""
+    return [str(module.__file__) for name, module in sys.modules.items() if name.startswith(PLUGIN)]
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from neurofit.cli.console import out, progress, set_offline
+from neurofit.cli.console import out, plugins, progress, set_offline
 from neurofit.cli.recordings import OfflineOption
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def verify(
 def print_verification(found: Verification) -> None:
     """Print the command that makes a result, the verdict, and what differs."""
     if found.command:
-        out.print(f"Repeated: {found.command}", markup=False, soft_wrap=True)
+        options = "".join(f" --plugin {shlex.quote(path)}" for path in plugins())
+        command = found.command.replace("neurofit", f"neurofit{options}", 1)
+        out.print(f"Repeated: {command}", markup=False, soft_wrap=True)
     numbers = found.of_kind("number")
     text = f"{found.verdict[0].upper()}{found.verdict[1:]}"
     if found.holds:

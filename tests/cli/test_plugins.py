@@ -241,3 +241,38 @@ def test_an_error_in_a_plugin_is_said_to_be_of_the_plugin(neurofit: Any, tmp_pat
     assert (code, out) == (2, "")
     assert "broken.py (--plugin) failed: ZeroDivisionError: division by zero" in err
     assert "bug in neurofit" not in err
+
+
+def test_an_error_of_a_mapping_of_a_plugin_is_not_blamed_on_neurofit(
+    call: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    text = path.read_text()
+    assert text.count("    def fit(") == 1
+    first = text.index("\n", text.index("    def fit("))
+    path.write_text(f"{text[:first]}\n        raise ValueError('too few')\n{text[first:]}")
+    code, _, err = call(
+        *("score", "--model", "timedecay_tiny", "--recording", "twinkle", "--region", "V4"),
+        *("--mapping", "nearest", "--layers", "conv1", "--n-splits", "2", "--n-halves", "2"),
+    )
+    assert code == 1
+    assert f"ValueError: too few\nIt was raised in {path} (--plugin)." in err
+    assert "bug in neurofit" not in err
+
+
+def test_a_verification_names_the_plugin_in_its_command(call: Any, tmp_path: Path) -> None:
+    code, _, err = call(
+        *("score", "--model", "timedecay_tiny", "--recording", "twinkle", "--region", "V4"),
+        *("--mapping", "nearest", "--layers", "conv1", "--n-splits", "2", "--n-halves", "2"),
+    )
+    assert code == 0, err
+    (folder,) = (tmp_path / "neurofit-results").iterdir()
+    code, out, err = call("verify", str(folder))
+    assert code == 0, err
+    assert f"Repeated: neurofit --plugin {tmp_path / 'mine.py'} score" in out
+
+
+def test_an_analysis_in_place_of_a_command_is_found(neurofit: Any) -> None:
+    code, _, err = neurofit("latency", "--region", "IT")
+    assert code == 2
+    assert "No such command 'latency'. Did you mean neurofit analyse latency?" in err
