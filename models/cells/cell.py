@@ -16,7 +16,7 @@ from neurofit.errors import NeurofitError
 from neurofit.models.initialisers import Initialiser
 
 Shape = tuple[int, int, int]
-"""Shape of the maps of one image: (channel, height, width), the latter two in pixels.
+"""Shape (channel, height, width) of the maps of one image, the latter two in pixels.
 
 Examples
 --------
@@ -209,7 +209,7 @@ def closing_gate(drive: Tensor | None) -> Tensor | float:
 
 
 WEIGHT_DECAY = 1e-4
-"""Weight decay of most published parameters: lambda of the penalty lambda / 2 sum w^2.
+"""Weight decay of most published parameters, lambda of the penalty lambda / 2 sum w^2.
 
 Source: docs/zoo.md, section 8.1.
 
