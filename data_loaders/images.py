@@ -17,6 +17,16 @@ from neurofit.recordings.image_decoding import decode_image, is_hidden
 from neurofit.recordings.stimuli import ImageFiles, check_size
 
 IMAGE_SETS: Registry[Callable[[], ImageSet]] = Registry("image set")
+"""Name -> function that returns an image set, a `neurofit.config.registry.Registry`.
+
+`load_images` calls the function, and `register_images` adds one.
+
+Examples
+--------
+>>> from neurofit.data_loaders import IMAGE_SETS
+>>> list(IMAGE_SETS)
+['cifar10', 'imagenet']
+"""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
@@ -88,10 +98,31 @@ def register_images(
     name
         Name of the images, by default that of the function.
 
+    Returns
+    -------
+    Callable
+        Decorator of a function that returns an image set, such as that of `load_images`. It returns
+        the function unchanged.
+
     Raises
     ------
     NeurofitError
         If other images have this name.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from neurofit.data_loaders import load_images, register_images
+    >>> from PIL import Image
+    >>> for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
+    ...     Path("pets", place).mkdir(parents=True)
+    ...     Image.new("RGB", (32, 32)).save(Path("pets", place, "1.png"))
+    >>> @register_images()
+    ... def my_pets():
+    ...     return load_images("folder:pets")
+    >>> images = load_images("my_pets")
+    >>> images.classes, len(images.train), images.train.images[0].shape
+    (('cat', 'dog'), 2, (32, 32, 3))
     """
     return IMAGE_SETS.register(name)
 

@@ -20,7 +20,15 @@ Loader = Callable[[Progress | None], Recording]
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingInfo:
-    """Description of a registered recording, available without loading it."""
+    """Description of a registered recording, available without loading it.
+
+    Parameters
+    ----------
+    name, load, summary
+        Registered name, its function, and the first line of the function's docstring.
+    regions, simulated, citation, verified, variant_of, supports, download_hint, options
+        See `register_recording`.
+    """
 
     name: str
     load: Loader
@@ -142,10 +150,28 @@ def list_recordings() -> list[str]:
 def describe_recording(name: str) -> RecordingInfo:
     """Return the description of a recording without loading it.
 
+    Parameters
+    ----------
+    name
+        Registered name, see `list_recordings`.
+
+    Returns
+    -------
+    RecordingInfo
+        Attributes `name` and `summary`, and those that `register_recording` takes, such as
+        `regions`, `simulated` and `citation`.
+
     Raises
     ------
     NeurofitError
         If the name is unknown; the message gives the nearest one.
+
+    Examples
+    --------
+    >>> from neurofit.data_loaders import describe_recording
+    >>> described = describe_recording("hvm-sim")
+    >>> described.regions, described.simulated
+    (('V4', 'IT'), True)
     """
     return RECORDINGS[name]
 

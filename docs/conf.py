@@ -11,7 +11,9 @@ from typing import Any
 import neurofit
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS))  # command_line.py
+sys.path.insert(0, str(DOCS))  # command_line.py and data_docstrings.py
+
+from data_docstrings import docstring_below  # noqa: E402 - found by the line above
 
 project = "neurofit"
 author = "the neurofit authors"
@@ -99,6 +101,16 @@ def accessible(app: Any, page: str, template: str, context: dict[str, Any], tree
         )
 
 
+def describe_data(
+    app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]
+) -> None:
+    """Replace the docstring of the class of an object, which autodoc takes, by the object's own."""
+    if what == "data":
+        module, _, own = name.rpartition(".")
+        lines[:] = docstring_below(module, own).splitlines()
+
+
 def setup(app: Any) -> None:
-    """Run after the theme."""
+    """Run after the theme, and before napoleon."""
     app.connect("html-page-context", accessible, priority=900)
+    app.connect("autodoc-process-docstring", describe_data, priority=400)

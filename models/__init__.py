@@ -194,10 +194,27 @@ def find_name(name: str) -> Name | None:
 def model_info(name: str) -> ModelInfo:
     """Return the metadata of a registered model without building it.
 
+    Parameters
+    ----------
+    name
+        Registered name, see `neurofit.list_models`.
+
+    Returns
+    -------
+    ModelInfo
+        Areas and their layers, sizes, presentations, source and published accuracy.
+
     Raises
     ------
     NeurofitError
         If there is no such model.
+
+    Examples
+    --------
+    >>> from neurofit.models import model_info
+    >>> info = model_info("rgc_shallow")
+    >>> info.family, info.input_size, info.n_classes
+    ('shallow', 224, 1000)
     """
     if name not in MODELS:
         raise unknown_model(name, MODELS)
@@ -205,7 +222,29 @@ def model_info(name: str) -> ModelInfo:
 
 
 def model_options(name: str) -> list[str]:
-    """Return the names of the options that `create_model` accepts for a model, without `seed`."""
+    """Return the names of the options that `create_model` accepts for a model, without `seed`.
+
+    Parameters
+    ----------
+    name
+        Registered name, see `neurofit.list_models`.
+
+    Returns
+    -------
+    list of str
+        Names of the keyword arguments; models/README.md says what they mean.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> from neurofit.models import model_options
+    >>> model_options("rgc_tiny")
+    ['input_size', 'n_classes', 'unroll', 'decoder', 'bypassing', 'gating']
+    """
     parameters = inspect.signature(MODELS[name]).parameters.values()
     named = [each.name for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
     common = ModelOptions.__annotations__ if len(named) < len(parameters) else ()

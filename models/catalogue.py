@@ -68,6 +68,15 @@ class ModelInfo:
         Whether the function of the model makes its weights, which are then taken as they are. A
         model without such a function, published weights or a file is refused, unless random weights
         are asked for.
+
+    Examples
+    --------
+    >>> from neurofit.models import ModelInfo, model_info
+    >>> info = model_info("rgc_tiny")
+    >>> isinstance(info, ModelInfo)
+    True
+    >>> info.cell, dict(info.region_layers), info.has_weights
+    ('rgc', {'V4': ('conv3',), 'IT': ('conv5',)}, True)
     """
 
     name: str
@@ -108,6 +117,20 @@ class ModelInfo:
 
 
 MODELS: Registry[Build] = Registry("model")
+"""Name -> function that builds a model, a `neurofit.config.registry.Registry`.
+
+`neurofit.create_model` calls the function and loads the weights, and `neurofit.register_model` adds
+a model.
+
+Examples
+--------
+>>> from neurofit.models import MODELS
+>>> "rgc_tiny" in MODELS
+True
+>>> MODELS["rgc_tiny"](seed=0, n_classes=5).shapes["imnetds"]
+(5, 1, 1)
+"""
+
 INFO: dict[str, ModelInfo] = {}
 
 

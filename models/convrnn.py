@@ -29,6 +29,7 @@ from neurofit.activations.presentation import NEURAL, Presentation
 from neurofit.errors import NeurofitError, check_option
 from neurofit.models.cells import Shape, State
 from neurofit.models.decoders import DECODERS
+from neurofit.models.edges import find_delays, find_sources
 from neurofit.models.facts import ModelFacts
 from neurofit.models.images import IMAGENET_MEAN, IMAGENET_STD, check_images, frame_at, per_channel
 from neurofit.models.initialisers import Initialiser, initialise, prefixed
@@ -86,6 +87,32 @@ class ConvRNN(ModelFacts, nn.Module):
     Notes
     -----
     Source: docs/zoo.md, section 3; Nayebi et al. 2018 and 2022.
+
+    Examples
+    --------
+    >>> import neurofit, torch
+    >>> from neurofit.models import Conv, ConvRNN, Layer
+    >>> layers = [
+    ...     Layer("conv1", Conv(8, kernel=3, stride=2), after_cell=("elu",)),
+    ...     Layer("conv2", Conv(8, kernel=3), cell="gru"),
+    ...     Layer("readout", Conv(10, kernel=1), before_conv=("mean",)),
+    ... ]
+    >>> areas = {"V4": ("conv1",), "IT": ("conv2",)}
+    >>> model = ConvRNN("mine", layers, region_layers=areas, input_size=16)
+    >>> images = torch.rand(2, 3, 16, 16)
+    >>> model(images).shape  # logits
+    torch.Size([2, 10])
+
+    Each edge takes a step, so that the image reaches the second layer at timestep 1:
+
+    >>> model.first_timestep
+    {'conv1': 0, 'conv2': 1, 'readout': 2}
+    >>> shown = neurofit.Presentation(n_timesteps=3)
+    >>> for timestep, activations in model.unroll(images, shown, layers=["conv2"]):
+    ...     print(timestep, tuple(activations["conv2"].shape), bool(activations["conv2"].any()))
+    0 (2, 8, 8, 8) False
+    1 (2, 8, 8, 8) True
+    2 (2, 8, 8, 8) True
     """
 
     memory_format = torch.channels_last
@@ -132,7 +159,7 @@ class ConvRNN(ModelFacts, nn.Module):
         self.register_buffer("image_mean", per_channel(mean), persistent=False)
         self.register_buffer("image_std", per_channel(std), persistent=False)
 
-        self.feedback = _sources(self.layers, feedback)
+        self.feedback = find_sources(self.layers, feedback)
         channels = {spec.name: spec.channels for spec in specs}
         self.net, self.shapes = nn.ModuleDict(), dict[str, Shape]()
         u: Shape = (len(mean), input_size, input_size)
@@ -151,7 +178,7 @@ class ConvRNN(ModelFacts, nn.Module):
         } | {(source, target): forward_steps for target, source in self.below.items()}
         # As in the reference, one step after the image first reaches the readout.
         self.decoded_from = len(self.layers) if unroll == "biological" else 0
-        self.first_timestep: Mapping[str, int] = _delays(self.layers[:1], self.edges)
+        self.first_timestep: Mapping[str, int] = find_delays(self.layers[:1], self.edges)
         if seed is not None:
             initialise(self, seed)
 
@@ -269,7 +296,7 @@ class ConvRNN(ModelFacts, nn.Module):
         normalized = (images - self.image_mean) / self.image_std
         blank = self._blank(normalized, shown)
         # Steps until an output reaches the nearest requested layer; not needed beyond the end.
-        delays = _delays(
+        delays = find_delays(
             requested, {(target, source): steps for (source, target), steps in self.edges.items()}
         )
         before = {layer: images.new_zeros(1, *self.shapes[layer]) for layer in delays}
@@ -363,38 +390,3 @@ def _join(feedback: list[Tensor], u: Tensor) -> Tensor | None:
         for m in feedback
     ]
     return torch.cat([_expand_batch(maps, n) for maps in resized], dim=1) if resized else None
-
-
-def _sources(
-    layers: tuple[str, ...], feedback: Iterable[tuple[str, str]]
-) -> dict[str, tuple[str, ...]]:
-    """Return layer -> sources of its feedback in string order ("conv10" before "conv2")."""
-    if not layers or len(set(layers)) != len(layers):
-        raise NeurofitError(
-            f"A model needs layers with unique names; got {', '.join(layers) or 'none'}."
-        )
-    edges = {
-        (
-            check_option("source of feedback", source, layers),
-            check_option("target of feedback", target, layers),
-        )
-        for source, target in feedback
-    }
-    return {
-        layer: tuple(sorted(source for source, target in edges if target == layer))
-        for layer in layers
-    }
-
-
-def _delays(start: Iterable[str], edges: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """Return the smallest number of steps from `start` to every layer that can be reached.
-
-    Edges are (source, target) -> steps.
-    """
-    delays = dict.fromkeys(start, 0)
-    for _ in edges:  # no path is longer
-        for (source, target), steps in edges.items():
-            if source in delays:
-                arrival = delays[source] + steps
-                delays[target] = min(delays.get(target, arrival), arrival)
-    return delays

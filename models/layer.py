@@ -69,7 +69,18 @@ class Conv:
     weight, bias
         Initialisers.
     norm
-        Batch norm of the output; None for none.
+        Function from the number of channels to the batch norm of the output; None for none.
+
+    Notes
+    -----
+    Source: docs/zoo.md, section 4; the padding is TensorFlow's.
+
+    Examples
+    --------
+    >>> from neurofit.models import Conv
+    >>> conv = Conv(64, kernel=5, stride=2)
+    >>> conv.channels, conv.kernel, conv.stride, conv.padding
+    (64, 5, 2, 'same')
     """
 
     channels: int
@@ -109,7 +120,22 @@ class Layer:
 
     Notes
     -----
-    Source: docs/zoo.md, section 4.
+    Source: docs/zoo.md, section 4. An unknown cell or option is an error of the `ConvRNN` in which
+    the layer is used.
+
+    Examples
+    --------
+    >>> from neurofit.models import Conv, Layer
+    >>> conv3 = Layer(
+    ...     "conv3",
+    ...     Conv(32, kernel=3),
+    ...     before_cell=("elu",),
+    ...     cell="rgc",
+    ...     cell_options={"input_gate": False},
+    ...     after_cell=("max_pool",),
+    ... )
+    >>> conv3.channels
+    32
     """
 
     name: str

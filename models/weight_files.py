@@ -61,6 +61,18 @@ def save_weights(
     ------
     NeurofitError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> from neurofit.models import load_weights, save_weights, weights_sha256
+    >>> trained = neurofit.create_model("rgc_tiny")
+    >>> save_weights(trained, "mine.safetensors", metadata={"note": "a copy"})
+    >>> other = neurofit.create_model("rgc_tiny", weights="random", seed=1)
+    >>> load_weights(other, "mine.safetensors")["note"]
+    'a copy'
+    >>> weights_sha256(other) == weights_sha256(trained)
+    True
     """
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
@@ -75,11 +87,34 @@ def save_weights(
 def load_weights(model: nn.Module, path: str | Path) -> dict[str, str]:
     """Load weights into a model, and return the metadata of the file.
 
+    Parameters
+    ----------
+    model
+        Module whose parameters and persistent buffers are replaced.
+    path
+        Path of a .safetensors file.
+
+    Returns
+    -------
+    dict of str
+        Strings that `save_weights` has stored in the file, such as "weights_sha256".
+
     Raises
     ------
     NeurofitError
         If the file does not exist, is damaged, states that it is of another registered model, or
         does not contain exactly the model's weights; the model is then unchanged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models import load_weights, save_weights
+    >>> save_weights(torch.nn.Linear(3, 2), "linear.safetensors")
+    >>> sorted(load_weights(torch.nn.Linear(3, 2), "linear.safetensors"))
+    ['weights_sha256']
+    >>> load_weights(torch.nn.Linear(4, 2), "linear.safetensors")
+    Traceback (most recent call last):
+    neurofit.errors.NeurofitError: Weights linear.safetensors do not fit the model: ...
     """
     weights, metadata = read_weights(path)
     of = metadata.get("model") or _read_card(metadata, path).get("model")

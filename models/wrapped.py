@@ -39,7 +39,40 @@ STATIC_PRESENTATIONS: Mapping[str, Presentation] = {
 
 
 class WrappedModel(ModelFacts, nn.Module):
-    """A torch module with the interface `neurofit.activations.model.Model`, made by `wrap`."""
+    """A torch module with the interface `neurofit.Model`, made by `neurofit.wrap`.
+
+    Parameters
+    ----------
+    name, module, layers, recurrent, first_call, call, region_layers, input_size, mean, std
+        See `neurofit.wrap`, which chooses what is not given and checks the rest.
+    interpolation, tokens, visual_degrees, ms_per_timestep, time
+        See `neurofit.wrap`.
+    clip
+        How an image is shown to a network that takes frames; None for one that takes images.
+
+    Raises
+    ------
+    NeurofitError
+        If the probe finds that the module cannot be recorded; see `neurofit.wrap`.
+
+    Examples
+    --------
+    >>> import neurofit, torch
+    >>> from torch import nn
+    >>> class Twice(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv2d(3, 3, 3, padding=1)
+    ...     def forward(self, images):
+    ...         return self.conv(self.conv(images))
+    >>> model = neurofit.wrap(Twice(), ["conv"], input_size=16)
+    >>> type(model).__name__, model.recurrent, model.first_timestep
+    ('WrappedModel', True, {'conv': 0})
+    >>> for timestep, activations in model.unroll(torch.rand(2, 3, 16, 16)):
+    ...     print(timestep, tuple(activations["conv"].shape))
+    0 (2, 3, 16, 16)
+    1 (2, 3, 16, 16)
+    """
 
     takes_clips = True
 

@@ -37,7 +37,7 @@ from neurofit.errors import MachineError, NeurofitError, some_of
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.time_bins import TimeBin
 
-__all__ = ["FORMATS", "Format", "find_format", "open_recording", "write_recording"]
+__all__ = ["open_recording", "write_recording"]
 
 ENDINGS = (".nc", ".npz", ".npy", ".h5", ".hdf5", ".mat", ".csv", ".parquet")
 """Suffixes of recording files, for suggestions in messages."""
@@ -136,17 +136,43 @@ def open_recording(
     Parameters
     ----------
     path
-        File or folder in one of `FORMATS`.
+        File or folder; its format is detected from the content. docs/recordings.md describes the
+        formats: netCDF, NumPy arrays, HDF5, MATLAB, NWB, spike times and raster folders.
     images
         Stimulus images: a table (.csv), zip archive or folder. Default: those found beside the
         recording. A recording without images supports ceilings only.
     time_bin
         (start, end) in ms from onset of the only time bin of a file that does not state it.
 
+    Returns
+    -------
+    Recording
+        Responses (presentation neuroid time_bin) and stimuli; `load_recording` also validates them.
+
     Raises
     ------
     NeurofitError
         If the format is unknown, the file is damaged, or required coordinates are missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurofit.data_loaders import open_recording
+    >>> counts = np.random.default_rng(0).poisson(2.0, size=(8, 3)).astype(np.float32)
+    >>> stimuli, repetitions = ["a", "b", "c", "d"] * 2, [0] * 4 + [1] * 4
+    >>> np.savez(
+    ...     "mine.npz",
+    ...     responses=counts,  # (presentation neuroid)
+    ...     stimulus_id=stimuli,
+    ...     repetition=repetitions,
+    ...     neuroid_id=["u1", "u2", "u3"],
+    ...     region=["IT"] * 3,
+    ... )
+    >>> recording = open_recording("mine.npz", time_bin=(70, 170))
+    >>> recording.time_bins, dict(recording.responses.sizes)
+    ([(70, 170)], {'presentation': 8, 'neuroid': 3, 'time_bin': 1})
+    >>> np.array_equal(recording.responses.values[..., 0], counts)
+    True
     """
     path, given = Path(path), None if images is None else Path(images)
     found = find_format(path)

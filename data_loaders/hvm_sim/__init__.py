@@ -5,9 +5,10 @@ some of its images, depended on the kernel of BLAS.
 
 folder()          NEUROFIT_HOME/recordings/hvm-sim/<hash of the recipe>
 load_or_build()   builds the recording if it is absent, then opens it lazily
+load_teacher(..)  the network that the sites read
 """
 
-from neurofit.data_loaders.hvm_sim.recipe import Recipe, recipe_hash
-from neurofit.data_loaders.hvm_sim.storage import build, folder, load, load_or_build, load_teacher
+from neurofit.data_loaders.hvm_sim.recipe import Recipe
+from neurofit.data_loaders.hvm_sim.storage import folder, load_or_build, load_teacher
 
-__all__ = ["Recipe", "build", "folder", "load", "load_or_build", "load_teacher", "recipe_hash"]
+__all__ = ["Recipe", "folder", "load_or_build", "load_teacher"]

@@ -48,6 +48,15 @@ class Recipe:
         first-order autoregressive over the presentation order.
     teacher
         Constants of the network that the sites read.
+
+    Examples
+    --------
+    >>> from neurofit.data_loaders.hvm_sim import Recipe, folder
+    >>> small = Recipe(objects_per_category=2, images_per_object=4, n_sites={"V4": 12, "IT": 12})
+    >>> small.image_size, small.n_time_bins, small.as_dict()["n_sites"]
+    (128, 26, {'V4': 12, 'IT': 12})
+    >>> folder(small) != folder()  # a recipe has a folder of its own
+    True
     """
 
     version: int = 3

@@ -43,7 +43,24 @@ _MS = 10
 
 
 def folder(recipe: Recipe | None = None) -> Path:
-    """Return the folder of a recipe's recording (default: the full one); it need not exist."""
+    """Return the folder of a recipe's recording; it need not exist.
+
+    Parameters
+    ----------
+    recipe
+        Recipe, default: that of the full recording.
+
+    Returns
+    -------
+    Path
+        NEUROFIT_HOME/recordings/hvm-sim/HASH, with the first 12 digits of the recipe's sha256.
+
+    Examples
+    --------
+    >>> from neurofit.data_loaders import hvm_sim
+    >>> hvm_sim.folder().parts[-3:-1]
+    ('recordings', 'hvm-sim')
+    """
     return cached("recordings", "hvm-sim", recipe_hash(recipe)[:12])
 
 
@@ -57,12 +74,27 @@ def load_or_build(progress: Progress | None = None, *, recipe: Recipe | None = N
     recipe
         Recipe, default: that of the full recording.
 
+    Returns
+    -------
+    Recording
+        Spike counts (presentation neuroid time_bin) in bins of 10 ms, read lazily, and stimuli.
+        The attribute `truth` has the expected counts (stimulus neuroid time_bin).
+
     Raises
     ------
     NeurofitError
         If the folder cannot be written, or a file differs from the one that was built.
     MachineError
         If the disk is full, or this machine computes other values than those of the recording.
+
+    Examples
+    --------
+    >>> from neurofit.data_loaders import hvm_sim
+    >>> recording = hvm_sim.load_or_build()
+    >>> recording.simulated, recording.time_bins[-1]
+    (True, (250, 260))
+    >>> dict(recording.truth.sizes)
+    {'stimulus': 640, 'neuroid': 256, 'time_bin': 26}
     """
     where = folder(recipe)
     if not where.exists():
@@ -167,6 +199,26 @@ def load_teacher(folder: Path, *, recipe: Recipe | None = None) -> Teacher:
     """Return the network whose units the sites of a built recording read.
 
     It is the true model, which validity tests must find best.
+
+    Parameters
+    ----------
+    folder
+        Folder of a recording that `load_or_build` has built, see `neurofit.data_loaders.hvm_sim`.
+    recipe
+        Recipe of the recording, default: that of the full one.
+
+    Returns
+    -------
+    Teacher
+        Network with the interface `neurofit.Model`, in float32 on the CPU.
+
+    Examples
+    --------
+    >>> from neurofit.data_loaders import hvm_sim
+    >>> recording = hvm_sim.load_or_build()
+    >>> teacher = hvm_sim.load_teacher(hvm_sim.folder())
+    >>> teacher.region_layers, teacher.first_timestep["layer6"], teacher.ms_per_timestep
+    ({'V4': ('layer6',), 'IT': ('layer10',)}, 5, 10)
     """
     return make_teacher(np.load(folder / "calibration.npy"), recipe or Recipe())
 

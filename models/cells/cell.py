@@ -16,13 +16,42 @@ from neurofit.errors import NeurofitError
 from neurofit.models.initialisers import Initialiser
 
 Shape = tuple[int, int, int]
-"""(channel, height, width)."""
+"""Shape (channel, height, width) of the maps of one image, the latter two in pixels.
+
+Examples
+--------
+>>> from neurofit.models.cells import CellShapes, Shape
+>>> maps: Shape = (8, 16, 16)
+>>> CellShapes(x=maps, u=maps, channels=8).fb is None
+True
+"""
 
 State = tuple[Tensor, ...]
-"""State of a cell, tensors (batch channel height width); empty for a cell without memory."""
+"""State of a cell, tensors (batch channel height width); empty for a cell without memory.
+
+Examples
+--------
+>>> import torch
+>>> from neurofit.models.cells import LSTM, CellShapes, State
+>>> cell = LSTM(CellShapes(x=(3, 8, 8), u=(3, 8, 8), channels=4))
+>>> state: State = cell.initial_state(torch.rand(2, 3, 8, 8))
+>>> [tuple(maps.shape) for maps in state]
+[(2, 4, 8, 8), (2, 4, 8, 8)]
+"""
 
 Drive = tuple[Tensor, ...]
-"""Result of the feedforward input alone, tensors (batch channel height width)."""
+"""Result of the feedforward input alone, tensors (batch channel height width).
+
+Examples
+--------
+>>> import torch
+>>> from neurofit.models.cells import GRU, CellShapes, Drive
+>>> cell = GRU(CellShapes(x=(3, 8, 8), u=(3, 8, 8), channels=4))
+>>> x = torch.rand(2, 3, 8, 8)
+>>> drive: Drive = cell.drive(x, x)  # to both gates, and to the candidate
+>>> [tuple(maps.shape) for maps in drive]
+[(2, 8, 8, 8), (2, 4, 8, 8)]
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +68,12 @@ class CellShapes:
         Shape of the feedback, resized to `u`; None without feedback.
     channels
         Number of output channels. Height and width are those of `x`.
+
+    Examples
+    --------
+    >>> from neurofit.models.cells import CellShapes
+    >>> CellShapes(x=(8, 16, 16), u=(3, 32, 32), channels=8)
+    CellShapes(x=(8, 16, 16), u=(3, 32, 32), fb=None, channels=8)
     """
 
     x: Shape
@@ -51,6 +86,9 @@ class Cell(nn.Module, ABC):
     """One step of a recurrence, in two parts: `drive` and `step`.
 
     `drive` depends on the feedforward input alone, and is called once while that input is constant.
+    Inputs, outputs and states are tensors (batch channel height width). A cell of your own defines
+    `step`, `initial_state` and `initialisers`, and is used in a `neurofit.models.Layer` by the name
+    that `register_cell` gives it. Parameters are zero until `ConvRNN` initialises or loads them.
 
     Parameters
     ----------
@@ -61,6 +99,29 @@ class Cell(nn.Module, ABC):
     ------
     NeurofitError
         If the cell does not support the shapes.
+
+    Notes
+    -----
+    Source: docs/zoo.md, section 3; Nayebi et al. 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models import Cell, CellShapes
+    >>> class Accumulator(Cell):
+    ...     def step(self, drive, fb, state):
+    ...         total = state[0] + drive[0]
+    ...         return total, (total,)
+    ...     def initial_state(self, x):
+    ...         return (self.zeros(x),)
+    ...     def initialisers(self):
+    ...         return {}
+    >>> cell = Accumulator(CellShapes(x=(1, 2, 2), u=(1, 2, 2), channels=1))
+    >>> x = torch.ones(1, 1, 2, 2)
+    >>> output, state = cell(x, x, None, cell.initial_state(x))
+    >>> output, state = cell(x, x, None, state)
+    >>> output.mean()
+    tensor(2.)
     """
 
     takes_feedback: ClassVar[bool] = False
@@ -76,7 +137,17 @@ class Cell(nn.Module, ABC):
     def forward(
         self, x: Tensor, u: Tensor, fb: Tensor | None, state: State
     ) -> tuple[Tensor, State]:
-        """Return the output and the new state."""
+        """Return the output (batch channel height width) and the new state.
+
+        Parameters
+        ----------
+        x, u
+            Input of the cell and of its layer, (batch channel height width).
+        fb
+            Feedback, resized to `u`; None without feedback.
+        state
+            State after the step before, or `initial_state`.
+        """
         return self.step(self.drive(x, u), fb, state)
 
     def drive(self, x: Tensor, u: Tensor) -> Drive:
@@ -138,9 +209,32 @@ def closing_gate(drive: Tensor | None) -> Tensor | float:
 
 
 WEIGHT_DECAY = 1e-4
-"""Weight decay of most published parameters, see docs/zoo.md, section 8.1."""
+"""Weight decay of most published parameters, lambda of the penalty lambda / 2 sum w^2.
+
+Source: docs/zoo.md, section 8.1.
+
+Examples
+--------
+>>> from neurofit.models.cells import GRU, WEIGHT_DECAY, CellShapes
+>>> cell = GRU(CellShapes(x=(3, 8, 8), u=(3, 8, 8), channels=4))
+>>> set(cell.weight_decays().values()) == {WEIGHT_DECAY}
+True
+"""
 
 CELLS: Registry[type[Cell]] = Registry("cell")
+"""Name -> class of a recurrent cell, a `neurofit.config.registry.Registry`.
+
+`CELLS[name](shapes, **options)` builds a cell; `register_cell` adds one of your own.
+
+Examples
+--------
+>>> from neurofit.models import CELLS, CellShapes
+>>> list(CELLS)
+['egu', 'gru', 'intersectionrnn', 'lstm', 'memoryless', ...]
+>>> cell = CELLS["timedecay"](CellShapes(x=(8, 16, 16), u=(3, 32, 32), channels=8))
+>>> [name for name, _ in cell.named_parameters()]
+['decay']
+"""
 
 
 def register_cell(name: str | None = None) -> Callable[[type[Cell]], type[Cell]]:
@@ -151,9 +245,25 @@ def register_cell(name: str | None = None) -> Callable[[type[Cell]], type[Cell]]
     name
         Name of the cell, by default that of the class.
 
+    Returns
+    -------
+    Callable
+        Decorator of a subclass of `Cell`, which it returns unchanged.
+
     Raises
     ------
     NeurofitError
         If another cell has this name.
+
+    Examples
+    --------
+    >>> from neurofit.models import CELLS, register_cell
+    >>> from neurofit.models.cells import TimeDecay
+    >>> @register_cell("slow_decay")
+    ... class SlowDecay(TimeDecay):
+    ...     def __init__(self, shapes):
+    ...         super().__init__(shapes, initial_decay=0.9)
+    >>> CELLS["slow_decay"] is SlowDecay
+    True
     """
     return CELLS.register(name)

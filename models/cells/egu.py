@@ -41,12 +41,30 @@ class EGU(Cell):
     squeeze
         Channels between the two convolutions of S, as a share of the channels of `u`; 0 for no S.
 
+    Raises
+    ------
+    NeurofitError
+        If there is feedback, and `u` and `x` differ in height or width.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.12; `EfficientGateCell` of github.com/neuroailab/tnn, used in
     Bear et al. 2020, Learning physical graph representations from visual scenes, NeurIPS. Its batch
     norm has parameters of its own for each timestep; here all timesteps share them. Drop connect is
     left out.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import EGU, CellShapes
+    >>> cell = EGU(CellShapes(x=(4, 6, 6), u=(4, 6, 6), channels=4)).eval()
+    >>> x = torch.rand(2, 4, 6, 6)
+
+    While all kernels are zero, only the input of the layer is left:
+
+    >>> output, (h,) = cell(x, x, None, cell.initial_state(x))
+    >>> torch.equal(output, x)
+    True
     """
 
     takes_feedback = True

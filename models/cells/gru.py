@@ -38,10 +38,29 @@ class GRU(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published models have gating only.
 
+    Raises
+    ------
+    NeurofitError
+        If there is feedback, which the cell does not support.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.3; `ConvGRUCell` of the reference. `input` joins the parts of the
     kernels that read x (reset, update, candidate); `gates` (reset, update) and `candidate` read h.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import GRU, CellShapes
+    >>> cell = GRU(CellShapes(x=(3, 6, 6), u=(3, 6, 6), channels=4))
+    >>> x = torch.rand(2, 3, 6, 6)
+
+    While the kernels are zero, z is 1 / 2 and the candidate 0, so that half of the state remains:
+
+    >>> h = torch.rand(2, 4, 6, 6)
+    >>> output, (h_new,) = cell(x, x, None, (h,))
+    >>> torch.allclose(h_new, h / 2), torch.equal(output, h_new)
+    (True, True)
     """
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = False, gating: bool = True) -> None:

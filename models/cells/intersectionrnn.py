@@ -38,10 +38,29 @@ class IntersectionRNN(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published models have both.
 
+    Raises
+    ------
+    NeurofitError
+        If output and `x` differ in their number of channels, or there is feedback.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.6; `ConvIntersectionRNNCell` of the reference; Collins,
     Sohl-Dickstein and Sussillo 2017. `input` and `state` are the parts of W that read x and h.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, IntersectionRNN
+    >>> cell = IntersectionRNN(CellShapes(x=(4, 6, 6), u=(3, 6, 6), channels=4))
+
+    While the kernels are zero, both gates keep a share of sigmoid(1), of h and of x:
+
+    >>> x, h = torch.rand(2, 4, 6, 6), torch.rand(2, 4, 6, 6)
+    >>> output, (h_new,) = cell(x, x[:, :3], None, (h,))
+    >>> share = torch.tensor(1.0).sigmoid()
+    >>> torch.allclose(h_new, share * h), torch.allclose(output, share * x)
+    (True, True)
     """
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = True, gating: bool = True) -> None:

@@ -66,10 +66,31 @@ class LSTM(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published models have gating only.
 
+    Raises
+    ------
+    NeurofitError
+        If there are peepholes without gating, or there is feedback.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.4; `ConvLSTMCell` of the reference. `input` and `state` are the
     parts of W that read x and h.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import LSTM, CellShapes
+    >>> cell = LSTM(CellShapes(x=(3, 6, 6), u=(3, 6, 6), channels=4), peepholes=True)
+    >>> x = torch.rand(2, 3, 6, 6)
+
+    While the kernels are zero, a share of sigmoid(phi) of c remains, and the output gate is 1 / 2:
+
+    >>> c, h = torch.rand(2, 4, 6, 6), torch.rand(2, 4, 6, 6)
+    >>> output, (c_new, h_new) = cell(x, x, None, (c, h))
+    >>> torch.allclose(c_new, torch.tensor(1.0).sigmoid() * c)
+    True
+    >>> torch.allclose(output, c_new.tanh() / 2), torch.equal(output, h_new)
+    (True, True)
     """
 
     def __init__(

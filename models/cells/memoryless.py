@@ -14,9 +14,29 @@ from neurofit.models.initialisers import Initialiser
 class Memoryless(Cell):
     """No recurrence: output = x.
 
+    Parameters
+    ----------
+    shapes
+        See `CellShapes`. Output and `x` have the same number of channels.
+
+    Raises
+    ------
+    NeurofitError
+        If these numbers differ, or there is feedback.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.1; a leaky integrator with a fixed decay of 0 in the reference.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, Memoryless
+    >>> cell = Memoryless(CellShapes(x=(4, 6, 6), u=(3, 6, 6), channels=4))
+    >>> x = torch.rand(2, 4, 6, 6)
+    >>> output, state = cell(x, x[:, :3], None, cell.initial_state(x))
+    >>> torch.equal(output, x), state
+    (True, ())
     """
 
     def __init__(self, shapes: CellShapes) -> None:

@@ -89,12 +89,29 @@ class Reciprocal(Cell):
     Raises
     ------
     NeurofitError
-        If a path or a gate is unknown, or no path leads from the input to the output.
+        If a path or a gate is unknown, no path leads from the input to the output, or the shapes
+        do not fit as stated.
 
     Notes
     -----
     Source: the paths are those between the two populations of the cell of Nayebi et al. 2018,
     whose search has an edge for each; docs/searches.md.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, Reciprocal
+    >>> shapes = CellShapes(x=(4, 6, 6), u=(4, 6, 6), channels=4)
+    >>> cell = Reciprocal(shapes)
+    >>> x = torch.rand(2, 4, 6, 6)
+    >>> output, (c, o) = cell(x, x, None, cell.initial_state(x))
+    >>> torch.allclose(output, x / 2)  # c = o = 0 before the first step, and the gates are 1 / 2
+    True
+
+    A path that cannot reach the output is left out:
+
+    >>> Reciprocal(shapes, paths=("in_to_cell", "cell_to_cell", "in_to_out")).paths
+    ('in_to_out',)
     """
 
     takes_feedback = True

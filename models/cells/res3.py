@@ -41,9 +41,29 @@ class Res3(Cell):
     tau_cell, tau_out
         Constants tau_c and tau_o.
 
+    Raises
+    ------
+    NeurofitError
+        If output and `x` differ in their number of channels, or, with feedback, `u` and `x` in
+        height or width.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.11; `Res3Cell` of the reference's `median_rgcell.py`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, Res3
+    >>> cell = Res3(CellShapes(x=(8, 6, 6), u=(8, 6, 6), channels=8), tau_out=1.0)
+    >>> x = torch.rand(2, 8, 6, 6)
+
+    While the kernels are zero, the inputs add up with tau_o = 1:
+
+    >>> output, state = cell(x, x, None, cell.initial_state(x))
+    >>> output, (c, o) = cell(x, x, None, state)
+    >>> torch.allclose(output, 2 * x), tuple(c.shape)
+    (True, (2, 2, 6, 6))
     """
 
     takes_feedback = True

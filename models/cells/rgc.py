@@ -43,10 +43,28 @@ class RGC(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published model has both.
 
+    Raises
+    ------
+    NeurofitError
+        If output and `x` differ in their number of channels, or `u` and `x` in height or width.
+
     Notes
     -----
     Source: docs/zoo.md, sections 4.5 and 5.7; `ReciprocalGateCell` of the reference. Kernels with
     the same input are joined: `cell_to_gates` is (W_ctau, W_og), `out_to_gates` is (W_otau, W_cg).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import RGC, CellShapes
+    >>> cell = RGC(CellShapes(x=(4, 6, 6), u=(3, 6, 6), channels=4))
+    >>> x, c, o = torch.rand(3, 2, 4, 6, 6)
+
+    While the kernels are zero, all gates are 1 / 2, and x does not reach c:
+
+    >>> output, (c_new, o_new) = cell(x, x[:, :3], None, (c, o))
+    >>> torch.allclose(c_new, c / 2), torch.allclose(o_new, (o + x) / 2)
+    (True, True)
     """
 
     takes_feedback = True

@@ -42,9 +42,27 @@ class RGCMedian(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published models have both.
 
+    Raises
+    ------
+    NeurofitError
+        If output and `x` differ in their number of channels, or `u` and `x` in height or width.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.8; `ReciprocalGateCell` of the reference's `median_rgcell.py`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, RGCMedian
+    >>> cell = RGCMedian(CellShapes(x=(4, 6, 6), u=(4, 6, 6), channels=4), cell_channels=8)
+    >>> x = torch.rand(2, 4, 6, 6)
+
+    While the kernels are zero, beta u alone reaches the output:
+
+    >>> output, (c, o) = cell(x, x, None, cell.initial_state(x))
+    >>> round((output / x).mean().item(), 4), tuple(c.shape)
+    (0.7007, (2, 8, 6, 6))
     """
 
     takes_feedback = True

@@ -32,9 +32,30 @@ class SimpleRNN(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published models have neither.
 
+    Raises
+    ------
+    NeurofitError
+        If there is feedback, which the cell does not support.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.2; `ConvNormBasicCell` of the reference.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, SimpleRNN
+    >>> cell = SimpleRNN(CellShapes(x=(4, 6, 6), u=(3, 6, 6), channels=4), norm=False)
+    >>> for kernel in (cell.input.weight, cell.state.weight):
+    ...     _ = torch.nn.init.dirac_(kernel)
+
+    With kernels that change nothing, the inputs add up:
+
+    >>> x = torch.rand(2, 4, 6, 6)
+    >>> output, state = cell(x, x[:, :3], None, cell.initial_state(x))
+    >>> output, state = cell(x, x[:, :3], None, state)
+    >>> torch.allclose(output, 2 * x)
+    True
     """
 
     def __init__(

@@ -30,9 +30,29 @@ class TimeDecay(Cell):
     gating
         Whether the state gates both terms.
 
+    Raises
+    ------
+    NeurofitError
+        If output and `x` differ in their number of channels, or there is feedback.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.1. d is not constrained to values below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import CellShapes, TimeDecay
+    >>> cell = TimeDecay(CellShapes(x=(1, 1, 1), u=(1, 1, 1), channels=1))
+    >>> _ = torch.nn.init.constant_(cell.decay, 0.5)
+    >>> x = torch.ones(1, 1, 1, 1)
+    >>> state = cell.initial_state(x)
+    >>> for _ in range(3):
+    ...     output, state = cell(x, x, None, state)
+    ...     print(output.item())
+    1.0
+    1.5
+    1.75
     """
 
     def __init__(

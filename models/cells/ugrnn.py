@@ -37,10 +37,29 @@ class UGRNN(Cell):
     bypassing, gating
         Switches of the 2018 ablations. The published models have gating only.
 
+    Raises
+    ------
+    NeurofitError
+        If there is feedback, which the cell does not support.
+
     Notes
     -----
     Source: docs/zoo.md, section 5.5; `ConvUGRNNCell` of the reference; Collins, Sohl-Dickstein and
     Sussillo 2017. `input` and `state` are the parts of W that read x and h.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurofit.models.cells import UGRNN, CellShapes
+    >>> cell = UGRNN(CellShapes(x=(3, 6, 6), u=(3, 6, 6), channels=4))
+    >>> x = torch.rand(2, 3, 6, 6)
+
+    While the kernels are zero, a share of sigmoid(1) of the state remains:
+
+    >>> h = torch.rand(2, 4, 6, 6)
+    >>> output, (h_new,) = cell(x, x, None, (h,))
+    >>> torch.allclose(h_new, torch.tensor(1.0).sigmoid() * h), torch.equal(output, h_new)
+    (True, True)
     """
 
     def __init__(self, shapes: CellShapes, *, bypassing: bool = False, gating: bool = True) -> None:

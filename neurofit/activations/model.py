@@ -178,7 +178,29 @@ def refuse_text(what: str, names: Sequence[str]) -> None:
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
-    """Return `tensors_sha256` of a model's parameters and persistent buffers."""
+    """Return the sha256 of the names, types, shapes and values of a model's weights.
+
+    Parameters
+    ----------
+    model
+        Module whose parameters and persistent buffers are hashed, on any device.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits, which `save_weights` stores in a file, and results in their
+        provenance.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> from neurofit.models import weights_sha256
+    >>> first = neurofit.create_model("rgc_tiny", weights="random", seed=0)
+    >>> again = neurofit.create_model("rgc_tiny", weights="random", seed=0)
+    >>> other = neurofit.create_model("rgc_tiny", weights="random", seed=1)
+    >>> weights_sha256(first) == weights_sha256(again) != weights_sha256(other)
+    True
+    """
     return tensors_sha256(model.state_dict())
 
 

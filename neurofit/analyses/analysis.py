@@ -105,6 +105,18 @@ class Analysis:
 
 
 ANALYSES: Registry[Analysis] = Registry("analysis")
+"""Name -> analysis with its function and its options, a `neurofit.config.registry.Registry`.
+
+`neurofit.register_analysis` adds one, and `neurofit.list_analyses` returns the names.
+
+Examples
+--------
+>>> from neurofit.analyses import ANALYSES
+>>> ANALYSES["ceiling"].config.__name__, ANALYSES["ceiling"].models
+('CeilingConfig', 0)
+>>> ANALYSES["ceiling"].make_config(n_halves=10).n_halves
+10
+"""
 
 
 def register_analysis(

@@ -115,15 +115,27 @@ class RecordingBenchmark(BenchmarkBase):  # type: ignore[misc]  # no types
 class TemporalPredictivityBenchmark(RecordingBenchmark):
     """Benchmark that scores models against a recording of one region, per time bin.
 
-    The score is that of `NoiseCorrectedTemporal`: a scalar, corrected for noise, with the curve in
-    its attributes.
+    Called with a BrainModel, it returns the score of `NoiseCorrectedTemporal`: a scalar, corrected
+    for noise, with the curve (time_bin) in its attributes. The identifier contains a hash of data
+    and settings, because Brain-Score caches ceilings by identifier.
 
     Parameters
     ----------
-    recording, region
-        As in `RecordingBenchmark`.
+    recording
+        Recording with its images; its time bins are those of the benchmark.
+    region
+        Area of the recording, "V4" or "IT".
     **settings
         Arguments of `NoiseCorrectedTemporal`.
+
+    Raises
+    ------
+    NeurofitError
+        If the recording has no such region or no images, or a setting is wrong.
+
+    Notes
+    -----
+    Source: Nayebi et al. 2018; docs/method.md has the formulas.
     """
 
     def __init__(self, recording: Recording, *, region: str, **settings: Any) -> None:
@@ -134,14 +146,26 @@ class TemporalPredictivityBenchmark(RecordingBenchmark):
 class SolutionTimesBenchmark(RecordingBenchmark):
     """Benchmark that compares the object solution times of models with those of a recording.
 
-    The score is that of `RecordedSolutionTimes`, corrected for noise.
+    Called with a BrainModel, it returns the score of `RecordedSolutionTimes`, corrected for noise.
 
     Parameters
     ----------
-    recording, region
-        As in `RecordingBenchmark`; the stimuli need labels.
+    recording
+        Recording with its images, whose stimuli have labels; its time bins are those of the
+        benchmark.
+    region
+        Area of the recording, usually "IT".
     **settings
         Fields of `neurofit.SolutionTimesConfig`.
+
+    Raises
+    ------
+    NeurofitError
+        If the recording has no such region or no images, or a setting is wrong.
+
+    Notes
+    -----
+    Source: Kar et al. 2019, Nature Neuroscience 22:974.
     """
 
     def __init__(self, recording: Recording, *, region: str, **settings: Any) -> None:

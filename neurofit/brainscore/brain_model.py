@@ -58,6 +58,15 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
         Region -> layers whose units are recorded together; by default those of the model.
     device
         "cpu" or "cuda".
+
+    Raises
+    ------
+    NeurofitError
+        If the model has no presentation of this name.
+
+    Notes
+    -----
+    Timestep t covers onset_ms + [t, t + 1) * ms_per_timestep.
     """
 
     Task = BrainModel.Task
@@ -158,7 +167,8 @@ class NeurofitBrainModel(BrainModel):  # type: ignore[misc]  # Brain-Score has n
 
         Returns
         -------
-        Activations (presentation neuroid time_bin), float32.
+        NeuroidAssembly
+            Activations (presentation neuroid time_bin), float32.
 
         Raises
         ------

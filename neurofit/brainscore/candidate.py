@@ -49,6 +49,12 @@ def recording_of(benchmark: Any) -> Recording:
     benchmark
         Neural benchmark or its identifier.
 
+    Returns
+    -------
+    Recording
+        Responses (presentation neuroid time_bin) of single trials, and stimuli in Brain-Score's
+        order.
+
     Raises
     ------
     NeurofitError
@@ -93,6 +99,11 @@ def activations_of(
         Recording whose images, scaled to the model's field of view, and time bins are used.
     region
         Region of the model that is recorded.
+
+    Returns
+    -------
+    Activations
+        One layer, named as the region, with a timestep (stimulus unit) for each time bin.
 
     Raises
     ------
@@ -169,12 +180,21 @@ def score_benchmark(model: str, benchmark: str) -> BenchmarkScore:
     model, benchmark
         Identifiers.
 
+    Returns
+    -------
+    BenchmarkScore
+        Plain numbers: `value`, `error`, `raw`, `ceiling`, and `curve` over time bins in ms.
+
     Raises
     ------
     NeurofitError
         If an identifier is unknown.
     MachineError
         If files cannot be downloaded, or memory does not suffice by Brain-Score's estimate.
+
+    Notes
+    -----
+    `neurofit brainscore score` prints the same numbers.
     """
     loaded_model, loaded_benchmark = load("model", model), load("benchmark", benchmark)
     try:

@@ -107,6 +107,10 @@ def from_assembly(
     ------
     NeurofitError
         If trials are averaged, or time bins are not in whole ms.
+
+    Notes
+    -----
+    `to_assembly` is the way back.
     """
     coords = flat_coords(assembly)
     if "repetition" not in coords:
@@ -242,6 +246,21 @@ def to_stimulus_set(stimuli: StimulusSet) -> BrainScoreStimulusSet:
     decode them differently (16 bits, transparency, rotation by EXIF). The identifier contains a
     hash of table and images, because Brain-Score's caches identify stimuli by it alone. A column
     `degrees` is left out: Brain-Score would use it instead of the visual degrees given to it.
+
+    Parameters
+    ----------
+    stimuli
+        Stimuli with their images, uint8 (height width channel).
+
+    Returns
+    -------
+    brainio StimulusSet
+        Table of the stimuli, with the path of each image.
+
+    Raises
+    ------
+    NeurofitError
+        If the stimuli have no images.
     """
     stimuli.need_images()
     digest = hashlib.sha256(stimuli.table.to_csv(index=False).encode())
@@ -282,6 +301,20 @@ def to_assembly(recording: Recording) -> NeuronRecordingAssembly:
 
     Columns of presentations with missing values, or with different values in the trials of a
     stimulus, are left out: Brain-Score averages only trials that agree in all columns.
+
+    Parameters
+    ----------
+    recording
+        Recording; without images the assembly has no attribute `stimulus_set`.
+
+    Returns
+    -------
+    NeuronRecordingAssembly
+        Responses (presentation neuroid time_bin) of single trials.
+
+    Notes
+    -----
+    `from_assembly` is the way back.
     """
     responses = recording.responses
     coords = {

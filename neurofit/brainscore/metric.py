@@ -38,6 +38,11 @@ class NoiseCorrectedTemporal(Metric):  # type: ignore[misc]  # Brain-Score has n
         See `neurofit.ScoreConfig`.
     **changes
         Further fields of `neurofit.ScoreConfig`.
+
+    Notes
+    -----
+    Source: Nayebi et al. 2018; docs/method.md has the formulas. A wrong preset or field is a
+    NeurofitError of the first score.
     """
 
     def __init__(

@@ -87,9 +87,10 @@ def registry_entries() -> dict[str, dict[str, Callable[..., Any]]]:
 
 
 def register() -> None:
-    """Register all models as neurofit-NAME, the metrics and the benchmarks.
+    """Register all models as neurofit-NAME, the metrics and the benchmarks with Brain-Score.
 
-    Repeated calls have no further effect.
+    `brainscore_vision.load_model`, `load_metric` and `load_benchmark` then find them in this
+    process. Repeated calls have no further effect. docs/brainscore.md lists the names.
     """
     global _search
     entries = registry_entries()
@@ -114,7 +115,10 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undo `register`."""
+    """Undo `register`: Brain-Score no longer finds neurofit's models, metrics and benchmarks.
+
+    Without a registration it has no effect.
+    """
     global _search
     for registry, named in registry_entries().items():
         for name in named:

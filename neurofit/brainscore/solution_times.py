@@ -34,13 +34,19 @@ LABEL = "image_label"
 
 
 class SolutionTimes(Metric):  # type: ignore[misc]  # Brain-Score has no types
-    """Correlation of a model's object solution times with those of a recording.
+    """Spearman correlation of a model's object solution times with those of a recording.
+
+    It has the numbers of Brain-Score's metric `ost`, without TensorFlow.
 
     Parameters
     ----------
     keras
         Version of Keras whose first weights the decoders have: 3 is that of TensorFlow 2.16 and
         later, 2 that before.
+
+    Notes
+    -----
+    Source: Kar et al. 2019, Nature Neuroscience 22:974, and Brain-Score's metric `ost`.
     """
 
     def __init__(self, *, keras: int = 3) -> None:
@@ -127,7 +133,11 @@ class RecordedSolutionTimes(Metric):  # type: ignore[misc]  # Brain-Score has no
     Parameters
     ----------
     **changes
-        Fields of `neurofit.SolutionTimesConfig`.
+        Fields of `neurofit.SolutionTimesConfig`; a wrong one is an error of the first score.
+
+    Notes
+    -----
+    Source: Kar et al. 2019, Nature Neuroscience 22:974; the analysis is `neurofit.solution_times`.
     """
 
     def __init__(self, **changes: Any) -> None:

@@ -22,6 +22,15 @@ class Registry(Generic[T]):
     ----------
     kind
         Word for one of the objects in error messages ("model", "recording").
+
+    Examples
+    --------
+    >>> from neurofit.mapping import MAPPINGS
+    >>> list(MAPPINGS)  # in alphabetical order
+    ['pls', 'ridge']
+    >>> MAPPINGS["rigde"]
+    Traceback (most recent call last):
+    neurofit.errors.NeurofitError: Unknown mapping 'rigde'. ...
     """
 
     def __init__(self, kind: str) -> None:

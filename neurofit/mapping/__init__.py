@@ -7,6 +7,7 @@ from neurofit.mapping.contract import (
     find_mapping,
     register_mapping,
 )
+from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.pls import PLSMapping
 from neurofit.mapping.ridge import RidgeMapping
 
@@ -17,5 +18,6 @@ __all__ = [
     "PLSMapping",
     "RidgeMapping",
     "find_mapping",
+    "gram_of",
     "register_mapping",
 ]

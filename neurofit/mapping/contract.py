@@ -16,12 +16,42 @@ from neurofit.mapping.gram import Gram, GramPlan
 T = TypeVar("T", bound=type)
 
 MAPPINGS: Registry[Callable[..., Any]] = Registry("mapping")
-"""Name -> dataclass of a mapping; its fields are its options."""
+"""Name -> dataclass of a mapping, a `neurofit.config.registry.Registry`.
+
+The fields of the dataclass are the options of the mapping. `neurofit.register_mapping` adds one.
+
+Examples
+--------
+>>> from neurofit.mapping import MAPPINGS
+>>> MAPPINGS["pls"](n_components=10).n_components
+10
+"""
 
 
 @runtime_checkable
 class GramMapping(Protocol):
-    """A linear map from features to responses, cross-validated from the features' Gram matrix."""
+    """A linear map from features to responses, cross-validated from the features' Gram matrix.
+
+    It sees the inner products of the rows only, which many target sets, splits and time bins share.
+    `PLSMapping` and `RidgeMapping` are such mappings; a regression with `fit` and `predict` is a
+    `FeatureMapping`, which is slower.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurofit.mapping import GramMapping, RidgeMapping, gram_of
+    >>> mapping = RidgeMapping(alphas=(1.0,))
+    >>> isinstance(mapping, GramMapping)
+    True
+
+    Two target sets of three neuroids, one split into 15 training rows and 5 test rows:
+
+    >>> rng = np.random.default_rng(0)
+    >>> gram, targets = gram_of([rng.normal(size=(20, 50))]), rng.normal(size=(2, 20, 3))
+    >>> (predicted,) = mapping.cross_predict(gram, targets, np.arange(20)[None] < 15)
+    >>> predicted.shape
+    (2, 5, 3)
+    """
 
     @property
     def linear(self) -> bool:
@@ -57,6 +87,11 @@ class GramMapping(Protocol):
             Training rows of each split (split row).
         times
             Number of time bins stacked along the rows, bin after bin.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Predictions (set test neuroid) of each split.
         """
         ...
 
@@ -80,6 +115,16 @@ class FeatureMapping(Protocol):
     """A regression that sees the features themselves, as scikit-learn's regressors do.
 
     It is copied for each split and target set, so `fit` may keep what it learns on the object.
+
+    Examples
+    --------
+    >>> import neurofit
+    >>> from neurofit.mapping import FeatureMapping
+    >>> from sklearn.linear_model import Lasso
+    >>> isinstance(Lasso(), FeatureMapping)
+    True
+    >>> neurofit.ScoreConfig(mapping=Lasso(alpha=0.1)).mapping
+    Lasso(alpha=0.1)
     """
 
     def fit(self, features: np.ndarray, responses: np.ndarray, /) -> Any:
@@ -143,10 +188,28 @@ def register_mapping(name: str) -> Callable[[T], T]:
 def find_mapping(given: Any) -> GramMapping | FeatureMapping:
     """Return a mapping by its registered name, or the object given.
 
+    Parameters
+    ----------
+    given
+        Name in `MAPPINGS`, or a mapping.
+
+    Returns
+    -------
+    GramMapping or FeatureMapping
+        Mapping with the default options for a name, else the object itself.
+
     Raises
     ------
     NeurofitError
         If the name is unknown, or the object has neither `cross_predict` nor `fit` and `predict`.
+
+    Examples
+    --------
+    >>> from neurofit.mapping import find_mapping
+    >>> find_mapping("ridge")
+    RidgeMapping(alphas=None, select='loo', precision='float64', device='cpu')
+    >>> find_mapping("pls").name
+    'pls'
     """
     mapping: Any = MAPPINGS[given]() if isinstance(given, str) else given
     if isinstance(mapping, type) or not isinstance(mapping, GramMapping | FeatureMapping):

@@ -54,18 +54,28 @@ def gram_of(
 
     Returns
     -------
-    Gram in the factor representation if there are fewer units than rows, in the dense one
-    otherwise, and as `blocks` if this would exceed `memory`.
+    Gram
+        In the factor representation if there are fewer units than rows, in the dense one
+        otherwise, and as `blocks` if this would exceed `memory`.
 
     Raises
     ------
     NeurofitError
-        If a feature is not finite.
+        If a feature is not finite, or the precision is unknown.
 
     Warns
     -----
     NeurofitWarning
         If no unit varies, or if the variance of some units is a million times the median.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurofit.mapping import gram_of
+    >>> features = np.random.default_rng(0).normal(size=(20, 100))
+    >>> centred = features - features.mean(axis=0)
+    >>> np.allclose(gram_of([features]).dense, centred @ centred.T)
+    True
     """
     n_rows, n_units = sum(len(block) for block in blocks), blocks[0].shape[1]
     single = blocks[0].dtype != np.float64

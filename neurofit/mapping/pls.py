@@ -68,9 +68,35 @@ class PLSMapping:
         held-out training stimuli best (mean correlation over neuroids, first target set). A fifth
         of the training stimuli (or groups of them) is held out.
     precision
-        Precision of the Gram's products.
+        Precision of the Gram's products: "auto", "float32" or "float64", see `gram_of`.
     device
         "cpu", "torch-cpu", "cuda" or "cuda:N".
+
+    Raises
+    ------
+    NeurofitError
+        If `n_components` is below 1, or `convergence` is unknown.
+
+    Notes
+    -----
+    Source: scikit-learn's `PLSRegression(scale=False)`, which it equals where the features have a
+    rank of at least `n_components`, up to the convergence of the latter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurofit.mapping import PLSMapping, gram_of
+    >>> from sklearn.cross_decomposition import PLSRegression
+    >>> rng = np.random.default_rng(0)
+    >>> features, noise = rng.normal(size=(40, 100)), rng.normal(size=(40, 5))
+    >>> responses = features[:, :5] + noise
+    >>> train = np.arange(40) < 30
+    >>> mapping = PLSMapping(n_components=3)
+    >>> (predicted,) = mapping.cross_predict(gram_of([features]), responses[None], train[None])
+    >>> theirs = PLSRegression(3, scale=False, tol=1e-24, max_iter=10_000)
+    >>> expected = theirs.fit(features[train], responses[train]).predict(features[~train])
+    >>> np.allclose(predicted[0], expected)
+    True
     """
 
     linear: ClassVar[bool] = False
@@ -132,6 +158,11 @@ class PLSMapping:
         times
             Number of time bins stacked along the rows, bin after bin; where components are chosen,
             a stimulus is held out with all of them.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Predictions (set test neuroid) of each split.
 
         Warns
         -----

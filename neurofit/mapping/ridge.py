@@ -68,7 +68,7 @@ def parse_alphas(text: str) -> tuple[float, ...]:
 @register_mapping("ridge")
 @dataclass(frozen=True, kw_only=True)
 class RidgeMapping:
-    """Ridge with a penalty per neuroid.
+    """Ridge regression with a penalty per neuroid.
 
     Parameters
     ----------
@@ -83,6 +83,32 @@ class RidgeMapping:
         Precision of the Gram's products: float32 rounding exceeds small penalties.
     device
         "cpu", "torch-cpu", "cuda" or "cuda:N".
+
+    Raises
+    ------
+    NeurofitError
+        If `select` is unknown.
+
+    Notes
+    -----
+    Source: scikit-learn's `RidgeCV(alpha_per_target=True)`, which it equals with the same penalties
+    where every stimulus is one row; Golub, Heath & Wahba (1979), Technometrics 21:215.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurofit.mapping import RidgeMapping, gram_of
+    >>> from sklearn.linear_model import RidgeCV
+    >>> rng = np.random.default_rng(0)
+    >>> features, noise = rng.normal(size=(40, 100)), rng.normal(size=(40, 5))
+    >>> responses = features[:, :5] + noise
+    >>> train = np.arange(40) < 30
+    >>> mapping = RidgeMapping(alphas=(0.1, 1.0, 10.0))
+    >>> (predicted,) = mapping.cross_predict(gram_of([features]), responses[None], train[None])
+    >>> theirs = RidgeCV(mapping.alphas, alpha_per_target=True)
+    >>> expected = theirs.fit(features[train], responses[train]).predict(features[~train])
+    >>> np.allclose(predicted[0], expected)
+    True
     """
 
     linear: ClassVar[bool] = True  # in the targets after the first, which chooses the penalties

@@ -12,18 +12,12 @@ import torch
 import xarray as xr
 
 from neurofit.activations.model import Model, validate_model
-from neurofit.data_loaders.hvm_sim import (
-    Recipe,
-    build,
-    folder,
-    load,
-    load_or_build,
-    load_teacher,
-    recipe_hash,
-)
+from neurofit.data_loaders.hvm_sim import Recipe, folder, load_or_build, load_teacher
 from neurofit.data_loaders.hvm_sim.images import render_stimuli
+from neurofit.data_loaders.hvm_sim.recipe import recipe_hash
 from neurofit.data_loaders.hvm_sim.responses import draw_gains, draw_trials
 from neurofit.data_loaders.hvm_sim.shapes import CATEGORIES, make_object
+from neurofit.data_loaders.hvm_sim.storage import build, load
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 from neurofit.recordings.trial_checks import check_trials

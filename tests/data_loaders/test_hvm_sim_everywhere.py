@@ -17,13 +17,15 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from neurofit.data_loaders.hvm_sim import Recipe, build, exact, folder, load_or_build, recipe_hash
+from neurofit.data_loaders.hvm_sim import Recipe, exact, folder, load_or_build
 from neurofit.data_loaders.hvm_sim.fingerprint import PINNED, fingerprint
+from neurofit.data_loaders.hvm_sim.recipe import recipe_hash
 from neurofit.data_loaders.hvm_sim.renderer import to_gray
 from neurofit.data_loaders.hvm_sim.responses import (
     poisson_counts,
     uniform_numbers,
 )
+from neurofit.data_loaders.hvm_sim.storage import build
 from neurofit.errors import MachineError
 
 # Images are resized, and objects of all families and surfaces that coincide are seen.
@@ -61,7 +63,8 @@ KERNELS = {
 _CHILD = """
 import json, sys
 from pathlib import Path
-from neurofit.data_loaders.hvm_sim import Recipe, build
+from neurofit.data_loaders.hvm_sim import Recipe
+from neurofit.data_loaders.hvm_sim.storage import build
 build(Path(sys.argv[1]), recipe=Recipe(**json.loads(sys.argv[2])))
 """
 _NESTED = ("teacher", "readout_units")
