@@ -20,8 +20,13 @@ from neurofit.config.options import check_fields, option
 # %%
 # The mapping
 # -----------
+# In Python, a regression of scikit-learn needs no class of its own: for example,
+# ``neurofit.ScoreConfig(mapping=KNeighborsRegressor(5))`` works. A class that is registered under a
+# name can also be used from the command line.
+#
 # ``fit`` may keep what it learns on the object, which is copied for each split and trial half. A
-# field made with ``option`` is an option of the command line, ``--best-unit-shrink`` here:
+# field made with ``option`` is an option of the command line, ``--best-unit-shrink`` here. To use
+# the mapping there, put the imports and the class into a file of their own, ``best_unit.py``:
 # ``neurofit --plugin best_unit.py score --model rgc_tiny --region V4 --mapping best_unit``.
 
 
@@ -92,11 +97,11 @@ figures.show(figures.draw(result))
 # %%
 # What may not be concluded
 # -------------------------
-# - A site is no mixture of units because a mixture predicts it better: more weights also make up
-#   for units that the model lacks.
+# - That a mixture of units predicts a site better does not show that the site is such a mixture:
+#   more weights also make up for units that the model lacks.
 # - Raw r differs more than the corrected scores: which unit is best depends on the noise of the
-#   trials, and the correction estimates the score without this noise. It is no score that a map
-#   fitted to these trials would reach.
-# - The intervals of ``best_unit`` leave out that other images would choose other units. With
-#   ``jackknife=20`` they include it, and the fits take about 21 times as long.
+#   trials, and the correction estimates the score without this noise. A map fitted to
+#   these trials would not reach it.
+# - The intervals of ``best_unit`` ignore that other training images would lead to other units.
+#   ``jackknife=20`` takes this into account, and the fits take about 21 times as long.
 # - The simulated sites are themselves sums of several units of a network, which favours ridge.

@@ -35,9 +35,9 @@ for region, layer, bins in (("V4", "conv3", "70:210:20"), ("IT", "conv5", "90:21
 # %%
 # The tested quantity
 # -------------------
-# *D* is the mean score of two maps when each is tested at the other's time, less the mean of their
-# scores at their own time. It is 0 for a code that stays, however good either map is. Between the
-# early window (70-130 ms) and the late one (130-260 ms):
+# *D* is the mean score of two maps when each is tested at the other's time, minus the mean of
+# their scores at their own time. It is 0 for a code that stays, however good either map is. Between
+# the early window (70-130 ms) and the late one (130-260 ms):
 
 for region, result in results.items():
     d = result.isel(layer=0, windows=0)

@@ -4,8 +4,8 @@ Does my model have the late phase?
 
 A model may predict V4 late in the response for two reasons: its dynamics are like those of V4, or
 its features are good and the regression does the rest. Here one model is scored with a map for each
-time bin, with one map for all bins, and without its dynamics. A network of which the answer is
-known is scored in the same way.
+time bin, with one map for all bins, and without its dynamics. A network for which the
+answer is known is scored in the same way.
 
 Difficulty: beginner. Time: about 40 s on two cores.
 """

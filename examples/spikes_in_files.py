@@ -55,8 +55,8 @@ for name, picture in zip(names, pictures, strict=True):
     Image.fromarray(picture).resize((64, 64), Image.Resampling.NEAREST).save(images / f"{name}.png")
 
 # %%
-# What a file does not say stands in a small JSON file beside it: here the time bins and the width
-# of the images, without which no model is scored.
+# A small JSON file beside the recording states what the recording itself does not: here, among
+# others, the time bins and the width of the images, without which no model can be scored.
 
 SIDECAR = {"bins": [0, 200, 20], "visual_degrees": 8, "duration_ms": 100, "region": "V4"}
 
@@ -114,7 +114,7 @@ savemat(
 # %%
 # Tables
 # ------
-# Three tables in a folder, which also say which sites and presentations had no spike.
+# Three tables in a folder also record which sites and presentations had no spike.
 
 (folder / "tables").mkdir()
 table.assign(neuroid_id=[sites[site] for site in table.site]).drop(columns="site").to_csv(

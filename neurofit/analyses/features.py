@@ -77,7 +77,9 @@ class FeaturesConfig(Configuration):
     model_seed: int = option(0, least=0, help="Random seed for untrained weights.")
     presentation: str = option("neural", help="Presentation of the images to the model.")
     ms_per_timestep: int | None = option(
-        None, least=1, help="Duration of a timestep (ms) of a network that is no registered model."
+        None,
+        least=1,
+        help="Duration of a timestep (ms) of a network that is not a registered model.",
     )
     precision: str = option(
         "float32",

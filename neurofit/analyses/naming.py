@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neurofit.recordings.recording import Recording
 
 UNNAMED = ("model", "recording", "images", "baselines")
-"""Options of a run that are no words of their own: named first, or without effect on numbers."""
+"""Options of a run that are not words of their own: named first, or without effect on numbers."""
 
 
 def folder_words(config: RunConfig, recording: Recording, *, untrained: bool = False) -> list[str]:

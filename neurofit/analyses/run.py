@@ -115,8 +115,8 @@ class RunConfig(Configuration):
     ms_per_timestep: int | None = option(
         None,
         least=1,
-        help="Duration of a timestep (ms) of a network that is no registered model; of one that "
-        "takes frames, of a frame.",
+        help="Duration of a timestep (ms) of a network that is not a registered model; for "
+        "one that takes frames, the duration of a frame.",
         default_text="10, or 20 for video models",
     )
     precision: str = option(

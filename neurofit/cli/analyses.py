@@ -223,7 +223,7 @@ def print_advantage(result: xr.Dataset, baselines: Sequence[xr.Dataset]) -> None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("baseline", *(["of"] if len(every) > 1 else [])):
         table.add_column(column)
-    for column in ("model less baseline", "interval", "p"):
+    for column in ("model minus baseline", "interval", "p"):
         table.add_column(column, justify="right")
     for names, _ in every:
         own = [

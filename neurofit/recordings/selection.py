@@ -96,7 +96,7 @@ class Selection(Configuration):
         None,
         parse=str,
         metavar="z>N",
-        help="Take trials as missing that are more than N robust SD from others of their stimulus.",
+        help="Treat trials more than N robust SD from others of their stimulus as missing.",
     )
     detrend: bool = option(
         False, help="Subtract slow drift over the order of presentation from each neuroid and bin."

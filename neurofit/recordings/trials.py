@@ -129,8 +129,8 @@ def _count_up(counts: np.ndarray) -> np.ndarray:
 class TrialSets:
     """Sets of trials to average: all trials, then every first half, then every second half.
 
-    Where trials of a neuroid are missing, its valid trials of a stimulus are dealt alternately to
-    the two halves, in the order in which all trials would be.
+    Where trials of a neuroid are missing, its valid trials of a stimulus are assigned alternately
+    to the two halves, in the order drawn for all trials.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ class ResultAccessor:
         return table[[each for each in table.columns if each in {*names, *_bin_edges(main)}]]
 
     def summary(self) -> dict[str, Any]:
-        """Return what `summary.json` has."""
+        """Return the contents of `summary.json`."""
         return summarise(self._result)
 
     def __repr__(self) -> str:

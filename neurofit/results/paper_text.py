@@ -30,7 +30,7 @@ LATEX = {
 
 
 def decimals_of(half: float) -> int:
-    """Return so many decimals that half an interval has two significant digits; 2 without one."""
+    """Return the decimals that give half an interval two significant digits; 2 without one."""
     if not (math.isfinite(half) and half > 0):
         return 2
     rounded = float(f"{half:.1e}")

@@ -1,7 +1,8 @@
 """The contract of a result: a Dataset in which every variable says by its role what it holds.
 
-Tables, plots, summaries and comparisons read roles and know no analysis. The contract is described
-for users in docs/results.md; the words are those of the CF conventions where these have one.
+Tables, plots, summaries and comparisons read only roles, so they work for any analysis. The
+contract is described for users in docs/results.md; the words are those of the CF conventions where
+these have one.
 """
 
 from __future__ import annotations

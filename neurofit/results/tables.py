@@ -1,4 +1,4 @@
-"""A result as tables in 80 columns; what a column holds is said by roles."""
+"""A result as tables in 80 columns; roles say what each column holds."""
 
 from __future__ import annotations
 
@@ -348,8 +348,8 @@ def _interval(value: float, low: float, high: float, *, decimals: int) -> str:
 def _decimals(result: xr.Dataset, name: str) -> int:
     """Return the decimals of a score with an interval, the same for all of its values.
 
-    There are 2; where values are below 0.1, so many that half their median interval has two digits,
-    up to 4.
+    There are 2; where values are below 0.1, there are up to 4, so that half their median interval
+    has two digits.
     """
     values, low, high = (
         result[each].values for each in (name, *(result[name].attrs[end] for end in ENDS))

@@ -125,7 +125,7 @@ def find_ranks(
     """Return the best and the worst rank that each model can have.
 
     A model's best rank is 1 plus the number of models that are significantly better, its worst rank
-    the number of models less that of those that are significantly worse.
+    the number of models minus that of those that are significantly worse.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def find_ranks(
     pairs
         Positions of the models of each pair; all pairs.
     differences, p
-        Score of the first less that of the second, and adjusted p value.
+        Score of the first minus that of the second, and adjusted p value.
     alpha
         Level of the tests.
     """

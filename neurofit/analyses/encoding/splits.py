@@ -93,7 +93,7 @@ class Splits:
     def deal_groups(self, n_groups: int, seed: int) -> Bool[np.ndarray, "group stimulus"]:
         """Return random groups of stimuli of equal size, in the order of their first stimuli.
 
-        Groups that splits keep together are dealt as wholes. Everything follows from the seed, the
+        Groups that splits keep together stay whole. Everything follows from the seed, the
         number of stimuli and what is kept together.
 
         Raises

@@ -284,7 +284,7 @@ def _differences(rows: list[_Matrix], config: GeneralisationConfig) -> dict[str,
                 config.interval, config.interval_over, config.groups, each="pair of time bins"
             ),
             band=f"{percent(config.interval)} band, for all pairs of time bins at once",
-            long_name="generalisation less that within time bins",
+            long_name="generalisation minus that within time bins",
             formula="(s(t, t') + s(t', t)) / 2 - (s(t, t) + s(t', t')) / 2",
             best=0.0,
         ),
@@ -329,7 +329,7 @@ def _between(
                 config.interval, config.interval_over, config.groups, each="pair of windows"
             ),
             band=f"{percent(config.interval)} band, for all pairs of windows at once",
-            long_name="generalisation between windows less that within time bins",
+            long_name="generalisation between windows minus that within time bins",
             formula="mean of D(t, t') over t in one window and t' in the other",
             best=0.0,
             column="difference",

@@ -95,9 +95,9 @@ class LeftOut:
     targets
         Centred responses.
     residuals
-        Responses less the prediction without the row, or without its group.
+        Responses minus the prediction without the row, or without its group.
     predicted
-        Predictions less the mean without the row, or without its group.
+        Predictions minus the mean without the row, or without its group.
     """
 
     ridge: Ridge

@@ -48,9 +48,9 @@ def score_notes(result: xr.Dataset, fitting: Fitting, config: ScoreConfig) -> li
         without = [mapping.name for mapping in fitting.mappings if not fitting.smooths(mapping)]
         if without:
             notes.append(
-                f"The intervals of {', '.join(without)} are too narrow over stimuli: they leave "
-                "out how maps vary with the stimuli that train them, which the option jackknife "
-                "includes."
+                f"The intervals of {', '.join(without)} are too narrow over stimuli: they ignore "
+                "how maps vary with the stimuli that train them, which --jackknife 20 takes into "
+                "account."
             )
     return notes + learning_notes(result, config) + _differing(result, config)
 

@@ -52,7 +52,7 @@ class Population:
     def read(cls, recording: Recording, config: RecordedConfig, *, name: str) -> Population:
         """Average the trials of a recording in halves, in float32.
 
-        Presentations of the same recording are dealt alike, whatever its neuroids.
+        Presentations of the same recording are split alike, whatever its neuroids.
 
         Raises
         ------

@@ -134,7 +134,7 @@ def judge(value: float, low: float, high: float) -> int:
 def describe_differences(
     square: Square, models: list[int], config: RecordedConfig
 ) -> dict[str, Any]:
-    """Return the model's score with each animal less that of the other animals with it."""
+    """Return the model's score with each animal minus that of the other animals with it."""
     dims, made = ("layer", "subject", "windows"), dict[str, Any]()
     for role in ROLES:
         found = [
@@ -183,7 +183,7 @@ def describe_differences(
 def _less_animals(
     square: Square, model: int, animal: int, role: str, config: RecordedConfig
 ) -> Tested:
-    """Return the model's score with an animal less the mean of other animals', in each window."""
+    """Return the model's score with an animal minus the mean of other animals', in each window."""
     weights = square.weights(model)
     others = [other for other in range(square.n_animals) if other != animal]
     if role == "source":

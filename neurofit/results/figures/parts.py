@@ -66,7 +66,7 @@ class Line:
 
     @property
     def values(self) -> np.ndarray:
-        """The values along the dimensions that are no series."""
+        """The values along the dimensions that are not series."""
         return self.of(self.name)
 
     def of(self, name: str) -> np.ndarray:
@@ -183,7 +183,7 @@ def span(results: Results, dim: str) -> tuple[float, float]:
 
 
 def image_duration(results: Results) -> float | None:
-    """Return for how long the image is on, in ms: where every model saw it go off, else None.
+    """Return for how long the image is on, in ms; None unless all models agree on it.
 
     It is the first timestep without the image in the attribute `activations`, which a comparison
     has for each of its models.

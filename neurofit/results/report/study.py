@@ -32,7 +32,7 @@ class Against:
     baseline
         Name of the baseline.
     difference
-        Score of the model less that of the baseline, with a band for all pairs at once.
+        Score of the model minus that of the baseline, with a band for all pairs at once.
     p
         p value, adjusted over all pairs.
     """
