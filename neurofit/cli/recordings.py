@@ -209,6 +209,7 @@ def check(
     """
     from neurofit.recordings.plausibility import image_faults, plausibility_warnings
     from neurofit.recordings.stimuli import NoImages
+    from neurofit.recordings.times import ASSUMED
     from neurofit.recordings.validation import find_faults
 
     set_offline(offline)
@@ -247,6 +248,20 @@ def check(
         f"{path}: no problems in {sizes['presentation']:,} presentations x {sizes['neuroid']} "
         f"neuroids x {sizes['time_bin']} time bins."
     )
+    lacking = [
+        option
+        for option, lacks in (
+            ("images (--images)", isinstance(recording.stimuli.images, NoImages)),
+            ("the onset of the stimulus in a trial (--trial-start)", ASSUMED in recording.onset),
+            (
+                "the width of the images (--visual-degrees)",
+                "visual_degrees" in recording.stimuli.assumed,
+            ),
+        )
+        if lacks
+    ]
+    if lacking:
+        _print(f"Note: to score a model, state {', '.join(lacking)}: the file does not.")
     if plot:
         from neurofit.results.figures import save
         from neurofit.results.figures.sheet import recording_sheet

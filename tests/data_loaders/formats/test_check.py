@@ -37,7 +37,9 @@ def test_the_command_lists_all_faults_and_exits_with_0_only_without(
     whole = make_recording(n_neuroids=15)
     write_recording(whole, tmp_path / "good.nc")
     run(monkeypatch, "check", str(tmp_path / "good.nc"))
-    assert "no problems in 24 presentations x 30 neuroids x 5 time bins" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "no problems in 24 presentations x 30 neuroids x 5 time bins" in printed.out
+    assert "to score a model" not in printed.out
     whole.responses.values[:, :25] = np.nan
     write_recording(whole, tmp_path / "bad.nc")
     with pytest.raises(SystemExit) as stop:
