@@ -31,7 +31,7 @@ from neurofit.cli import (
     training,
     verifying,
 )
-from neurofit.cli.console import PLUGIN, err, fail, print_warning
+from neurofit.cli.console import err, fail, plugins, print_warning
 from neurofit.cli.options import App, Command
 from neurofit.errors import NeurofitError
 
@@ -115,6 +115,7 @@ def _run_plugins(paths: list[str] | None) -> list[str]:
             found = "is a folder" if Path(path).is_dir() else "does not exist"
             raise NeurofitError(f"--plugin takes a Python file; {path!r} {found}.")
         err.print(f"Note: running {path} (--plugin).", markup=False, soft_wrap=True)
+        plugins.append(str(Path(path)))
         try:
             _run_plugin(Path(path))
         except NeurofitError:
@@ -129,7 +130,7 @@ def _run_plugins(paths: list[str] | None) -> list[str]:
 
 def _run_plugin(path: Path) -> None:
     """Run a Python file as a module that stays imported: annotations are looked up in it later."""
-    module = ModuleType(f"{PLUGIN}{path.stem}")
+    module = ModuleType(f"neurofit_plugin_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     exec(compile(path.read_bytes(), path, "exec"), vars(module))
@@ -162,6 +163,7 @@ def _options(
 
 def main() -> None:
     """Run the command; wrong use exits with 2, faults of the machine with 1."""
+    plugins.clear()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal or file with another code page
             stream.reconfigure(errors="replace")
@@ -205,14 +207,9 @@ def _analyse_hint(error: Exception) -> str:
 
 def _plugin_of(error: Exception) -> str:
     """Return the file of the last plugin that an error passed through; "" for none."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    names = [str(frame.f_globals.get("__name__", "")) for frame in frames]
-    files = [
-        frame.f_code.co_filename
-        for frame, name in zip(frames, names, strict=True)
-        if name.startswith(PLUGIN)
-    ]
-    return files[-1] if files else ""
+    frames = traceback.walk_tb(error.__traceback__)
+    files = [frame.f_code.co_filename for frame, _ in frames]
+    return next((each for each in reversed(files) if each in plugins), "")
 
 
 def _plugins_first(args: list[str]) -> list[str]:

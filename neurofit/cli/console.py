@@ -34,8 +34,8 @@ _HARMLESS: dict[int, str] = {
 }
 """Control characters, and those that turn the direction of text -> what is printed for them."""
 
-PLUGIN = "neurofit_plugin_"
-"""Beginning of the names of the modules that --plugin runs."""
+plugins: list[str] = []
+"""Files that --plugin has run in this command, in order."""
 
 
 def harmless(text: str) -> str:
@@ -141,11 +141,6 @@ def print_warning(message: Warning | str, category: type[Warning], *where: Any) 
     if own or os.environ.get("NEUROFIT_DEBUG"):
         _printed.add(kind)
         err.print(f"Note: {message}", markup=False, soft_wrap=True)
-
-
-def plugins() -> list[str]:
-    """Return the files that --plugin has run, in order."""
-    return [str(module.__file__) for name, module in sys.modules.items() if name.startswith(PLUGIN)]
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -62,7 +62,7 @@ def verify(
 def print_verification(found: Verification) -> None:
     """Print the command that makes a result, the verdict, and what differs."""
     if found.command:
-        options = "".join(f" --plugin {shlex.quote(path)}" for path in plugins())
+        options = "".join(f" --plugin {shlex.quote(path)}" for path in plugins)
         command = found.command.replace("neurofit", f"neurofit{options}", 1)
         out.print(f"Repeated: {command}", markup=False, soft_wrap=True)
     numbers = found.of_kind("number")
