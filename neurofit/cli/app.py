@@ -184,7 +184,8 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed when it is made
             sys.exit(0)
         if hasattr(error, "format_message"):  # a usage error of typer
-            fail(f"{error.format_message()}{_analyse_hint(error)} See neurofit --help.", 2)
+            message = error.format_message()
+            fail(f"{message}{_analyse_hint(message)} See neurofit --help.", 2)
         plugin = _plugin_of(error)
         blame = f"It was raised in {plugin} (--plugin)." if plugin else "This is a bug in neurofit."
         fail(
@@ -194,9 +195,9 @@ def main() -> None:
         )
 
 
-def _analyse_hint(error: Exception) -> str:
-    """Return the command of an analysis that is named in place of a command, or nothing."""
-    found = re.fullmatch(r"No such command '(\w+)'\.", error.format_message())  # type: ignore[attr-defined]
+def _analyse_hint(message: str) -> str:
+    """Return a hint if the command that does not exist is the name of an analysis, or nothing."""
+    found = re.fullmatch(r"No such command '(\w+)'\.", message)
     if found:
         from neurofit.analyses import ANALYSES
 
