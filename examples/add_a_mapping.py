@@ -26,7 +26,7 @@ from neurofit.config.options import check_fields, option
 #
 # ``fit`` may keep what it learns on the object, which is copied for each split and trial half. A
 # field made with ``option`` is an option of the command line, ``--best-unit-shrink`` here. To use
-# the mapping there, put the imports and the class into a file of their own, ``best_unit.py``:
+# the mapping there, put the imports and the class into a Python file and name it by ``--plugin``:
 # ``neurofit --plugin best_unit.py score --model rgc_tiny --region V4 --mapping best_unit``.
 
 
