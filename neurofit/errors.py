@@ -26,8 +26,8 @@ class NeurofitError(Exception):
     faults
         One sentence per fault, if the message summarises several.
     option
-        Name of the option that is wrong, as the message writes it; the command line puts the flag
-        in its place.
+        Name of the option that is wrong, or names of several, as the message writes it; the command
+        line puts the flag in its place.
 
     Examples
     --------
@@ -41,10 +41,12 @@ class NeurofitError(Exception):
 
     exit_code = 2
 
-    def __init__(self, message: str, *, faults: Sequence[str] = (), option: str = "") -> None:
+    def __init__(
+        self, message: str, *, faults: Sequence[str] = (), option: str | tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.faults = tuple(faults) or (message,)
-        self.option = option
+        self.options = (option,) if isinstance(option, str) else option
 
 
 class MachineError(NeurofitError):

@@ -20,13 +20,14 @@ from neurofit.activations.model import find_presentation, is_static
 from neurofit.activations.notes import image_notes
 from neurofit.analyses.encoding.config import parse_layers
 from neurofit.analyses.inputs import find_recording, source_options
-from neurofit.analyses.run import RunConfig, with_degrees
+from neurofit.analyses.run import RunConfig
 from neurofit.config.compute import Compute, Progress, find_device
 from neurofit.config.notebook import Configuration
 from neurofit.config.options import check_fields, option, options_of
 from neurofit.data_loaders.formats.stimuli import images_in
 from neurofit.errors import NeurofitError
 from neurofit.models import create_model
+from neurofit.recordings.requirements import with_requirements
 from neurofit.recordings.stimuli import ImageFiles, StimulusSet
 from neurofit.results.folder import check_replaceable
 from neurofit.results.provenance import package_versions, to_json
@@ -211,8 +212,8 @@ def _find_stimuli(config: FeaturesConfig, model: Any, progress: Progress | None)
     if config.recording:
         asked = RunConfig(recording=config.recording, images=config.images)
         recording = find_recording(asked, progress=progress)
-        recording.stimuli.need_images()
-        return with_degrees(recording, config.visual_degrees).stimuli
+        degrees = config.visual_degrees
+        return with_requirements(recording, visual_degrees=degrees, trial_start=True).stimuli
     folder = Path(str(config.images))
     if not folder.is_dir():
         raise NeurofitError(f"images must be a folder; {folder} is none.", option="images")

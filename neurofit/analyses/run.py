@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
@@ -24,13 +24,10 @@ from neurofit.config.options import (
     parse_names,
 )
 from neurofit.errors import NeurofitError
+from neurofit.recordings.requirements import with_requirements
 from neurofit.recordings.selection import Selection, ids_in
 from neurofit.recordings.time_bins import parse_time_bin
-from neurofit.recordings.times import ASSUMED
 from neurofit.results.provenance import RUN, to_json
-
-if TYPE_CHECKING:
-    from neurofit.recordings.recording import Recording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,7 +303,9 @@ def _results(
         raise NeurofitError(f"{analysis.name} needs a model: name one (neurofit list models).")
     whole = find_recording(config, progress=progress)
     if analysis.models:
-        whole = check_recording(config, whole)
+        whole = with_requirements(
+            whole, visual_degrees=config.visual_degrees, trial_start=config.trial_start
+        )
     recording = config.selection.apply(whole)
     need_one_region(analysis.models, recording)
     if hasattr(config.analysis, "check_recording"):
@@ -330,53 +329,6 @@ def _results(
             settings: dict[str, Any] = {"compute": config.compute, "progress": progress}
             result = analysis.run(given, recording, config.analysis, against=against, **settings)
             yield result.assign_attrs({RUN: to_json(config.as_attrs())})
-
-
-def check_recording(config: RunConfig, recording: Recording) -> Recording:
-    """Return the recording of a run of a model, with the width of its images.
-
-    Raises
-    ------
-    NeurofitError
-        If it has no images, or neither it nor the configuration states their width or stimulus
-        onset.
-    """
-    recording.stimuli.need_images()
-    _need_onset(recording, confirmed=config.trial_start)
-    return with_degrees(recording, config.visual_degrees)
-
-
-def _need_onset(recording: Recording, *, confirmed: bool) -> None:
-    if ASSUMED in recording.onset and not confirmed:
-        raise NeurofitError(
-            f"{recording.name} does not state when in a trial the stimulus came on. Name the "
-            'column of onsets in NAME.json beside it, as in {"words": {"image_on": "onset"}}, or '
-            "confirm by trial_start that it was at the start of the trial.",
-            option="trial_start",
-        )
-
-
-def with_degrees(recording: Recording, given: float | None) -> Recording:
-    """Return a recording whose images have a width that is stated or confirmed."""
-    stimuli = recording.stimuli
-    if "visual_degrees" in stimuli.assumed:
-        if given is None:
-            raise NeurofitError(
-                f"{recording.name} does not state how wide its images were shown, and a model sees "
-                f"them at that width. Give visual_degrees ({stimuli.visual_degrees:g} is what "
-                "describe and check assume), or write it into NAME.json beside the recording: "
-                f'{{"visual_degrees": {stimuli.visual_degrees:g}}}.',
-                option="visual_degrees",
-            )
-        known = tuple(name for name in stimuli.assumed if name != "visual_degrees")
-        return replace(recording, stimuli=replace(stimuli, visual_degrees=given, assumed=known))
-    if given is not None and given != stimuli.visual_degrees:
-        raise NeurofitError(
-            f"visual_degrees is for a recording that does not state it; {recording.name} states "
-            f"{stimuli.visual_degrees:g} degrees.",
-            option="visual_degrees",
-        )
-    return recording
 
 
 def list_analyses() -> list[str]:

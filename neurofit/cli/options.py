@@ -29,10 +29,17 @@ def naming_flags(flags: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except NeurofitError as error:
-        if flag := flags.get(error.option):
-            message = re.sub(rf"\b{error.option}\b", flag, str(error), count=1)
-            error.args, error.option = (message,), ""
+        name_flags(error, flags)
         raise
+
+
+def name_flags(error: NeurofitError, flags: Mapping[str, str]) -> NeurofitError:
+    """Write the flags of an error's options in place of their Python names."""
+    for option in error.options:
+        if flag := flags.get(option):
+            error.args = (re.sub(rf"\b{option}\b", flag, str(error), count=1),)
+    error.options = tuple(each for each in error.options if each not in flags)
+    return error
 
 
 class Command(typer.core.TyperCommand):

@@ -11,6 +11,8 @@ import typer
 from rich.table import Table
 
 from neurofit.cli.console import out, progress, set_offline
+from neurofit.cli.options import name_flags
+from neurofit.config.options import flag_of
 from neurofit.errors import MachineError, NeurofitError, all_faults, some_of
 
 if TYPE_CHECKING:
@@ -208,8 +210,7 @@ def check(
     If the responses cannot be read at all, the reason is listed after the problems found before.
     """
     from neurofit.recordings.plausibility import image_faults, plausibility_warnings
-    from neurofit.recordings.stimuli import NoImages
-    from neurofit.recordings.times import ASSUMED
+    from neurofit.recordings.requirements import find_lacking
     from neurofit.recordings.validation import find_faults
 
     set_offline(offline)
@@ -222,9 +223,6 @@ def check(
     with all_faults() as faults, progress() as report:
         try:
             recording = load(path, report, images=images, time_bin=time_bin, checked=False)
-            held = recording.stimuli.images
-            if isinstance(held, NoImages) and held.why and held.why not in faults:
-                _print(f"Note: no images; usable for ceilings only. {held.why}")
             known = [*find_faults(recording), *image_faults(recording.stimuli)]
         except MachineError:
             raise
@@ -248,20 +246,8 @@ def check(
         f"{path}: no problems in {sizes['presentation']:,} presentations x {sizes['neuroid']} "
         f"neuroids x {sizes['time_bin']} time bins."
     )
-    lacking = [
-        option
-        for option, lacks in (
-            ("images (--images)", isinstance(recording.stimuli.images, NoImages)),
-            ("the onset of the stimulus in a trial (--trial-start)", ASSUMED in recording.onset),
-            (
-                "the width of the images (--visual-degrees)",
-                "visual_degrees" in recording.stimuli.assumed,
-            ),
-        )
-        if lacks
-    ]
-    if lacking:
-        _print(f"Note: to score a model, state {', '.join(lacking)}: the file does not.")
+    for lack in find_lacking(recording):
+        _print(f"Note: {name_flags(lack, {name: flag_of(name) for name in lack.options})}")
     if plot:
         from neurofit.results.figures import save
         from neurofit.results.figures.sheet import recording_sheet

@@ -114,11 +114,9 @@ class StimulusSet(Facts):
         if "stimulus_id" not in table:
             columns = ", ".join(map(str, table)) or "none"
             raise NeurofitError(f"{where}: the table needs a column stimulus_id; it has {columns}.")
-        unnamed = np.flatnonzero(table.stimulus_id.isna())
-        if len(unnamed):
-            raise NeurofitError(
-                f"{where}: every row needs a stimulus_id; row {unnamed[0]} has none."
-            )
+        empty = np.flatnonzero(table.stimulus_id.isna())
+        if len(empty):
+            raise NeurofitError(f"{where}: every row needs a stimulus_id; row {empty[0]} has none.")
         repeated = table.stimulus_id[table.stimulus_id.duplicated()]
         if len(repeated):
             raise NeurofitError(
@@ -169,8 +167,7 @@ class StimulusSet(Facts):
 
     def frames(self, row: int, numbers: Sequence[int] | None = None) -> np.ndarray:
         """Return frames of a clip, or all: uint8 (frame height width channel)."""
-        asked = range(self.n_frames) if numbers is None else numbers
-        return _clips(self.images).frames(row, asked)
+        return _clips(self.images).frames(row, range(self.n_frames) if numbers is None else numbers)
 
     def need_stills(self, what: str) -> None:
         """Raise NeurofitError if the stimuli are clips, which `what` does not take."""
@@ -287,12 +284,15 @@ class NoImages:
     def __len__(self) -> int:
         return self.n
 
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        raise NeurofitError(
+    def __str__(self) -> str:
+        return (
             f"{self.source} has no images: no model can be scored against it, and it is usable for "
             f"ceilings only.\n{self.why}{' ' * bool(self.why)}If you have them, give --images (a "
             "table, a .zip or a folder), or put stimuli.csv and stimuli.zip beside it."
         )
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        raise NeurofitError(str(self))
 
 
 @dataclass(frozen=True)

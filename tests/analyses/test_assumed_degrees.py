@@ -16,6 +16,9 @@ from neurofit.analyses.repeat import command_of, run_config_of
 from neurofit.data_loaders import load_recording, write_recording
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
+from neurofit.recordings.requirements import find_lacking, with_requirements
+from neurofit.recordings.stimuli import NoImages
+from neurofit.recordings.times import ASSUMED, ONSET
 
 
 @pytest.fixture
@@ -45,6 +48,22 @@ def test_a_width_that_is_assumed_is_confirmed_before_a_score(config: RunConfig) 
     sidecar = Path(config.recording).with_suffix(".json")
     sidecar.write_text(json.dumps({"visual_degrees": 4}))
     assert result["r_xy"].equals(neurofit.run(config)["r_xy"])
+
+
+def test_everything_that_is_not_stated_is_named_at_once(config: RunConfig, tmp_path: Path) -> None:
+    recording = load_recording(config.recording)
+    silent = replace(
+        recording,
+        responses=recording.responses.assign_attrs({ONSET: f"start of the trial {ASSUMED}"}),
+        stimuli=replace(recording.stimuli, images=NoImages(len(recording.stimuli), "mine")),
+    )
+    with pytest.raises(NeurofitError) as caught:
+        with_requirements(silent)
+    assert caught.value.options == ("trial_start", "visual_degrees")
+    named = ["has no images", "when in a trial the stimulus came on", "how wide its images"]
+    assert [name for name in named if name in str(caught.value)] == named
+    (left,) = find_lacking(silent, visual_degrees=4.0, trial_start=True)
+    assert named[0] in str(left)
 
 
 def test_a_ceiling_needs_no_width(config: RunConfig) -> None:

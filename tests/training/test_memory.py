@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_in_no_time(
     ) as error:
         check_memory(model, TrainConfig(**changes), device="cpu")
     assert time.monotonic() - begun < 30
-    assert error.value.option == "batch_size"
+    assert error.value.options == ("batch_size",)
 
 
 def test_a_step_is_refused_by_the_free_memory_of_its_own_machine(

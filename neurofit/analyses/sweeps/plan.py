@@ -18,13 +18,13 @@ from typing import Any
 
 from neurofit.analyses.identity import recording_identity
 from neurofit.analyses.inputs import find_recording
-from neurofit.analyses.run import check_recording
 from neurofit.analyses.sweeps.cells import Cell, make_cell
 from neurofit.analyses.sweeps.study import Machine, Slurm, Study
 from neurofit.config.code import code_sha256
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
+from neurofit.recordings.requirements import with_requirements
 from neurofit.storage.home import atomic_file, places, writable
 
 
@@ -208,7 +208,9 @@ def make_cells(study: Study, *, progress: Progress | None = None) -> list[Cell]:
             identities[name] = recording_identity(recording)
             wanted = (each["region"] for each, own in grid if str(own.recording) == name)
             _check_regions(dict.fromkeys(wanted), recording)
-            check_recording(config, recording)
+            with_requirements(
+                recording, visual_degrees=config.visual_degrees, trial_start=config.trial_start
+            )
         cell = make_cell(choices, config, identities[name])
         cells.setdefault(cell.key, cell)
     return list(cells.values())

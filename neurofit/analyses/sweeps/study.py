@@ -359,7 +359,7 @@ def made(kind: Any, given: Any, source: str) -> Any:
     except TypeError as error:
         raise NeurofitError(f"{source}: {error}.") from error
     except NeurofitError as error:
-        raise NeurofitError(f"{source}: {error}" if error.option else str(error)) from error
+        raise NeurofitError(f"{source}: {error}" if error.options else str(error)) from error
 
 
 def check_study_name(name: str) -> None:

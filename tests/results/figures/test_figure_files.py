@@ -171,7 +171,7 @@ def test_sizes_do_not_depend_on_the_settings_around(planted_score: Make) -> None
 def test_a_width_that_is_none_is_refused(width: Any) -> None:
     with pytest.raises(NeurofitError, match="width must be a length of 40 to 400 mm") as refused:
         parse_width(width)
-    assert refused.value.option == "width"
+    assert refused.value.options == ("width",)
 
 
 def test_wrong_options_are_refused(planted_score: Make) -> None:
