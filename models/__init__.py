@@ -116,30 +116,16 @@ def create_model(
     options = model_options(name)
     for option in overrides:
         check_option(f"option of {name}", option, options)
-    if info.family == BASELINE:
-        if weights != "auto":
-            raise NeurofitError(f"{name} has no weights; got {str(weights)!r}.", option="weights")
+    path = find_weights(info, weights)
+    if path is None:
         model = build_model(name, seed=seed, **overrides)
-        model.weights_origin = "no weights"
+        if info.family == BASELINE:
+            model.weights_origin = "no weights"
+        elif weights == "random":
+            model.weights_origin = f"random weights, seed {seed}"
+        else:
+            model.weights_origin = f"weights as its function makes them, seed {seed}"
         return model
-    made = weights == "auto" and not info.has_weights
-    if made and not info.makes_weights:
-        raise _no_weights(info)
-    if made or weights == "random":
-        model = build_model(name, seed=seed, **overrides)
-        model.weights_origin = (
-            f"weights as its function makes them, seed {seed}"
-            if made
-            else f"random weights, seed {seed}"
-        )
-        return model
-    path = info.weights if weights == "auto" else Path(weights)
-    if not path.is_file():
-        raise NeurofitError(
-            'weights is "auto", "random" or the path of a .safetensors file; '
-            f"got {str(weights)!r}.",
-            option="weights",
-        )
     trained_as = {
         key: value
         for key, value in training_card(path).items()
@@ -149,6 +135,44 @@ def create_model(
     load_weights(model, path)
     model.weights_origin = "trained weights" if weights == "auto" else f"weights of {weights}"
     return model
+
+
+def find_weights(info: ModelInfo, weights: str | Path) -> Path | None:
+    """Return the file with the weights of a registered model.
+
+    Parameters
+    ----------
+    info
+        The model.
+    weights
+        As for `create_model`.
+
+    Returns
+    -------
+    Path or None
+        None if the weights are random or made by the model's function, or it has none.
+
+    Raises
+    ------
+    NeurofitError
+        If there is no such file, or the model has no weights to choose.
+    """
+    if info.family == BASELINE and weights != "auto":
+        raise NeurofitError(f"{info.name} has no weights; got {str(weights)!r}.", option="weights")
+    if info.family == BASELINE or weights == "random":
+        return None
+    if weights == "auto" and not info.has_weights:
+        if info.makes_weights:
+            return None
+        raise _no_weights(info)
+    path = info.weights if weights == "auto" else Path(weights)
+    if not path.is_file():
+        raise NeurofitError(
+            'weights is "auto", "random" or the path of a .safetensors file; '
+            f"got {str(weights)!r}.",
+            option="weights",
+        )
+    return path
 
 
 def _no_weights(info: ModelInfo) -> NeurofitError:

@@ -9,6 +9,7 @@ from typing import Any
 
 from neurofit.activations.activations import Activations
 from neurofit.activations.grams import GramStore
+from neurofit.analyses.checks import check_recording
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.analyses.encoding.mappings import find_mappings, gram_precision, mapping_device
 from neurofit.analyses.identity import extraction_key
@@ -19,7 +20,7 @@ from neurofit.analyses.inputs import (
     noted,
     source_options,
 )
-from neurofit.analyses.run import RunConfig, check_recording
+from neurofit.analyses.run import RunConfig
 from neurofit.config.compute import Progress, find_device
 from neurofit.errors import NeurofitError
 from neurofit.mapping.reduce import Reduction

@@ -10,6 +10,7 @@ from typing import Any
 import xarray as xr
 
 from neurofit.analyses.analysis import ANALYSES, analysis_of
+from neurofit.analyses.checks import check_model, check_recording
 from neurofit.analyses.compared import find_against, find_baselines, need_one_region
 from neurofit.analyses.inputs import Plan, find_activations, find_recording
 from neurofit.analyses.predictivity.config import ScoreConfig
@@ -24,7 +25,6 @@ from neurofit.config.options import (
     parse_names,
 )
 from neurofit.errors import NeurofitError
-from neurofit.recordings.requirements import with_requirements
 from neurofit.recordings.selection import Selection, ids_in
 from neurofit.recordings.time_bins import parse_time_bin
 from neurofit.results.provenance import RUN, to_json
@@ -301,11 +301,11 @@ def _results(
     analysis = analysis_of(config.analysis)
     if analysis.models and not config.model:
         raise NeurofitError(f"{analysis.name} needs a model: name one (neurofit list models).")
+    if analysis.models:
+        check_model(config)
     whole = find_recording(config, progress=progress)
     if analysis.models:
-        whole = with_requirements(
-            whole, visual_degrees=config.visual_degrees, trial_start=config.trial_start
-        )
+        whole = check_recording(config, whole)
     recording = config.selection.apply(whole)
     need_one_region(analysis.models, recording)
     if hasattr(config.analysis, "check_recording"):

@@ -67,7 +67,7 @@ def with_requirements(
         options = tuple(name for each in lacking for name in each.options)
         raise NeurofitError("\n".join(messages), faults=messages, option=options)
     stimuli = recording.stimuli
-    if "visual_degrees" in stimuli.assumed:
+    if "visual_degrees" in stimuli.assumed and visual_degrees is not None:
         known = tuple(name for name in stimuli.assumed if name != "visual_degrees")
         shown = replace(stimuli, visual_degrees=visual_degrees, assumed=known)
         return replace(recording, stimuli=shown)

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from neurofit.analyses.analysis import analysis_of
+from neurofit.analyses.checks import check_recording
 from neurofit.analyses.encoding.config import EncodingConfig
 from neurofit.analyses.encoding.cost import n_learning_parts
 from neurofit.analyses.encoding.mappings import find_mappings, gram_precision
 from neurofit.analyses.inputs import find_recording, needed_layers
 from neurofit.analyses.prepare import RunPart
-from neurofit.analyses.run import RunConfig, check_recording
+from neurofit.analyses.run import RunConfig
 from neurofit.analyses.sweeps.cells import Cell
 from neurofit.analyses.sweeps.plan import extraction_of
 from neurofit.config.compute import Progress

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from neurofit.analyses.checks import check_recording
 from neurofit.analyses.identity import recording_identity
 from neurofit.analyses.inputs import find_recording
 from neurofit.analyses.sweeps.cells import Cell, make_cell
@@ -24,7 +25,6 @@ from neurofit.config.code import code_sha256
 from neurofit.config.compute import Progress
 from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
-from neurofit.recordings.requirements import with_requirements
 from neurofit.storage.home import atomic_file, places, writable
 
 
@@ -208,9 +208,7 @@ def make_cells(study: Study, *, progress: Progress | None = None) -> list[Cell]:
             identities[name] = recording_identity(recording)
             wanted = (each["region"] for each, own in grid if str(own.recording) == name)
             _check_regions(dict.fromkeys(wanted), recording)
-            with_requirements(
-                recording, visual_degrees=config.visual_degrees, trial_start=config.trial_start
-            )
+            check_recording(config, recording)
         cell = make_cell(choices, config, identities[name])
         cells.setdefault(cell.key, cell)
     return list(cells.values())

@@ -193,7 +193,7 @@ def fit_predict(
 
 def once(choice: Choice, x: np.ndarray, whole: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Return what was chosen before for the same data: halves have the penalties of all trials."""
-    key = (choice, *(values.tobytes() for values in (x, whole, train)))
+    key = (choice, x.tobytes(), whole.tobytes(), train.tobytes())
     if key not in _chosen:
         _chosen[key] = choice(x, whole, train)
     return _chosen[key]
@@ -201,7 +201,7 @@ def once(choice: Choice, x: np.ndarray, whole: np.ndarray, train: np.ndarray) ->
 
 def alphas_for(x: np.ndarray) -> np.ndarray:
     """Return the penalties to choose from."""
-    return np.array(RELATIVE_ALPHAS) * ((x - x.mean(axis=0)) ** 2).sum() / len(x)
+    return np.asarray(np.array(RELATIVE_ALPHAS) * ((x - x.mean(axis=0)) ** 2).sum() / len(x))
 
 
 def choose(x: np.ndarray, whole: np.ndarray, train: np.ndarray) -> np.ndarray:
