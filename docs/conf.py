@@ -76,6 +76,7 @@ if "NEUROFIT_DOCS_EXAMPLES" in os.environ:  # a pattern, to build the site with 
 html_theme = "furo"
 html_title = f"neurofit {release}"
 html_static_path = ["_static"]
+html_extra_path = ["open_table.html"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False

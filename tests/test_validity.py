@@ -30,7 +30,7 @@ def validity(script: Callable[[str], Any]) -> Any:
 @pytest.mark.simulation
 def test_the_pooled_score_is_unbiased_at_every_reliability(validity: Any, truth: float) -> None:
     population = validity.Population(truth=truth, n_stimuli=300, n_neuroids=60, spread=1.0)
-    found = [validity.one_bias(population, number) for number in range(4)]
+    found = [validity.one_bias(population, number) for number in range(6)]
     bias, error = (
         np.array(validity.summarise_bias(found)[name], dtype=float) for name in ("bias", "se")
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "osD^vPX"
-AREA = 40.0
+AREA = 6.0
 """Area of a point of 10,000 parameters, in square points."""
 
 
@@ -75,7 +75,7 @@ def draw(table: Mapping[str, Any]) -> Figure:
                 title="Area: number of parameters; lines: 95% intervals",
             )  # fmt: skip
             for handle in legend.legend_handles:
-                handle.set_sizes([AREA])
+                handle.set_sizes([4 * AREA])
     return figure
 
 

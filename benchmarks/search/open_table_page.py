@@ -95,7 +95,7 @@ def read_table(search: Path, nets: Path, scores: Path) -> dict[str, Any]:
     table = {
         "contract": CONTRACT,
         "search": kept,
-        "recordings": {group.name: about(group) for group in groups},
+        "recordings": {group.name: about(group, nets) for group in groups},
         "baselines": {
             row.model: {
                 group.name: described(each)
@@ -124,15 +124,16 @@ def command(line: Mapping[str, Any]) -> str:
     )
 
 
-def about(group: Group) -> dict[str, Any]:
+def about(group: Group, nets: Path) -> dict[str, Any]:
     """Return what the scores of a recording and region have in common."""
+    here = f"file:{nets.resolve()}/"  # the nets are published by number, wherever they were
     return {
         "quantity": group.quantity,
         "interval": group.interval,
         "simulated": group.simulated,
         "bins": [list(each) for each in group.bins],
         "mean over": group.where,
-        "notes": [*group.notes, *group.cautions],
+        "notes": [note.replace(here, "") for note in (*group.notes, *group.cautions)],
     }
 
 
