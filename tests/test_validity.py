@@ -41,10 +41,10 @@ def test_the_pooled_score_is_unbiased_at_every_reliability(validity: Any, truth:
 @pytest.mark.filterwarnings("ignore::neurofit.errors.NeurofitWarning")
 @pytest.mark.simulation
 def test_bins_without_signal_have_no_number_and_forced_intervals_hold_0(validity: Any) -> None:
-    found = validity.summarise_null([validity.one_null(0)])
-    assert found["bins"] == 50
+    found = validity.summarise_null([validity.one_null(number) for number in range(2)])
+    assert found["bins"] == 100
     assert found["numbers"] == found["one_sided"] == 0
-    assert found["forced"] > 25, "a positive denominator occurs by chance"
+    assert found["forced"] > 50, "a positive denominator occurs by chance"
     assert found["covers_0"] > 0.9
 
 
@@ -53,9 +53,9 @@ def test_bins_without_signal_have_no_number_and_forced_intervals_hold_0(validity
 def test_intervals_over_both_cover_what_can_be_reached(validity: Any) -> None:
     population = validity.Population(truth=(0.4, 0.9), n_stimuli=150, n_neuroids=24)
     ridge = {"mapping": "ridge"}
-    found = [validity.one_coverage(population, "both", ridge, 0, number) for number in range(10)]
+    found = [validity.one_coverage(population, "both", ridge, 0, number) for number in range(16)]
     covered = validity.summarise_coverage(found)
-    assert np.mean(covered["coverage"]) > 0.85  # 0.95 with a standard error of about 0.05
+    assert np.mean(covered["coverage"]) > 0.85  # 0.95 with a standard error of about 0.04
     assert np.median(np.array(covered["half_width"]) / covered["sd"]) == pytest.approx(1, abs=0.35)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
+import neurofit
 from neurofit.analyses import run
+from neurofit.errors import NeurofitError
 from neurofit.recordings.recording import Recording
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,3 +93,23 @@ def test_the_example_of_a_help_has_the_options_of_its_analysis(
     code, out, _ = neurofit("analyse", name, "--help")
     assert code == 0
     assert f"Example: {example} " in " ".join(out.split()) + " "
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "rgc_tinny"}, "Did you mean 'rgc_tiny'"),
+        ({"weights": "none.safetensors"}, "got 'none.safetensors'"),
+        ({"ms_per_timestep": 5}, "ms_per_timestep is for networks of sources"),
+        ({"model": "baseline:pixels", "weights": "random"}, "has no weights"),
+    ],
+)
+def test_a_wrong_model_is_refused_before_the_recording_is_read(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    def reached(*_: Any, **__: Any) -> None:
+        raise AssertionError("the recording is read")
+
+    monkeypatch.setattr(import_module("neurofit.analyses.run"), "find_recording", reached)
+    with pytest.raises(NeurofitError, match=message):
+        neurofit.run(neurofit.RunConfig(**{"model": "rgc_tiny", **changes}))

@@ -50,7 +50,7 @@ def test_false_discovery_is_scipys(rng: np.random.Generator) -> None:
 def test_a_family_rejects_as_often_as_it_says(
     rng: np.random.Generator, n_neuroids: int, n_stimuli: int, sds: tuple[float, float, float]
 ) -> None:
-    n_data, n_pairs, n_bins = 60, 2, 4
+    n_data, n_pairs, n_bins = 120, 2, 4
     k = n_pairs * n_bins
     any_rejected, each_rejected = [], []
     for _ in range(n_data):

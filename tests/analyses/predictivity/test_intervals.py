@@ -115,7 +115,7 @@ def test_the_interval_over_stimuli_covers_the_score_of_these_neuroids_on_other_s
 @pytest.mark.simulation
 def test_the_interval_over_both_covers_where_that_over_neuroids_alone_is_too_narrow() -> None:
     both, alone = [], []
-    for data in range(50):
+    for data in range(100):
         share = np.random.default_rng(3000 + data).uniform(
             0.45, 0.75, 30
         )  # neuroids that differ little and miss the same thing

@@ -300,7 +300,7 @@ def test_kar2019_of_unrelated_features_is_0_within_folds_and_negative_over_all_t
 def test_the_interval_of_a_perfect_model_seldom_lies_above_1(plant: Plant, run: Run) -> None:
     for r_yy in (0.6, 0.45, 0.3):
         noise, above, scores = noise_for(r_yy, n_trials=8), [], []
-        for seed in range(6):
+        for seed in range(12):
             blocks, recording = plant(
                 noise=noise,
                 n_stimuli=300,
@@ -313,5 +313,5 @@ def test_the_interval_of_a_perfect_model_seldom_lies_above_1(plant: Plant, run: 
             result = run(blocks, recording, "pooled", n_splits=10, n_halves=10)
             above.append(result.curve_low.item() > 1)
             scores.append(result.curve.item())
-        assert np.sum(above) <= 1
+        assert np.mean(above) <= 0.1
         assert np.mean(scores) == pytest.approx(1.0, abs=0.02)

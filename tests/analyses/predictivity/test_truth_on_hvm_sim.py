@@ -46,8 +46,8 @@ def curve(
     config = make_config(
         "nayebi2022",
         mapping="ridge",
-        n_splits=3,
-        n_halves=3,
+        n_splits=5,
+        n_halves=5,
         train_size=train_size,
     )
     part = recording.select(region=region, window=WINDOW[region])

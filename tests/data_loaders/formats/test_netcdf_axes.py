@@ -159,7 +159,8 @@ def test_a_bin_that_no_one_says_is_asked_for_and_can_be_said_in_three_ways(
     main()
     printed = capsys.readouterr().out
     assert "no problems in 10 presentations x 4 neuroids x 1 time bins" in printed
-    assert "has no images: no model can be scored against it" in printed
+    assert f"Note: {path} has no images" in printed
+    assert "give --images" in printed
     path.with_suffix(".json").write_text('{"time_bin": [60, 160]}')
     assert open_recording(path).time_bins == [(60, 160)]
     assert open_recording(path, time_bin=(70, 170)).time_bins == [
