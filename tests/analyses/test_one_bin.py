@@ -74,7 +74,7 @@ def answer(name: str, config: Any, recording: Recording, values: np.ndarray) -> 
     return result
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:scipy.optimize:DeprecationWarning")
 @pytest.mark.parametrize("name", LEAST)
 def test_questions_about_several_bins_refuse_a_single_one(
     name: str, with_objects: Recording, neurofit: Run
@@ -86,7 +86,7 @@ def test_questions_about_several_bins_refuse_a_single_one(
     assert err.strip().splitlines()[-1].endswith(words)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:scipy.optimize:DeprecationWarning")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_other_questions_are_answered_for_a_single_bin(name: str, with_objects: Recording) -> None:
     recording = with_objects.select(region="IT", window=(70, 80))

@@ -143,7 +143,8 @@ def test_times_of_noise_have_no_corrected_correlation(empty: Recording) -> None:
     assert "reliability is not 3 standard errors above 0" in made.attrs["notes"]
 
 
-@pytest.mark.filterwarnings("error")
+# scikit-learn 1.5 passes scipy an option that newer versions of scipy deprecate
+@pytest.mark.filterwarnings("error", "ignore:scipy.optimize:DeprecationWarning")
 @pytest.mark.parametrize("n_halves", [1, 2])
 @pytest.mark.parametrize("threshold", ["3.3", "5"], ids=["nine images", "no image"])
 def test_images_that_are_too_few_have_no_correlation(
