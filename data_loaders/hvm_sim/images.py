@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from neurofit.data_loaders.hvm_sim.recipe import Recipe, generator
-from neurofit.data_loaders.hvm_sim.renderer import Pose, draw_background, draw_pose, render, to_gray
+from neurofit.data_loaders.hvm_sim.renderer import (
+    Part,
+    Pose,
+    draw_background,
+    draw_pose,
+    render,
+    to_gray,
+)
 from neurofit.data_loaders.hvm_sim.shapes import CATEGORIES, make_object
 
 _OBJECTS, _SHOWN, _CALIBRATION = 0, 1, 2
@@ -82,15 +89,17 @@ def render_calibration(recipe: Recipe) -> np.ndarray:
 
 
 def _draw_all(recipe: Recipe, keys: list[Key]) -> Iterator[tuple[np.ndarray, Pose, bool]]:
+    objects = {
+        (category, item): make_object(
+            CATEGORIES[category], generator(recipe, _OBJECTS, category, item), variant=item
+        )
+        for category, item in {key[1:3] for key in keys}
+    }
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from pool.map(lambda key: _draw(recipe, key), keys)
+        yield from pool.map(lambda key: _draw(recipe, key, objects[key[1:3]]), keys)
 
 
-def _draw(recipe: Recipe, key: Key) -> tuple[np.ndarray, Pose, bool]:
-    _, category, item, _ = key
-    parts = make_object(
-        CATEGORIES[category], generator(recipe, _OBJECTS, category, item), variant=item
-    )
+def _draw(recipe: Recipe, key: Key, parts: Sequence[Part]) -> tuple[np.ndarray, Pose, bool]:
     rng = generator(recipe, *key)
     pose = draw_pose(rng)
     picture = render(

@@ -158,9 +158,8 @@ def render(
             )
         )
     colour, covered = canvas.shade(exact.round_off(np.array(pose.light), _GRID))
-    shape = (size, supersample, size, supersample)
-    coverage = covered.reshape(shape).mean(axis=(1, 3))
-    mixed = colour.reshape(*shape, 3).mean(axis=(1, 3)) + (1 - coverage[..., None]) * background
+    coverage = _pixel_means(covered[..., None].astype(np.float64), supersample)
+    mixed = _pixel_means(colour, supersample) + (1 - coverage) * background
     return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
 
 
@@ -169,6 +168,13 @@ def to_gray(picture: np.ndarray) -> np.ndarray:
     red, green, blue = np.moveaxis(picture.astype(np.int64), -1, 0)
     luma = (299 * red + 587 * green + 114 * blue + 500) // 1000
     return np.repeat(luma.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _pixel_means(rays: np.ndarray, supersample: int) -> np.ndarray:
+    """Return the means over the rays (row column channel) of each pixel; their sums are exact."""
+    steps = range(supersample)
+    total = sum(rays[row::supersample, column::supersample] for row in steps for column in steps)
+    return np.asarray(total / supersample**2)
 
 
 @functools.cache
@@ -186,135 +192,119 @@ def _rotation(pose: Pose) -> np.ndarray:
     return np.asarray(roll @ pitch @ yaw)
 
 
+_Window = tuple[slice, slice]
+"""Rows and columns of a rectangle of rays."""
+
+
 class _Canvas:
-    """Distance, normal, albedo and gloss of the nearest surface on each ray so far."""
+    """Distance and number of the nearest surface on each ray so far."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.middles = (np.arange(size) + 0.5) * 2 / size - 1
         self.distance = np.full((size, size), np.inf)
-        self.normal = np.zeros((size, size, 3))
-        self.albedo = np.zeros((size, size, 3))
-        self.gloss = np.zeros((size, size))
+        self.nearest = np.full((size, size), -1)
+        self.surfaces: list[tuple[_Window, _Surface]] = []
 
     def cast(self, part: Part) -> None:
         """Intersect the rays in the bounding rectangle of a part with it."""
-        rows, columns = self._window(part)
-        x, y = np.meshgrid(self.middles[columns], -self.middles[rows])
-        inverse = exact.inverse(part.frame)
-        origins = inverse[:, :1] * (x.ravel() - part.centre[0]) + inverse[:, 1:2] * (
-            y.ravel() - part.centre[1]
-        )
-        origins -= inverse[:, 2:] * part.centre[2]
-        direction = -inverse[:, 2]
-        entry, normal = _enter(part, origins, direction)
-        seen = np.flatnonzero(entry < self.distance[rows, columns].ravel())
-        if len(seen) == 0:
-            return
-        unit_normal = normal(seen)
-        world_normal = np.stack([exact.weighted_sum(axis, unit_normal) for axis in inverse.T])
-        world_normal /= np.sqrt(exact.weighted_sum(world_normal, world_normal))
-        amplitude, frequency = part.pattern
-        spots = np.ones(len(seen))
-        if amplitude:
-            points = origins[:, seen] + entry[seen] * direction[:, None]
-            u, v, w = _wave((frequency * points + 0.7) / (2 * math.pi))
-            spots += amplitude * (u * v * w)
-        at = (seen // x.shape[1] + rows.start, seen % x.shape[1] + columns.start)
-        self.distance[at] = entry[seen]
-        self.normal[at] = world_normal.T
-        self.albedo[at] = np.array(part.albedo) * spots[:, None]
-        self.gloss[at] = part.gloss
+        window = self._window(part)
+        surface = _Surface(part, x=self.middles[window[1]], y=-self.middles[window[0]])
+        distance = self.distance[window]
+        closer = surface.entry < distance
+        np.copyto(distance, surface.entry, where=closer)
+        np.copyto(self.nearest[window], len(self.surfaces), where=closer)
+        self.surfaces.append((window, surface))
 
     def shade(self, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return colours (height width channel), 0 without a surface, and the mask of surfaces.
 
         Colours are multiples of `_GRID`, so that their sum over the rays of a pixel is exact.
         """
-        covered = np.isfinite(self.distance)
-        normal = self.normal[covered].T
-        half = light + np.array([0.0, 0.0, 1.0])
-        half /= np.sqrt(exact.weighted_sum(half, half))
-        sky = 0.24 + 0.1 * normal[1]
-        lit = sky + 0.85 * np.clip(exact.weighted_sum(light, normal), 0, None)
-        fourth = (np.clip(exact.weighted_sum(half, normal), 0, None) ** 2) ** 2
-        highlight = self.gloss[covered] * ((fourth**2) ** 2 * fourth)
-        shaded = self.albedo[covered] * lit[:, None] + highlight[:, None]
         colour = np.zeros((self.size, self.size, 3))
-        colour[covered] = exact.on_grid(np.clip(shaded, 0, 1), _GRID)
-        return colour, covered
+        for number, (window, surface) in enumerate(self.surfaces):
+            seen = self.nearest[window] == number
+            if seen.any():
+                colour[window][seen] = surface.shade(seen, light)
+        return colour, self.nearest >= 0
 
-    def _window(self, part: Part) -> tuple[slice, slice]:
+    def _window(self, part: Part) -> _Window:
         extent = (
             np.linalg.norm(part.frame, axis=1)
             if part.solid == "ball"
             else np.abs(part.frame).sum(axis=1)
         )
-        (left, right), (top, bottom) = (
-            np.clip(
-                [np.floor((m - e + 1) * self.size / 2), np.ceil((m + e + 1) * self.size / 2)],
-                0,
-                self.size,
-            ).astype(int)
-            for m, e in ((part.centre[0], extent[0]), (-part.centre[1], extent[1]))
-        )
-        return slice(int(top), int(bottom)), slice(int(left), int(right))
+        middle = np.array([-part.centre[1], part.centre[0]])
+        reach = np.array([extent[1], extent[0]])
+        first = np.floor((middle - reach + 1) * self.size / 2)
+        last = np.ceil((middle + reach + 1) * self.size / 2)
+        (top, left), (bottom, right) = np.clip([first, last], 0, self.size).astype(int).tolist()
+        return slice(top, bottom), slice(left, right)
 
 
-class _Normals:
-    """Outward normals, in unit coordinates, at the points where rays enter a part.
+class _Surface:
+    """Surface of a part, as the rays at positions x (columns) and y (rows) see it.
 
-    These are normals of the curved surface, or of the plane that is crossed last.
+    `entry` has the distances (row column) at which rays enter the part, inf if they miss it, and
+    `plane` the number of the plane that is crossed last, -1 for the curved surface.
     """
 
-    def __init__(
-        self,
-        part: Part,
-        origins: np.ndarray,
-        direction: np.ndarray,
-        entry: np.ndarray,
-        plane: np.ndarray,
-        planes: np.ndarray,
-    ) -> None:
-        self._given = part, origins, direction, entry, plane, planes
+    def __init__(self, part: Part, *, x: np.ndarray, y: np.ndarray) -> None:
+        self.part = part
+        self.inverse = exact.inverse(part.frame)
+        across = self.inverse[:, :1] * (x - part.centre[0])
+        up = self.inverse[:, 1:2] * (y - part.centre[1])
+        self.origins = across[:, None, :] + up[:, :, None]
+        self.origins -= self.inverse[:, 2:, None] * part.centre[2]
+        self.direction = -self.inverse[:, 2]
+        self.cuts = (*_FACES[part.solid], *part.cuts)
+        near, far = _curved(part, self.origins, self.direction)
+        self.plane = np.full(near.shape, -1)
+        for index, (normal, offset) in enumerate(self.cuts):
+            towards = float(exact.weighted_sum(np.array(normal), self.direction))
+            room = offset - exact.weighted_sum(np.array(normal), self.origins)
+            if towards > 1e-12:
+                far = np.minimum(far, room / towards)
+            elif towards < -1e-12:
+                crossing = room / towards
+                later = crossing > near
+                near = np.where(later, crossing, near)
+                self.plane[later] = index
+            else:
+                far = np.where(room < 0, -np.inf, far)
+        self.entry = np.where(near < far, near, np.inf)
 
-    def __call__(self, rays: np.ndarray) -> np.ndarray:
-        part, origins, direction, entry, plane, planes = self._given
-        normal = origins[:, rays] + entry[rays] * direction[:, None]
-        if part.solid == "tube":
-            slope = (part.taper - 1) / 2
-            normal[2] = -slope * ((1 + part.taper) / 2 + slope * normal[2])
-        flat = plane[rays] >= 0
-        normal[:, flat] = planes[plane[rays][flat]].T
-        return np.asarray(normal)
+    def shade(self, seen: np.ndarray, light: np.ndarray) -> np.ndarray:
+        """Return the colours (ray channel) of the rays of a mask (row column)."""
+        points = self.origins[:, seen] + self.entry[seen] * self.direction[:, None]
+        unit_normal = self._normals(points, self.plane[seen])
+        normal = np.stack([exact.weighted_sum(axis, unit_normal) for axis in self.inverse.T])
+        normal /= np.sqrt(exact.weighted_sum(normal, normal))
+        half = light + np.array([0.0, 0.0, 1.0])
+        half /= np.sqrt(exact.weighted_sum(half, half))
+        sky = 0.24 + 0.1 * normal[1]
+        lit = sky + 0.85 * np.clip(exact.weighted_sum(light, normal), 0, None)
+        fourth = (np.clip(exact.weighted_sum(half, normal), 0, None) ** 2) ** 2
+        highlight = self.part.gloss * ((fourth**2) ** 2 * fourth)
+        amplitude, frequency = self.part.pattern
+        spots = np.ones(points.shape[1])
+        if amplitude:
+            u, v, w = _wave((frequency * points + 0.7) / (2 * math.pi))
+            spots += amplitude * (u * v * w)
+        albedo = np.array(self.part.albedo) * spots[:, None]
+        shaded = albedo * lit[:, None] + highlight[:, None]
+        return exact.on_grid(np.clip(shaded, 0, 1), _GRID)
 
-
-def _enter(part: Part, origins: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, _Normals]:
-    """Return the distances (ray) at which rays enter a part, inf if they miss it, and normals."""
-    near, far = _curved(part, origins, direction)
-    cuts = (*_FACES[part.solid], *part.cuts)
-    plane = np.full(near.shape, -1)
-    for index, (normal, offset) in enumerate(cuts):
-        towards = float(exact.weighted_sum(np.array(normal), direction))
-        room = offset - exact.weighted_sum(np.array(normal), origins)
-        if towards > 1e-12:
-            far = np.minimum(far, room / towards)
-        elif towards < -1e-12:
-            crossing = room / towards
-            later = crossing > near
-            near = np.where(later, crossing, near)
-            plane[later] = index
-        else:
-            far = np.where(room < 0, -np.inf, far)
-    entry = np.where(near < far, near, np.inf)
-    return entry, _Normals(
-        part,
-        origins,
-        direction,
-        entry,
-        plane,
-        np.array([normal for normal, _ in cuts]).reshape(-1, 3),
-    )
+    def _normals(self, points: np.ndarray, plane: np.ndarray) -> np.ndarray:
+        """Return outward normals in unit coordinates (3, ray) at points (3, ray)."""
+        normal = points.copy()
+        if self.part.solid == "tube":
+            slope = (self.part.taper - 1) / 2
+            normal[2] = -slope * ((1 + self.part.taper) / 2 + slope * normal[2])
+        flat = plane >= 0
+        planes = np.array([direction for direction, _ in self.cuts]).reshape(-1, 3)
+        normal[:, flat] = planes[plane[flat]].T
+        return normal
 
 
 def _curved(
@@ -322,7 +312,7 @@ def _curved(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the interval of s inside the curved surface, a s^2 + 2 b s + c <= 0; all for a box."""
     if part.solid == "box":
-        return np.full(origins.shape[1], -np.inf), np.full(origins.shape[1], np.inf)
+        return np.full(origins.shape[1:], -np.inf), np.full(origins.shape[1:], np.inf)
     weight = np.ones(3)
     offset = 1.0
     slope = (part.taper - 1) / 2
@@ -332,7 +322,7 @@ def _curved(
     shifted = slope * offset if part.solid == "tube" else 0.0
     a = float(exact.weighted_sum(weight, direction**2))
     a = a if abs(a) > 1e-9 else 1e-9
-    b = exact.weighted_sum(weight, origins * direction[:, None]) - shifted * direction[2]
+    b = exact.weighted_sum(weight, origins * direction[:, None, None]) - shifted * direction[2]
     c = exact.weighted_sum(weight, origins**2) - 2 * shifted * origins[2] - offset**2
     discriminant = b**2 - a * c
     root = np.sqrt(np.clip(discriminant, 0, None)) / abs(a)

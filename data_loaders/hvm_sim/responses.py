@@ -32,6 +32,8 @@ from neurofit.data_loaders.hvm_sim.teacher import GRID, Teacher
 
 _READOUTS, _SITES, _ORDER, _GAINS, _COUNTS = 10, 11, 12, 13, 14
 _BATCH = 32
+_ROWS = 256
+"""Presentations whose counts are drawn at a time, so that their numbers stay in the cache."""
 _THREADS = 2
 _WINDOW = 3
 """Side of the window of positions that a V4 site reads; IT sites read the whole layer."""
@@ -146,9 +148,14 @@ def draw_counts(
 ) -> np.ndarray:
     """Draw the spike counts of one time bin: uint8 array (presentation neuroid)."""
     area_of_site = np.repeat(np.arange(len(recipe.n_sites)), list(recipe.n_sites.values()))
-    expected = truth[trials.stimulus, :, time_bin].astype(np.float64)
-    expected *= gains[:, area_of_site]
-    return poisson_counts(expected, uniform_numbers(recipe, time_bin, expected.shape))
+    rates = truth[:, :, time_bin].astype(np.float64)
+    numbers = uniform_numbers(recipe, time_bin, (len(trials.stimulus), rates.shape[1]))
+    counts = np.empty(numbers.shape, dtype=np.uint8)
+    for start in range(0, len(counts), _ROWS):
+        rows = slice(start, start + _ROWS)
+        expected = rates[trials.stimulus[rows]] * gains[rows][:, area_of_site]
+        counts[rows] = poisson_counts(expected, numbers[rows])
+    return counts
 
 
 def uniform_numbers(recipe: Recipe, time_bin: int, shape: tuple[int, int]) -> np.ndarray:
@@ -156,8 +163,12 @@ def uniform_numbers(recipe: Recipe, time_bin: int, shape: tuple[int, int]) -> np
 
     That of a count is number presentation * neuroids + neuroid of the time bin's Philox sequence.
     """
-    words = counter_based(recipe, _COUNTS, time_bin).random_raw(shape[0] * shape[1])
-    return np.asarray(((words >> np.uint64(32)) + 0.5) * 2.0**-32).reshape(shape)
+    # integers() returns the sequence's words as random_raw() does, and lets other threads run
+    words = np.random.Generator(counter_based(recipe, _COUNTS, time_bin)).integers(
+        2**64 - 1, size=shape, dtype=np.uint64, endpoint=True
+    )
+    words >>= np.uint64(32)
+    return np.asarray((words + 0.5) * 2.0**-32)
 
 
 def poisson_counts(expected: np.ndarray, uniform: np.ndarray) -> np.ndarray:
@@ -252,14 +263,17 @@ def _rates(drive: np.ndarray, *, onset: int, recipe: Recipe, area: int) -> np.nd
     bias = rng.uniform(-0.3, 0.7, (n_sites, 1))
     repetitions = (recipe.min_repetitions + recipe.max_repetitions) / 2
     low, high = 0.02, 5.0
+    shown = z[:, :, onset:].copy()
+
+    def expected(z: np.ndarray, depth: float) -> np.ndarray:
+        scale = recipe.mean_count * peak / np.log(2)
+        return np.asarray(scale * np.log1p(np.exp(depth * slope * z + bias)))
+
     for _ in range(20):
         depth = float(np.sqrt(low * high))
-        rates = np.asarray(
-            recipe.mean_count * peak / np.log(2) * np.log1p(np.exp(depth * slope * z + bias))
-        )
-        after = rates[:, :, onset:]
-        average = after.mean(axis=0)
+        after = expected(shown, depth)
+        average, variance = after.mean(axis=0), after.var(axis=0)
         noise = (average + recipe.gain_sd**2 * average**2) / repetitions
-        reached = float(np.median(after.var(axis=0) / (after.var(axis=0) + noise)))
+        reached = float(np.median(variance / (variance + noise)))
         low, high = (depth, high) if reached < recipe.reliability else (low, depth)
-    return rates
+    return expected(z, depth)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5netcdf
@@ -40,6 +41,7 @@ Progress = Callable[[str, int, int], None]
 _FILES = ("images.npy", "calibration.npy", "stimuli.csv", "responses.nc", "truth.nc")
 _MANIFEST = "manifest.json"
 _MS = 10
+_THREADS = 2
 
 
 def folder(recipe: Recipe | None = None) -> Path:
@@ -285,12 +287,16 @@ def _write_responses(
         def written() -> Iterator[np.ndarray]:
             yield trials.stimulus
             yield trials.repetition
-            for time_bin in range(shape[2]):
-                block = draw_counts(truth, time_bin, trials, gains, recipe)
-                counts[:, :, time_bin] = block
-                yield block
-                if progress is not None:
-                    progress(time_bin + 1, shape[2])
+            with ThreadPoolExecutor(_THREADS) as pool:
+                blocks = pool.map(
+                    lambda time_bin: draw_counts(truth, time_bin, trials, gains, recipe),
+                    range(shape[2]),
+                )
+                for time_bin, block in enumerate(blocks):
+                    counts[:, :, time_bin] = block
+                    yield block
+                    if progress is not None:
+                        progress(time_bin + 1, shape[2])
 
         return fingerprint(written())
 

@@ -213,7 +213,7 @@ class Teacher(nn.Module):
 
     def _update(self, index: int, below: Tensor, state: list[_State]) -> _State:
         config, old = self.config, state[index]
-        drive = below - config.fatigue * old.a
+        drive = (old.a * -config.fatigue).add_(below)
         if index:
             drive += F.conv2d(exact.on_grid(old.b, GRID), self.get_buffer(f"memory_{index}"))
         for source, target in config.feedback_edges:
@@ -228,7 +228,7 @@ class Teacher(nn.Module):
             v=v,
             x=x,
             a=_towards(old.a, x, 1 / config.fast),
-            b=_towards(old.b, x, 1 / config.slow),
+            b=_towards(old.b, x, 1 / config.slow) if index else old.b,  # layer 1 has no memory
         )
 
     def _normalised(self, v: Tensor) -> Tensor:
@@ -295,8 +295,9 @@ def _towards(old: Tensor, new: Tensor, share: float) -> Tensor:
 
 
 def _weights(values: np.ndarray, grid: float = GRID) -> Tensor:
-    """Return weights, computed in float64 and rounded, as float32."""
-    return torch.from_numpy(exact.round_off(values, grid).astype(np.float32))
+    """Return weights, computed in float64 and rounded, as float32, channels last."""
+    weights = torch.from_numpy(exact.round_off(values, grid).astype(np.float32))
+    return weights.contiguous(memory_format=torch.channels_last)
 
 
 def _balanced(
