@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from neurofit.activations.model import find_presentation, validate_model
 from neurofit.activations.presentation import Presentation
@@ -348,3 +349,29 @@ def test_unknown_layers_and_presentations_get_the_nearest_name(random_images: Im
         model.unroll(random_images(), layers=["con3"])
     with pytest.raises(NeurofitError, match="Did you mean 'neural'"):
         model.unroll(random_images(), "neurla")
+
+
+@pytest.mark.parametrize(
+    ("name", "region", "share"),
+    [
+        ("rgc_tiny", "V4", 0.26),
+        ("rgc_tiny", "IT", 0.42),
+        ("rgc_intermediate", "V4", 0.56),
+        ("rgc_intermediate", "IT", 0.56),
+        ("ugrnn_shallow", "V4", 0.26),
+        ("ugrnn_shallow", "IT", 0.63),
+        ("feedforward_shallow", "IT", 0.1),
+    ],
+)
+def test_convolutions_that_no_requested_layer_needs_are_not_computed(
+    random_images: Images, name: str, region: str, share: float
+) -> None:
+    size = SIZES[name.split("_")[-1]]
+    model = create_model(name, weights="random", input_size=size).eval()
+    shown, presentation = random_images(2, size), model.presentations["neural"]
+    with FlopCounterMode(display=False) as plain:
+        plainly_unrolled(model, shown, presentation)
+    with FlopCounterMode(display=False) as fast, torch.no_grad():
+        for _ in model.unroll(shown, presentation, layers=model.region_layers[region]):
+            pass
+    assert fast.get_total_flops() <= share * plain.get_total_flops()
