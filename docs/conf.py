@@ -54,6 +54,7 @@ templates_path = ["_templates"]
 
 # Scripts that need Brain-Score's environment are shown and not run.
 sphinx_gallery_conf = {
+    "parallel": os.cpu_count() or 1,
     "examples_dirs": str(DOCS.parent / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/](?!brainscore_)\w+\.py$",
