@@ -93,6 +93,7 @@ def accessible(app: Any, page: str, template: str, context: dict[str, Any], tree
     for part, old, new in (
         ("furo_navigation_tree", 'role="heading"', 'role="heading" aria-level="2"'),
         ("body", "<pre>", '<pre tabindex="0">'),
+        ("body", '<table class="docutils', '<table tabindex="0" class="docutils'),
     ):
         if part in context:
             context[part] = context[part].replace(old, new)
