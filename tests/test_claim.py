@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,9 @@ def test_one_small_study_from_training_to_the_tables(claim: Any, tmp_path: Path)
     assert "--model simplernn_5layer_32 --data cifar10" in page.commands(numbers)
 
 
+@pytest.mark.parametrize("ends", ["nan", "at chance"])
 def test_settings_with_which_a_final_run_diverges_are_replaced_for_all_seeds(
-    claim: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    claim: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
 ) -> None:
     run, plan = claim("run"), claim("plan")
     row = plan.ROWS[0]
@@ -139,23 +141,31 @@ def test_settings_with_which_a_final_run_diverges_are_replaced_for_all_seeds(
             return {(0.03, 0.5): 0.5, (0.1, 0.5): 0.7, (0.3, 0.5): 0.6, (0.1, None): 0.8}[lr, clip]
         trained.append((folder.name, lr, clip))
         if clip is None and seed == 1:
+            if ends == "at chance":
+                return 0.104
             raise NeurofitError("The loss is nan.")
         return 0.9
 
     class Held:
+        classes = ("a class",) * 10
+
         def with_validation(self, n: int) -> None:
             assert n == plan.VALIDATION
 
+    def settle(seed: int, before: dict[str, Any] | None, found: dict[int, Any]) -> Any:
+        return run.settle(row, Held(), tmp_path, seed, before=before, found=found)
+
     monkeypatch.setattr(run, "fit", fit)
-    (tmp_path / "tuning").mkdir()
-    assert run.settle(row, Held(), tmp_path, 0) == {"lr": 0.1, "clip": None}
+    best, next_best = {"lr": 0.1, "clip": None}, {"lr": 0.1, "clip": 0.5}
+    assert settle(0, None, {}) == best
+    found = {0: SimpleNamespace(settings=best)}  # its run is stored elsewhere
     for _ in range(2):  # also when it is resumed
-        assert run.settle(row, Held(), tmp_path, 1) == {"lr": 0.1, "clip": 0.5}
-    assert trained[:5] == [
-        ("feedforward-0", 0.1, None),
+        assert settle(1, best, found) == next_best
+    assert trained == [
         ("feedforward-0", 0.1, None),
         ("feedforward-1", 0.1, None),
-        ("feedforward-0", 0.1, 0.5),
-        ("feedforward-1", 0.1, 0.5),
+        *2 * [("feedforward-0", 0.1, 0.5), ("feedforward-1", 0.1, 0.5)],
     ]
-    assert all(clip == 0.5 for _, _, clip in trained[3:])
+    trained.clear()
+    assert settle(1, next_best, {0: SimpleNamespace(settings=next_best)}) == next_best
+    assert trained == [("feedforward-1", 0.1, 0.5)]

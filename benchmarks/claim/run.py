@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ from neurofit.models.weight_files import training_card
 from neurofit.training.recipes import make_recipe
 from neurofit.training.train import train
 
+AT_CHANCE = 1.5
+"""A net has diverged if it ends with an accuracy below this many times chance."""
+
 
 def main() -> None:
     """Do what is missing."""
@@ -46,48 +49,73 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, help="learning rates and clips, chosen before")
     options = parser.parse_args()
     chosen = json.loads(options.settings.read_text()) if options.settings else {}
+    of_models = {
+        each["model"]: {name: each[name] for name in ("lr", "clip")} for each in chosen.values()
+    }
     images = load_images(options.data)
     rows = [row for row in ROWS if not options.only or row.key in options.only]
     tests = {kind: test_pictures(images, kind) for kind in KINDS}
     for seed in SEEDS:
         for row in rows:
             found = finished(row, options.outcomes)
-            if seed not in found:
-                folder = options.runs / f"{row.key}-{seed}"
-                settings = next((each.settings for each in found.values()), None)
-                if settings is None and row.key in chosen:
-                    settings = {name: chosen[row.key][name] for name in ("lr", "clip")}
-                if settings:
-                    fit(row.model, images, folder, seed=seed, epochs=row.epochs, **settings)
-                else:
-                    settings = settle(row, images, options.runs, seed)
-                outcome = test(row.model, folder, tests, images.test.labels)
-                outcome.write(options.outcomes / f"{row.key}-{seed}.npz")
-                print(f"{row.key}, seed {seed}: {settings}", flush=True)
+            if seed in found:
+                continue
+            before = next((each.settings for each in found.values()), of_models.get(row.model))
+            settings = settle(row, images, options.runs, seed, before=before, found=found)
+            for each in range(seed + 1):
+                if each not in found or found[each].settings != settings:
+                    outcome = test(
+                        row.model, options.runs / f"{row.key}-{each}", tests, images.test.labels
+                    )
+                    outcome.write(options.outcomes / f"{row.key}-{each}.npz")
+            print(f"{row.key}, seed {seed}: {settings}", flush=True)
 
 
-def settle(row: Row, images: ImageSet, runs: Path, seed: int) -> dict[str, Any]:
+def settle(
+    row: Row,
+    images: ImageSet,
+    runs: Path,
+    seed: int,
+    *,
+    before: dict[str, Any] | None,
+    found: Mapping[int, Outcome],
+) -> dict[str, Any]:
     """Train the seeds of a row up to one of them; return learning rate and clip, equal for all.
 
-    They are the best ones on validation images with which no final run diverges.
+    They are those chosen before, or the best ones on validation images, with which no final run
+    diverges. Seeds whose outcome is found with the same settings are not trained again.
     """
     marks = runs / "tuning" / f"{row.key}.diverged"
     diverged = marks.read_text().splitlines() if marks.is_file() else []
-    for settings in ranked(row, images, runs / "tuning"):
+    for settings in candidates(row, images, runs / "tuning", before=before):
         if str(settings) in diverged:
             continue
-        folders = {each: runs / f"{row.key}-{each}" for each in SEEDS if each <= seed}
+        left = [each for each in range(seed + 1) if each not in found]
+        left += [each for each, outcome in found.items() if outcome.settings != settings]
+        folders = {each: runs / f"{row.key}-{each}" for each in sorted(set(left))}
         try:
             for each, folder in folders.items():
-                fit(row.model, images, folder, seed=each, epochs=row.epochs, **settings)
+                top1 = fit(row.model, images, folder, seed=each, epochs=row.epochs, **settings)
+                if top1 < AT_CHANCE / len(images.classes):
+                    raise NeurofitError(f"seed {each} ends at {top1:.2%}, which is chance.")
             return settings
         except NeurofitError as error:
             print(f"{row.key} with {settings}: {error}", flush=True)
-            marks.write_text("\n".join([*diverged, str(settings)]))
             diverged.append(str(settings))
+            marks.parent.mkdir(parents=True, exist_ok=True)
+            marks.write_text("\n".join(diverged))
             for folder in folders.values():
                 shutil.rmtree(folder, ignore_errors=True)
     raise NeurofitError(f"{row.key} diverges with all settings.")
+
+
+def candidates(
+    row: Row, images: ImageSet, runs: Path, *, before: dict[str, Any] | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the settings that were chosen before, then all from the best to the worst."""
+    if before is not None:
+        yield before
+    yield from ranked(row, images, runs)
 
 
 def ranked(row: Row, images: ImageSet, runs: Path) -> list[dict[str, Any]]:
