@@ -22,7 +22,7 @@ to less than 2^24 GRID^2 = 256 in absolute value, float32 is exact in any order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -180,10 +180,25 @@ class Teacher(nn.Module):
             False: self._first(blank).expand(len(images), -1, -1, -1),
         }
         state = [rest.repeated(images) for rest in self._rest]
+        needed = self._needed_until(names, shown.n_timesteps - 1)
         for timestep in range(shown.n_timesteps):
             # layers that the image has not reached yet are still at rest
-            state = self._step(first[shown.shows_image(timestep)], state, reached=timestep + 1)
+            reached = enumerate(needed[: timestep + 1])
+            active = [index for index, last in reached if timestep <= last]
+            state = self._step(first[shown.shows_image(timestep)], state, active)
             yield timestep, {name: state[self.layers.index(name)].x for name in names}
+
+    def _needed_until(self, names: Sequence[str], last: int) -> list[int]:
+        """Return the last timestep of each layer that layers with a name depend on up to `last`."""
+        needed = [last if layer in names else -1 for layer in self.layers]
+        forward = [(index, index + 1) for index in range(len(needed) - 1)]
+        edges = forward + [
+            (source - 1, target - 1) for source, target in self.config.feedback_edges
+        ]
+        for _ in range(last + 1):
+            for source, target in edges:
+                needed[source] = max(needed[source], needed[target] - 1)
+        return needed
 
     def _first(self, images: Tensor) -> Tensor:
         """Return the input of layer 1 from normalised images: rectified, pooled Gabor responses."""
@@ -199,17 +214,13 @@ class Teacher(nn.Module):
             pooled, self.get_buffer(f"forward_{index}"), self.get_buffer(f"bias_{index}"), padding=1
         )
 
-    def _step(self, first: Tensor, state: list[_State], *, reached: int) -> list[_State]:
-        below = [
-            first,
-            *(
-                self._forward_input(index, state[index - 1].x)
-                for index in range(1, min(reached, len(state)))
-            ),
-        ]
-        return [self._update(index, below[index], state) for index in range(len(below))] + state[
-            len(below) :
-        ]
+    def _step(self, first: Tensor, state: list[_State], layers: Iterable[int]) -> list[_State]:
+        """Return the next state, in which the other layers are as before."""
+        after = list(state)
+        for index in layers:
+            below = self._forward_input(index, state[index - 1].x) if index else first
+            after[index] = self._update(index, below, state)
+        return after
 
     def _update(self, index: int, below: Tensor, state: list[_State]) -> _State:
         config, old = self.config, state[index]
@@ -267,7 +278,7 @@ class Teacher(nn.Module):
             nothing = torch.zeros(1, channels, size, size)
             state.append(_State(v=nothing, x=nothing, a=nothing, b=nothing))
         for _ in range(_SETTLING_STEPS):
-            state = self._step(first, state, reached=len(state))
+            state = self._step(first, state, range(len(state)))
         return state
 
 

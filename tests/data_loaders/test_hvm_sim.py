@@ -227,6 +227,21 @@ def test_the_teacher_is_a_model(built: Path) -> None:
         assert teacher.first_timestep[layer] * teacher.ms_per_timestep == latency
 
 
+@pytest.mark.parametrize("layer", ["layer2", "layer6", "layer10"])
+def test_a_layer_of_the_teacher_does_not_depend_on_which_others_are_requested(
+    built: Path, layer: str
+) -> None:
+    teacher = load_teacher(built, recipe=SMALL)
+    images = torch.rand(2, 3, teacher.input_size, teacher.input_size)
+    images = (images * 256).round() / 256
+    alone, among_all = (
+        [dict(each) for _, each in teacher.unroll(images, layers=layers)]
+        for layers in ([layer], None)
+    )
+    for one, every in zip(alone, among_all, strict=True):
+        torch.testing.assert_close(one[layer], every[layer], rtol=0, atol=0)
+
+
 def test_the_teacher_changes_its_pattern_over_time_and_after_the_image(built: Path) -> None:
     teacher = load_teacher(built, recipe=SMALL)
     images = torch.rand(8, 3, 128, 128, generator=torch.Generator().manual_seed(1))
