@@ -16,6 +16,8 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from figures import figure
+
 from neurofit.data_loaders.hvm_sim.storage import build
 
 
@@ -28,7 +30,10 @@ def main() -> None:
     builds = [cpu_seconds() for _ in range(parser.parse_args().repeats)]
     print("| step | CPU s |\n|---|---|")
     for step in builds[0]:
-        print(f"| {step} | {statistics.median(each[step] for each in builds):.1f} |")
+        seconds = statistics.median(each[step] for each in builds)
+        print(f"| {step} | {seconds:.1f} |")
+        if step == "all":
+            figure("embedded recording, CPU s", seconds)
 
 
 def cpu_seconds() -> dict[str, float]:

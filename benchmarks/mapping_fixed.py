@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mapping_data as data
 import numpy as np
+from figures import figure
 
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.pls import PLSMapping
@@ -125,7 +126,9 @@ def peers(
             flush=True,
         )
 
-    report("scikit-learn", data.cpu_seconds(sklearn, repeats=1), "")
+    seconds = data.cpu_seconds(sklearn, repeats=1)
+    report("scikit-learn", seconds, "")
+    figure("one map for all bins: times as fast as scikit-learn", seconds / per_fit)
     try:
         from ikpls.numpy import PLS
     except ImportError:
@@ -138,11 +141,12 @@ def peers(
             model.fit(x_train, y_train, 25)
             found["predicted"] = model.predict(x_test, n_components=25)
 
-        report(
-            f"ikpls algorithm {algorithm}",
-            data.cpu_seconds(ikpls, repeats=1),
-            " (ikpls converges, scikit-learn's rule stops earlier)",
-        )
+        seconds = data.cpu_seconds(ikpls, repeats=1)
+        rule = " (ikpls converges, scikit-learn's rule stops earlier)"
+        report(f"ikpls algorithm {algorithm}", seconds, rule)
+        if algorithm == 1:
+            figure("one map for all bins: times as fast as ikpls, batched", seconds / per_fit)
+            figure("one map for all bins: times as fast as ikpls, alone", seconds / single)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Ridge with 21 penalties per neuroid, against scikit-learn's RidgeCV and himalaya's KernelRidgeCV.
 
     python benchmarks/mapping_ridge.py [--stimuli 2560] [--units 25088] [--without-peers]
+        [--without-hundred]
 
 CPU time on one BLAS thread. A loop over scikit-learn for 10 splits x 21 target sets is the time of
 one fit and prediction in the same run, times 210. RidgeCV chooses penalties in each fit, neurofit
@@ -12,6 +13,7 @@ import warnings
 
 import mapping_data as data
 import numpy as np
+from figures import figure
 
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.ridge import RidgeMapping
@@ -26,6 +28,7 @@ def main() -> None:
     parser.add_argument("--stimuli", type=int, default=2560)
     parser.add_argument("--units", type=int, default=25088)
     parser.add_argument("--without-peers", action="store_true", help="time neurofit only")
+    parser.add_argument("--without-hundred", action="store_true", help="no R=100")
     options = parser.parse_args()
     # himalaya warns about the range of penalties, neurofit about float32.
     warnings.simplefilter("ignore")
@@ -72,6 +75,8 @@ def main() -> None:
             gram_s,
             all_s,
         )
+    if options.without_hundred:
+        return
     many = data.half_means(trials, 100)
     hundred = (
         data.cpu_seconds(lambda: loo.cross_predict(gram, many, train), repeats=1)
@@ -104,7 +109,7 @@ def peers(
             RidgeCV(ALPHAS, alpha_per_target=True).fit(x_train, y_train).predict(x_test)
         )
 
-    def report(name: str, seconds: float, more: str) -> None:
+    def report(name: str, seconds: float, more: str) -> tuple[float, float]:
         apart = np.abs(found["predicted"] - ours).max() / ours.std()
         exact, single = (
             seconds / (fit_s + gram_s[precision]) for precision in ("float64", "float32")
@@ -114,11 +119,14 @@ def peers(
             f"with a float32 Gram); {more}{apart:.0e} of a sd apart |",
             flush=True,
         )
+        return exact, single
 
     seconds = data.cpu_seconds(sklearn, repeats=repeats)
-    report(
+    ratio, _ = report(
         "scikit-learn RidgeCV", seconds, f"a loop of 210 {210 * seconds / all_s:.0f}x; predictions "
     )
+    figure("ridge, one fit: times as fast as RidgeCV", ratio)
+    figure("ridge, 210 fits: times as fast as a RidgeCV loop", 210 * seconds / all_s)
     try:
         from himalaya.backend import set_backend
         from himalaya.kernel_ridge import KernelRidgeCV
@@ -135,11 +143,14 @@ def peers(
             model.fit((x_train - center).astype(kind), (y_train - mean).astype(kind))
             found["predicted"] = np.asarray(model.predict((x_test - center).astype(kind))) + mean
 
-        report(
+        exact, single = report(
             f"himalaya KernelRidgeCV, 5 folds, {backend} {kind.__name__}",
             data.cpu_seconds(himalaya, repeats=repeats),
             "predictions ",
         )
+        if backend == "torch":
+            figure("ridge, one fit: times as fast as himalaya, torch float32", exact)
+            figure("ridge, one fit with a float32 Gram: times as fast as himalaya", single)
 
 
 if __name__ == "__main__":

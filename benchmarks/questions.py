@@ -6,8 +6,9 @@ Each analysis runs in a process of its own on one thread, on planted responses o
 images in 26 time bins (30 trials) and features of 512 units; areas have a source of 168 sites, and
 animals a quarter of the sites each; with --hvm, 256 sites, 2,560 images, 39 bins, 148,480
 presentations and 25,088 units. Making the data is not counted in the time. With --bins, only the
-first time bins: costs grow with their number, and those of times with times (generalisation, lag,
-geometry, decoding, areas) in part with its square.
+first time bins, which are one window for `turing`; `lag` needs ten. Costs grow with their number,
+and those of times with times (generalisation, lag, geometry, decoding, areas) in part with its
+square.
 """
 
 from __future__ import annotations
@@ -120,9 +121,12 @@ def inputs_of(name: str, hvm: bool, bins: int | None) -> tuple[object, ...]:
 def measure(name: str, hvm: bool, bins: int | None) -> None:
     """Run one analysis and print its CPU time and the peak of memory as JSON."""
     inputs = inputs_of(name, hvm, bins)
+    given = {}
+    if name == "turing" and bins:
+        given["config"] = neurofit.TuringConfig(windows=((0, 10 * bins),))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.process_time()
-    getattr(neurofit, name)(*inputs, compute=neurofit.Compute(n_jobs=1))
+    getattr(neurofit, name)(*inputs, **given, compute=neurofit.Compute(n_jobs=1))
     seconds = time.process_time() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": seconds, "data_gb": before / 1e6, "peak_gb": peak / 1e6}))

@@ -26,6 +26,7 @@ for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 import numpy as np
 import torch
 import torch.nn.functional as F
+from figures import figure
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -90,6 +91,8 @@ def main() -> None:
             f"| {flops / 1e9:.0f} | {flops / last_s / peak:.0%} | {difference:.0e} |",
             flush=True,
         )
+        figure(f"unroll of {name}, {region}: times as fast as the plain loop", plain_s / last_s)
+        figure(f"unroll of {name}, {region}: share of the GEMM peak", flops / last_s / peak)
 
 
 @torch.inference_mode()

@@ -2,17 +2,19 @@
 
     python benchmarks/claim/curves.py RUNS [--recordings hvm-sim:V4,hvm-sim:IT,cowley2023:V4]
 
-Scores the net of seed 0 of each finished row (RUNS/scores/KEY_RECORDING_REGION), compares all with
-the base net, and prints the tables of docs/claim.md. Existing scores are not repeated.
+Scores a net of each finished row, that of the first seed whose weights are in RUNS
+(RUNS/scores/KEY-SEED_RECORDING_REGION), compares all with the base net, and prints the tables of
+docs/claim.md. Existing scores are not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from plan import EPOCHS, ROWS, Row
+from plan import EPOCHS, ROWS, SEEDS, Row
 
 import neurofit
 from neurofit.results.io import write_result
@@ -28,27 +30,31 @@ def main() -> None:
     options = parser.parse_args()
     # Results are named by their model, so that a model has one row.
     rows = {row.model: row for row in ROWS if row.epochs == EPOCHS}.values()
-    done = [row for row in rows if weights_of(options.runs, row).is_file()]
+    runs = {row: run for row in rows if (run := first_run(options.runs, row))}
     for each in options.recordings.split(","):
         recording, region = each.split(":")
-        folders = [score(options.runs, row, recording, region) for row in done]
+        folders = [
+            score(options.runs / "scores", run, row.model, recording, region)
+            for row, run in runs.items()
+        ]
         print(f"\n{recording} {region}\n")
-        print(table(folders, done))
+        print(table(folders, runs))
 
 
-def weights_of(runs: Path, row: Row) -> Path:
-    """Return the weights of the run with seed 0."""
-    return runs / f"{row.key}-0" / f"{row.model}.safetensors"
+def first_run(runs: Path, row: Row) -> Path | None:
+    """Return the folder of the first seed that has been trained, if any."""
+    folders = (runs / f"{row.key}-{seed}" for seed in SEEDS)
+    return next((folder for folder in folders if (folder / "result.json").is_file()), None)
 
 
-def score(runs: Path, row: Row, recording: str, region: str) -> Path:
+def score(scores: Path, run: Path, model: str, recording: str, region: str) -> Path:
     """Score a net; return the folder of the result."""
-    folder = runs / "scores" / f"{row.key}_{recording}_{region}"
+    folder = scores / f"{run.name}_{recording}_{region}"
     if not (folder / "result.nc").is_file():
         config = neurofit.RunConfig(
-            model=row.model,
+            model=model,
             recording=recording,
-            weights=weights_of(runs, row),
+            weights=run / f"{model}.safetensors",
             selection=neurofit.Selection(region=region),
             analysis=neurofit.ScoreConfig(n_splits=5, n_halves=5),
         )
@@ -56,17 +62,17 @@ def score(runs: Path, row: Row, recording: str, region: str) -> Path:
     return folder
 
 
-def table(folders: list[Path], rows: list[Row]) -> str:
+def table(folders: list[Path], runs: Mapping[Row, Path]) -> str:
     """Return a row for each net: its score, and its difference from the base net in windows."""
-    config = neurofit.CompareConfig(reference=rows[0].model)
+    config = neurofit.CompareConfig(reference=next(iter(runs)).model)
     results = [neurofit.load_result(folder) for folder in folders]
     one_bin = results[0].sizes["time_bin"] == 1
     compared = neurofit.compare(results, config)
     windows = [] if one_bin else [str(each) for each in compared.window.values]
-    head = ["net", "score", *(f"{each} - base" for each in ("whole curve", *windows))]
+    head = ["net", "seed", "score", *(f"{each} - base" for each in ("whole curve", *windows))]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for number, row in enumerate(rows):
-        cells = [row.label, f"{float(compared.mean_curve[number]):.3f}"]
+    for number, (row, run) in enumerate(runs.items()):
+        cells = [row.label, run.name.split("-")[-1], f"{float(compared.mean_curve[number]):.3f}"]
         if number:
             pair = compared.isel(pair=number - 1)
             cells.append(_interval(pair, "whole_difference"))

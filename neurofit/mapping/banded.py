@@ -41,7 +41,7 @@ from neurofit.mapping.gram import Gram
 from neurofit.mapping.gram_building import gram_of
 from neurofit.mapping.linalg import array_backend
 from neurofit.mapping.penalties import penalty_errors
-from neurofit.mapping.ridge import RELATIVE_ALPHAS, RidgeMapping, predict_tests, smoother_of
+from neurofit.mapping.ridge import RELATIVE_ALPHAS, RidgeMapping, smooth
 
 SHARES = (0.001, 0.03, 0.2, 0.5, 0.8, 0.97, 0.999)
 """Shares of the first source to choose from: penalties of both are in a ratio of up to 1 to 999.
@@ -179,8 +179,7 @@ class BandedRidge:
         for position in np.unique(at):
             own = np.flatnonzero(at == position)
             given = (*decomposed[position], targets[..., own], rows, alphas[own], backend)
-            predicted[..., own] = predict_tests(*given, groups=1)
-            smoother = smoother_of(*given)
+            predicted[..., own], smoother = smooth(*given)
             residuals[..., own] = smoother.residuals
             matrices += [(own[columns], matrix) for columns, matrix in smoother.matrices]
         shares = np.array([0.0, *self.shares, 1.0])[at]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 TEST_SHARE = 0.25
 """Share of test rows assumed in estimates."""
@@ -84,6 +84,8 @@ def join(fits: Sequence[Fit]) -> Fit:
 class Smoother:
     """A map of one split that is linear in its targets: predictions of the test rows are Q y.
 
+    Products are fastest where residuals and slopes are contiguous as (neuroid set row).
+
     Parameters
     ----------
     residuals
@@ -99,7 +101,27 @@ class Smoother:
         self, slopes: Float[np.ndarray, "set test neuroid"]
     ) -> Float[np.ndarray, "set train neuroid"]:
         """Return Q' c for slopes c of a statistic with respect to the predictions."""
-        out = np.empty((*slopes.shape[:1], self.residuals.shape[1], slopes.shape[2]), slopes.dtype)
+        n_sets, n_test, n_neuroids = slopes.shape
+        by_neuroid = slopes.transpose(2, 0, 1)
+        out = np.empty((n_neuroids, n_sets, self.residuals.shape[1]), slopes.dtype)
         for neuroids, matrix in self.matrices:
-            out[..., neuroids] = matrix.T @ slopes[..., neuroids]
-        return out
+            moved = by_neuroid[neuroids].reshape(-1, n_test) @ matrix
+            out[neuroids] = moved.reshape(len(neuroids), n_sets, -1)
+        return out.transpose(1, 2, 0)
+
+    def pairs(
+        self,
+        slopes: Float[np.ndarray, "set test neuroid"],
+        inside: Bool[np.ndarray, " neuroid"],
+        sets: slice = slice(None),
+    ) -> Float[np.ndarray, "test train"]:
+        """Return c_s Q_st e_t for slopes c and residuals e, summed over sets and some neuroids."""
+        n_test, n_train = slopes.shape[1], self.residuals.shape[1]
+        slopes, residuals = (each[sets].transpose(2, 0, 1) for each in (slopes, self.residuals))
+        total = np.zeros((n_test, n_train), dtype=np.float32)
+        for neuroids, matrix in self.matrices:
+            own = neuroids[inside[neuroids]]
+            product = slopes[own].reshape(-1, n_test).T @ residuals[own].reshape(-1, n_train)
+            product *= matrix
+            total += product
+        return total

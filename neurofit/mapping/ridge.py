@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from neurofit.config.options import check_fields, option
 from neurofit.errors import NeurofitError, NeurofitWarning
@@ -47,6 +47,10 @@ MIN_REMAINDER = 1e-9
 
 MIN_FLOAT32_ALPHA = 1e-4
 """Penalty, as a share of the largest eigenvalue, below which float32 rounding may exceed it."""
+
+
+Smoothers = list[tuple[Int[np.ndarray, " _"], Any]]
+"""Neuroids, by position, and the matrix (test train) that maps their targets to predictions."""
 
 
 def parse_alphas(text: str) -> tuple[float, ...]:
@@ -187,12 +191,7 @@ class RidgeMapping:
         for rows, trained, tested, eigenvalues, alphas, backend in self._splits(
             gram, targets, train, times=1
         ):
-            yield (
-                predict_tests(
-                    trained, tested, eigenvalues, targets, rows, alphas, backend, groups=1
-                ),
-                smoother_of(trained, tested, eigenvalues, targets, rows, alphas, backend),
-            )
+            yield smooth(trained, tested, eigenvalues, targets, rows, alphas, backend)
 
     def _splits(
         self, gram: Gram, targets: np.ndarray, train: np.ndarray, *, times: int
@@ -267,34 +266,43 @@ def predict_tests(
     backend: Backend,
     *,
     groups: int,
+    smoothers: Smoothers | None = None,
 ) -> np.ndarray:
     """Predict the test rows set by set: Z_test (Z'Y / (L + alpha)).
 
-    Where it is less work, predictions come from one (test train) matrix per penalty.
+    Where it is less work, predictions come from one (test train) matrix per penalty; `smoothers`
+    are these, if they are known.
     """
     n_sets, _, n_neuroids = targets.shape
+    by_matrix = len(np.unique(alphas)) * len(tested) < n_sets * n_neuroids
+    if by_matrix and smoothers is None:
+        smoothers = smoothers_of(trained, tested, eigenvalues, alphas, backend)
     weights = 1 / (eigenvalues[:, None] + backend.array(alphas))  # (rank neuroid)
-    alike = [np.flatnonzero(alphas == alpha) for alpha in np.unique(alphas)]
-    matrices = None
-    if len(alike) * len(tested) < n_sets * n_neuroids:
-        matrices = [
-            (tested * weights[:, int(columns[0])]) @ trained.swapaxes(0, 1) for columns in alike
-        ]
     out = np.empty((n_sets, len(tested), n_neuroids))
     for target, predicted in zip(targets, out, strict=True):
         centred = backend.array(target[train])
         means = remove_means(centred, groups)
-        if matrices is None:
+        if not by_matrix or smoothers is None:
             coefficients = weights * (trained.swapaxes(0, 1) @ centred)
             predicted[:] = backend.numpy(add_means(tested @ coefficients, means))
             continue
-        for columns, matrix in zip(alike, matrices, strict=True):
+        for columns, matrix in smoothers:
             part = add_means(matrix @ centred[:, columns], means[:, columns])
             predicted[:, columns] = backend.numpy(part)
     return out
 
 
-def smoother_of(
+def smoothers_of(
+    trained: Any, tested: Any, eigenvalues: Any, alphas: np.ndarray, backend: Backend
+) -> Smoothers:
+    """Return Q = Z_test Z' / (L + alpha) (test train) of each penalty, with its neuroids."""
+    return [
+        (np.flatnonzero(alphas == alpha), (tested / (eigenvalues + float(alpha))) @ trained.T)
+        for alpha in np.unique(alphas)
+    ]
+
+
+def smooth(
     trained: Any,
     tested: Any,
     eigenvalues: Any,
@@ -302,21 +310,37 @@ def smoother_of(
     train: np.ndarray,
     alphas: np.ndarray,
     backend: Backend,
-) -> Smoother:
-    """Return leave-one-out residuals and smoothers as float32: they enter variances only.
+) -> tuple[Float[np.ndarray, "set test neuroid"], Smoother]:
+    """Predict the test rows; return also leave-one-out residuals and smoothers as float32.
 
-    Where a small penalty lets the map interpolate, 1 - h is a rounding error; it is not taken to be
-    smaller than `MIN_REMAINDER`.
+    With axes U = Z / sqrt(L), residuals are y - U (L / (L + alpha)) U'y. Where U spans all centred
+    targets, they are U (alpha / (L + alpha)) U'y, as 1 - h is the sum of U^2 alpha / (L + alpha):
+    these subtract nothing, so that float32 does for the variances that they enter. Elsewhere 1 - h
+    may be a rounding error; it is not taken to be smaller than `MIN_REMAINDER`.
     """
-    trained, tested, eigenvalues = (backend.numpy(x) for x in (trained, tested, eigenvalues))
-    weights = 1 / (eigenvalues[:, None] + alphas)  # (rank neuroid)
-    targets = targets[:, train]
-    centred = targets - targets.mean(axis=1, keepdims=True)
-    remainder = np.maximum(1 - 1 / len(trained) - trained**2 @ weights, MIN_REMAINDER)  # 1 - h
-    residuals = (centred - trained @ (weights * (trained.T @ centred))) / remainder
-    trained, tested = trained.astype(np.float32), tested.astype(np.float32)
-    groups = [np.flatnonzero(alphas == alpha) for alpha in np.unique(alphas)]
-    matrices = tuple(
-        (group, (tested * weights[:, group[0]].astype(np.float32)) @ trained.T) for group in groups
+    xp, n_rows = backend.xp, len(trained)
+    given = (trained, tested, eigenvalues)
+    smoothers = smoothers_of(*given, alphas, backend)
+    predicted = predict_tests(
+        *given, targets, train, alphas, backend, groups=1, smoothers=smoothers
     )
-    return Smoother(residuals.astype(np.float32), matrices)
+    spanned = len(eigenvalues) == n_rows - 1
+    penalties, column = backend.array(alphas), eigenvalues[:, None]
+    share = (penalties if spanned else -column) / (column + penalties)  # (rank neuroid)
+    axes, share, rows = (
+        backend.array(values, "float32" if spanned else "float64")
+        for values in (trained / xp.sqrt(eigenvalues), share, targets[:, train].transpose(2, 0, 1))
+    )
+    rows = rows.reshape(-1, n_rows)  # neuroids with their sets, as `Smoother` wants them
+    rows = rows - rows.mean(1)[:, None]
+    remainder = share.T @ axes.T**2  # 1 - h
+    shrunk = (rows @ axes).reshape(targets.shape[2], len(targets), len(share)) * share.T[:, None]
+    residuals = shrunk.reshape(len(rows), len(share)) @ axes.T
+    if not spanned:
+        residuals += rows
+        remainder += 1 - 1 / n_rows
+    residuals = residuals.reshape(-1, len(targets), n_rows)
+    residuals /= xp.clip(remainder, MIN_REMAINDER, None)[:, None]
+    residuals = backend.numpy(residuals).astype(np.float32).transpose(1, 2, 0)
+    matrices = ((at, backend.numpy(matrix).astype(np.float32)) for at, matrix in smoothers)
+    return predicted, Smoother(residuals, tuple(matrices))

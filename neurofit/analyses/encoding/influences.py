@@ -100,7 +100,8 @@ class MapInfluences:
         slopes[1:] /= n_halves
         if not targets.first:
             slopes[0] = 0
-        slopes = slopes.astype(np.float32)
+        by_neuroid = np.ascontiguousarray(slopes.transpose(2, 0, 1), dtype=np.float32)
+        slopes = by_neuroid.transpose(1, 2, 0)
         moved = smoother.residuals * smoother.adjoint(slopes)  # (set train neuroid)
         trained = np.ix_(targets.stimuli[~tested], neuroids, at)
         for influences, terms in ((self.r_xy, moved[0]), (self.r_xx, moved[1:].sum(axis=0))):
@@ -117,13 +118,9 @@ class MapInfluences:
         """Add the sketches of c_s Q_st e_t, summed over neuroids and centred both ways."""
         n_test, n_train = slopes.shape[1], smoother.residuals.shape[1]
         pairs = np.zeros((2, self.pairs.shape[1], n_test, n_train), dtype=np.float32)
-        for neuroids, matrix in smoother.matrices:
-            for stratum in np.unique(strata[neuroids][strata[neuroids] >= 0]):
-                inside = neuroids[strata[neuroids] == stratum]
-                for kind, sets in enumerate((slice(1), slice(1, None))):
-                    slope = slopes[sets][..., inside].transpose(1, 0, 2).reshape(n_test, -1)
-                    residual = smoother.residuals[sets][..., inside].transpose(0, 2, 1)
-                    pairs[kind, stratum] += matrix * (slope @ residual.reshape(-1, n_train))
+        for stratum in np.unique(strata[strata >= 0]):
+            for kind, sets in enumerate((slice(1), slice(1, None))):
+                pairs[kind, stratum] = smoother.pairs(slopes, strata == stratum, sets)
         pairs -= pairs.mean(axis=2, keepdims=True)
         pairs -= pairs.mean(axis=3, keepdims=True)
         sketched = sketch @ pairs.reshape(-1, n_test * n_train).T  # (bucket, kind * stratum)

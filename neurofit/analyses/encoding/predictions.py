@@ -28,9 +28,10 @@ def predict_halves(
     if smooth:
         assert isinstance(mapping, SmoothingMapping)
         for predicted, smoother in mapping.cross_smooth(gram, sets[:, 0], train):
-            residuals = _mirror(smoother.residuals) if mirrored else smoother.residuals
-            predicted = _mirror(predicted) if mirrored else predicted
-            yield predicted[:, None], replace(smoother, residuals=residuals)
+            if mirrored:
+                smoother = replace(smoother, residuals=_mirror(smoother.residuals))
+                predicted = _mirror(predicted)
+            yield predicted[:, None], smoother
         return
     for predicted in predict_sets(mapping, gram, sets, train):
         yield _mirror(predicted) if mirrored else predicted, None
@@ -38,7 +39,10 @@ def predict_halves(
 
 def _mirror(values: np.ndarray) -> np.ndarray:
     """Append what belongs to second halves: twice that of all trials minus that of first halves."""
-    return np.concatenate([values, 2 * values[:1] - values[1:]])
+    out = np.empty_like(values, shape=(2 * len(values) - 1, *values.shape[1:]))  # in this layout
+    out[: len(values)] = values
+    np.subtract(2 * values[:1], values[1:], out=out[len(values) :])
+    return out
 
 
 def predict_sets(

@@ -117,11 +117,7 @@ class Sums:
             slopes *= unit / n_test
             moved = (fit.smoother.residuals * fit.smoother.adjoint(slopes)).sum(axis=0)
             cells[np.ix_(trained, neuroids)] += _centred(moved)
-            pairs = np.zeros((n_test, len(trained)), dtype=np.float32)
-            for own, matrix in fit.smoother.matrices:
-                slope = slopes[..., own].transpose(1, 0, 2).reshape(n_test, -1)
-                residual = fit.smoother.residuals[..., own].transpose(0, 2, 1)
-                pairs += matrix * (slope @ residual.reshape(-1, len(trained)))
+            pairs = fit.smoother.pairs(slopes, np.ones(len(neuroids), dtype=bool))
             if sketcher is None:
                 masks = np.zeros((2, len(places)), dtype=bool)
                 masks[0, rows] = masks[1, trained] = True
