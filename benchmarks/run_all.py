@@ -31,8 +31,8 @@ SCRIPTS = {
     "mapping_pls": (),
     "mapping_ridge": ("--without-hundred",),
     "mapping_fixed": (),
-    "unroll": ("--batch-size", "4", "--repeats", "3"),
-    "training": ("--repeats", "3"),
+    "unroll": ("--batch-size", "2", "--repeats", "3", "--models", "rgc_intermediate"),
+    "training": ("--repeats", "3", "--models", "rgc_tiny"),
     "gram_from_disk": (),
 }
 """Scripts and their options."""

@@ -1,6 +1,6 @@
 """Training speed, in images per second: a plain loop against `ConvRNN`.
 
-    python benchmarks/training.py [--batch-size 128] [--repeats 5]
+    python benchmarks/training.py [--batch-size 128] [--repeats 5] [--models NAME ...]
 
 Forward and backward pass on one thread; medians of CPU time, all loops in turn. The plain loop
 computes every layer for every image at every step. "Recomputed" stores only outputs and states of
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--models", nargs="+", default=MODELS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     peak = data.gemm_peak(np.float32)
@@ -48,7 +49,7 @@ def main() -> None:
         memory_format=torch.channels_last
     )
     labels = torch.randint(10, (options.batch_size,), generator=generator)
-    for name in MODELS:
+    for name in options.models:
         model = create_model(name, weights="random", input_size=32).to(
             memory_format=torch.channels_last
         )

@@ -1,6 +1,6 @@
 """CPU time of `ConvRNN.unroll` against a plain loop over layers and steps.
 
-    python benchmarks/unroll.py [--batch-size 16] [--repeats 3]
+    python benchmarks/unroll.py [--batch-size 16] [--repeats 3] [--models NAME ...]
 
 Both loops run in one process, in turn; medians of CPU time. The plain loop computes every layer for
 every image at every step: it calls the `forward` of each cell, with the same kernels, and keeps
@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=sorted({name for name, *_ in CASES}))
     options = parser.parse_args()
     torch.set_num_threads(1)
     peak = gemm_peak()
@@ -64,6 +65,8 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for name, layers, region in CASES:
+        if name not in options.models:
+            continue
         model = create_model(name, weights="random").eval()
         images = torch.rand(
             options.batch_size, 3, 224, 224, generator=torch.Generator().manual_seed(0)
