@@ -24,7 +24,7 @@ def pearson(
     """
     (a, a_norm), (b, b_norm) = _centre(a), _centre(b)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.clip((a * b).sum(axis=-2) / (a_norm * b_norm), -1.0, 1.0))
+        return np.asarray(np.clip(_products(a, b) / (a_norm * b_norm), -1.0, 1.0))
 
 
 def pearson_without(
@@ -90,7 +90,7 @@ def pearson_influence(
     (a, a_norm), (b, b_norm) = _centre(a), _centre(b)
     with np.errstate(invalid="ignore", divide="ignore"):
         a, b = a / a_norm[..., None, :], b / b_norm[..., None, :]
-    r = (a * b).sum(axis=-2, keepdims=True)
+    r = _products(a, b)[..., None, :]
     influence = a * b - r * (a**2 + b**2) / 2
     return np.asarray(
         np.einsum("k...sn,k...n->...sn", np.nan_to_num(influence), np.nan_to_num(weight))
@@ -107,13 +107,19 @@ def pearson_slope(
     (a, a_norm), (b, b_norm) = _centre(a), _centre(b)
     with np.errstate(invalid="ignore", divide="ignore"):
         a, b = a / a_norm[..., None, :], b / b_norm[..., None, :]
-        r = (a * b).sum(axis=-2, keepdims=True)
+        r = _products(a, b)[..., None, :]
         return np.asarray(np.nan_to_num((b - r * a) / a_norm[..., None, :]))
 
 
 def _centre(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the values minus their mean over stimuli, and their norm: NaN if they are constant."""
     centred = values - values.mean(axis=-2, keepdims=True)
-    norm = np.sqrt((centred**2).sum(axis=-2))
-    size = np.abs(values).max(axis=-2) * np.sqrt(values.shape[-2])
+    norm = np.sqrt(_products(centred, centred))
+    largest = np.maximum(values.max(axis=-2), -values.min(axis=-2))
+    size = largest * np.sqrt(values.shape[-2])
     return centred, np.where(norm > MIN_RELATIVE_SD * size, norm, np.nan)
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the sums of products over stimuli, without an array of the products."""
+    return np.asarray(np.einsum("...sn,...sn->...n", a, b))

@@ -124,6 +124,8 @@ class TrialMeans:
         Neuroids with the same usable stimuli; see `find_sessions`.
     ceiling_tests
         Stimuli that halves are correlated over: boolean (test stimulus).
+    sets
+        Trial means (set time_bin stimulus neuroid) of a chunk, at the beginning of the first.
     sha256
         Hash of the trial means of the first chunk.
     """
@@ -142,11 +144,11 @@ class TrialMeans:
         self._recording, self._trials, self._bins, self._chunks = recording, trials, bins, chunks
         self._fit_halves = fit_halves
         self.ceiling_tests = np.ones_like(tests) if ceiling_stimuli == "all" else tests
-        sets, self._counts = self._average(chunks[0])
+        self.sets, self._counts = self._average(chunks[0])
         self.usable = np.all(self._counts > 1, axis=0)
         self.sessions = find_sessions(self.usable, tests)
-        self._last = self._correlate(chunks[0], sets)
-        self.sha256 = hashlib.sha256(np.ascontiguousarray(sets).data).hexdigest()
+        self.sha256 = hashlib.sha256(np.ascontiguousarray(self.sets).data).hexdigest()
+        self._last: HalfMeans | None = None
 
     @property
     def n_halves(self) -> int:
@@ -165,8 +167,11 @@ class TrialMeans:
     def __iter__(self) -> Iterator[HalfMeans]:
         """Iterate over the chunks of halves."""
         for halves in self._chunks:
-            if halves != self._last.halves:
-                self._last = self._correlate(halves, self._average(halves)[0])
+            if self._last is None:
+                self._last = self._correlate(halves, self.sets)
+            elif halves != self._last.halves:
+                self.sets = self._average(halves)[0]
+                self._last = self._correlate(halves, self.sets)
             yield self._last
 
     def targets(self, session: Session, at: Int[np.ndarray, " time_bin"]) -> Iterator[Targets]:

@@ -6,8 +6,7 @@ import numpy as np
 
 from neurofit.analyses.encoding.fitting import Fitting
 from neurofit.analyses.encoding.predictions import in_parallel
-from neurofit.analyses.encoding.targets import Session
-from neurofit.metrics.correlation import pearson
+from neurofit.metrics.correlation import pearson_without
 
 MAX_TRAINING_HALVES = 10
 """Number of halves that the reliability on training stimuli, which only ranks, is averaged over."""
@@ -25,16 +24,13 @@ def training_reliability(fitting: Fitting) -> np.ndarray:
 
     def add(bins: np.ndarray) -> None:
         means = fitting.means(bins, halves)
-        chunk = next(iter(means))
-        first, second = np.split(chunk.sets[1:], 2)
+        first, second = np.split(means.sets[1:], 2)
         for session in means.sessions:
-            for split, train in enumerate(fitting.train):
-                trained = Session(session.neuroids, session.stimuli & train)
-                r = pearson(trained.select(first), trained.select(second))
-                found = np.isfinite(r)
-                place = bins[0], split, session.neuroids
-                sums[0][place] = np.where(found, r, 0.0).sum(axis=(0, 1))
-                sums[1][place] = found.sum(axis=(0, 1))
+            tests = ~fitting.train[:, session.stimuli]
+            r = pearson_without(session.select(first), session.select(second), tests)
+            found = np.isfinite(r)  # (half 1 split neuroid)
+            sums[0, bins[0]][:, session.neuroids] = np.where(found, r, 0.0).sum(axis=(0, 1))
+            sums[1, bins[0]][:, session.neuroids] = found.sum(axis=(0, 1))
 
     for _ in in_parallel(add, list(np.arange(n_bins)[:, None]), n_jobs=fitting.compute.jobs):
         pass
