@@ -2,8 +2,8 @@
 
     python benchmarks/first_score.py
 
-The first builds the embedded recording, extracts activations and fits; the second fits only, with
-another seed. Wall seconds, and CPU seconds of all threads and processes.
+The first builds the embedded recording, which the second, with another seed, finds; both extract
+activations and fit. Wall seconds, and CPU seconds of all threads and processes.
 """
 
 from __future__ import annotations

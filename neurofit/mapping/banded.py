@@ -174,7 +174,8 @@ class BandedRidge:
         """Predict the test rows of each neuroid with its share (by position) and penalty."""
         n_sets, _, n_neuroids = targets.shape
         predicted = np.empty((n_sets, int((~rows).sum()), n_neuroids))
-        residuals = np.empty((n_sets, int(rows.sum()), n_neuroids), dtype=np.float32)
+        residuals = np.empty((n_neuroids, n_sets, int(rows.sum())), dtype=np.float32)
+        residuals = residuals.transpose(1, 2, 0)  # as `Smoother` wants them
         matrices: list[tuple[np.ndarray, np.ndarray]] = []
         for position in np.unique(at):
             own = np.flatnonzero(at == position)

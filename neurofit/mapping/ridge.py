@@ -49,7 +49,7 @@ MIN_FLOAT32_ALPHA = 1e-4
 """Penalty, as a share of the largest eigenvalue, below which float32 rounding may exceed it."""
 
 
-Smoothers = list[tuple[Int[np.ndarray, " _"], Any]]
+SmootherMatrices = list[tuple[Int[np.ndarray, " _"], Any]]
 """Neuroids, by position, and the matrix (test train) that maps their targets to predictions."""
 
 
@@ -266,35 +266,35 @@ def predict_tests(
     backend: Backend,
     *,
     groups: int,
-    smoothers: Smoothers | None = None,
+    matrices: SmootherMatrices | None = None,
 ) -> np.ndarray:
     """Predict the test rows set by set: Z_test (Z'Y / (L + alpha)).
 
-    Where it is less work, predictions come from one (test train) matrix per penalty; `smoothers`
+    Where it is less work, predictions come from one (test train) matrix per penalty; `matrices`
     are these, if they are known.
     """
     n_sets, _, n_neuroids = targets.shape
     by_matrix = len(np.unique(alphas)) * len(tested) < n_sets * n_neuroids
-    if by_matrix and smoothers is None:
-        smoothers = smoothers_of(trained, tested, eigenvalues, alphas, backend)
+    if by_matrix and matrices is None:
+        matrices = smoother_matrices(trained, tested, eigenvalues, alphas, backend)
     weights = 1 / (eigenvalues[:, None] + backend.array(alphas))  # (rank neuroid)
     out = np.empty((n_sets, len(tested), n_neuroids))
     for target, predicted in zip(targets, out, strict=True):
         centred = backend.array(target[train])
         means = remove_means(centred, groups)
-        if not by_matrix or smoothers is None:
+        if not by_matrix or matrices is None:
             coefficients = weights * (trained.swapaxes(0, 1) @ centred)
             predicted[:] = backend.numpy(add_means(tested @ coefficients, means))
             continue
-        for columns, matrix in smoothers:
+        for columns, matrix in matrices:
             part = add_means(matrix @ centred[:, columns], means[:, columns])
             predicted[:, columns] = backend.numpy(part)
     return out
 
 
-def smoothers_of(
+def smoother_matrices(
     trained: Any, tested: Any, eigenvalues: Any, alphas: np.ndarray, backend: Backend
-) -> Smoothers:
+) -> SmootherMatrices:
     """Return Q = Z_test Z' / (L + alpha) (test train) of each penalty, with its neuroids."""
     return [
         (np.flatnonzero(alphas == alpha), (tested / (eigenvalues + float(alpha))) @ trained.T)
@@ -320,19 +320,17 @@ def smooth(
     """
     xp, n_rows = backend.xp, len(trained)
     given = (trained, tested, eigenvalues)
-    smoothers = smoothers_of(*given, alphas, backend)
-    predicted = predict_tests(
-        *given, targets, train, alphas, backend, groups=1, smoothers=smoothers
-    )
+    matrices = smoother_matrices(*given, alphas, backend)
+    predicted = predict_tests(*given, targets, train, alphas, backend, groups=1, matrices=matrices)
     spanned = len(eigenvalues) == n_rows - 1
     penalties, column = backend.array(alphas), eigenvalues[:, None]
     share = (penalties if spanned else -column) / (column + penalties)  # (rank neuroid)
+    rows = targets[:, train].transpose(2, 0, 1).reshape(-1, n_rows)  # as `Smoother` wants them
+    rows = rows - rows.mean(axis=1, keepdims=True)
     axes, share, rows = (
         backend.array(values, "float32" if spanned else "float64")
-        for values in (trained / xp.sqrt(eigenvalues), share, targets[:, train].transpose(2, 0, 1))
+        for values in (trained / xp.sqrt(eigenvalues), share, rows)
     )
-    rows = rows.reshape(-1, n_rows)  # neuroids with their sets, as `Smoother` wants them
-    rows = rows - rows.mean(1)[:, None]
     remainder = share.T @ axes.T**2  # 1 - h
     shrunk = (rows @ axes).reshape(targets.shape[2], len(targets), len(share)) * share.T[:, None]
     residuals = shrunk.reshape(len(rows), len(share)) @ axes.T
@@ -342,5 +340,5 @@ def smooth(
     residuals = residuals.reshape(-1, len(targets), n_rows)
     residuals /= xp.clip(remainder, MIN_REMAINDER, None)[:, None]
     residuals = backend.numpy(residuals).astype(np.float32).transpose(1, 2, 0)
-    matrices = ((at, backend.numpy(matrix).astype(np.float32)) for at, matrix in smoothers)
-    return predicted, Smoother(residuals, tuple(matrices))
+    single = ((at, backend.numpy(matrix).astype(np.float32)) for at, matrix in matrices)
+    return predicted, Smoother(residuals, tuple(single))

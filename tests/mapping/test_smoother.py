@@ -108,3 +108,44 @@ def test_residuals_stay_finite_where_a_map_interpolates(targets: np.ndarray) -> 
     _, smoother = smooth(gram, targets, train, 1e-6)
     assert np.isfinite(smoother.residuals).all()
     assert np.abs(smoother.residuals).max() < 100
+
+
+def test_residuals_do_not_depend_on_the_mean_of_the_responses(
+    gram: Gram, targets: np.ndarray, train: np.ndarray
+) -> None:
+    _, expected = smooth(gram, targets, train, ALPHA)
+    _, shifted = smooth(gram, targets + 1e6, train, ALPHA)
+    np.testing.assert_allclose(shifted.residuals, expected.residuals, atol=1e-6)
+
+
+def test_torch_smooths_as_numpy_does(
+    features: np.ndarray, targets: np.ndarray, train: np.ndarray
+) -> None:
+    gram = gram_of([features], precision="float64")
+    found: list[tuple[np.ndarray, Smoother]] = []
+    for device in ("cpu", "torch-cpu"):
+        mapping = RidgeMapping(alphas=(1e-2, 1.0), device=device)
+        found += mapping.cross_smooth(gram, targets, train[None])
+    (expected, ours), (predicted, theirs) = found
+    np.testing.assert_allclose(predicted, expected, atol=1e-10)
+    np.testing.assert_allclose(theirs.residuals, ours.residuals, atol=1e-5)
+    for (neuroids, matrix), (others, made) in zip(ours.matrices, theirs.matrices, strict=True):
+        np.testing.assert_array_equal(others, neuroids)
+        np.testing.assert_allclose(made, matrix, atol=1e-6)
+
+
+def test_pairs_are_sums_over_sets_and_neuroids(
+    gram: Gram, targets: np.ndarray, train: np.ndarray
+) -> None:
+    _, smoother = smooth(gram, targets, train, 1e-2, 1.0, 100.0)
+    shape = (3, N_ROWS - N_TRAIN, 5)
+    slopes = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    inside = np.array([True, False, True, True, False])
+    expected = np.zeros((shape[1], N_TRAIN))
+    for neuroids, matrix in smoother.matrices:
+        for neuroid in neuroids[inside[neuroids]]:
+            for c, e in zip(slopes[1:], smoother.residuals[1:], strict=True):
+                expected += c[:, neuroid, None] * matrix * e[:, neuroid]
+    np.testing.assert_allclose(
+        smoother.pairs(slopes, inside, slice(1, None)), expected, atol=1e-4, rtol=1e-5
+    )

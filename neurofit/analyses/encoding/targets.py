@@ -125,7 +125,8 @@ class TrialMeans:
     ceiling_tests
         Stimuli that halves are correlated over: boolean (test stimulus).
     sets
-        Trial means (set time_bin stimulus neuroid) of a chunk, at the beginning of the first.
+        Trial means (set time_bin stimulus neuroid) of the current chunk, which is the first until
+        another one is needed.
     sha256
         Hash of the trial means of the first chunk.
     """

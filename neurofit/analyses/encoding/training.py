@@ -16,7 +16,8 @@ def training_reliability(fitting: Fitting) -> np.ndarray:
     """Return the half correlation of each neuroid on the training stimuli of each split.
 
     It is averaged over halves (at most `MAX_TRAINING_HALVES`) and over all time bins; test stimuli
-    have no part in it. Array (split neuroid); NaN for a neuroid that is not fitted.
+    have no part in it: they are taken out of the sums over all stimuli. Array (split neuroid); NaN
+    for a neuroid that is not fitted.
     """
     halves = [range(min(fitting.config.n_halves, MAX_TRAINING_HALVES))]
     n_neuroids, n_bins = fitting.shape
