@@ -17,6 +17,7 @@ import numpy as np
 from plan import EPOCHS, ROWS, SEEDS, Row
 
 import neurofit
+from neurofit.errors import NeurofitError
 from neurofit.results.io import write_result
 
 
@@ -33,12 +34,14 @@ def main() -> None:
     runs = {row: run for row in rows if (run := first_run(options.runs, row))}
     for each in options.recordings.split(","):
         recording, region = each.split(":")
-        folders = [
-            score(options.runs / "scores", run, row.model, recording, region)
-            for row, run in runs.items()
-        ]
+        scored: dict[Row, Path] = {}
+        for row, run in runs.items():
+            try:
+                scored[row] = score(options.runs / "scores", run, row.model, recording, region)
+            except NeurofitError as error:  # the deeper net begins after the bin of cowley2023
+                print(f"{row.label} has no score: {error}")
         print(f"\n{recording} {region}\n")
-        print(table(folders, runs))
+        print(table(list(scored.values()), {row: runs[row] for row in scored}))
 
 
 def first_run(runs: Path, row: Row) -> Path | None:
